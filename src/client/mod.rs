@@ -1,0 +1,1 @@
+//! The reference client as a library: connect, publish, subscribe, verify.

@@ -1,0 +1,1 @@
+//! The decisions: admission, policy, sequencer, tail, subscriptions, roster.

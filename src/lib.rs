@@ -1,0 +1,19 @@
+//! Watchfire: the standing meeting at which companies share signed indicators of foreign influence
+//! operations.
+//!
+//! The modules stand in floors and depend downwards only; `ARCHITECTURE.md` draws the plan and says
+//! what each may use.
+
+pub mod client;
+pub mod exchange;
+pub mod interop;
+pub mod model;
+pub mod pki;
+pub mod profile;
+pub mod rpc;
+pub mod server;
+pub mod signing;
+pub mod store;
+pub mod tls;
+pub mod transparency;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Making certificates, certificate requests and revocation lists.

@@ -1,0 +1,1 @@
+//! A member's folder: address, pins, keys, cursors, outbox.

@@ -1,0 +1,1 @@
+//! Bytes in, `Verified` out: DSSE envelopes, keys and key ids.

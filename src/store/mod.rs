@@ -1,0 +1,1 @@
+//! The disk: keys, values, batches, schema version.

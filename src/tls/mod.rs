@@ -1,0 +1,1 @@
+//! Certificates to "who is speaking": the acceptor, revocation, reload.
