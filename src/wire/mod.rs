@@ -1,1 +1,48 @@
 //! Protobuf to model and back; the only place that takes generated messages apart.
+
+#[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    single_use_lifetimes,
+    let_underscore_drop,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
+pub mod pb {
+    tonic::include_proto!("watchfire.v1");
+}
+
+#[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
+pub mod disk {
+    tonic::include_proto!("watchfire.disk.v1");
+}
+
+/// The compiled descriptors of `proto/`, for reflection and for JSON.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/watchfire.descriptors"));
+
+#[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    single_use_lifetimes,
+    let_underscore_drop,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
+pub(crate) mod face {
+    include!(concat!(env!("OUT_DIR"), "/face/watchfire.v1.rs"));
+}
+
+mod frame;
+
+pub use self::frame::SubscribeFrame;
