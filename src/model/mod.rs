@@ -1,1 +1,12 @@
-//! What we talk about: ids, headers, bodies, observables and their normal form, handling, limits, time. Values only: no I/O, no async, no wire, no disk.
+//!
+//! Values only: no I/O, no async, no wire, no disk.
+
+pub mod facts;
+pub mod filter;
+pub mod handling;
+pub mod header;
+pub mod limits;
+pub mod names;
+pub mod reason;
+pub mod roster;
+pub mod time;

@@ -1,0 +1,102 @@
+//! Filters: which entries a reader is interested in.
+//!
+//! A filter never widens what a reader may see; it is decided after the policy.
+
+use crate::model::facts::Facts;
+use crate::model::facts::Shape;
+use crate::model::header::BodyKind;
+use crate::model::names::Digest;
+use crate::model::names::MemberId;
+use crate::model::names::RecordName;
+use crate::model::names::sha256;
+
+/// Fields are joined by AND, the values of a field by OR; an empty field matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Kinds of body.
+    pub body_kinds: Vec<BodyKind>,
+    /// Kinds of observable, as numbers of the proto; indicators only.
+    pub kinds: Vec<i32>,
+    /// Platforms in canonical spelling; indicators only.
+    pub platforms: Vec<String>,
+    /// Publishers.
+    pub publishers: Vec<MemberId>,
+    /// Operations: themselves, and the indicators that name them.
+    pub operations: Vec<RecordName>,
+}
+
+/// What a filter says of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// It matches.
+    Yes,
+    /// It no longer does, but an earlier revision did.
+    Left,
+    /// It does not.
+    No,
+}
+
+impl Filter {
+    /// Whether everything matches.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Decides about one entry. A withdrawal matches whatever the filter: a recall must reach its readers.
+    pub fn matches(&self, facts: &Facts) -> Match {
+        if self.is_open() || facts.body_kind == BodyKind::Withdrawal {
+            return Match::Yes;
+        }
+        let fixed = self.takes_kind(facts.body_kind) && self.takes_publisher(&facts.publisher);
+        if !fixed {
+            return Match::No;
+        }
+        match facts.shapes.iter().position(|shape| self.takes_shape(facts, shape)) {
+            Some(0) => Match::Yes,
+            Some(_earlier) => Match::Left,
+            None => Match::No,
+        }
+    }
+
+    /// What tells filters apart in a cursor.
+    pub fn digest(&self) -> Digest {
+        let mut text = String::new();
+        let mut part = |mut items: Vec<String>| {
+            items.sort_unstable();
+            items.dedup();
+            for item in items {
+                text.push_str(&item);
+                text.push('\n');
+            }
+            text.push('\u{1f}');
+        };
+        part(self.body_kinds.iter().map(|kind| kind.number().to_string()).collect());
+        part(self.kinds.iter().map(ToString::to_string).collect());
+        part(self.platforms.clone());
+        part(self.publishers.iter().map(ToString::to_string).collect());
+        part(self.operations.iter().map(ToString::to_string).collect());
+        sha256(text.as_bytes())
+    }
+
+    fn takes_kind(&self, kind: BodyKind) -> bool {
+        self.body_kinds.is_empty() || self.body_kinds.contains(&kind)
+    }
+
+    fn takes_publisher(&self, publisher: &MemberId) -> bool {
+        self.publishers.is_empty() || self.publishers.contains(publisher)
+    }
+
+    fn takes_shape(&self, facts: &Facts, shape: &Shape) -> bool {
+        let kind = self.kinds.is_empty() || self.kinds.contains(&shape.kind);
+        let platform = self.platforms.is_empty() || self.platforms.contains(&shape.platform);
+        kind && platform && self.takes_operation(facts, shape)
+    }
+
+    fn takes_operation(&self, facts: &Facts, shape: &Shape) -> bool {
+        self.operations.is_empty()
+            || self.operations.iter().any(|operation| {
+                shape.operation.as_ref() == Some(operation)
+                    || (operation.record == facts.record && operation.member == facts.publisher)
+            })
+    }
+}

@@ -1,0 +1,80 @@
+//! Every limit of the hub, by name, with its reason. Config may change what operators need to change.
+
+use std::time::Duration;
+
+/// Bytes of an encoded envelope. An entry must fit a C2SP tile bundle, whose length prefix is 16 bits.
+pub const ENVELOPE_BYTES_MAX: usize = 60 * 1024;
+/// Bytes of a header: 64 recipients and 64 audiences fit many times over.
+pub const HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Records of one Publish batch: a batch is one signature batch.
+pub const BATCH_RECORDS_MAX: usize = 256;
+/// Bytes of one Publish batch.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a request message: a batch with its framing, so that our check answers before the transport's.
+pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024 * 1024;
+/// Bytes of one frame of a stream and of one page.
+pub const FRAME_BYTES_MAX: usize = 768 * 1024;
+/// Bytes at which a frame of a running stream is sent: big enough to amortise, small enough to keep moving.
+pub const FRAME_BYTES_TARGET: usize = 128 * 1024;
+/// Entries of one page.
+pub const PAGE_ENTRIES_MAX: usize = 1000;
+/// Entries of a page when the caller does not say.
+pub const PAGE_ENTRIES_DEFAULT: usize = 100;
+/// Entries examined by one list call before it answers with what it has and a token.
+pub const PAGE_EXAMINED_MAX: usize = 10_000;
+/// Values of one look-up.
+pub const LOOKUP_VALUES_MAX: usize = 1000;
+/// Matches returned for each value at most.
+pub const LOOKUP_MATCHES_MAX: usize = 100;
+/// Matches returned for each value when the caller does not say.
+pub const LOOKUP_MATCHES_DEFAULT: usize = 10;
+/// Bytes of a value.
+pub const VALUE_BYTES_MAX: usize = 2048;
+/// Bytes of a free text (description, narrative, explanation).
+pub const TEXT_BYTES_MAX: usize = 4096;
+/// Bytes of a short text (title, label, name).
+pub const LABEL_BYTES_MAX: usize = 256;
+/// Items of a repeated field of a body.
+pub const ITEMS_MAX: usize = 64;
+/// Narratives of an operation: published lists are long.
+pub const NARRATIVES_MAX: usize = 512;
+/// Techniques and metrics of one record: published operations list every procedure.
+pub const TECHNIQUES_MAX: usize = 512;
+/// Audiences of a handling.
+pub const AUDIENCES_MAX: usize = 32;
+/// Recipients of a handling.
+pub const RECIPIENTS_MAX: usize = 64;
+/// Values of one field of a filter.
+pub const FILTER_VALUES_MAX: usize = 256;
+/// Bytes of a cursor or page token.
+pub const TOKEN_BYTES_MAX: usize = 512;
+/// Keys that a member may have registered, retired ones included.
+pub const MEMBER_KEYS_MAX: usize = 1000;
+/// How far ahead of the hub's clock a create_time may be.
+pub const CREATE_TIME_AHEAD_MAX: Duration = Duration::from_secs(600);
+/// How far the clock may jump against monotonic time before appends stop.
+pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(600);
+/// Records that one commit group holds at most.
+pub const GROUP_RECORDS_MAX: usize = 1024;
+/// Bytes that one commit group holds at most.
+pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Batches that wait for the sequencer; a publisher whose batch finds no place waits, then hears BUSY.
+pub const SEQUENCER_QUEUE: usize = 256;
+/// How long a publisher's batch waits for a place before it hears BUSY.
+pub const SEQUENCER_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Batches of one PublishStream that are under way; further ones wait in the transport's window.
+pub const STREAM_BATCHES_IN_FLIGHT: usize = 16;
+/// Bytes of encoded entries kept in memory for live subscribers.
+pub const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Records of one block of the log.
+pub const BLOCK_RECORDS_MAX: usize = 16;
+/// Bytes of one value in the store: larger ones would leave sled's log for files that no sync reaches.
+pub const STORED_VALUE_BYTES_MAX: usize = 8 * 1024;
+/// Under traffic a subscriber hears a mark at least this often.
+pub const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// Without traffic a subscriber hears a mark at least this often.
+pub const MARK_IDLE_INTERVAL: Duration = Duration::from_secs(15);
+/// Subscriptions that one member may have open.
+pub const STREAMS_PER_MEMBER_MAX: usize = 256;
+/// Bytes that must stay free on the data volume, or publishing stops.
+pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
