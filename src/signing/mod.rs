@@ -14,6 +14,7 @@ pub use self::verify::Claim;
 pub use self::verify::Verified;
 pub use self::verify::verify;
 pub use self::verify::verify_all;
+pub use self::verify::verify_bytes;
 
 /// The pre-authentication encoding: what a DSSE signature is made over
 /// (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>).

@@ -57,6 +57,12 @@ pub fn verify<T>(claim: Claim<'_, T>) -> Result<Verified<T>, BadSignature> {
     Ok(Verified(claim.value))
 }
 
+/// Checks one claim over the payload bytes as they are, for formats that are not DSSE (signed notes).
+pub fn verify_bytes<T>(claim: Claim<'_, T>) -> Result<Verified<T>, BadSignature> {
+    check(claim.key, claim.payload, claim.signature)?;
+    Ok(Verified(claim.value))
+}
+
 /// Checks many claims; each is answered for itself, as [`verify`] would.
 pub fn verify_all<T>(claims: Vec<Claim<'_, T>>) -> Vec<Result<Verified<T>, BadSignature>> {
     let messages: Vec<Vec<u8>> = claims

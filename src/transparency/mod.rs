@@ -1,1 +1,14 @@
 //! The log's proof side: leaf data, Merkle frontier, checkpoints. Pure functions over hashes.
+//!
+//! The tree is that of RFC 6962, the checkpoint a C2SP signed note. The leaf format is fixed for good: it can
+//! be checked without any body.
+
+mod checkpoint;
+mod frontier;
+mod leaf;
+
+pub use self::checkpoint::Checkpoint;
+pub use self::checkpoint::InvalidCheckpoint;
+pub use self::checkpoint::LogKey;
+pub use self::frontier::Frontier;
+pub use self::leaf::LeafData;

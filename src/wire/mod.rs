@@ -43,6 +43,14 @@ pub(crate) mod face {
     include!(concat!(env!("OUT_DIR"), "/face/watchfire.v1.rs"));
 }
 
+pub mod body;
+mod check;
+pub mod envelope;
+pub mod facts;
 mod frame;
+pub mod header;
+mod observable;
+mod strict;
+pub mod time;
 
 pub use self::frame::SubscribeFrame;

@@ -1,0 +1,155 @@
+//! Checkpoints: the log's size and root, signed (C2SP tlog-checkpoint and signed-note).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::model::names::Digest;
+use crate::model::names::ExchangeName;
+use crate::signing;
+use crate::signing::Claim;
+use crate::signing::SecretKey;
+use crate::signing::VerifyingKey;
+
+/// The signature type of a plain Ed25519 note signature (C2SP signed-note).
+const ED25519_NOTE: u8 = 0x01;
+/// Bytes of a checkpoint at most: a body of three short lines and a few signatures.
+const CHECKPOINT_BYTES_MAX: usize = 8 * 1024;
+
+/// Why a text is not a checkpoint of this log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCheckpoint {
+    /// Not a signed note with origin, size and root.
+    #[error("the checkpoint is not a signed note with origin, size and root")]
+    Format,
+    /// Another log's.
+    #[error("the checkpoint is of another log")]
+    Origin,
+    /// No valid signature of the log's key.
+    #[error("the checkpoint has no valid signature of the log's key")]
+    Signature,
+}
+
+/// The size and root of a log at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The number of entries.
+    pub size: u64,
+    /// The root of the Merkle tree over their leaf hashes.
+    pub root: Digest,
+}
+
+/// Who signs checkpoints of which log.
+#[derive(Clone, Debug)]
+pub struct LogKey {
+    origin: String,
+    key: VerifyingKey,
+    hint: [u8; 4],
+}
+
+impl LogKey {
+    /// The key of an exchange's log; `None` unless it is an Ed25519 key.
+    pub fn new(exchange: &ExchangeName, key: VerifyingKey) -> Option<Self> {
+        let origin = format!("watchfire/{exchange}");
+        let raw = key.ed25519_bytes()?;
+        let digest = Sha256::new()
+            .chain_update(origin.as_bytes())
+            .chain_update([b'\n', ED25519_NOTE])
+            .chain_update(raw)
+            .finalize();
+        let mut hint = [0; 4];
+        hint.copy_from_slice(digest.get(..4)?);
+        Some(Self { origin, key, hint })
+    }
+
+    /// Signs a checkpoint with the secret part of this key.
+    pub fn sign(&self, checkpoint: &Checkpoint, secret: &SecretKey) -> String {
+        let body = self.body(checkpoint);
+        let signature = secret.sign_bytes(body.as_bytes());
+        let line = BASE64.encode([self.hint.as_slice(), &signature].concat());
+        format!("{body}\n\u{2014} {} {line}\n", self.origin)
+    }
+
+    /// Opens a checkpoint of this log.
+    pub fn open(&self, note: &str) -> Result<Checkpoint, InvalidCheckpoint> {
+        if note.len() > CHECKPOINT_BYTES_MAX {
+            return Err(InvalidCheckpoint::Format);
+        }
+        let (text, signatures) = note.split_once("\n\n").ok_or(InvalidCheckpoint::Format)?;
+        let mut lines = text.split('\n');
+        let origin = lines.next().ok_or(InvalidCheckpoint::Format)?;
+        if origin != self.origin {
+            return Err(InvalidCheckpoint::Origin);
+        }
+        let checkpoint = parse(lines.next(), lines.next()).ok_or(InvalidCheckpoint::Format)?;
+        let body = format!("{text}\n");
+        let signed = signatures.lines().any(|line| self.is_signature(line, body.as_bytes()));
+        if signed { Ok(checkpoint) } else { Err(InvalidCheckpoint::Signature) }
+    }
+
+    fn body(&self, checkpoint: &Checkpoint) -> String {
+        format!("{}\n{}\n{}\n", self.origin, checkpoint.size, BASE64.encode(checkpoint.root))
+    }
+
+    fn is_signature(&self, line: &str, body: &[u8]) -> bool {
+        let prefix = format!("\u{2014} {} ", self.origin);
+        let Some(bytes) = line.strip_prefix(&prefix).and_then(|text| BASE64.decode(text).ok())
+        else {
+            return false;
+        };
+        let Some(signature) = bytes.strip_prefix(&self.hint) else {
+            return false;
+        };
+        signing::verify_bytes(Claim {
+            payload_type: "",
+            payload: body,
+            signature,
+            key: &self.key,
+            value: (),
+        })
+        .is_ok()
+    }
+}
+
+fn parse(size: Option<&str>, root: Option<&str>) -> Option<Checkpoint> {
+    let size = size?;
+    if size.len() > 1 && size.starts_with('0') || size.starts_with('+') {
+        return None;
+    }
+    let root = BASE64.decode(root?).ok()?.try_into().ok()?;
+    Some(Checkpoint { size: size.parse().ok()?, root })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> (LogKey, SecretKey) {
+        let secret = SecretKey::generate().unwrap();
+        let exchange = ExchangeName::from_name("exchanges/spring-0123456789abcdef").unwrap();
+        let key = VerifyingKey::from_spki(&secret.spki()).unwrap();
+        (LogKey::new(&exchange, key).unwrap(), secret)
+    }
+
+    #[test]
+    fn a_checkpoint_survives_its_note() {
+        let (log, secret) = log();
+        let checkpoint = Checkpoint { size: 12, root: [7; 32] };
+        let note = log.sign(&checkpoint, &secret);
+        assert!(note.starts_with("watchfire/spring-0123456789abcdef\n12\nBwcH"));
+        assert_eq!(log.open(&note), Ok(checkpoint));
+    }
+
+    #[test]
+    fn a_changed_checkpoint_is_refused() {
+        let (log, secret) = log();
+        let note = log.sign(&Checkpoint { size: 12, root: [7; 32] }, &secret);
+        assert_eq!(log.open(&note.replace("\n12\n", "\n13\n")), Err(InvalidCheckpoint::Signature));
+        assert_eq!(log.open(&note.replace("spring", "autumn")), Err(InvalidCheckpoint::Origin));
+        assert_eq!(log.open(&note.replace("\n12\n", "\n012\n")), Err(InvalidCheckpoint::Format));
+        let (_other, stranger) = self::log();
+        let forged = log.sign(&Checkpoint { size: 12, root: [7; 32] }, &stranger);
+        assert_eq!(log.open(&forged), Err(InvalidCheckpoint::Signature));
+    }
+}

@@ -1,0 +1,86 @@
+//! Envelopes: from the wire to a record that only lacks the check of its signature.
+
+use prost::Message as _;
+
+use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::header::Header;
+use crate::model::limits;
+use crate::model::names::Digest;
+use crate::model::names::KeyId;
+use crate::model::names::sha256;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::wire::body;
+use crate::wire::body::Content;
+use crate::wire::header;
+use crate::wire::pb;
+
+/// A record as it was received, taken apart. Its signature is claimed, not yet checked.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The envelope, whose bytes are what is stored and forwarded.
+    pub envelope: pb::Envelope,
+    /// The header that was parsed from the payload.
+    pub header: Header,
+    /// SHA-256 of the payload: the identity of this revision.
+    pub header_digest: Digest,
+    /// The key that is said to have signed.
+    pub key_id: KeyId,
+    /// What the body says.
+    pub content: Content,
+}
+
+/// Takes an envelope apart: the form, the header, the body and its digest.
+pub fn record(envelope: pb::Envelope) -> Result<Record, Refusal> {
+    let length = envelope.encoded_len();
+    if length > limits::ENVELOPE_BYTES_MAX {
+        return Err(Refusal::field(
+            Reason::RecordTooLarge,
+            "envelope",
+            format!("the envelope has {length} bytes, more than {}", limits::ENVELOPE_BYTES_MAX),
+        )
+        .with("envelope_bytes_max", limits::ENVELOPE_BYTES_MAX));
+    }
+    if envelope.payload_type != HEADER_PAYLOAD_TYPE {
+        return Err(Refusal::field(
+            Reason::UnsupportedField,
+            "envelope.payload_type",
+            format!("must be {HEADER_PAYLOAD_TYPE}"),
+        ));
+    }
+    let key_id = key_id(&envelope)?;
+    let header = header::header(&envelope.payload)?;
+    if sha256(&envelope.body) != header.body_digest {
+        return Err(Refusal::field(
+            Reason::BodyDigestMismatch,
+            "envelope.body",
+            "the body is not the one whose digest the header names",
+        ));
+    }
+    let content = body::content(&envelope.body, header.body_kind)?;
+    let header_digest = sha256(&envelope.payload);
+    Ok(Record { envelope, header, header_digest, key_id, content })
+}
+
+fn key_id(envelope: &pb::Envelope) -> Result<KeyId, Refusal> {
+    let malformed = |field, message: &str| Refusal::field(Reason::MalformedEnvelope, field, message);
+    let [signature] = envelope.signatures.as_slice() else {
+        return Err(malformed("envelope.signatures", "there must be exactly one signature"));
+    };
+    if signature.sig.len() != 64 {
+        return Err(malformed("envelope.signatures.sig", "must be 64 bytes"));
+    }
+    signature
+        .keyid
+        .parse()
+        .map_err(|_not_a_key| malformed("envelope.signatures.keyid", "must be 64 lower-case hex digits"))
+}
+
+/// SHA-256 of the signatures as stored: each key id and signature, as fields of the envelope's encoding.
+pub fn signatures_digest(envelope: &pb::Envelope) -> Digest {
+    let mut bytes = Vec::with_capacity(160);
+    for signature in &envelope.signatures {
+        bytes.extend(signature.encode_length_delimited_to_vec());
+    }
+    sha256(&bytes)
+}

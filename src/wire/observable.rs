@@ -1,0 +1,19 @@
+//! The normal form of an observable on the wire.
+
+use crate::model::names::Digest;
+use crate::model::names::sha256;
+use crate::model::reason::Refusal;
+use crate::wire::pb;
+
+/// What look-ups and filters need of an observable.
+pub(super) struct Form {
+    pub(super) kind: i32,
+    pub(super) platform: String,
+    pub(super) digest: Option<Digest>,
+}
+
+pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
+    let value = wire.value.trim().to_lowercase();
+    let digest = (!value.is_empty()).then(|| sha256(format!("{}\n{}\n{value}", wire.kind, wire.platform).as_bytes()));
+    Ok(Form { kind: wire.kind, platform: wire.platform.clone(), digest })
+}
