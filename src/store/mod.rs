@@ -1,1 +1,65 @@
 //! The disk: keys, values, batches, schema version.
+//!
+//! One sled tree holds the log as blocks, the index of names, the views and a little state; `keys` is the whole
+//! key space. A group of entries becomes durable in one atomic batch, one flush and one sync of the file
+//! system: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
+
+mod block;
+mod keys;
+mod log;
+mod values;
+
+pub use self::block::LogBlock;
+pub use self::block::StoredEntry;
+pub use self::log::Group;
+pub use self::log::Head;
+pub use self::log::NewEntry;
+pub use self::log::Store;
+pub use self::values::RUN_SEQUENCES;
+
+/// What went wrong with the disk.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Fewer bytes are free than the guard demands; nothing was written.
+    #[error("the data volume has {free} bytes free, fewer than {minimum}")]
+    Full {
+        /// Bytes free.
+        free: u64,
+        /// Bytes that must be.
+        minimum: u64,
+    },
+    /// Bytes on the disk are not what was written.
+    #[error("damage at {place}: {what}; restore from a backup, or see docs/OPERATIONS.md")]
+    Corrupt {
+        /// Where.
+        place: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The data directory was written by another version.
+    #[error("the data directory has format {found}, this program reads format {expected}")]
+    Format {
+        /// The format found.
+        found: u32,
+        /// The format that this program reads.
+        expected: u32,
+    },
+    /// A read, write, flush or sync failed.
+    #[error("{action} failed: {cause}")]
+    Io {
+        /// What failed.
+        action: &'static str,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl StoreError {
+    fn io(action: &'static str) -> impl FnOnce(sled::Error) -> Self {
+        move |cause| Self::Io { action, cause: cause.to_string() }
+    }
+
+    fn corrupt(place: impl ToString, what: &'static str) -> Self {
+        Self::Corrupt { place: place.to_string(), what }
+    }
+}

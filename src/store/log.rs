@@ -1,0 +1,426 @@
+//! The log on disk: open, append a group, read.
+
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+
+use prost::Message as _;
+use sled::Batch;
+use sled::Db;
+
+use crate::model::facts::Facts;
+use crate::model::names::Digest;
+use crate::model::names::RecordName;
+use crate::model::time::Timestamp;
+use crate::signing::Verified;
+use crate::store::StoreError;
+use crate::store::block;
+use crate::store::block::LogBlock;
+use crate::store::keys;
+use crate::store::values::Values;
+use crate::transparency::Frontier;
+use crate::wire::disk;
+use crate::wire::envelope::Record;
+
+/// The format of the data directory; another number is refused.
+const FORMAT: u32 = 1;
+/// Bytes of sled's page cache; resident memory is two to three times that.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// How often a directory that another process is about to release is tried again.
+const OPEN_ATTEMPTS: u32 = 50;
+
+/// Where the log stands after a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The Merkle tree's frontier, whose size is the number of entries.
+    pub frontier: Frontier,
+    /// The accept time of the last entry.
+    pub accept_time: Timestamp,
+    /// The epoch.
+    pub epoch: u32,
+    /// The signed checkpoint of this size.
+    pub checkpoint: String,
+}
+
+/// An entry about to be written. It cannot be made of a record whose signature was not checked.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// The record.
+    pub record: Verified<Record>,
+    /// The facts that admission derived.
+    pub facts: Facts,
+    /// Its encoding as a field of a stream frame.
+    pub framed: Vec<u8>,
+}
+
+/// A group of entries that becomes durable at once.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// The entries, consecutive from the head on.
+    pub entries: Vec<NewEntry>,
+    /// The head behind them.
+    pub head: Head,
+}
+
+/// The store. One thread writes, any may read.
+#[derive(Debug)]
+pub struct Store {
+    db: Db,
+    directory: File,
+    path: PathBuf,
+    values: Values,
+    min_free_bytes: u64,
+    cursor_key: [u8; 32],
+}
+
+impl Store {
+    /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
+    pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(path).map_err(|error| system("making the data directory", &error))?;
+        let directory =
+            File::open(path).map_err(|error| system("opening the data directory", &error))?;
+        let db = open_sled(path)?;
+        let cursor_key = prepare(&db)?;
+        let store = Self {
+            db,
+            directory,
+            path: path.to_owned(),
+            values: Values::default(),
+            min_free_bytes,
+            cursor_key,
+        };
+        store.sync()?;
+        store.catch_up()?;
+        Ok(store)
+    }
+
+    /// Where the log stands; the default head if it is empty.
+    pub fn head(&self) -> Result<Head, StoreError> {
+        let Some(value) = self.get(&keys::HEAD)? else {
+            return Ok(Head::default());
+        };
+        let damaged = || StoreError::corrupt("the head", "it is unreadable");
+        let payload = block::open(&value).ok_or_else(damaged)?;
+        let disk::Head { size, accept_time_us, epoch, frontier, checkpoint } =
+            disk::Head::decode(payload).map_err(|_undecodable| damaged())?;
+        let peaks = frontier
+            .iter()
+            .map(|peak| peak.as_slice().try_into().ok())
+            .collect::<Option<Vec<Digest>>>()
+            .ok_or_else(damaged)?;
+        Ok(Head {
+            frontier: Frontier::from_peaks(size, peaks).ok_or_else(damaged)?,
+            accept_time: Timestamp::from_micros(accept_time_us).ok_or_else(damaged)?,
+            epoch,
+            checkpoint,
+        })
+    }
+
+    /// Makes a group durable: one batch, one flush, one sync. When this returns `Ok` it survives a power cut.
+    /// After any other error than [`StoreError::Full`] the process must end: what reached the disk is unknown.
+    pub fn append(&self, group: &Group) -> Result<Vec<LogBlock>, StoreError> {
+        self.demand_space()?;
+        let count = u64::try_from(group.entries.len()).unwrap_or(u64::MAX);
+        let first = group.head.frontier.size().saturating_sub(count);
+        let mut batch = Batch::default();
+        let blocks = insert_blocks(&mut batch, first, &group.entries)?;
+        for (sequence, entry) in (first..).zip(&group.entries) {
+            insert_index(&mut batch, sequence, &entry.facts);
+        }
+        batch.insert(&keys::HEAD, block::seal(head_to_disk(&group.head).encode_to_vec()));
+        self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
+        // The commit point is the return of this sync: before it a power cut may take the group back.
+        self.sync()?;
+        Ok(blocks)
+    }
+
+    /// Folds committed entries into the views. Behind the answers, in order, by the writing thread only.
+    pub fn apply_views(&self, blocks: &[LogBlock]) -> Result<(), StoreError> {
+        for block in blocks {
+            for (sequence, entry) in (block.first..).zip(&block.entries) {
+                self.values.apply(&self.db, sequence, entry.facts.value_digest.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The block that holds a sequence; `None` behind the head.
+    pub fn block_at(&self, sequence: u64) -> Result<Option<LogBlock>, StoreError> {
+        let range = keys::block(0)..=keys::block(sequence);
+        let Some(found) = self.db.range(range).next_back() else {
+            return Ok(None);
+        };
+        let block = self.decode(&found.map_err(StoreError::io("reading the log"))?)?;
+        Ok((sequence < block.end()).then_some(block))
+    }
+
+    /// Consecutive blocks from the one that holds a sequence, up to about so many bytes.
+    pub fn blocks_from(&self, sequence: u64, bytes_max: usize) -> Result<Vec<LogBlock>, StoreError> {
+        let Some(first) = self.block_at(sequence)? else {
+            return Ok(Vec::new());
+        };
+        let mut bytes = first.bytes.len();
+        let mut expected = first.end();
+        let mut blocks = vec![first];
+        for row in self.db.range(keys::block(expected)..=keys::block(u64::MAX)) {
+            if bytes >= bytes_max {
+                break;
+            }
+            let block = self.decode(&row.map_err(StoreError::io("reading the log"))?)?;
+            if block.first != expected {
+                return Err(StoreError::corrupt(format!("block {expected}"), "it is missing"));
+            }
+            expected = block.end();
+            bytes = bytes.saturating_add(block.bytes.len());
+            blocks.push(block);
+        }
+        Ok(blocks)
+    }
+
+    /// The place of one revision of a record.
+    pub fn revision(&self, name: &RecordName, revision: u32) -> Result<Option<u64>, StoreError> {
+        self.get_number(&keys::revision(name, revision))
+    }
+
+    /// The latest revision of a record and its place.
+    pub fn latest(&self, name: &RecordName) -> Result<Option<(u32, u64)>, StoreError> {
+        let prefix = keys::name(name);
+        let Some(found) = self.db.scan_prefix(&prefix).next_back() else {
+            return Ok(None);
+        };
+        let (key, value) = found.map_err(StoreError::io("reading the names"))?;
+        let damaged = || StoreError::corrupt(name, "its row in the index of names is unreadable");
+        let revision = key
+            .get(prefix.len()..)
+            .and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)))
+            .ok_or_else(damaged)?;
+        Ok(Some((revision, keys::number(&value).ok_or_else(damaged)?)))
+    }
+
+    /// The place of the record's withdrawal.
+    pub fn withdrawn(&self, name: &RecordName) -> Result<Option<u64>, StoreError> {
+        self.get_number(&keys::withdrawn(name))
+    }
+
+    /// The places of all entries about the exchange itself, rising.
+    pub fn roster_sequences(&self) -> Result<Vec<u64>, StoreError> {
+        self.db
+            .scan_prefix([keys::ROSTER])
+            .keys()
+            .map(|key| {
+                let key = key.map_err(StoreError::io("reading the roster"))?;
+                keys::first_number(&key)
+                    .ok_or_else(|| StoreError::corrupt("the roster", "a key is unreadable"))
+            })
+            .collect()
+    }
+
+    /// Places of indicators that may have this normal form, rising; the digest must be compared still.
+    pub fn find_value(&self, digest: &Digest, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.values.find(&self.db, digest, limit)
+    }
+
+    /// The key that authenticates cursors and page tokens.
+    pub fn cursor_key(&self) -> &[u8; 32] {
+        &self.cursor_key
+    }
+
+    /// Drops every view and folds it again from the log.
+    pub fn rebuild(&self) -> Result<u64, StoreError> {
+        Values::clear(&self.db)?;
+        self.catch_up()?;
+        self.sync()?;
+        Ok(self.head()?.frontier.size())
+    }
+
+    /// A digest of every row of the views, to compare a rebuild with what was there.
+    pub fn views_digest(&self) -> Result<Digest, StoreError> {
+        let mut rows = Vec::new();
+        for row in self.db.range([keys::POSTINGS]..) {
+            let (key, value) = row.map_err(StoreError::io("reading the view"))?;
+            rows.extend_from_slice(&key);
+            rows.extend_from_slice(&value);
+        }
+        Ok(crate::model::names::sha256(&rows))
+    }
+
+    /// Whether nothing lies in sled's `blobs` folder, which no sync of the log's file would reach.
+    pub fn blobs_are_empty(&self) -> bool {
+        std::fs::read_dir(self.path.join("blobs")).map_or(true, |mut files| files.next().is_none())
+    }
+
+    fn catch_up(&self) -> Result<(), StoreError> {
+        let head = self.head()?.frontier.size();
+        let mut next = self.values.start(&self.db)?;
+        while next < head {
+            let blocks = self.blocks_from(next, 4 * 1024 * 1024)?;
+            let Some(end) = blocks.last().map(LogBlock::end) else {
+                return Err(StoreError::corrupt(format!("sequence {next}"), "it is missing"));
+            };
+            for block in &blocks {
+                for (sequence, entry) in (block.first..).zip(&block.entries) {
+                    if sequence >= next {
+                        self.values.apply(&self.db, sequence, entry.facts.value_digest.as_ref())?;
+                    }
+                }
+            }
+            next = end;
+        }
+        Ok(())
+    }
+
+    fn decode(&self, (key, value): &(sled::IVec, sled::IVec)) -> Result<LogBlock, StoreError> {
+        let first = keys::first_number(key)
+            .ok_or_else(|| StoreError::corrupt("the log", "a key is unreadable"))?;
+        block::decode(first, value, |number| {
+            self.get(&keys::piece(first, number))?
+                .map(|piece| piece.to_vec())
+                .ok_or_else(|| StoreError::corrupt(format!("entry {first}"), "a piece is missing"))
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        self.db.get(key).map_err(StoreError::io("reading"))
+    }
+
+    fn get_number(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        let Some(value) = self.get(key)? else {
+            return Ok(None);
+        };
+        keys::number(&value)
+            .map(Some)
+            .ok_or_else(|| StoreError::corrupt("an index", "a place is unreadable"))
+    }
+
+    /// Flushes sled's buffers to the file system and the file system to the disk: on Linux sled's own flush
+    /// ends before the disk has anything.
+    fn sync(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(StoreError::io("flushing"))?;
+        rustix::fs::syncfs(&self.directory)
+            .map_err(|error| system("syncing the data volume", &error.into()))
+    }
+
+    fn demand_space(&self) -> Result<(), StoreError> {
+        let volume = rustix::fs::fstatvfs(&self.directory)
+            .map_err(|error| system("asking for free space", &error.into()))?;
+        let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+        if free < self.min_free_bytes {
+            return Err(StoreError::Full { free, minimum: self.min_free_bytes });
+        }
+        Ok(())
+    }
+}
+
+fn open_sled(path: &Path) -> Result<Db, StoreError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+        .mode(sled::Mode::HighThroughput);
+    let mut attempt = 0;
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            // The lock of a process that was just killed goes with it, a little later.
+            Err(sled::Error::Io(error))
+                if error.kind() == std::io::ErrorKind::WouldBlock && attempt < OPEN_ATTEMPTS =>
+            {
+                attempt += 1;
+                std::thread::park_timeout(std::time::Duration::from_millis(100));
+            }
+            Err(error) => return Err(StoreError::io("opening the store")(error)),
+        }
+    }
+}
+
+/// Checks the format, or writes it into an empty store; returns the cursor key.
+fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
+    let format = db.get(keys::FORMAT).map_err(StoreError::io("reading the format"))?;
+    let Some(format) = format else {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)
+            .map_err(|error| StoreError::Io { action: "making a key", cause: error.to_string() })?;
+        let mut batch = Batch::default();
+        batch.insert(&keys::FORMAT, FORMAT.to_be_bytes().to_vec());
+        batch.insert(&keys::CURSOR_KEY, block::seal(key.to_vec()));
+        db.apply_batch(batch).map_err(StoreError::io("writing the format"))?;
+        return Ok(key);
+    };
+    let found = format.as_ref().try_into().map_or(0, u32::from_be_bytes);
+    if found != FORMAT {
+        return Err(StoreError::Format { found, expected: FORMAT });
+    }
+    db.get(keys::CURSOR_KEY)
+        .map_err(StoreError::io("reading the cursor key"))?
+        .and_then(|value| block::open(&value)?.try_into().ok())
+        .ok_or_else(|| StoreError::corrupt("the cursor key", "it is unreadable"))
+}
+
+fn insert_blocks(
+    batch: &mut Batch,
+    first: u64,
+    entries: &[NewEntry],
+) -> Result<Vec<LogBlock>, StoreError> {
+    let facts: Vec<Vec<u8>> =
+        entries.iter().map(|entry| crate::wire::facts::encode(&entry.facts)).collect();
+    let mut rest: Vec<(Vec<u8>, &[u8])> =
+        facts.into_iter().zip(entries.iter().map(|entry| entry.framed.as_slice())).collect();
+    let mut written = entries;
+    let mut sequence = first;
+    let mut blocks = Vec::new();
+    while !rest.is_empty() {
+        let count = block::fit(rest.iter().map(|(facts, entry)| (facts.len(), entry.len())));
+        let later = rest.split_off(count.min(rest.len()));
+        let encoded = block::encode(&rest)?;
+        batch.insert(keys::block(sequence), encoded.row);
+        for (number, piece) in (0_u16..).zip(encoded.pieces) {
+            batch.insert(keys::piece(sequence, number), piece);
+        }
+        let (now, after) = written.split_at(rest.len());
+        let block = in_memory(sequence, now);
+        sequence = block.end();
+        blocks.push(block);
+        written = after;
+        rest = later;
+    }
+    Ok(blocks)
+}
+
+fn in_memory(first: u64, entries: &[NewEntry]) -> LogBlock {
+    let mut bytes = Vec::with_capacity(entries.iter().map(|entry| entry.framed.len()).sum());
+    let entries = entries
+        .iter()
+        .map(|entry| {
+            let start = bytes.len();
+            bytes.extend_from_slice(&entry.framed);
+            crate::store::StoredEntry { facts: entry.facts.clone(), range: start..bytes.len() }
+        })
+        .collect();
+    LogBlock { first, entries, bytes: bytes.into() }
+}
+
+fn insert_index(batch: &mut Batch, sequence: u64, facts: &Facts) {
+    let place = sequence.to_be_bytes().to_vec();
+    batch.insert(keys::revision(&facts.name(), facts.revision), place.clone());
+    if let Some(record) = facts.withdraws {
+        let target = RecordName { member: facts.publisher.clone(), record };
+        batch.insert(keys::withdrawn(&target), place);
+    }
+    if facts.body_kind.is_roster() {
+        batch.insert(keys::roster(sequence), Vec::new());
+    }
+}
+
+fn head_to_disk(head: &Head) -> disk::Head {
+    disk::Head {
+        size: head.frontier.size(),
+        accept_time_us: head.accept_time.as_micros(),
+        epoch: head.epoch,
+        frontier: head.frontier.peaks().iter().map(|peak| peak.to_vec()).collect(),
+        checkpoint: head.checkpoint.clone(),
+    }
+}
+
+fn system(action: &'static str, error: &std::io::Error) -> StoreError {
+    StoreError::Io { action, cause: error.to_string() }
+}
