@@ -1,1 +1,4 @@
 //! The decisions: admission, policy, sequencer, tail, subscriptions, roster.
+
+mod admission;
+mod policy;

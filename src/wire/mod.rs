@@ -50,6 +50,7 @@ pub mod facts;
 mod frame;
 pub mod header;
 mod observable;
+pub mod roster;
 mod strict;
 pub mod time;
 

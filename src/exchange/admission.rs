@@ -1,0 +1,309 @@
+//! Admission: whether a record with a good signature is taken, and what follows from it.
+//!
+//! Pure: the sequencer gathers the facts, this judges, the sequencer acts. The order of the checks is part of
+//! the protocol: a record that was taken once is answered with its receipt whatever has changed since.
+
+use uuid::Uuid;
+
+use crate::model::facts::Facts;
+use crate::model::facts::Shape;
+use crate::model::header::BodyKind;
+use crate::model::header::Header;
+use crate::model::limits;
+use crate::model::names::Audience;
+use crate::model::names::Digest;
+use crate::model::names::ExchangeName;
+use crate::model::names::MemberId;
+use crate::model::names::Sequence;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::KeyUse;
+use crate::model::roster::Role;
+use crate::model::roster::Roster;
+use crate::model::time::Timestamp;
+use crate::wire::body::Content;
+use crate::wire::envelope::Record;
+
+/// The revision before the one that is judged.
+#[derive(Clone, Debug)]
+pub struct Previous {
+    /// Its header digest.
+    pub header_digest: Digest,
+    /// Its facts.
+    pub facts: Facts,
+}
+
+/// What the sequencer knows at the place that a record would get.
+#[derive(Debug)]
+pub struct Circumstances<'a> {
+    /// The exchange.
+    pub exchange: &'a ExchangeName,
+    /// Everyone who takes part, at this place.
+    pub roster: &'a Roster,
+    /// The place.
+    pub place: Sequence,
+    /// The hub's clock.
+    pub now: Timestamp,
+    /// The revision before, if there is one.
+    pub previous: Option<&'a Previous>,
+    /// Whether the record itself was withdrawn.
+    pub withdrawn: bool,
+    /// For a withdrawal: the latest revision of its target, and whether that was withdrawn already.
+    pub target: Option<(&'a Facts, bool)>,
+}
+
+/// Judges the caller, before anything else: it speaks for itself, and is not suspended.
+pub fn judge_caller(caller: &MemberId, record: &Record, roster: &Roster) -> Result<(), Refusal> {
+    let member = roster.member(caller).ok_or_else(|| {
+        Refusal::new(Reason::NotAMember, format!("{caller} is not a member of this exchange"))
+    })?;
+    if member.suspended {
+        return Err(Refusal::new(Reason::MemberSuspended, format!("{caller} is suspended")));
+    }
+    let signer = roster.key(&record.key_id).map(|key| &key.member);
+    if record.header.name.member != *caller || signer != Some(caller) {
+        return Err(Refusal::field(
+            Reason::SignerIsNotCaller,
+            "header.name",
+            format!("the record and its key must be those of the caller, {caller}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Judges a record that is not there yet and derives its facts.
+pub fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Result<Facts, Refusal> {
+    let header = &record.header;
+    if header.exchange != *circumstances.exchange {
+        return Err(Refusal::field(
+            Reason::WrongExchange,
+            "header.exchange",
+            format!("this exchange is {}", circumstances.exchange.name()),
+        ));
+    }
+    judge_clock(header, circumstances.now)?;
+    judge_key(record, circumstances)?;
+    judge_role(record, circumstances)?;
+    judge_handling(header, circumstances.roster)?;
+    judge_predecessor(header, circumstances)?;
+    match &record.content {
+        Content::Withdrawal { of } => judge_target(&header.name.member, of, circumstances),
+        Content::Indicator { .. }
+        | Content::Operation
+        | Content::RosterChange { .. }
+        | Content::KeyChange(_)
+        | Content::Genesis(_) => Ok(()),
+    }?;
+    Ok(facts(record, circumstances))
+}
+
+fn judge_clock(header: &Header, now: Timestamp) -> Result<(), Refusal> {
+    if header.create_time > now.saturating_add(limits::CREATE_TIME_AHEAD_MAX) {
+        return Err(Refusal::field(
+            Reason::ClockSkew,
+            "header.create_time",
+            format!("lies more than ten minutes ahead of the hub's time, {now}"),
+        )
+        .with("hub_time", now));
+    }
+    Ok(())
+}
+
+fn judge_key(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), Refusal> {
+    let refusal = |message: &str| {
+        Err(Refusal::field(Reason::KeyNotValid, "envelope.signatures.keyid", message))
+    };
+    let Some(key) = circumstances.roster.key(&record.key_id) else {
+        return refusal("the key is not registered");
+    };
+    if !key.is_valid_at(circumstances.place) {
+        return refusal("the key is retired");
+    }
+    if key.key_use == KeyUse::Recovery && record.header.body_kind != BodyKind::KeyChange {
+        return refusal("a recovery key signs key changes only");
+    }
+    Ok(())
+}
+
+fn judge_role(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), Refusal> {
+    let caller = &record.header.name.member;
+    let Some(member) = circumstances.roster.member(caller) else {
+        return Err(Refusal::new(Reason::NotAMember, format!("{caller} is not a member")));
+    };
+    let kind = record.header.body_kind;
+    let allowed = match (member.role, kind) {
+        (_, BodyKind::KeyChange) | (Role::Operator, BodyKind::RosterChange) => true,
+        (
+            Role::Company,
+            BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal,
+        )
+        | (Role::Observer, BodyKind::Withdrawal) => true,
+        (Role::Observer, BodyKind::Indicator) => member.may_publish_indicators,
+        (Role::Company | Role::Observer, BodyKind::RosterChange | BodyKind::Genesis)
+        | (Role::Observer, BodyKind::Operation)
+        | (
+            Role::Auditor,
+            BodyKind::Indicator
+            | BodyKind::Operation
+            | BodyKind::Withdrawal
+            | BodyKind::RosterChange
+            | BodyKind::Genesis,
+        )
+        | (
+            Role::Operator,
+            BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal | BodyKind::Genesis,
+        ) => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    let (role, kind) = (member.role.as_str(), kind.as_str());
+    Err(Refusal::field(
+        Reason::RoleForbids,
+        "header.body_kind",
+        format!("a member with the role {role} does not publish records of the kind {kind}"),
+    ))
+}
+
+fn judge_handling(header: &Header, roster: &Roster) -> Result<(), Refusal> {
+    let reach = &header.handling.reach;
+    let named = !reach.audiences.is_empty() || !reach.recipients.is_empty();
+    let chosen = matches!(header.body_kind, BodyKind::Indicator | BodyKind::Operation);
+    if !chosen {
+        if named || header.revision != 1 {
+            return Err(Refusal::field(
+                Reason::FieldInvalid,
+                "header.handling",
+                "records of this kind name no audience and no recipient, and have one revision",
+            ));
+        }
+        return Ok(());
+    }
+    let built_in = [Audience::companies(), Audience::observers(), Audience::all()];
+    if let Some(audience) = reach.audiences.iter().find(|audience| !built_in.contains(audience)) {
+        return Err(Refusal::field(
+            Reason::AudienceForbidden,
+            "header.handling.audiences",
+            format!("{} is not an audience that you may address", audience.name()),
+        ));
+    }
+    let reads = |member: &&MemberId| {
+        roster.member(member).is_none_or(|member| !member.role.reads_bodies())
+    };
+    if let Some(recipient) = reach.recipients.iter().find(reads) {
+        return Err(Refusal::field(
+            Reason::FieldInvalid,
+            "header.handling.recipients",
+            format!("{} cannot be a recipient", recipient.name()),
+        ));
+    }
+    Ok(())
+}
+
+fn judge_predecessor(header: &Header, circumstances: &Circumstances<'_>) -> Result<(), Refusal> {
+    if circumstances.withdrawn {
+        return Err(Refusal::field(
+            Reason::RecordWithdrawn,
+            "header.name",
+            "the record was withdrawn and is not brought back",
+        ));
+    }
+    let mismatch = |message: &str| {
+        Err(Refusal::field(Reason::PredecessorMismatch, "header.previous_digest", message))
+    };
+    match (header.previous_digest, circumstances.previous) {
+        (None, _) => Ok(()),
+        (Some(_), None) => mismatch("there is no revision before this one"),
+        (Some(digest), Some(previous)) if digest != previous.header_digest => {
+            mismatch("the revision before this one has another digest")
+        }
+        (Some(_), Some(previous)) if previous.facts.body_kind != header.body_kind => {
+            mismatch("the revision before this one has another kind of body")
+        }
+        (Some(_), Some(previous)) if !header.handling.reach.covers(&previous.facts.reach) => {
+            Err(Refusal::field(
+                Reason::ReachNarrowed,
+                "header.handling",
+                "a revision reaches everyone whom the one before reached; withdraw the record to narrow it",
+            ))
+        }
+        (Some(_), Some(_)) => Ok(()),
+    }
+}
+
+fn judge_target(
+    publisher: &MemberId,
+    of: &crate::model::names::RecordName,
+    circumstances: &Circumstances<'_>,
+) -> Result<(), Refusal> {
+    if of.member != *publisher {
+        return Err(Refusal::field(
+            Reason::NotOwner,
+            "body.withdrawal.of",
+            "only its publisher withdraws a record",
+        ));
+    }
+    match circumstances.target {
+        Some((_facts, true)) => Err(Refusal::field(
+            Reason::RecordWithdrawn,
+            "body.withdrawal.of",
+            "the record was withdrawn before",
+        )),
+        Some((facts, false))
+            if matches!(facts.body_kind, BodyKind::Indicator | BodyKind::Operation) =>
+        {
+            Ok(())
+        }
+        Some((_facts, false)) => Err(Refusal::field(
+            Reason::FieldInvalid,
+            "body.withdrawal.of",
+            "a record of this kind is not withdrawn",
+        )),
+        None => Err(Refusal::field(
+            Reason::RecordNotFound,
+            "body.withdrawal.of",
+            "there is no such record",
+        )),
+    }
+}
+
+fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
+    let header = &record.header;
+    let (shape, value_digest, withdraws) = shape(&record.content);
+    let mut shapes = vec![shape];
+    if let Some(previous) = circumstances.previous {
+        let earlier = previous.facts.shapes.iter().filter(|shape| shapes.first() != Some(shape));
+        let earlier: Vec<Shape> = earlier.cloned().collect();
+        shapes.extend(earlier);
+    }
+    let reach = match (&record.content, circumstances.target) {
+        // A recall reaches everyone who could see any revision; reach only ever widens, so the last has all.
+        (Content::Withdrawal { .. }, Some((target, _withdrawn))) => target.reach.clone(),
+        _ => header.handling.reach.clone(),
+    };
+    Facts {
+        publisher: header.name.member.clone(),
+        record: header.name.record,
+        revision: header.revision,
+        body_kind: header.body_kind,
+        reach,
+        shapes,
+        value_digest,
+        withdraws,
+    }
+}
+
+fn shape(content: &Content) -> (Shape, Option<Digest>, Option<Uuid>) {
+    match content {
+        Content::Indicator { kind, platform, value_digest, operation } => {
+            let shape =
+                Shape { kind: *kind, platform: platform.clone(), operation: operation.clone() };
+            (shape, *value_digest, None)
+        }
+        Content::Withdrawal { of } => (Shape::default(), None, Some(of.record)),
+        Content::Operation
+        | Content::RosterChange { .. }
+        | Content::KeyChange(_)
+        | Content::Genesis(_) => (Shape::default(), None, None),
+    }
+}

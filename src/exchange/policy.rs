@@ -1,0 +1,112 @@
+//! Who may see what. One pure function, and every read path goes through it.
+
+use crate::model::facts::Facts;
+use crate::model::names::Audience;
+use crate::model::names::MemberId;
+use crate::model::roster::Role;
+use crate::model::roster::Roster;
+
+/// A member as a reader: what the roster at the head says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Who reads.
+    pub member: MemberId,
+    /// Its role.
+    pub role: Role,
+    /// Whether it may see nothing for now.
+    pub suspended: bool,
+    /// The audiences that it is in, sorted.
+    pub audiences: Vec<Audience>,
+}
+
+impl Reader {
+    /// The reader that this member is; `None` if it is not on the roster.
+    pub fn of(roster: &Roster, member: &MemberId) -> Option<Self> {
+        let member = roster.member(member)?;
+        let mut audiences = member.role.audiences();
+        audiences.sort_unstable();
+        Some(Self {
+            member: member.id.clone(),
+            role: member.role,
+            suspended: member.suspended,
+            audiences,
+        })
+    }
+}
+
+/// Whether a reader may see an entry. Audiences and recipients alone decide; the publisher always may; the
+/// operator and auditors see no bodies but those about the exchange itself, which every member sees.
+pub fn may_see(reader: &Reader, facts: &Facts) -> bool {
+    if reader.suspended {
+        return false;
+    }
+    if facts.body_kind.is_roster() || facts.publisher == reader.member {
+        return true;
+    }
+    reader.role.reads_bodies()
+        && (facts.reach.recipients.contains(&reader.member)
+            || facts.reach.audiences.iter().any(|audience| reader.audiences.contains(audience)))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::facts::Shape;
+    use crate::model::handling::Reach;
+    use crate::model::header::BodyKind;
+
+    fn reader(member: &str, role: Role, suspended: bool) -> Reader {
+        let mut audiences = role.audiences();
+        audiences.sort_unstable();
+        Reader { member: member.parse().unwrap(), role, suspended, audiences }
+    }
+
+    fn facts(kind: BodyKind, audiences: &[&str], recipients: &[&str]) -> Facts {
+        Facts {
+            publisher: "author".parse().unwrap(),
+            record: Uuid::from_bytes([1; 16]),
+            revision: 1,
+            body_kind: kind,
+            reach: Reach {
+                audiences: audiences.iter().map(|text| text.parse().unwrap()).collect(),
+                recipients: recipients.iter().map(|text| text.parse().unwrap()).collect(),
+            },
+            shapes: vec![Shape::default()],
+            value_digest: None,
+            withdraws: None,
+        }
+    }
+
+    #[test]
+    fn the_policy_holds_for_every_role_and_reach() {
+        use BodyKind::Indicator;
+        use BodyKind::KeyChange;
+        // kind, audiences, recipients; then author, company, observer, auditor, operator, suspended company
+        let table: &[(BodyKind, &[&str], &[&str], [bool; 6])] = &[
+            (Indicator, &[], &[], [true, false, false, false, false, false]),
+            (Indicator, &["companies"], &[], [true, true, false, false, false, false]),
+            (Indicator, &["observers"], &[], [true, false, true, false, false, false]),
+            (Indicator, &["all"], &[], [true, true, true, false, false, false]),
+            (Indicator, &[], &["company"], [true, true, false, false, false, false]),
+            (Indicator, &[], &["observer"], [true, false, true, false, false, false]),
+            (Indicator, &[], &["auditor", "operator"], [true, false, false, false, false, false]),
+            (Indicator, &["elsewhere"], &[], [true, false, false, false, false, false]),
+            (KeyChange, &[], &[], [true, true, true, true, true, false]),
+        ];
+        let readers = [
+            reader("author", Role::Company, false),
+            reader("company", Role::Company, false),
+            reader("observer", Role::Observer, false),
+            reader("auditor", Role::Auditor, false),
+            reader("operator", Role::Operator, false),
+            reader("company", Role::Company, true),
+        ];
+        for (kind, audiences, recipients, expected) in table {
+            let facts = facts(*kind, audiences, recipients);
+            let seen: Vec<bool> = readers.iter().map(|reader| may_see(reader, &facts)).collect();
+            assert_eq!(seen, expected, "{kind:?} {audiences:?} {recipients:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The fold of the roster: what each roster entry does to who takes part.
+//!
+//! Hub and client fold the same entries with this same function, so that a client needs no word of the hub's
+//! about whose key is whose.
+
+use crate::model::header::POSSESSION_PAYLOAD_TYPE;
+use crate::model::names::ExchangeName;
+use crate::model::names::MemberId;
+use crate::model::names::Sequence;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::KeyUse;
+use crate::model::roster::RegisteredKey;
+use crate::model::roster::Role;
+use crate::model::roster::Roster;
+use crate::model::roster::RosterConflict;
+use crate::model::roster::RosterMember;
+use crate::model::roster::Standing;
+use crate::signing;
+use crate::signing::Claim;
+use crate::signing::InvalidKey;
+use crate::signing::VerifyingKey;
+use crate::wire::body::Content;
+use crate::wire::body::Genesis;
+use crate::wire::body::KeyAction;
+use crate::wire::body::NewKey;
+use crate::wire::body::RosterAction;
+use crate::wire::envelope::Record;
+
+/// What a record does to the roster; `None` if it does nothing.
+pub fn apply(
+    roster: &Roster,
+    exchange: &ExchangeName,
+    record: &Record,
+    place: Sequence,
+) -> Result<Option<Roster>, Refusal> {
+    let mut changed = roster.clone();
+    let member = &record.header.name.member;
+    match &record.content {
+        Content::Indicator { .. } | Content::Operation | Content::Withdrawal { .. } => {
+            return Ok(None);
+        }
+        Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,
+        Content::RosterChange { member, change } => {
+            change_roster(&mut changed, exchange, member, change, place)?;
+        }
+        Content::KeyChange(KeyAction::Add(key)) => {
+            let field = "body.key_change.add";
+            let key = registered(exchange, member, key, KeyUse::Signing, next(place), field)?;
+            changed.add_key(key).map_err(conflict(field))?;
+        }
+        Content::KeyChange(KeyAction::Retire(retirement)) => {
+            if retirement.member != *member {
+                return Err(Refusal::field(
+                    Reason::NotOwner,
+                    "body.key_change.retire.key",
+                    "the key is another member's",
+                ));
+            }
+            changed
+                .retire_key(member, &retirement.key, next(place), retirement.compromised_since)
+                .map_err(conflict("body.key_change.retire.key"))?;
+        }
+    }
+    Ok(Some(changed))
+}
+
+fn change_roster(
+    roster: &mut Roster,
+    exchange: &ExchangeName,
+    member: &MemberId,
+    change: &RosterAction,
+    place: Sequence,
+) -> Result<(), Refusal> {
+    match change {
+        RosterAction::Admit {
+            role,
+            signing_key,
+            recovery_key,
+            may_publish_indicators,
+            display_name,
+        } => {
+            let entry = RosterMember {
+                id: member.clone(),
+                role: *role,
+                suspended: false,
+                may_publish_indicators: *may_publish_indicators,
+                display_name: display_name.clone(),
+                admitted_at: place,
+                changed_at: place,
+            };
+            let keys = [
+                (signing_key, KeyUse::Signing, "body.roster_change.admit.signing_key"),
+                (recovery_key, KeyUse::Recovery, "body.roster_change.admit.recovery_key"),
+            ];
+            admit(roster, exchange, entry, keys)
+        }
+        RosterAction::Suspend => roster
+            .set_standing(member, Standing::Suspended, place)
+            .map_err(conflict("body.roster_change.suspend")),
+        RosterAction::Reinstate => roster
+            .set_standing(member, Standing::Active, place)
+            .map_err(conflict("body.roster_change.reinstate")),
+        RosterAction::RetireKey(retirement) => {
+            let field = "body.roster_change.retire_key.key";
+            if retirement.member != *member {
+                return Err(Refusal::field(Reason::FieldInvalid, field, "is another member's key"));
+            }
+            roster
+                .retire_key(member, &retirement.key, next(place), retirement.compromised_since)
+                .map_err(conflict(field))
+        }
+    }
+}
+
+fn found(roster: &mut Roster, exchange: &ExchangeName, genesis: &Genesis) -> Result<(), Refusal> {
+    let operator = RosterMember {
+        id: genesis.operator.clone(),
+        role: Role::Operator,
+        suspended: false,
+        may_publish_indicators: false,
+        display_name: String::new(),
+        admitted_at: Sequence(0),
+        changed_at: Sequence(0),
+    };
+    let keys = [
+        (&genesis.operator_key, KeyUse::Signing, "body.genesis.operator_key"),
+        (&genesis.operator_recovery_key, KeyUse::Recovery, "body.genesis.operator_recovery_key"),
+    ];
+    admit(roster, exchange, operator, keys)
+}
+
+fn admit(
+    roster: &mut Roster,
+    exchange: &ExchangeName,
+    member: RosterMember,
+    keys: [(&NewKey, KeyUse, &'static str); 2],
+) -> Result<(), Refusal> {
+    let [signing, recovery] = keys.map(|(key, key_use, field)| {
+        registered(exchange, &member.id, key, key_use, member.admitted_at, field)
+    });
+    roster.admit(member, [signing?, recovery?]).map_err(conflict("body.roster_change.admit"))
+}
+
+/// A key that may be registered: well formed, not weak, and its holder wants it here.
+fn registered(
+    exchange: &ExchangeName,
+    member: &MemberId,
+    key: &NewKey,
+    key_use: KeyUse,
+    valid_from: Sequence,
+    field: &'static str,
+) -> Result<RegisteredKey, Refusal> {
+    let refusal =
+        |error: InvalidKey| Refusal::field(Reason::FieldInvalid, field, error.to_string());
+    let parsed = VerifyingKey::from_spki(&key.spki).map_err(refusal)?;
+    let payload = signing::possession_payload(exchange, member, &parsed.id());
+    let claim = Claim {
+        payload_type: POSSESSION_PAYLOAD_TYPE,
+        payload: &payload,
+        signature: &key.possession_proof,
+        key: &parsed,
+        value: (),
+    };
+    signing::verify(claim).map_err(|_bad| refusal(InvalidKey::Possession))?;
+    Ok(RegisteredKey {
+        id: parsed.id(),
+        member: member.clone(),
+        spki: key.spki.clone(),
+        key_use,
+        valid_from,
+        retired_at: None,
+        compromised_since: None,
+    })
+}
+
+fn conflict(field: &'static str) -> impl FnOnce(RosterConflict) -> Refusal {
+    move |error| Refusal::field(Reason::RosterConflict, field, error.to_string())
+}
+
+/// Key changes act behind their own place, which the changed key may itself have signed.
+fn next(place: Sequence) -> Sequence {
+    Sequence(place.0.saturating_add(1))
+}
