@@ -55,3 +55,4 @@ mod strict;
 pub mod time;
 
 pub use self::frame::SubscribeFrame;
+pub use self::observable::normal_form_of_body as normal_form;

@@ -17,3 +17,8 @@ pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
     let digest = (!value.is_empty()).then(|| sha256(format!("{}\n{}\n{value}", wire.kind, wire.platform).as_bytes()));
     Ok(Form { kind: wire.kind, platform: wire.platform.clone(), digest })
 }
+
+/// The normal form of the observable in a body, if it has one.
+pub fn normal_form_of_body(_body: &pb::Body) -> Option<pb::NormalForm> {
+    None
+}

@@ -1,0 +1,124 @@
+//! Entries: from an admitted record to the bytes that every subscriber is sent, and back from the disk.
+
+use bytes::BufMut as _;
+use prost::Message as _;
+use prost::encoding::encode_varint;
+
+use crate::model::facts::Facts;
+use crate::model::names::Digest;
+use crate::model::names::Sequence;
+use crate::model::names::sha256;
+use crate::model::time::Timestamp;
+use crate::store::LogBlock;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::StoredEntry;
+use crate::transparency::LeafData;
+use crate::wire;
+use crate::wire::envelope::Record;
+use crate::wire::pb;
+
+/// The tag of `entries` in `SubscribeResponse`, `ListRecordsResponse` and `ValueMatches`' own field apart.
+const ENTRIES_TAG: u8 = 0x0a;
+
+/// An entry as it was read, with what is derived from it.
+pub(super) struct Read {
+    pub(super) entry: pb::Entry,
+    pub(super) facts: Facts,
+    pub(super) header_digest: Digest,
+    pub(super) epoch: u32,
+    pub(super) accept_time: Timestamp,
+    pub(super) leaf_hash: Digest,
+}
+
+/// The leaf data of a record at a place.
+pub(super) fn leaf(record: &Record, sequence: Sequence, accept_time: Timestamp) -> LeafData {
+    LeafData {
+        sequence,
+        accept_time,
+        name_digest: record.header.name_digest(),
+        header_digest: record.header_digest,
+        signatures_digest: wire::envelope::signatures_digest(&record.envelope),
+    }
+}
+
+/// Encodes an entry, once.
+pub(super) fn encode(
+    epoch: u32,
+    sequence: Sequence,
+    accept_time: Timestamp,
+    envelope: &pb::Envelope,
+) -> Vec<u8> {
+    pb::Entry {
+        epoch,
+        sequence: sequence.0,
+        accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
+        envelope: Some(envelope.clone()),
+        erased: None,
+        record: None,
+    }
+    .encode_to_vec()
+}
+
+/// Puts tag and length before an encoded entry, so that it is a field of a stream frame.
+pub(super) fn frame(entry: &[u8]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(entry.len() + 6);
+    framed.put_u8(ENTRIES_TAG);
+    encode_varint(u64::try_from(entry.len()).unwrap_or(u64::MAX), &mut framed);
+    framed.extend_from_slice(entry);
+    framed
+}
+
+/// Decodes the entry at a place of a block.
+pub(super) fn decode(block: &LogBlock, stored: &StoredEntry) -> Result<pb::Entry, StoreError> {
+    let damaged = || StoreError::Corrupt {
+        place: format!("the block of sequence {}", block.first),
+        what: "an entry does not decode",
+    };
+    let mut framed = block.framed(stored);
+    if framed.is_empty() || framed.split_to(1).first() != Some(&ENTRIES_TAG) {
+        return Err(damaged());
+    }
+    pb::Entry::decode_length_delimited(framed).map_err(|_undecodable| damaged())
+}
+
+/// Reads one entry that must be there.
+pub(super) fn read(store: &Store, sequence: u64) -> Result<Read, StoreError> {
+    let damaged = |what| StoreError::Corrupt { place: format!("sequence {sequence}"), what };
+    let block = store.block_at(sequence)?.ok_or_else(|| damaged("it is missing"))?;
+    let stored = block.at(sequence).ok_or_else(|| damaged("it is missing"))?;
+    let entry = decode(&block, stored)?;
+    let envelope = entry.envelope.as_ref().ok_or_else(|| damaged("it has no envelope"))?;
+    let time = entry.accept_time.unwrap_or_default();
+    let accept_time = wire::time::timestamp(&time, "entry.accept_time")
+        .map_err(|_refused| damaged("its time is unreadable"))?;
+    let header = wire::header::header(&envelope.payload)
+        .map_err(|_refused| damaged("its header is unreadable"))?;
+    let header_digest = sha256(&envelope.payload);
+    let leaf = LeafData {
+        sequence: Sequence(sequence),
+        accept_time,
+        name_digest: header.name_digest(),
+        header_digest,
+        signatures_digest: wire::envelope::signatures_digest(envelope),
+    };
+    Ok(Read {
+        header_digest,
+        epoch: entry.epoch,
+        accept_time,
+        leaf_hash: leaf.hash(),
+        facts: stored.facts.clone(),
+        entry,
+    })
+}
+
+/// The record of an entry, decoded for reading.
+pub(super) fn readable(envelope: &pb::Envelope) -> Option<pb::Record> {
+    let header = wire::header::header(&envelope.payload).ok()?;
+    Some(pb::Record {
+        header_digest: hex::encode(sha256(&envelope.payload)),
+        header: Some(wire::header::header_to_wire(&header)),
+        body: wire::body::body(&envelope.body).ok(),
+        normal_form: wire::body::body(&envelope.body).ok().and_then(|body| wire::normal_form(&body)),
+    })
+}

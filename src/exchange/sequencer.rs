@@ -1,0 +1,414 @@
+//! The sequencer: the one owner of the log's order and of the admission state.
+//!
+//! It drains what is waiting, judges record by record, makes the group durable in one atomic write, one flush and
+//! one sync, signs one checkpoint, answers every caller, and moves the head. A receipt never precedes the sync.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::exchange::admission;
+use crate::exchange::admission::Circumstances;
+use crate::exchange::admission::Previous;
+use crate::exchange::clock_guard::ClockGuard;
+use crate::exchange::entries;
+use crate::exchange::tail::DurableHead;
+use crate::exchange::tail::Tail;
+use crate::model::facts::Facts;
+use crate::model::limits;
+use crate::model::names::Digest;
+use crate::model::names::ExchangeName;
+use crate::model::names::MemberId;
+use crate::model::names::RecordName;
+use crate::model::names::Sequence;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::Roster;
+use crate::model::time::Clock;
+use crate::model::time::Timestamp;
+use crate::signing::SecretKey;
+use crate::signing::Verified;
+use crate::store::Group;
+use crate::store::Head;
+use crate::store::NewEntry;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::transparency::Checkpoint;
+use crate::transparency::LogKey;
+use crate::wire;
+use crate::wire::body::Content;
+use crate::wire::envelope::Record;
+
+/// What the hub promises for a record that it took in.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// SHA-256 of the header bytes.
+    pub header_digest: Digest,
+    /// The epoch.
+    pub epoch: u32,
+    /// The place.
+    pub sequence: u64,
+    /// When.
+    pub accept_time: Timestamp,
+    /// The leaf of the Merkle tree.
+    pub leaf_hash: Digest,
+    /// A checkpoint that covers the place.
+    pub checkpoint: Arc<str>,
+    /// Whether it was there before this call.
+    pub repeated: bool,
+}
+
+/// What became of one record.
+pub type Outcome = Result<Receipt, Refusal>;
+
+/// Records of one call, in order, each with its signature checked or refused already.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) caller: MemberId,
+    pub(super) records: Vec<Result<Verified<Record>, Refusal>>,
+    pub(super) answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+/// What the sequencer needs to run. It owns the head and the roster; others see what it publishes.
+pub(super) struct Sequencer {
+    pub(super) exchange: ExchangeName,
+    pub(super) store: Arc<Store>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) published_roster: Arc<ArcSwap<Roster>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) log_key: LogKey,
+    pub(super) log_secret: SecretKey,
+    pub(super) head: Head,
+    pub(super) roster: Arc<Roster>,
+    pub(super) guard: ClockGuard,
+}
+
+/// One group while it is being judged.
+struct Draft {
+    group: Group,
+    roster: Arc<Roster>,
+    accept_time: Result<Timestamp, Refusal>,
+    names: HashMap<(RecordName, u32), usize>,
+    withdrawn: HashSet<RecordName>,
+    leaves: Vec<(Digest, Digest)>,
+}
+
+/// Callers and what they will be told.
+type Waiting = Vec<(oneshot::Sender<Vec<Outcome>>, Vec<Pending>)>;
+
+/// An answer that waits for the group's sync.
+enum Pending {
+    /// A record of this group, by its index.
+    Fresh(usize),
+    /// The same, sent again within the group.
+    Again(usize),
+    /// Decided without the group.
+    Settled(Box<Outcome>),
+}
+
+impl Sequencer {
+    /// Runs until every sender is gone, or until a write fails, after which the process must end.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Submission>) -> Result<(), StoreError> {
+        while let Some(first) = queue.blocking_recv() {
+            let submissions = drain(first, &mut queue);
+            self.commit(submissions)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+        let mut draft = Draft {
+            group: Group { entries: Vec::new(), head: self.head.clone() },
+            roster: Arc::clone(&self.roster),
+            accept_time: self.guard.accept_time(self.clock.as_ref(), self.head.accept_time),
+            names: HashMap::new(),
+            withdrawn: HashSet::new(),
+            leaves: Vec::new(),
+        };
+        let mut waiting = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let Submission { caller, records, answer } = submission;
+            let mut pending = Vec::with_capacity(records.len());
+            for record in records {
+                pending.push(match record {
+                    Ok(record) => self.judge(&caller, record, &mut draft)?,
+                    Err(refusal) => Pending::Settled(Box::new(Err(refusal))),
+                });
+            }
+            waiting.push((answer, pending));
+        }
+        let blocks = match self.make_durable(&mut draft) {
+            Ok(blocks) => blocks,
+            Err(StoreError::Full { free, minimum }) => {
+                let refusal = Refusal::new(
+                    Reason::StoreFull,
+                    format!("the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"),
+                );
+                tracing::error!(disk.free = free, disk.minimum = minimum, "publishing stops: the disk is full");
+                refuse_all(waiting, &refusal);
+                return Ok(());
+            }
+            Err(error) => {
+                let refusal = Refusal::new(
+                    Reason::OutcomeUnknown,
+                    "a write failed; send the same bytes again to learn whether the record is there",
+                );
+                refuse_all(waiting, &refusal);
+                return Err(error);
+            }
+        };
+        let first = self.head.frontier.size();
+        self.head = draft.group.head.clone();
+        self.roster = Arc::clone(&draft.roster);
+        if !blocks.is_empty() {
+            // Before the answers, so that a caller reads its own writes on every path.
+            self.store.apply_views(&blocks)?;
+            self.published_roster.store(Arc::clone(&self.roster));
+            self.tail.advance(blocks, durable(&self.head));
+        }
+        answer(first, waiting, &draft);
+        Ok(())
+    }
+
+    fn make_durable(&self, draft: &mut Draft) -> Result<Vec<crate::store::LogBlock>, StoreError> {
+        if draft.group.entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let head = &mut draft.group.head;
+        let checkpoint = Checkpoint { size: head.frontier.size(), root: head.frontier.root() };
+        head.checkpoint = self.log_key.sign(&checkpoint, &self.log_secret);
+        self.store.append(&draft.group)
+    }
+
+    fn judge(
+        &self,
+        caller: &MemberId,
+        record: Verified<Record>,
+        draft: &mut Draft,
+    ) -> Result<Pending, StoreError> {
+        let parsed = record.get();
+        if let Err(refusal) = admission::judge_caller(caller, parsed, &draft.roster) {
+            return Ok(refused(refusal));
+        }
+        if let Some(settled) = self.same_name(parsed, draft)? {
+            return Ok(settled);
+        }
+        let accept_time = match &draft.accept_time {
+            Ok(time) => *time,
+            Err(refusal) => return Ok(refused(refusal.clone())),
+        };
+        let place = Sequence(draft.group.head.frontier.size());
+        let previous = self.previous(parsed, draft)?;
+        let target = self.target(&parsed.content, draft)?;
+        let circumstances = Circumstances {
+            exchange: &self.exchange,
+            roster: &draft.roster,
+            place,
+            now: self.clock.now(),
+            previous: previous.as_ref(),
+            withdrawn: self.is_withdrawn(&parsed.header.name, draft)?,
+            target: target.as_ref().map(|(facts, withdrawn)| (facts, *withdrawn)),
+        };
+        let judged = admission::judge(parsed, &circumstances).and_then(|facts| {
+            let roster = wire::roster::apply(&draft.roster, &self.exchange, parsed, place)?;
+            Ok((facts, roster))
+        });
+        match judged {
+            Ok((facts, roster)) => {
+                if let Some(roster) = roster {
+                    draft.roster = Arc::new(roster);
+                }
+                Ok(draft.admit(record, facts, accept_time))
+            }
+            Err(refusal) => Ok(refused(refusal)),
+        }
+    }
+
+    /// The answer to a name and revision that is taken: its first receipt, or a conflict.
+    fn same_name(&self, record: &Record, draft: &Draft) -> Result<Option<Pending>, StoreError> {
+        let header = &record.header;
+        let conflict = |sequence: u64| {
+            refused(
+                Refusal::field(
+                    Reason::RevisionConflict,
+                    "header.name",
+                    format!(
+                        "{}@{} is taken by other bytes, at sequence {sequence}; the first stands",
+                        header.name, header.revision
+                    ),
+                )
+                .with("sequence", sequence),
+            )
+        };
+        if let Some(index) = draft.names.get(&(header.name.clone(), header.revision)) {
+            let same = draft.leaves.get(*index).is_some_and(|leaf| leaf.0 == record.header_digest);
+            let first = self.head.frontier.size();
+            let index_wide = u64::try_from(*index).unwrap_or(u64::MAX);
+            return Ok(Some(if same {
+                Pending::Again(*index)
+            } else {
+                conflict(first.saturating_add(index_wide))
+            }));
+        }
+        let Some(sequence) = self.store.revision(&header.name, header.revision)? else {
+            return Ok(None);
+        };
+        let stored = entries::read(&self.store, sequence)?;
+        if stored.header_digest != record.header_digest {
+            return Ok(Some(conflict(sequence)));
+        }
+        let receipt = Receipt {
+            header_digest: stored.header_digest,
+            epoch: stored.epoch,
+            sequence,
+            accept_time: stored.accept_time,
+            leaf_hash: stored.leaf_hash,
+            checkpoint: self.head.checkpoint.as_str().into(),
+            repeated: true,
+        };
+        Ok(Some(Pending::Settled(Box::new(Ok(receipt)))))
+    }
+
+    fn previous(&self, record: &Record, draft: &Draft) -> Result<Option<Previous>, StoreError> {
+        let Some(revision) = record.header.revision.checked_sub(1).filter(|revision| *revision > 0)
+        else {
+            return Ok(None);
+        };
+        if let Some(index) = draft.names.get(&(record.header.name.clone(), revision)) {
+            let found = draft.leaves.get(*index).zip(draft.group.entries.get(*index));
+            return Ok(found.map(|(leaf, entry)| Previous {
+                header_digest: leaf.0,
+                facts: entry.facts.clone(),
+            }));
+        }
+        let Some(sequence) = self.store.revision(&record.header.name, revision)? else {
+            return Ok(None);
+        };
+        let stored = entries::read(&self.store, sequence)?;
+        Ok(Some(Previous { header_digest: stored.header_digest, facts: stored.facts }))
+    }
+
+    /// The latest revision of a withdrawal's target, and whether that was withdrawn already.
+    fn target(&self, content: &Content, draft: &Draft) -> Result<Option<(Facts, bool)>, StoreError> {
+        let Content::Withdrawal { of } = content else {
+            return Ok(None);
+        };
+        let withdrawn = self.is_withdrawn(of, draft)?;
+        let in_group = draft.group.entries.iter().rev().map(|entry| &entry.facts);
+        if let Some(facts) = in_group.into_iter().find(|facts| facts.name() == *of) {
+            return Ok(Some((facts.clone(), withdrawn)));
+        }
+        let Some((_revision, sequence)) = self.store.latest(of)? else {
+            return Ok(None);
+        };
+        Ok(Some((entries::read(&self.store, sequence)?.facts, withdrawn)))
+    }
+
+    fn is_withdrawn(&self, name: &RecordName, draft: &Draft) -> Result<bool, StoreError> {
+        Ok(draft.withdrawn.contains(name) || self.store.withdrawn(name)?.is_some())
+    }
+}
+
+impl Draft {
+    fn admit(&mut self, record: Verified<Record>, facts: Facts, accept_time: Timestamp) -> Pending {
+        let parsed = record.get();
+        let sequence = Sequence(self.group.head.frontier.size());
+        let leaf = entries::leaf(parsed, sequence, accept_time).hash();
+        let framed = entries::frame(&entries::encode(
+            self.group.head.epoch,
+            sequence,
+            accept_time,
+            &parsed.envelope,
+        ));
+        let index = self.group.entries.len();
+        self.names.insert((parsed.header.name.clone(), parsed.header.revision), index);
+        if let Content::Withdrawal { of } = &parsed.content {
+            self.withdrawn.insert(of.clone());
+        }
+        self.leaves.push((parsed.header_digest, leaf));
+        self.group.head.frontier.push(leaf);
+        self.group.head.accept_time = accept_time;
+        self.group.entries.push(NewEntry { record, facts, framed });
+        Pending::Fresh(index)
+    }
+}
+
+/// Everything that waits, up to the limits of a group.
+fn drain(first: Submission, queue: &mut mpsc::Receiver<Submission>) -> Vec<Submission> {
+    let mut records = first.records.len();
+    let mut bytes = weight(&first);
+    let mut submissions = vec![first];
+    while records < limits::GROUP_RECORDS_MAX && bytes < limits::GROUP_BYTES_MAX {
+        let Ok(next) = queue.try_recv() else { break };
+        records = records.saturating_add(next.records.len());
+        bytes = bytes.saturating_add(weight(&next));
+        submissions.push(next);
+    }
+    submissions
+}
+
+fn weight(submission: &Submission) -> usize {
+    let record = |record: &Result<Verified<Record>, Refusal>| {
+        record.as_ref().map_or(0, |record| record.get().envelope.encoded_len())
+    };
+    submission.records.iter().map(record).sum()
+}
+
+fn refused(refusal: Refusal) -> Pending {
+    Pending::Settled(Box::new(Err(refusal)))
+}
+
+fn refuse_all(waiting: Waiting, refusal: &Refusal) {
+    for (answer, pending) in waiting {
+        let outcomes = pending
+            .into_iter()
+            .map(|pending| match pending {
+                Pending::Fresh(_) | Pending::Again(_) => Err(refusal.clone()),
+                Pending::Settled(outcome) => *outcome,
+            })
+            .collect();
+        let _gone = answer.send(outcomes);
+    }
+}
+
+pub(super) fn durable(head: &Head) -> DurableHead {
+    DurableHead {
+        size: head.frontier.size(),
+        epoch: head.epoch,
+        accept_time: head.accept_time,
+        checkpoint: head.checkpoint.as_str().into(),
+    }
+}
+
+fn answer(first: u64, waiting: Waiting, draft: &Draft) {
+    let checkpoint: Arc<str> = draft.group.head.checkpoint.as_str().into();
+    let receipt = |index: usize, repeated: bool| {
+        let (header_digest, leaf_hash) = draft.leaves.get(index).copied().unwrap_or_default();
+        Ok(Receipt {
+            header_digest,
+            epoch: draft.group.head.epoch,
+            sequence: first.saturating_add(u64::try_from(index).unwrap_or(u64::MAX)),
+            accept_time: draft.group.head.accept_time,
+            leaf_hash,
+            checkpoint: Arc::clone(&checkpoint),
+            repeated,
+        })
+    };
+    for (answer, pending) in waiting {
+        let outcomes = pending
+            .into_iter()
+            .map(|pending| match pending {
+                Pending::Fresh(index) => receipt(index, false),
+                Pending::Again(index) => receipt(index, true),
+                Pending::Settled(outcome) => *outcome,
+            })
+            .collect();
+        // A caller that went away asks again with the same bytes and gets the same receipt.
+        let _gone = answer.send(outcomes);
+    }
+}

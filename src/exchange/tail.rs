@@ -1,0 +1,93 @@
+//! The tail: the newest blocks in memory, and the word that the head has moved.
+//!
+//! The word is a hint, never the data: a subscriber that hears it reads from its own position, out of the ring if
+//! that reaches back far enough, else from the disk, and cannot tell the difference.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use tokio::sync::watch;
+
+use crate::model::limits::TAIL_BYTES_MAX;
+use crate::model::time::Timestamp;
+use crate::store::LogBlock;
+
+/// What readers know of the head: durable and checkpointed.
+#[derive(Clone, Debug)]
+pub struct DurableHead {
+    /// The number of entries.
+    pub size: u64,
+    /// The epoch.
+    pub epoch: u32,
+    /// The accept time of the last entry.
+    pub accept_time: Timestamp,
+    /// The signed checkpoint of this size.
+    pub checkpoint: Arc<str>,
+}
+
+/// The ring and the head.
+#[derive(Debug)]
+pub(super) struct Tail {
+    ring: RwLock<Ring>,
+    head: watch::Sender<DurableHead>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    blocks: VecDeque<Arc<LogBlock>>,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(super) fn new(head: DurableHead) -> Self {
+        Self { ring: RwLock::default(), head: watch::Sender::new(head) }
+    }
+
+    /// Takes in the blocks of a group that is durable, then tells everyone.
+    pub(super) fn advance(&self, blocks: Vec<LogBlock>, head: DurableHead) {
+        {
+            let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+            for block in blocks {
+                ring.bytes = ring.bytes.saturating_add(block.bytes.len());
+                ring.blocks.push_back(Arc::new(block));
+            }
+            while ring.bytes > TAIL_BYTES_MAX {
+                let Some(oldest) = ring.blocks.pop_front() else { break };
+                ring.bytes = ring.bytes.saturating_sub(oldest.bytes.len());
+            }
+        }
+        // After the ring, and after the sync: a subscriber must never hear of a sequence that a crash could
+        // take back.
+        self.head.send_replace(head);
+    }
+
+    /// The blocks from the one that holds a sequence, up to about so many bytes; `None` if the ring does not reach
+    /// back that far.
+    pub(super) fn blocks_from(&self, sequence: u64, bytes_max: usize) -> Option<Vec<Arc<LogBlock>>> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        if ring.blocks.front()?.first > sequence {
+            return None;
+        }
+        let start = ring.blocks.partition_point(|block| block.end() <= sequence);
+        let mut bytes: usize = 0;
+        let mut found = Vec::new();
+        for block in ring.blocks.range(start..) {
+            if bytes >= bytes_max {
+                break;
+            }
+            bytes = bytes.saturating_add(block.bytes.len());
+            found.push(Arc::clone(block));
+        }
+        Some(found)
+    }
+
+    pub(super) fn head(&self) -> DurableHead {
+        self.head.borrow().clone()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<DurableHead> {
+        self.head.subscribe()
+    }
+}
