@@ -3,8 +3,26 @@
 mod admission;
 mod clock_guard;
 mod entries;
+mod hub;
 mod policy;
-mod token;
 mod prepare;
+mod reads;
 mod sequencer;
+mod subscription;
 mod tail;
+mod token;
+
+pub use self::hub::ExchangeError;
+pub use self::hub::Hub;
+pub use self::hub::OpenError;
+pub use self::hub::Settings;
+pub use self::policy::Reader;
+pub use self::policy::may_see;
+pub use self::reads::Listed;
+pub use self::reads::Looked;
+pub use self::sequencer::Outcome;
+pub use self::sequencer::Receipt;
+pub use self::subscription::Event;
+pub use self::subscription::Start;
+pub use self::subscription::Subscription;
+pub use self::tail::DurableHead;

@@ -1,0 +1,438 @@
+//! The hub: what all of the above makes together, behind one face.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::exchange::clock_guard::ClockGuard;
+use crate::exchange::entries;
+use crate::exchange::policy::Reader;
+use crate::exchange::prepare;
+use crate::exchange::prepare::KeyRing;
+use crate::exchange::sequencer;
+use crate::exchange::sequencer::Outcome;
+use crate::exchange::sequencer::Sequencer;
+use crate::exchange::sequencer::Submission;
+use crate::exchange::tail::DurableHead;
+use crate::exchange::tail::Tail;
+use crate::exchange::token::Tokens;
+use crate::model::facts::Facts;
+use crate::model::facts::Shape;
+use crate::model::handling::Reach;
+use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::limits;
+use crate::model::names::ExchangeName;
+use crate::model::names::MemberId;
+use crate::model::names::Sequence;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::Roster;
+use crate::model::time::Clock;
+use crate::signing;
+use crate::signing::Claim;
+use crate::signing::SecretKey;
+use crate::signing::VerifyingKey;
+use crate::store::Group;
+use crate::store::Head;
+use crate::store::LogBlock;
+use crate::store::NewEntry;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::transparency::Checkpoint;
+use crate::transparency::LogKey;
+use crate::wire;
+use crate::wire::body::Content;
+use crate::wire::envelope::Record;
+use crate::wire::pb;
+
+/// What the operator may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether the operator vouches for a clock that stands behind the log.
+    pub clock_confirmed: bool,
+    /// Threads that may check signatures or read the disk at once.
+    pub workers: usize,
+}
+
+/// Why a data directory cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The genesis record is not what founds this exchange.
+    #[error("the genesis record does not hold: {0}")]
+    Genesis(String),
+    /// An entry about the roster does not fit the ones before it.
+    #[error("the roster entry at sequence {sequence} does not hold: {refusal}")]
+    Roster {
+        /// The place.
+        sequence: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The log key is not the one of genesis.
+    #[error("the log key is not the one that the genesis record names")]
+    LogKey,
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a call is not answered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The caller's fault, or a state that the caller must know of.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Ours.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A running exchange.
+pub struct Hub {
+    pub(super) exchange: ExchangeName,
+    pub(super) store: Arc<Store>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) roster: Arc<ArcSwap<Roster>>,
+    pub(super) tokens: Tokens,
+    pub(super) draining: CancellationToken,
+    readers: Arc<Semaphore>,
+    keys: Arc<KeyRing>,
+    verifiers: Arc<Semaphore>,
+    queue: mpsc::Sender<Submission>,
+    clock: Arc<dyn Clock>,
+    genesis: pb::Entry,
+    trust_domain: String,
+}
+
+impl Hub {
+    /// Opens the log, appends the genesis record if it is empty, folds the roster and starts the sequencer's
+    /// thread. The thread ends when every handle of the hub is gone; it ends with an error when a write failed,
+    /// and then the process must end.
+    pub fn start(
+        store: Store,
+        genesis: pb::Envelope,
+        log_secret: SecretKey,
+        clock: Arc<dyn Clock>,
+        settings: &Settings,
+    ) -> Result<(Arc<Self>, JoinHandle<Result<(), StoreError>>), OpenError> {
+        let founding = Founding::check(genesis, &log_secret)?;
+        let store = Arc::new(store);
+        let mut head = store.head()?;
+        if head.frontier.size() == 0 {
+            head = founding.append(&store, &log_secret, clock.as_ref())?;
+        }
+        let first = entries::read(&store, 0)?;
+        if first.entry.envelope.as_ref().map(|envelope| &envelope.payload)
+            != Some(&founding.record.envelope.payload)
+        {
+            return Err(OpenError::Genesis("the log began with another one".to_owned()));
+        }
+        let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
+        let tail = Arc::new(Tail::new(sequencer::durable(&head)));
+        let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
+        let (queue, submissions) = mpsc::channel(limits::SEQUENCER_QUEUE);
+        let guard = ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed);
+        let sequencer = Sequencer {
+            exchange: founding.exchange.clone(),
+            store: Arc::clone(&store),
+            tail: Arc::clone(&tail),
+            published_roster: Arc::clone(&published),
+            clock: Arc::clone(&clock),
+            log_key: founding.log_key.clone(),
+            log_secret,
+            head,
+            roster,
+            guard,
+        };
+        let thread = std::thread::Builder::new()
+            .name("sequencer".to_owned())
+            .spawn(move || sequencer.run(submissions))
+            .map_err(|error| StoreError::Io { action: "starting a thread", cause: error.to_string() })?;
+        let hub = Self {
+            tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
+            exchange: founding.exchange,
+            store,
+            tail,
+            roster: published,
+            draining: CancellationToken::new(),
+            readers: Arc::new(Semaphore::new(settings.workers.max(2))),
+            keys: Arc::default(),
+            verifiers: Arc::new(Semaphore::new(settings.workers.max(1))),
+            queue,
+            clock,
+            genesis: first.entry,
+            trust_domain: founding.trust_domain,
+        };
+        Ok((Arc::new(hub), thread))
+    }
+
+    /// The exchange's name.
+    pub fn exchange(&self) -> &ExchangeName {
+        &self.exchange
+    }
+
+    /// The SPIFFE trust domain of its members.
+    pub fn trust_domain(&self) -> &str {
+        &self.trust_domain
+    }
+
+    /// The entry at sequence 0.
+    pub fn genesis(&self) -> &pb::Entry {
+        &self.genesis
+    }
+
+    /// Where the log stands, durable.
+    pub fn head(&self) -> DurableHead {
+        self.tail.head()
+    }
+
+    /// Who takes part, at the head.
+    pub fn roster(&self) -> Arc<Roster> {
+        self.roster.load_full()
+    }
+
+    /// The hub's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Ends every subscription with its cursor and takes nothing new.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// The caller as a reader; refused unless it is a member in good standing.
+    pub fn reader(&self, member: &MemberId) -> Result<Reader, Refusal> {
+        let reader = Reader::of(&self.roster.load(), member).ok_or_else(|| {
+            Refusal::new(Reason::NotAMember, format!("{member} is not a member of this exchange"))
+        })?;
+        if reader.suspended {
+            return Err(Refusal::new(Reason::MemberSuspended, format!("{member} is suspended")));
+        }
+        Ok(reader)
+    }
+
+    /// Checks the signatures of a batch, in parallel with other batches.
+    pub async fn prepare(&self, envelopes: Vec<pb::Envelope>) -> Result<Prepared, Refusal> {
+        demand_batch(&envelopes)?;
+        let roster = self.roster.load_full();
+        let keys = Arc::clone(&self.keys);
+        let _turn = self.verifiers.acquire().await.map_err(|_closed| draining())?;
+        let count = envelopes.len();
+        let work = move || prepare::prepare(envelopes, &roster, &keys);
+        let records = tokio::task::spawn_blocking(work).await.map_err(|_ended| draining())?;
+        Ok(Prepared { records, count })
+    }
+
+    /// Hands a batch to the sequencer; what comes back resolves when the batch is durable. Batches of one caller
+    /// that are handed over one after the other are ordered so.
+    pub async fn submit(&self, caller: &MemberId, prepared: Prepared) -> Result<Ticket, Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        let (answer, ticket) = oneshot::channel();
+        let submission =
+            Submission { caller: caller.clone(), records: prepared.records, answer };
+        match self.queue.send_timeout(submission, limits::SEQUENCER_WAIT_MAX).await {
+            Ok(()) => Ok(Ticket { answer: ticket, count: prepared.count }),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Refusal::new(
+                Reason::Busy,
+                "the hub has more to write than it can; nothing was appended, try again",
+            )),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(draining()),
+        }
+    }
+
+    /// Publishes a batch and waits until it is durable.
+    pub async fn publish(
+        &self,
+        caller: &MemberId,
+        envelopes: Vec<pb::Envelope>,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let prepared = self.prepare(envelopes).await?;
+        Ok(self.submit(caller, prepared).await?.outcomes().await)
+    }
+
+    /// Runs a read off the runtime's threads.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let ended = |_ended| StoreError::Io {
+            action: "reading",
+            cause: "the read was cut off".to_owned(),
+        };
+        let turn = Arc::clone(&self.readers).acquire_owned().await;
+        let store = Arc::clone(&self.store);
+        let read = move || {
+            let done = work(&store);
+            drop(turn);
+            done
+        };
+        tokio::task::spawn_blocking(read).await.map_err(ended)?
+    }
+
+    /// Consecutive blocks from a sequence on, from memory or from the disk.
+    pub(super) async fn blocks_from(
+        &self,
+        sequence: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<LogBlock>>, StoreError> {
+        if let Some(blocks) = self.tail.blocks_from(sequence, bytes_max) {
+            return Ok(blocks);
+        }
+        let blocks = self.read(move |store| store.blocks_from(sequence, bytes_max)).await?;
+        Ok(blocks.into_iter().map(Arc::new).collect())
+    }
+}
+
+/// A batch whose signatures were checked.
+#[derive(Debug)]
+pub struct Prepared {
+    records: Vec<Result<signing::Verified<Record>, Refusal>>,
+    count: usize,
+}
+
+/// The promise of an answer.
+#[derive(Debug)]
+pub struct Ticket {
+    answer: oneshot::Receiver<Vec<Outcome>>,
+    count: usize,
+}
+
+impl Ticket {
+    /// What became of each record, once that is certain.
+    pub async fn outcomes(self) -> Vec<Outcome> {
+        self.answer.await.unwrap_or_else(|_ended| {
+            let refusal = Refusal::new(
+                Reason::OutcomeUnknown,
+                "the hub stopped before the outcome was certain; send the same bytes again",
+            );
+            vec![Err(refusal); self.count]
+        })
+    }
+}
+
+/// The refusal of a hub that is shutting down.
+pub(super) fn draining() -> Refusal {
+    Refusal::new(Reason::Draining, "the hub is shutting down; try again in a moment")
+}
+
+fn demand_batch(envelopes: &[pb::Envelope]) -> Result<(), Refusal> {
+    if envelopes.len() > limits::BATCH_RECORDS_MAX {
+        return Err(Refusal::field(
+            Reason::BatchTooLarge,
+            "envelopes",
+            format!("{} records, more than {}", envelopes.len(), limits::BATCH_RECORDS_MAX),
+        ));
+    }
+    let bytes: usize = envelopes.iter().map(prost::Message::encoded_len).sum();
+    // One record that is too large is answered for itself; a batch of many is refused whole.
+    if bytes > limits::BATCH_BYTES_MAX && envelopes.len() > 1 {
+        return Err(Refusal::field(
+            Reason::BatchTooLarge,
+            "envelopes",
+            format!("{bytes} bytes, more than {}", limits::BATCH_BYTES_MAX),
+        ));
+    }
+    Ok(())
+}
+
+/// The founding facts, checked.
+struct Founding {
+    record: Record,
+    exchange: ExchangeName,
+    log_key: LogKey,
+    trust_domain: String,
+    verifying: VerifyingKey,
+}
+
+impl Founding {
+    fn check(genesis: pb::Envelope, log_secret: &SecretKey) -> Result<Self, OpenError> {
+        let refused = |what: String| OpenError::Genesis(what);
+        let record =
+            wire::envelope::record(genesis).map_err(|refusal| refused(refusal.to_string()))?;
+        let Content::Genesis(facts) = &record.content else {
+            return Err(refused("it is a record of another kind".to_owned()));
+        };
+        if facts.log_key != log_secret.spki() {
+            return Err(OpenError::LogKey);
+        }
+        let exchange =
+            ExchangeName::derive(&facts.title, &facts.operator_key.spki, &facts.log_key)
+                .map_err(|error| refused(error.to_string()))?;
+        if exchange != record.header.exchange || facts.operator != record.header.name.member {
+            return Err(refused("its names do not fit its keys".to_owned()));
+        }
+        let verifying = VerifyingKey::from_spki(&facts.operator_key.spki)
+            .map_err(|error| refused(error.to_string()))?;
+        let log_key = VerifyingKey::from_spki(&facts.log_key)
+            .ok()
+            .and_then(|key| LogKey::new(&exchange, key))
+            .ok_or_else(|| refused("the log key is not an Ed25519 key".to_owned()))?;
+        let trust_domain = facts.trust_domain.clone();
+        Ok(Self { exchange, log_key, trust_domain, verifying, record })
+    }
+
+    fn append(
+        &self,
+        store: &Store,
+        log_secret: &SecretKey,
+        clock: &dyn Clock,
+    ) -> Result<Head, OpenError> {
+        let signature = self.record.envelope.signatures.first();
+        let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
+        let payload = self.record.envelope.payload.clone();
+        let verified = signing::verify(Claim {
+            payload_type: HEADER_PAYLOAD_TYPE,
+            payload: &payload,
+            signature: &signature,
+            key: &self.verifying,
+            value: self.record.clone(),
+        })
+        .map_err(|error| OpenError::Genesis(error.to_string()))?;
+        let accept_time = clock.now();
+        let mut head = Head { epoch: 1, accept_time, ..Head::default() };
+        head.frontier.push(entries::leaf(&self.record, Sequence(0), accept_time).hash());
+        let checkpoint = Checkpoint { size: 1, root: head.frontier.root() };
+        head.checkpoint = self.log_key.sign(&checkpoint, log_secret);
+        let encoded = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
+        let entry = NewEntry {
+            facts: Facts {
+                publisher: self.record.header.name.member.clone(),
+                record: self.record.header.name.record,
+                revision: 1,
+                body_kind: self.record.header.body_kind,
+                reach: Reach::default(),
+                shapes: vec![Shape::default()],
+                value_digest: None,
+                withdraws: None,
+            },
+            framed: entries::frame(&encoded),
+            record: verified,
+        };
+        let group = Group { entries: vec![entry], head: head.clone() };
+        let blocks = store.append(&group)?;
+        store.apply_views(&blocks)?;
+        Ok(head)
+    }
+}
+
+fn fold_roster(store: &Store, exchange: &ExchangeName) -> Result<Roster, OpenError> {
+    let mut roster = Roster::default();
+    for sequence in store.roster_sequences()? {
+        let refused = |refusal| OpenError::Roster { sequence, refusal };
+        let envelope = entries::read(store, sequence)?.entry.envelope.unwrap_or_default();
+        let record = wire::envelope::record(envelope).map_err(refused)?;
+        let changed = wire::roster::apply(&roster, exchange, &record, Sequence(sequence));
+        if let Some(changed) = changed.map_err(refused)? {
+            roster = changed;
+        }
+    }
+    Ok(roster)
+}

@@ -1,0 +1,228 @@
+//! Reads: one record, a page of records, many values. Every one of them asks the policy, entry by entry.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+
+use crate::exchange::entries;
+use crate::exchange::hub::ExchangeError;
+use crate::exchange::hub::Hub;
+use crate::exchange::policy::Reader;
+use crate::exchange::policy::may_see;
+use crate::exchange::token::Place;
+use crate::exchange::token::Purpose;
+use crate::model::filter::Filter;
+use crate::model::filter::Match;
+use crate::model::header::BodyKind;
+use crate::model::limits;
+use crate::model::names::Digest;
+use crate::model::names::MemberId;
+use crate::model::names::RecordName;
+use crate::model::names::RevisionName;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::wire::pb;
+
+/// A page.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its entries, in rising sequence.
+    pub entries: Vec<pb::Entry>,
+    /// Empty after the last page.
+    pub next_page_token: String,
+}
+
+/// What is known about one value.
+#[derive(Debug)]
+pub struct Looked {
+    /// Its indicators, oldest first.
+    pub entries: Vec<pb::Entry>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// Postings examined for one value at most.
+const POSTINGS_EXAMINED_MAX: usize = 1000;
+
+impl Hub {
+    /// One revision of a record, or its latest; and where it was withdrawn. Absent and forbidden are alike.
+    pub async fn record(
+        &self,
+        member: &MemberId,
+        name: RevisionName,
+        decoded: bool,
+    ) -> Result<(pb::Entry, Option<u64>), ExchangeError> {
+        let reader = self.reader(member)?;
+        let missing = Refusal::field(
+            Reason::RecordNotFound,
+            "name",
+            "there is no such record, or you may not see it",
+        );
+        let found = self.read(move |store| find(store, &reader, &name)).await?;
+        let (mut entry, withdrawn) = found.ok_or(missing)?;
+        if decoded {
+            add_record(&mut entry);
+        }
+        Ok((entry, withdrawn))
+    }
+
+    /// The latest visible revisions that match, page by page, in the order of the log.
+    pub async fn list(
+        &self,
+        member: &MemberId,
+        filter: Filter,
+        page_size: usize,
+        page_token: &str,
+        decoded: bool,
+    ) -> Result<Listed, ExchangeError> {
+        let reader = self.reader(member)?;
+        let digest = filter.digest();
+        let head = self.head();
+        let start = if page_token.is_empty() {
+            0
+        } else {
+            let token = hex::decode(page_token).unwrap_or_default();
+            self.tokens.open(Purpose::Page, member, &digest, &token)?.position
+        };
+        let walk = Walk { reader, filter, page_size, head: head.size };
+        let (mut entries, next) = self.read(move |store| walk.page(store, start)).await?;
+        if decoded {
+            entries.iter_mut().for_each(add_record);
+        }
+        let next_page_token = next.map_or_else(String::new, |position| {
+            let place = Place { epoch: head.epoch, position, access: 0 };
+            hex::encode(self.tokens.seal(Purpose::Page, member, &digest, place))
+        });
+        Ok(Listed { entries, next_page_token })
+    }
+
+    /// The indicators with each of these normal forms.
+    pub async fn look_up(
+        self: &Arc<Self>,
+        member: &MemberId,
+        digests: Vec<Option<Digest>>,
+        matches_max: usize,
+        decoded: bool,
+    ) -> Result<Vec<Looked>, ExchangeError> {
+        let reader = self.reader(member)?;
+        let looked = move |store: &Store| {
+            let one = |digest: Option<Digest>| match digest {
+                Some(digest) => look_up_one(store, &reader, &digest, matches_max),
+                None => Ok(Looked { entries: Vec::new(), more: false }),
+            };
+            digests.into_iter().map(one).collect::<Result<Vec<_>, StoreError>>()
+        };
+        let mut looked = self.read(looked).await?;
+        if decoded {
+            looked.iter_mut().flat_map(|looked| &mut looked.entries).for_each(add_record);
+        }
+        Ok(looked)
+    }
+}
+
+struct Walk {
+    reader: Reader,
+    filter: Filter,
+    page_size: usize,
+    head: u64,
+}
+
+impl Walk {
+    /// One page from a position on, and where the next begins.
+    fn page(
+        &self,
+        store: &Store,
+        start: u64,
+    ) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
+        let mut position = start;
+        let mut examined = 0;
+        let mut bytes = 0;
+        let mut entries = Vec::new();
+        while position < self.head {
+            for block in store.blocks_from(position, limits::FRAME_BYTES_TARGET)? {
+                for (sequence, stored) in (block.first..).zip(&block.entries) {
+                    if sequence < position {
+                        continue;
+                    }
+                    let full = entries.len() >= self.page_size
+                        || examined >= limits::PAGE_EXAMINED_MAX
+                        || bytes + stored.range.len() > limits::FRAME_BYTES_MAX;
+                    if full || sequence >= self.head {
+                        return Ok((entries, (sequence < self.head).then_some(sequence)));
+                    }
+                    examined += 1;
+                    position = sequence + 1;
+                    if self.wants(store, &stored.facts)? {
+                        bytes += stored.range.len();
+                        entries.push(entries::decode(&block, stored)?);
+                    }
+                }
+            }
+        }
+        Ok((entries, None))
+    }
+
+    /// Visible, matching, and the latest revision.
+    fn wants(&self, store: &Store, facts: &crate::model::facts::Facts) -> Result<bool, StoreError> {
+        if !may_see(&self.reader, facts) || self.filter.matches(facts) != Match::Yes {
+            return Ok(false);
+        }
+        let next = store.revision(&facts.name(), facts.revision.saturating_add(1))?;
+        Ok(next.is_none_or(|sequence| sequence >= self.head))
+    }
+}
+
+fn find(
+    store: &Store,
+    reader: &Reader,
+    name: &RevisionName,
+) -> Result<Option<(pb::Entry, Option<u64>)>, StoreError> {
+    let sequence = match name.revision {
+        Some(revision) => store.revision(&name.record, revision)?,
+        None => store.latest(&name.record)?.map(|(_revision, sequence)| sequence),
+    };
+    let Some(sequence) = sequence else {
+        return Ok(None);
+    };
+    let read = entries::read(store, sequence)?;
+    if !may_see(reader, &read.facts) {
+        return Ok(None);
+    }
+    Ok(Some((read.entry, store.withdrawn(&name.record)?)))
+}
+
+fn look_up_one(
+    store: &Store,
+    reader: &Reader,
+    digest: &Digest,
+    matches_max: usize,
+) -> Result<Looked, StoreError> {
+    let mut looked = Looked { entries: Vec::new(), more: false };
+    let mut seen: HashSet<RecordName> = HashSet::new();
+    for sequence in store.find_value(digest, POSTINGS_EXAMINED_MAX)? {
+        let Some(block) = store.block_at(sequence)? else { continue };
+        let Some(stored) = block.at(sequence) else { continue };
+        let facts = &stored.facts;
+        let wanted = facts.value_digest.as_ref() == Some(digest)
+            && facts.body_kind == BodyKind::Indicator
+            && may_see(reader, facts)
+            && store.revision(&facts.name(), facts.revision.saturating_add(1))?.is_none()
+            && store.withdrawn(&facts.name())?.is_none()
+            && seen.insert(facts.name());
+        if !wanted {
+            continue;
+        }
+        if looked.entries.len() >= matches_max {
+            looked.more = true;
+            break;
+        }
+        looked.entries.push(entries::decode(&block, stored)?);
+    }
+    Ok(looked)
+}
+
+fn add_record(entry: &mut pb::Entry) {
+    entry.record = entry.envelope.as_ref().and_then(entries::readable);
+}

@@ -1,0 +1,261 @@
+//! A subscription is a cursor: read from the position to the head, filter, send, wait for the head to move.
+//!
+//! Back-fill and live are this one loop, so there is no gap between them, no queue for each subscriber, and
+//! nobody is dropped for being slow: the loop only turns when the transport asks for the next frame.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::exchange::entries;
+use crate::exchange::hub::ExchangeError;
+use crate::exchange::hub::Hub;
+use crate::exchange::policy::Reader;
+use crate::exchange::policy::may_see;
+use crate::exchange::tail::DurableHead;
+use crate::exchange::token::Place;
+use crate::exchange::token::Purpose;
+use crate::model::filter::Filter;
+use crate::model::filter::Match;
+use crate::model::limits;
+use crate::model::names::Digest;
+use crate::model::names::MemberId;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::Role;
+use crate::store::LogBlock;
+use crate::wire::pb;
+
+/// Where a subscription starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the first entry.
+    First,
+    /// At the head.
+    Now,
+    /// At this sequence, itself included.
+    Sequence(u64),
+    /// Where an earlier one stood.
+    Cursor(Vec<u8>),
+}
+
+/// What a subscriber is sent.
+#[derive(Debug)]
+pub enum Event {
+    /// Entries, in rising sequence.
+    Entries {
+        /// Encoded entries, as fields of a frame; consecutive ones in one piece.
+        framed: Vec<Bytes>,
+        /// Sequences that no longer match the filter, though an earlier revision did.
+        left_filter: Vec<u64>,
+    },
+    /// A progress mark.
+    Mark {
+        /// To go on from here.
+        cursor: Vec<u8>,
+        /// Everything below was sent.
+        position: u64,
+        /// The head when it was made.
+        head: DurableHead,
+    },
+}
+
+/// One subscriber's loop. Whoever holds it turns it.
+pub struct Subscription {
+    hub: Arc<Hub>,
+    member: MemberId,
+    filter: Filter,
+    filter_digest: Digest,
+    position: u64,
+    head: watch::Receiver<DurableHead>,
+    marked: Option<u64>,
+    mark_due: Instant,
+    decoded: bool,
+}
+
+impl Hub {
+    /// Starts a subscription of a member. With `decoded`, entries also carry their record for reading.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        member: &MemberId,
+        filter: Filter,
+        start: &Start,
+        decoded: bool,
+    ) -> Result<Subscription, Refusal> {
+        self.reader(member)?;
+        let filter_digest = filter.digest();
+        let head = self.head();
+        let position = match start {
+            Start::First => 0,
+            Start::Now => head.size,
+            Start::Sequence(sequence) => *sequence,
+            Start::Cursor(cursor) => {
+                let place = self.tokens.open(Purpose::Cursor, member, &filter_digest, cursor)?;
+                demand_epoch(place, head.epoch)?;
+                place.position
+            }
+        };
+        if position > head.size {
+            return Err(Refusal::field(
+                Reason::CursorAhead,
+                "start",
+                format!("the log ends before sequence {position}"),
+            )
+            .with("head", head.size));
+        }
+        Ok(Subscription {
+            head: self.tail.watch(),
+            hub: Arc::clone(self),
+            member: member.clone(),
+            filter,
+            filter_digest,
+            position,
+            marked: None,
+            mark_due: Instant::now() + limits::MARK_INTERVAL,
+            decoded,
+        })
+    }
+}
+
+impl Subscription {
+    /// The next thing to send; waits if there is none. An error ends the subscription.
+    pub async fn next(&mut self) -> Result<Event, ExchangeError> {
+        loop {
+            let reader = self.hub.reader(&self.member)?;
+            let head = self.head.borrow_and_update().clone();
+            if self.hub.draining.is_cancelled() {
+                return Err(self.draining(&reader).into());
+            }
+            let due = Instant::now() >= self.mark_due;
+            let caught_up = self.position >= head.size;
+            if (due || caught_up) && (self.marked != Some(self.position) || due) {
+                return Ok(self.mark(&reader, head));
+            }
+            if caught_up {
+                self.wait().await;
+                continue;
+            }
+            if let Some(event) = self.advance(&reader).await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Whether a mark at this position has nothing behind it.
+    pub fn is_at_head(&self) -> bool {
+        self.position >= self.head.borrow().size
+    }
+
+    /// Waits for the head to move, for the drain, or for the next mark to be due.
+    async fn wait(&mut self) {
+        let hub = Arc::clone(&self.hub);
+        // Every arm only waits; none loses anything when it is dropped.
+        tokio::select! {
+            _moved = self.head.changed() => {}
+            () = hub.draining.cancelled() => {}
+            () = tokio::time::sleep_until(self.mark_due) => {}
+        }
+    }
+
+    /// Reads on from the position; `None` if nothing that was read is for this reader.
+    async fn advance(&mut self, reader: &Reader) -> Result<Option<Event>, ExchangeError> {
+        let blocks = self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?;
+        let mut framed = Vec::new();
+        let mut left_filter = Vec::new();
+        for block in &blocks {
+            self.take(reader, block, &mut framed, &mut left_filter)?;
+        }
+        Ok((!framed.is_empty()).then_some(Event::Entries { framed, left_filter }))
+    }
+
+    /// Takes from a block what is for this reader; neighbours stay in one piece.
+    fn take(
+        &mut self,
+        reader: &Reader,
+        block: &LogBlock,
+        framed: &mut Vec<Bytes>,
+        left_filter: &mut Vec<u64>,
+    ) -> Result<(), ExchangeError> {
+        let mut piece: Option<std::ops::Range<usize>> = None;
+        for (sequence, entry) in (block.first..).zip(&block.entries) {
+            if sequence < self.position {
+                continue;
+            }
+            let verdict = if may_see(reader, &entry.facts) {
+                self.filter.matches(&entry.facts)
+            } else {
+                Match::No
+            };
+            match (verdict, &mut piece) {
+                (Match::No, _) => {
+                    framed.extend(piece.take().map(|range| block.bytes.slice(range)));
+                    continue;
+                }
+                (Match::Left, _) => left_filter.push(sequence),
+                (Match::Yes, _) => {}
+            }
+            if self.decoded {
+                framed.push(with_record(block, entry)?);
+                continue;
+            }
+            match &mut piece {
+                Some(range) => range.end = entry.range.end,
+                None => piece = Some(entry.range.clone()),
+            }
+        }
+        framed.extend(piece.map(|range| block.bytes.slice(range)));
+        self.position = self.position.max(block.end());
+        Ok(())
+    }
+
+    fn mark(&mut self, reader: &Reader, head: DurableHead) -> Event {
+        let caught_up = self.position >= head.size;
+        let interval =
+            if caught_up { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
+        self.mark_due = Instant::now() + interval;
+        self.marked = Some(self.position);
+        Event::Mark { cursor: self.cursor(reader, head.epoch), position: self.position, head }
+    }
+
+    fn cursor(&self, reader: &Reader, epoch: u32) -> Vec<u8> {
+        let place = Place { epoch, position: self.position, access: access(reader) };
+        self.hub.tokens.seal(Purpose::Cursor, &self.member, &self.filter_digest, place)
+    }
+
+    fn draining(&self, reader: &Reader) -> Refusal {
+        let cursor = self.cursor(reader, self.head.borrow().epoch);
+        Refusal::new(Reason::Draining, "the hub is shutting down; go on from the cursor")
+            .with("cursor", hex::encode(cursor))
+            .with("position", self.position)
+    }
+}
+
+fn with_record(
+    block: &LogBlock,
+    stored: &crate::store::StoredEntry,
+) -> Result<Bytes, ExchangeError> {
+    use prost::Message as _;
+
+    let mut entry: pb::Entry = entries::decode(block, stored)?;
+    entry.record = entry.envelope.as_ref().and_then(entries::readable);
+    Ok(entries::frame(&entry.encode_to_vec()).into())
+}
+
+fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {
+    if place.epoch == epoch {
+        return Ok(());
+    }
+    let message = "the log was restored since; read the entries again from where you must";
+    Err(Refusal::field(Reason::CursorOtherEpoch, "cursor", message).with("epoch", epoch))
+}
+
+/// The built-in audiences that a reader is in, as bits.
+fn access(reader: &Reader) -> u8 {
+    match reader.role {
+        Role::Company => 1,
+        Role::Observer => 2,
+        Role::Auditor | Role::Operator => 0,
+    }
+}
