@@ -1,1 +1,36 @@
-//! Certificates to "who is speaking": the acceptor, revocation, reload.
+//! Certificates to "who is speaking": the acceptor, revocation, reload; and the client's side.
+//!
+//! The acceptor is ours, not tonic's: that one knows no revocation lists, no choice of version, no reload and no
+//! limits on handshakes. TLS knows certificates only; what the roster says is answered at the call.
+
+mod accept;
+mod client;
+mod connection;
+mod identity;
+mod reload;
+
+pub use self::accept::ConnectionLimits;
+pub use self::accept::incoming;
+pub use self::client::ClientTls;
+pub use self::client::ConnectError;
+pub use self::client::connect;
+pub use self::connection::Connection;
+pub use self::identity::Peer;
+pub use self::reload::Reloader;
+pub use self::reload::TlsFiles;
+pub use self::reload::TlsLoadError;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs;
+
+/// TLS 1.3 with a hybrid post-quantum key exchange first.
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        kx_groups: vec![
+            aws_lc_rs::kx_group::X25519MLKEM768,
+            aws_lc_rs::kx_group::X25519,
+            aws_lc_rs::kx_group::SECP384R1,
+        ],
+        ..aws_lc_rs::default_provider()
+    }
+}
