@@ -1,1 +1,42 @@
 //! The gRPC face: decode, call, encode; the only place where an error becomes a `Status`.
+
+mod caller;
+mod exchange_face;
+mod filter;
+mod roster_face;
+mod status;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+
+use crate::exchange::Hub;
+use crate::model::limits;
+use crate::wire::DESCRIPTORS;
+use crate::wire::face::exchange_service_server::ExchangeServiceServer;
+use crate::wire::face::roster_service_server::RosterServiceServer;
+
+/// Bytes of a request that carries no records.
+const SMALL_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Every service of the hub. Health and reflection are for members too.
+pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error> {
+    let exchange = ExchangeServiceServer::new(exchange_face::ExchangeFace::new(Arc::clone(hub)))
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX.max(SMALL_REQUEST_BYTES))
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX);
+    let roster = RosterServiceServer::new(roster_face::RosterFace::new(Arc::clone(hub)))
+        .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let members_only = caller::members_only(hub);
+    Ok(Routes::new(exchange)
+        .add_service(roster)
+        .add_service(InterceptedService::new(health, members_only.clone()))
+        .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
+        .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))
+}

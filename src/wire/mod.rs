@@ -56,3 +56,4 @@ pub mod time;
 
 pub use self::frame::SubscribeFrame;
 pub use self::observable::normal_form_of_body as normal_form;
+pub use self::observable::query_form;

@@ -22,3 +22,11 @@ pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
 pub fn normal_form_of_body(_body: &pb::Body) -> Option<pb::NormalForm> {
     None
 }
+
+/// The normal form that a look-up asks for, and its digest.
+pub fn query_form(query: &pb::ValueQuery) -> Result<(pb::NormalForm, Digest), Refusal> {
+    let wire = pb::Observable { kind: query.kind, platform: query.platform.clone(), value: query.value.clone(), ..pb::Observable::default() };
+    let form = normal_form(&wire)?;
+    let digest = form.digest.unwrap_or_default();
+    Ok((pb::NormalForm { kind: form.kind, platform: form.platform, value: query.value.clone(), version: 1 }, digest))
+}

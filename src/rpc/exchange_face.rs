@@ -1,0 +1,296 @@
+//! `ExchangeService`: records in, records out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::StreamExt as _;
+use futures_util::TryStreamExt as _;
+use futures_util::stream;
+use prost::Message as _;
+use tonic::Request;
+use tonic::Response;
+use tonic::Status;
+use tonic::Streaming;
+
+use crate::exchange::Event;
+use crate::exchange::Hub;
+use crate::exchange::Outcome;
+use crate::exchange::Receipt;
+use crate::exchange::Start;
+use crate::exchange::Subscription;
+use crate::model::limits;
+use crate::model::names::Digest;
+use crate::model::names::RevisionName;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::rpc::caller::caller;
+use crate::rpc::filter::filter;
+use crate::rpc::status;
+use crate::wire;
+use crate::wire::SubscribeFrame;
+use crate::wire::face::exchange_service_server::ExchangeService;
+use crate::wire::pb;
+
+type Answer<T> = Result<Response<T>, Status>;
+type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The service.
+pub(super) struct ExchangeFace {
+    hub: Arc<Hub>,
+}
+
+impl ExchangeFace {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+}
+
+#[tonic::async_trait]
+impl ExchangeService for ExchangeFace {
+    type PublishStreamStream = Boxed<pb::PublishStreamResponse>;
+    type SubscribeStream = Boxed<SubscribeFrame>;
+
+    async fn publish(&self, request: Request<pb::PublishRequest>) -> Answer<pb::PublishResponse> {
+        let member = caller(&request)?;
+        self.hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
+        let outcomes = self.hub.publish(&member, request.into_inner().envelopes).await;
+        let outcomes = outcomes.map_err(|refusal| status::refused(&refusal))?;
+        Ok(Response::new(pb::PublishResponse { results: results(outcomes) }))
+    }
+
+    async fn publish_stream(
+        &self,
+        request: Request<Streaming<pb::PublishStreamRequest>>,
+    ) -> Answer<Self::PublishStreamStream> {
+        let member = caller(&request)?;
+        self.hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
+        let hub = Arc::clone(&self.hub);
+        let preparing = Arc::clone(&self.hub);
+        // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
+        // are given in that order too. What is under way is bounded; the rest waits in the client's window.
+        let answers = request
+            .into_inner()
+            .map(move |message| {
+                let hub = Arc::clone(&preparing);
+                async move {
+                    let envelopes = message?.envelopes;
+                    hub.prepare(envelopes).await.map_err(|refusal| status::refused(&refusal))
+                }
+            })
+            .buffered(limits::STREAM_BATCHES_IN_FLIGHT)
+            .and_then(move |prepared| {
+                let hub = Arc::clone(&hub);
+                let member = member.clone();
+                async move {
+                    let ticket = hub.submit(&member, prepared).await;
+                    ticket.map_err(|refusal| status::refused(&refusal))
+                }
+            })
+            .map_ok(|ticket| async move {
+                Ok(pb::PublishStreamResponse { results: results(ticket.outcomes().await) })
+            })
+            .try_buffered(limits::STREAM_BATCHES_IN_FLIGHT);
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<pb::SubscribeRequest>,
+    ) -> Answer<Self::SubscribeStream> {
+        let member = caller(&request)?;
+        let pb::SubscribeRequest { start, filter: wire_filter, include_record, until_head } =
+            request.into_inner();
+        let filter = filter(wire_filter).map_err(|refusal| status::refused(&refusal))?;
+        let start = start_of(start).map_err(|refusal| status::refused(&refusal))?;
+        let subscription = self
+            .hub
+            .subscribe(&member, filter, &start, include_record)
+            .map_err(|refusal| status::refused(&refusal))?;
+        Ok(Response::new(Box::pin(frames(subscription, until_head))))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<pb::GetRecordRequest>,
+    ) -> Answer<pb::GetRecordResponse> {
+        let member = caller(&request)?;
+        let pb::GetRecordRequest { name, include_record } = request.into_inner();
+        let name: RevisionName =
+            name.parse().map_err(|error: crate::model::names::InvalidName| {
+                let refusal = Refusal::field(Reason::FieldInvalid, "name", error.to_string());
+                status::refused(&refusal)
+            })?;
+        let found = self.hub.record(&member, name, include_record).await;
+        let (entry, withdrawn_sequence) = found.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::GetRecordResponse { entry: Some(entry), withdrawn_sequence }))
+    }
+
+    async fn list_records(
+        &self,
+        request: Request<pb::ListRecordsRequest>,
+    ) -> Answer<pb::ListRecordsResponse> {
+        let member = caller(&request)?;
+        let pb::ListRecordsRequest { filter: wire_filter, page_size, page_token, include_record } =
+            request.into_inner();
+        let filter = filter(wire_filter).map_err(|refusal| status::refused(&refusal))?;
+        let page_size = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
+        let page = self.hub.list(&member, filter, page_size, &page_token, include_record).await;
+        let page = page.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::ListRecordsResponse {
+            entries: page.entries,
+            next_page_token: page.next_page_token,
+        }))
+    }
+
+    async fn lookup_values(
+        &self,
+        request: Request<pb::LookupValuesRequest>,
+    ) -> Answer<pb::LookupValuesResponse> {
+        let member = caller(&request)?;
+        let pb::LookupValuesRequest { queries, matches_max, include_record } =
+            request.into_inner();
+        let matches_max =
+            demand_lookup(queries.len(), matches_max).map_err(|refusal| status::refused(&refusal))?;
+        let forms: Vec<Result<(pb::NormalForm, Digest), Refusal>> =
+            queries.iter().map(wire::query_form).collect();
+        let digests =
+            forms.iter().map(|form| form.as_ref().ok().map(|(_form, digest)| *digest)).collect();
+        let looked = self.hub.look_up(&member, digests, matches_max, include_record).await;
+        let looked = looked.map_err(|error| status::failed(&error))?;
+        let results = forms
+            .into_iter()
+            .zip(looked)
+            .map(|(form, looked)| {
+                let (normal_form, refusal) = match form {
+                    Ok((form, _digest)) => (Some(form), None),
+                    Err(refusal) => (None, Some(status::item(&refusal))),
+                };
+                pb::ValueMatches { normal_form, entries: looked.entries, more: looked.more, refusal }
+            })
+            .collect();
+        Ok(Response::new(pb::LookupValuesResponse { results }))
+    }
+}
+
+/// Turns a subscription into frames; ends with its error, or after the first mark at the head if that was asked.
+fn frames(
+    subscription: Subscription,
+    until_head: bool,
+) -> impl Stream<Item = Result<SubscribeFrame, Status>> + Send {
+    stream::unfold(Some(subscription), move |subscription| async move {
+        let mut subscription = subscription?;
+        match subscription.next().await {
+            Ok(event) => {
+                let last = until_head
+                    && matches!(event, Event::Mark { .. })
+                    && subscription.is_at_head();
+                Some((Ok(frame(event)), (!last).then_some(subscription)))
+            }
+            Err(error) => Some((Err(status::failed(&error)), None)),
+        }
+    })
+}
+
+fn frame(event: Event) -> SubscribeFrame {
+    let mut frame = SubscribeFrame::default();
+    let rest = match event {
+        Event::Entries { framed, left_filter } => {
+            framed.into_iter().for_each(|piece| frame.push(piece));
+            pb::SubscribeResponse { left_filter, ..pb::SubscribeResponse::default() }
+        }
+        Event::Mark { cursor, position, head } => pb::SubscribeResponse {
+            mark: Some(pb::Mark {
+                cursor,
+                epoch: head.epoch,
+                position,
+                head: head.size,
+                checkpoint: head.checkpoint.to_string(),
+                time: Some(wire::time::timestamp_to_wire(head.accept_time)),
+            }),
+            ..pb::SubscribeResponse::default()
+        },
+    };
+    let rest = rest.encode_to_vec();
+    if !rest.is_empty() {
+        frame.push(Bytes::from(rest));
+    }
+    frame
+}
+
+fn start_of(wire: Option<pb::subscribe_request::Start>) -> Result<Start, Refusal> {
+    match wire {
+        None => Ok(Start::First),
+        Some(pb::subscribe_request::Start::From(point)) => match pb::StartPoint::try_from(point) {
+            Ok(pb::StartPoint::Unspecified | pb::StartPoint::Start) => Ok(Start::First),
+            Ok(pb::StartPoint::Now) => Ok(Start::Now),
+            Err(_unknown) => Err(Refusal::field(
+                Reason::UnsupportedField,
+                "from",
+                format!("{point} is not known to this version"),
+            )),
+        },
+        Some(pb::subscribe_request::Start::Sequence(sequence)) => Ok(Start::Sequence(sequence)),
+        Some(pb::subscribe_request::Start::Cursor(cursor)) => Ok(Start::Cursor(cursor)),
+    }
+}
+
+pub(super) fn page_size_of(wire: u32) -> Result<usize, Refusal> {
+    let size = usize::try_from(wire).unwrap_or(usize::MAX);
+    match size {
+        0 => Ok(limits::PAGE_ENTRIES_DEFAULT),
+        1..=limits::PAGE_ENTRIES_MAX => Ok(size),
+        _ => Err(Refusal::field(
+            Reason::FieldInvalid,
+            "page_size",
+            format!("must be at most {}", limits::PAGE_ENTRIES_MAX),
+        )),
+    }
+}
+
+fn demand_lookup(queries: usize, matches_max: u32) -> Result<usize, Refusal> {
+    if queries > limits::LOOKUP_VALUES_MAX {
+        return Err(Refusal::field(
+            Reason::BatchTooLarge,
+            "queries",
+            format!("{queries} values, more than {}", limits::LOOKUP_VALUES_MAX),
+        ));
+    }
+    let matches_max = usize::try_from(matches_max).unwrap_or(usize::MAX);
+    match matches_max {
+        0 => Ok(limits::LOOKUP_MATCHES_DEFAULT),
+        1..=limits::LOOKUP_MATCHES_MAX => Ok(matches_max),
+        _ => Err(Refusal::field(
+            Reason::FieldInvalid,
+            "matches_max",
+            format!("must be at most {}", limits::LOOKUP_MATCHES_MAX),
+        )),
+    }
+}
+
+fn results(outcomes: Vec<Outcome>) -> Vec<pb::PublishResult> {
+    outcomes.into_iter().map(result).collect()
+}
+
+fn result(outcome: Outcome) -> pb::PublishResult {
+    let outcome = match outcome {
+        Ok(taken) => pb::publish_result::Outcome::Receipt(receipt(taken)),
+        Err(refusal) => pb::publish_result::Outcome::Refusal(status::item(&refusal)),
+    };
+    pb::PublishResult { outcome: Some(outcome) }
+}
+
+pub(super) fn receipt(receipt: Receipt) -> pb::Receipt {
+    let Receipt { header_digest, epoch, sequence, accept_time, leaf_hash, checkpoint, repeated } =
+        receipt;
+    pb::Receipt {
+        header_digest: header_digest.to_vec(),
+        epoch,
+        sequence,
+        accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
+        leaf_hash: leaf_hash.to_vec(),
+        checkpoint: checkpoint.to_string(),
+        repeated,
+    }
+}

@@ -1,0 +1,264 @@
+//! `RosterService`: who takes part. Changes are records like all others; these calls only say which kind.
+
+use std::sync::Arc;
+
+use tonic::Request;
+use tonic::Response;
+use tonic::Status;
+
+use crate::exchange::Hub;
+use crate::model::limits;
+use crate::model::names::MemberId;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::KeyUse;
+use crate::model::roster::RegisteredKey;
+use crate::model::roster::Role;
+use crate::model::roster::RosterMember;
+use crate::rpc::caller::caller;
+use crate::rpc::exchange_face::page_size_of;
+use crate::rpc::exchange_face::receipt;
+use crate::rpc::status;
+use crate::wire;
+use crate::wire::body::Content;
+use crate::wire::body::KeyAction;
+use crate::wire::body::RosterAction;
+use crate::wire::face::roster_service_server::RosterService;
+use crate::wire::pb;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The service.
+pub(super) struct RosterFace {
+    hub: Arc<Hub>,
+}
+
+impl RosterFace {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// Publishes one record if it is of the kind that the call is for.
+    async fn change(
+        &self,
+        member: MemberId,
+        envelope: Option<pb::Envelope>,
+        fits: fn(&Content) -> bool,
+    ) -> Result<pb::Receipt, Status> {
+        let refused = |refusal: Refusal| status::refused(&refusal);
+        self.hub.reader(&member).map_err(refused)?;
+        let envelope = envelope.ok_or_else(|| {
+            refused(Refusal::field(Reason::FieldInvalid, "envelope", "must be set"))
+        })?;
+        let record = wire::envelope::record(envelope.clone()).map_err(refused)?;
+        if !fits(&record.content) {
+            return Err(refused(Refusal::field(
+                Reason::FieldInvalid,
+                "envelope.body",
+                "is not the change that this call is for",
+            )));
+        }
+        let outcomes = self.hub.publish(&member, vec![envelope]).await.map_err(refused)?;
+        match outcomes.into_iter().next() {
+            Some(Ok(taken)) => Ok(receipt(taken)),
+            Some(Err(refusal)) => Err(refused(refusal)),
+            None => Err(Status::internal("no outcome")),
+        }
+    }
+
+    fn reader<T>(&self, request: &Request<T>) -> Result<MemberId, Status> {
+        let member = caller(request)?;
+        self.hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
+        Ok(member)
+    }
+}
+
+#[tonic::async_trait]
+impl RosterService for RosterFace {
+    async fn get_exchange(
+        &self,
+        request: Request<pb::GetExchangeRequest>,
+    ) -> Answer<pb::GetExchangeResponse> {
+        let member = self.reader(&request)?;
+        let head = self.hub.head();
+        let roster = self.hub.roster();
+        Ok(Response::new(pb::GetExchangeResponse {
+            name: self.hub.exchange().name(),
+            trust_domain: self.hub.trust_domain().to_owned(),
+            genesis: Some(self.hub.genesis().clone()),
+            epoch: head.epoch,
+            head: head.size,
+            checkpoint: head.checkpoint.to_string(),
+            time: Some(wire::time::timestamp_to_wire(self.hub.clock().now())),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            caller: roster.member(&member).map(member_to_wire),
+            limits: Some(limits_to_wire()),
+        }))
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Answer<pb::ListMembersResponse> {
+        self.reader(&request)?;
+        let pb::ListMembersRequest { page_size, page_token } = request.into_inner();
+        let page_size = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
+        let roster = self.hub.roster();
+        let mut rest = roster.members().filter(|member| *member.id.as_str() > *page_token);
+        let members: Vec<pb::Member> =
+            rest.by_ref().take(page_size).map(member_to_wire).collect();
+        let more = rest.next().is_some();
+        let last = members.last().map(|member| member.name.trim_start_matches("members/").to_owned());
+        let next_page_token = last.filter(|_last| more).unwrap_or_default();
+        Ok(Response::new(pb::ListMembersResponse { members, next_page_token }))
+    }
+
+    async fn get_member(
+        &self,
+        request: Request<pb::GetMemberRequest>,
+    ) -> Answer<pb::GetMemberResponse> {
+        self.reader(&request)?;
+        let id = named(&request.into_inner().name, "name")?;
+        let roster = self.hub.roster();
+        let member = roster.member(&id).ok_or_else(missing)?;
+        Ok(Response::new(pb::GetMemberResponse { member: Some(member_to_wire(member)) }))
+    }
+
+    async fn admit_member(
+        &self,
+        request: Request<pb::AdmitMemberRequest>,
+    ) -> Answer<pb::AdmitMemberResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool = |content| {
+            matches!(content, Content::RosterChange { change: RosterAction::Admit { .. }, .. })
+        };
+        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::AdmitMemberResponse { receipt: Some(receipt) }))
+    }
+
+    async fn suspend_member(
+        &self,
+        request: Request<pb::SuspendMemberRequest>,
+    ) -> Answer<pb::SuspendMemberResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool = |content| {
+            matches!(content, Content::RosterChange { change: RosterAction::Suspend, .. })
+        };
+        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::SuspendMemberResponse { receipt: Some(receipt) }))
+    }
+
+    async fn reinstate_member(
+        &self,
+        request: Request<pb::ReinstateMemberRequest>,
+    ) -> Answer<pb::ReinstateMemberResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool = |content| {
+            matches!(content, Content::RosterChange { change: RosterAction::Reinstate, .. })
+        };
+        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::ReinstateMemberResponse { receipt: Some(receipt) }))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<pb::RotateKeyRequest>,
+    ) -> Answer<pb::RotateKeyResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool =
+            |content| matches!(content, Content::KeyChange(KeyAction::Add(_)));
+        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::RotateKeyResponse { receipt: Some(receipt) }))
+    }
+
+    async fn retire_key(
+        &self,
+        request: Request<pb::RetireKeyRequest>,
+    ) -> Answer<pb::RetireKeyResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool = |content| {
+            matches!(
+                content,
+                Content::KeyChange(KeyAction::Retire(_))
+                    | Content::RosterChange { change: RosterAction::RetireKey(_), .. }
+            )
+        };
+        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::RetireKeyResponse { receipt: Some(receipt) }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<pb::ListKeysRequest>,
+    ) -> Answer<pb::ListKeysResponse> {
+        self.reader(&request)?;
+        let pb::ListKeysRequest { parent, page_size, page_token } = request.into_inner();
+        let page_size = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
+        let id = named(&parent, "parent")?;
+        let roster = self.hub.roster();
+        roster.member(&id).ok_or_else(missing)?;
+        let mut keys: Vec<&RegisteredKey> = roster.keys_of(&id).collect();
+        keys.sort_by_key(|key| (key.valid_from, key.id));
+        let after = page_token.parse::<usize>().unwrap_or(0);
+        let page: Vec<pb::Key> =
+            keys.iter().skip(after).take(page_size).map(|key| key_to_wire(key)).collect();
+        let end = after.saturating_add(page.len());
+        let next_page_token = if end < keys.len() { end.to_string() } else { String::new() };
+        Ok(Response::new(pb::ListKeysResponse { keys: page, next_page_token }))
+    }
+}
+
+fn named(name: &str, field: &'static str) -> Result<MemberId, Status> {
+    MemberId::from_name(name).map_err(|error| {
+        status::refused(&Refusal::field(Reason::FieldInvalid, field, error.to_string()))
+    })
+}
+
+fn missing() -> Status {
+    status::refused(&Refusal::field(Reason::RecordNotFound, "name", "there is no such member"))
+}
+
+fn member_to_wire(member: &RosterMember) -> pb::Member {
+    pb::Member {
+        name: member.id.name(),
+        role: match member.role {
+            Role::Company => pb::Role::Company,
+            Role::Observer => pb::Role::Observer,
+            Role::Auditor => pb::Role::Auditor,
+            Role::Operator => pb::Role::Operator,
+        }
+        .into(),
+        suspended: member.suspended,
+        display_name: member.display_name.clone(),
+        may_publish_indicators: member.may_publish_indicators,
+        admitted_sequence: member.admitted_at.0,
+        changed_sequence: member.changed_at.0,
+    }
+}
+
+fn key_to_wire(key: &RegisteredKey) -> pb::Key {
+    pb::Key {
+        name: format!("{}/keys/{}", key.member.name(), key.id),
+        spki: key.spki.clone(),
+        r#use: match key.key_use {
+            KeyUse::Signing => pb::KeyUse::Signing,
+            KeyUse::Recovery => pb::KeyUse::Recovery,
+        }
+        .into(),
+        valid_from_sequence: key.valid_from.0,
+        retired_sequence: key.retired_at.map(|sequence| sequence.0),
+        compromised_since_sequence: key.compromised_since.map(|sequence| sequence.0),
+    }
+}
+
+fn limits_to_wire() -> pb::Limits {
+    let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    pb::Limits {
+        envelope_bytes_max: number(limits::ENVELOPE_BYTES_MAX),
+        batch_records_max: number(limits::BATCH_RECORDS_MAX),
+        batch_bytes_max: number(limits::BATCH_BYTES_MAX),
+        page_entries_max: number(limits::PAGE_ENTRIES_MAX),
+        lookup_values_max: number(limits::LOOKUP_VALUES_MAX),
+        create_time_ahead_max: prost_types::Duration::try_from(limits::CREATE_TIME_AHEAD_MAX).ok(),
+    }
+}
