@@ -100,6 +100,7 @@ pub(super) fn row_of_host(host: &str) -> Option<(&'static Row, &str)> {
         .find_map(|row| Some((row, row.subdomain(host)?)))
 }
 
+#[expect(clippy::too_many_arguments, reason = "the columns of a table")]
 const fn row(
     name: &'static str,
     aliases: &'static [&'static str],
