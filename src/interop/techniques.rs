@@ -23,7 +23,10 @@ const PHASES: [&str; 10] = [
 /// The technique that a row names, by its procedure, else by its technique; none if neither has a number.
 pub fn kill_chain(tactic: &str, technique: &str, procedure: &str) -> Option<pb::Technique> {
     let (number, label) = [procedure, technique].into_iter().find_map(numbered)?;
-    let phase = number.bytes().next().and_then(|digit| PHASES.get(usize::from(digit.wrapping_sub(b'0'))));
+    let phase = number
+        .bytes()
+        .next()
+        .and_then(|digit| PHASES.get(usize::from(digit.wrapping_sub(b'0'))));
     let phase = phase.map_or_else(|| one_line(tactic), |phase| (*phase).to_owned());
     Some(pb::Technique {
         framework: KILL_CHAIN.to_owned(),
@@ -41,9 +44,25 @@ fn numbered(text: &str) -> Option<(String, String)> {
     let (number, label) = line.split_once(' ').unwrap_or((line.as_str(), ""));
     let parts: Vec<&str> = number.trim_end_matches('.').split('.').collect();
     let valid = (2..=4).contains(&parts.len())
-        && parts.iter().all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()));
-    let kept = if parts.len() == 4 && parts.last() == Some(&"0") { 3 } else { parts.len() };
-    valid.then(|| (parts.iter().take(kept).copied().collect::<Vec<_>>().join("."), label.to_owned()))
+        && parts.iter().all(|part| {
+            (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        });
+    let kept = if parts.len() == 4 && parts.last() == Some(&"0") {
+        3
+    } else {
+        parts.len()
+    };
+    valid.then(|| {
+        (
+            parts
+                .iter()
+                .take(kept)
+                .copied()
+                .collect::<Vec<_>>()
+                .join("."),
+            label.to_owned(),
+        )
+    })
 }
 
 /// The text with every run of blanks and line breaks as one blank.
@@ -56,6 +75,9 @@ pub(super) fn bounded(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let end = (0..=bytes_max.saturating_sub(3)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=bytes_max.saturating_sub(3))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
     format!("{}…", text.get(..end).unwrap_or_default())
 }

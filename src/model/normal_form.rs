@@ -23,8 +23,22 @@ pub const VERSION: u8 = 1;
 
 /// Parameters of a query that say how somebody came, not where to.
 const TRACKING: &[&str] = &[
-    "fbclid", "gclid", "dclid", "msclkid", "yclid", "igshid", "igsh", "mc_cid", "mc_eid", "ref_src", "ref_url",
-    "_openstat", "rdt", "share_id", "si", "feature",
+    "fbclid",
+    "gclid",
+    "dclid",
+    "msclkid",
+    "yclid",
+    "igshid",
+    "igsh",
+    "mc_cid",
+    "mc_eid",
+    "ref_src",
+    "ref_url",
+    "_openstat",
+    "rdt",
+    "share_id",
+    "si",
+    "feature",
 ];
 
 /// An observable in normal form.
@@ -74,7 +88,11 @@ impl NormalForm {
 }
 
 /// The normal form of a value of this kind.
-pub fn normal_form(kind: ObservableKind, platform: Option<&Platform>, value: &str) -> Result<NormalForm, NormalFormError> {
+pub fn normal_form(
+    kind: ObservableKind,
+    platform: Option<&Platform>,
+    value: &str,
+) -> Result<NormalForm, NormalFormError> {
     if value.len() > limits::VALUE_BYTES_MAX {
         return Err(NormalFormError::TooLong);
     }
@@ -94,10 +112,19 @@ pub fn normal_form(kind: ObservableKind, platform: Option<&Platform>, value: &st
 pub fn recognise(value: &str) -> Option<NormalForm> {
     let url = parse_url(&refang(value)).ok()?;
     let (platform, handle) = profile::account(&url)?;
-    normal_form(ObservableKind::Account, Some(&platform.parse().ok()?), &handle).ok()
+    normal_form(
+        ObservableKind::Account,
+        Some(&platform.parse().ok()?),
+        &handle,
+    )
+    .ok()
 }
 
-fn once(kind: ObservableKind, platform: Option<&Platform>, value: &str) -> Result<NormalForm, NormalFormError> {
+fn once(
+    kind: ObservableKind,
+    platform: Option<&Platform>,
+    value: &str,
+) -> Result<NormalForm, NormalFormError> {
     let refanged = refang(value);
     let plain = refanged.as_ref();
     if plain.is_empty() {
@@ -105,7 +132,10 @@ fn once(kind: ObservableKind, platform: Option<&Platform>, value: &str) -> Resul
     }
     let mut found = platform.cloned();
     let value = match kind {
-        ObservableKind::Account | ObservableKind::Page | ObservableKind::Group | ObservableKind::Channel
+        ObservableKind::Account
+        | ObservableKind::Page
+        | ObservableKind::Group
+        | ObservableKind::Channel
         | ObservableKind::Blog => handle(plain, &mut found)?,
         ObservableKind::Hashtag => tidy(plain.trim_start_matches(['#', '\u{ff03}'])).to_lowercase(),
         ObservableKind::Domain => domain(plain)?,
@@ -113,9 +143,16 @@ fn once(kind: ObservableKind, platform: Option<&Platform>, value: &str) -> Resul
         ObservableKind::EmailAddress => email(plain)?,
         ObservableKind::PhoneNumber => phone(plain)?,
         ObservableKind::IpAddress => ip(plain)?,
-        ObservableKind::FileHash | ObservableKind::MediaHash | ObservableKind::TextHash => hash(plain, kind)?,
-        ObservableKind::Post | ObservableKind::Ad | ObservableKind::AdAccount | ObservableKind::Event
-        | ObservableKind::Petition | ObservableKind::App | ObservableKind::PaymentHandle => identifier(plain),
+        ObservableKind::FileHash | ObservableKind::MediaHash | ObservableKind::TextHash => {
+            hash(plain, kind)?
+        }
+        ObservableKind::Post
+        | ObservableKind::Ad
+        | ObservableKind::AdAccount
+        | ObservableKind::Event
+        | ObservableKind::Petition
+        | ObservableKind::App
+        | ObservableKind::PaymentHandle => identifier(plain),
         ObservableKind::Aggregate => return Err(NormalFormError::Aggregate),
     };
     if value.is_empty() {
@@ -124,19 +161,30 @@ fn once(kind: ObservableKind, platform: Option<&Platform>, value: &str) -> Resul
     if value.len() > limits::VALUE_BYTES_MAX {
         return Err(NormalFormError::TooLong);
     }
-    Ok(NormalForm { kind, platform: found, value })
+    Ok(NormalForm {
+        kind,
+        platform: found,
+        value,
+    })
 }
 
 fn tidy(text: &str) -> String {
-    let composed: String = text.nfkc().filter(|symbol| !is_invisible(*symbol)).collect();
+    let composed: String = text
+        .nfkc()
+        .filter(|symbol| !is_invisible(*symbol))
+        .collect();
     composed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn handle(text: &str, platform: &mut Option<Platform>) -> Result<String, NormalFormError> {
-    if text.contains('/') && text.contains('.')
+    if text.contains('/')
+        && text.contains('.')
         && let Some((name, found)) = parse_url(text).ok().as_ref().and_then(profile::account)
     {
-        *platform = Some(name.parse().map_err(|_never| NormalFormError::PlatformMissing)?);
+        *platform = Some(
+            name.parse()
+                .map_err(|_never| NormalFormError::PlatformMissing)?,
+        );
         return Ok(fold(&found));
     }
     if platform.is_none() {
@@ -148,7 +196,11 @@ fn handle(text: &str, platform: &mut Option<Platform>) -> Result<String, NormalF
 /// Handles are compared without case; ids that a platform hands out are not.
 fn fold(handle: &str) -> String {
     let channel_id = handle.len() == 24 && handle.starts_with("UC");
-    if channel_id || handle.starts_with('+') { handle.to_owned() } else { handle.to_lowercase() }
+    if channel_id || handle.starts_with('+') {
+        handle.to_owned()
+    } else {
+        handle.to_lowercase()
+    }
 }
 
 fn parse_url(text: &str) -> Result<Url, NormalFormError> {
@@ -156,7 +208,11 @@ fn parse_url(text: &str) -> Result<Url, NormalFormError> {
     if text.contains(char::is_whitespace) {
         return Err(malformed);
     }
-    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("https://{text}")
+    };
     let url = Url::parse(&whole).map_err(|_parse| malformed)?;
     match url.host() {
         Some(Host::Domain(host)) if is_domain(host.trim_end_matches('.')) => Ok(url),
@@ -167,11 +223,27 @@ fn parse_url(text: &str) -> Result<Url, NormalFormError> {
 
 fn address(url: &Url) -> Result<String, NormalFormError> {
     let host = url.host_str().ok_or(NormalFormError::Malformed("a URL"))?;
-    let scheme = if url.scheme() == "http" { "https" } else { url.scheme() };
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let scheme = if url.scheme() == "http" {
+        "https"
+    } else {
+        url.scheme()
+    };
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     let path = url.path().trim_end_matches('/');
-    let query: Vec<&str> = url.query().unwrap_or_default().split('&').filter(|pair| !is_tracking(pair)).collect();
-    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    let query: Vec<&str> = url
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !is_tracking(pair))
+        .collect();
+    let query = if query.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", query.join("&"))
+    };
     Ok(format!("{scheme}://{}{port}{path}{query}", bare(host)))
 }
 
@@ -183,7 +255,9 @@ fn is_tracking(pair: &str) -> bool {
 /// A host without trailing dot and without `www.`, unless nothing but a suffix would be left.
 fn bare(host: &str) -> &str {
     let host = host.trim_end_matches('.');
-    host.strip_prefix("www.").filter(|rest| rest.contains('.')).unwrap_or(host)
+    host.strip_prefix("www.")
+        .filter(|rest| rest.contains('.'))
+        .unwrap_or(host)
 }
 
 fn domain(text: &str) -> Result<String, NormalFormError> {
@@ -199,17 +273,24 @@ fn domain(text: &str) -> Result<String, NormalFormError> {
 fn is_domain(host: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let top = host.rsplit('.').next().unwrap_or_default();
-    host.len() <= 253 && host.contains('.') && host.split('.').all(label) && !top.bytes().all(|byte| byte.is_ascii_digit())
+    host.len() <= 253
+        && host.contains('.')
+        && host.split('.').all(label)
+        && !top.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn email(text: &str) -> Result<String, NormalFormError> {
     let malformed = NormalFormError::Malformed("an e-mail address");
     let text = text.strip_prefix("mailto:").unwrap_or(text);
     let (local, host) = text.rsplit_once('@').ok_or(malformed)?;
-    let plain = !local.is_empty() && local.len() <= 64 && !local.contains(|symbol: char| symbol.is_whitespace() || "@/:<>,;\"".contains(symbol));
+    let plain = !local.is_empty()
+        && local.len() <= 64
+        && !local.contains(|symbol: char| symbol.is_whitespace() || "@/:<>,;\"".contains(symbol));
     if !plain {
         return Err(malformed);
     }
@@ -223,19 +304,25 @@ fn email(text: &str) -> Result<String, NormalFormError> {
 
 fn phone(text: &str) -> Result<String, NormalFormError> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let strange = text.chars().any(|symbol| !symbol.is_ascii_digit() && !" +-./()".contains(symbol));
+    let strange = text
+        .chars()
+        .any(|symbol| !symbol.is_ascii_digit() && !" +-./()".contains(symbol));
     if strange || !(5..=17).contains(&digits.len()) {
         return Err(NormalFormError::Malformed("a telephone number"));
     }
     if text.starts_with('+') {
         return Ok(format!("+{digits}"));
     }
-    Ok(digits.strip_prefix("00").map_or_else(|| digits.clone(), |rest| format!("+{rest}")))
+    Ok(digits
+        .strip_prefix("00")
+        .map_or_else(|| digits.clone(), |rest| format!("+{rest}")))
 }
 
 fn ip(text: &str) -> Result<String, NormalFormError> {
     let inner = text.trim_start_matches('[').trim_end_matches(']');
-    let address: IpAddr = inner.parse().map_err(|_parse| NormalFormError::Malformed("an IP address"))?;
+    let address: IpAddr = inner
+        .parse()
+        .map_err(|_parse| NormalFormError::Malformed("an IP address"))?;
     Ok(address.to_canonical().to_string())
 }
 
@@ -269,16 +356,25 @@ mod tests {
     #[test]
     fn every_golden_vector_holds() {
         let mut seen = 0;
-        for line in include_str!("../../tests/vectors/normal_form.tsv").lines().filter(|line| !line.starts_with('#')) {
-            let [kind, platform, value, expected_platform, expected] = line.split('\t').collect::<Vec<_>>()[..] else {
+        for line in include_str!("../../tests/vectors/normal_form.tsv")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+        {
+            let [kind, platform, value, expected_platform, expected] =
+                line.split('\t').collect::<Vec<_>>()[..]
+            else {
                 panic!("five columns: {line}");
             };
             let kind = ObservableKind::from_number(kind.parse().unwrap()).unwrap();
-            let platform: Option<Platform> = (!platform.is_empty()).then(|| platform.parse().unwrap());
+            let platform: Option<Platform> =
+                (!platform.is_empty()).then(|| platform.parse().unwrap());
             let found = normal_form(kind, platform.as_ref(), value);
             let shown = found.as_ref().map_or("!", |form| form.value.as_str());
             assert_eq!(shown, expected, "{line}");
-            let place = found.ok().and_then(|form| form.platform).map_or(String::new(), |name| name.to_string());
+            let place = found
+                .ok()
+                .and_then(|form| form.platform)
+                .map_or(String::new(), |name| name.to_string());
             assert_eq!(place, expected_platform, "{line}");
             seen += 1;
         }
@@ -289,7 +385,10 @@ mod tests {
     fn digests_tell_kind_platform_and_value_apart() {
         let account = recognise("https://twitter[.]com/Example").unwrap();
         assert_eq!(account, recognise("x.com/example/").unwrap());
-        let other = NormalForm { kind: ObservableKind::Page, ..account.clone() };
+        let other = NormalForm {
+            kind: ObservableKind::Page,
+            ..account.clone()
+        };
         assert_ne!(account.digest(), other.digest());
     }
 

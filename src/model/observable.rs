@@ -53,10 +53,28 @@ pub enum ObservableKind {
 impl ObservableKind {
     /// Every kind, in the order of its number.
     pub const ALL: [Self; 22] = [
-        Self::Account, Self::Page, Self::Group, Self::Channel, Self::Blog, Self::Post, Self::Ad,
-        Self::AdAccount, Self::Event, Self::Petition, Self::Hashtag, Self::Domain, Self::Url,
-        Self::EmailAddress, Self::PhoneNumber, Self::IpAddress, Self::App, Self::PaymentHandle,
-        Self::FileHash, Self::MediaHash, Self::TextHash, Self::Aggregate,
+        Self::Account,
+        Self::Page,
+        Self::Group,
+        Self::Channel,
+        Self::Blog,
+        Self::Post,
+        Self::Ad,
+        Self::AdAccount,
+        Self::Event,
+        Self::Petition,
+        Self::Hashtag,
+        Self::Domain,
+        Self::Url,
+        Self::EmailAddress,
+        Self::PhoneNumber,
+        Self::IpAddress,
+        Self::App,
+        Self::PaymentHandle,
+        Self::FileHash,
+        Self::MediaHash,
+        Self::TextHash,
+        Self::Aggregate,
     ];
 
     /// The kind with this number.
@@ -65,7 +83,10 @@ impl ObservableKind {
     }
 
     /// Its number in the proto.
-    #[expect(clippy::as_conversions, reason = "the discriminants are the proto's numbers")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "the discriminants are the proto's numbers"
+    )]
     pub const fn number(self) -> i32 {
         self as i32
     }

@@ -20,7 +20,11 @@ const TABLE: &[(&str, &str, Shape)] = &[
     ("fb.com", "facebook", Shape::First),
     ("instagram.com", "instagram", Shape::First),
     ("youtube.com", "youtube", Shape::At),
-    ("youtube.com", "youtube", Shape::Below(&["channel", "c", "user"])),
+    (
+        "youtube.com",
+        "youtube",
+        Shape::Below(&["channel", "c", "user"]),
+    ),
     ("tiktok.com", "tiktok", Shape::At),
     ("threads.net", "threads", Shape::At),
     ("t.me", "telegram", Shape::First),
@@ -52,18 +56,55 @@ const TABLE: &[(&str, &str, Shape)] = &[
 
 /// First segments that are pages of the platform itself.
 const RESERVED: &[&str] = &[
-    "home", "search", "hashtag", "intent", "share", "explore", "i", "login", "groups", "pages", "events", "watch",
-    "profile.php", "story.php", "permalink.php", "photo.php", "sharer.php", "p", "reel", "stories", "pin", "about",
-    "joinchat", "tv", "discover", "feed", "post", "help", "terms", "privacy", "settings", "s", "blog", "dashboard",
+    "home",
+    "search",
+    "hashtag",
+    "intent",
+    "share",
+    "explore",
+    "i",
+    "login",
+    "groups",
+    "pages",
+    "events",
+    "watch",
+    "profile.php",
+    "story.php",
+    "permalink.php",
+    "photo.php",
+    "sharer.php",
+    "p",
+    "reel",
+    "stories",
+    "pin",
+    "about",
+    "joinchat",
+    "tv",
+    "discover",
+    "feed",
+    "post",
+    "help",
+    "terms",
+    "privacy",
+    "settings",
+    "s",
+    "blog",
+    "dashboard",
 ];
 
 /// Sub-domains that are the platform itself.
-const OWN_HOSTS: &[&str] = &["www", "m", "mobile", "api", "help", "about", "blog", "en", "web"];
+const OWN_HOSTS: &[&str] = &[
+    "www", "m", "mobile", "api", "help", "about", "blog", "en", "web",
+];
 
 /// The platform and handle that a profile's address names.
 pub(super) fn account(url: &Url) -> Option<(&'static str, String)> {
     let host = url.host_str()?.trim_end_matches('.');
-    let segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<&str> = url
+        .path()
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     TABLE.iter().find_map(|(domain, platform, shape)| {
         let below = below(host, domain)?;
         let handle = match shape {
@@ -120,5 +161,7 @@ fn prefixed(below: &str, prefixes: &[&str], segments: &[&str]) -> Option<String>
 
 fn is_handle(name: &str) -> bool {
     (1..=128).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+%@".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+%@".contains(&byte))
 }

@@ -3,19 +3,39 @@
 use std::borrow::Cow;
 
 const MARKS: &[(&str, &str)] = &[
-    ("[.]", "."), ("(.)", "."), ("{.}", "."), ("[dot]", "."), ("(dot)", "."), ("[.", "."), (".]", "."),
-    ("[:]", ":"), ("[://]", "://"), ("[:/", ":/"), ("[@]", "@"), ("(@)", "@"), ("[at]", "@"), ("(at)", "@"), ("[/]", "/"),
+    ("[.]", "."),
+    ("(.)", "."),
+    ("{.}", "."),
+    ("[dot]", "."),
+    ("(dot)", "."),
+    ("[.", "."),
+    (".]", "."),
+    ("[:]", ":"),
+    ("[://]", "://"),
+    ("[:/", ":/"),
+    ("[@]", "@"),
+    ("(@)", "@"),
+    ("[at]", "@"),
+    ("(at)", "@"),
+    ("[/]", "/"),
 ];
 
 /// The value as it works: `[.]`, `[dot]`, `hxxp`, `[:]`, `[@]` and the like undone, invisible characters gone,
 /// trimmed. Refanging twice changes nothing.
 pub fn refang(text: &str) -> Cow<'_, str> {
     let trimmed = text.trim();
-    let suspicious = trimmed.len() >= 4 && trimmed.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("hxxp"));
-    if !suspicious && !trimmed.contains(['[', '(', '{', ']']) && !trimmed.chars().any(is_invisible) {
+    let suspicious = trimmed.len() >= 4
+        && trimmed
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("hxxp"));
+    if !suspicious && !trimmed.contains(['[', '(', '{', ']']) && !trimmed.chars().any(is_invisible)
+    {
         return Cow::Borrowed(trimmed);
     }
-    let mut value: String = trimmed.chars().filter(|symbol| !is_invisible(*symbol)).collect();
+    let mut value: String = trimmed
+        .chars()
+        .filter(|symbol| !is_invisible(*symbol))
+        .collect();
     loop {
         let next = undo(&value);
         if next == value {

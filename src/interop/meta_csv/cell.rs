@@ -53,9 +53,15 @@ pub(super) fn read(cell: &str) -> Reading {
         return Reading::Values(found, rest.join(" "));
     }
     if found.len() > 1 || !refang(first).contains("://") {
-        return if refang(first).contains("://") { Reading::Skip(SkipReason::Ambiguous) } else { Reading::Prose };
+        return if refang(first).contains("://") {
+            Reading::Skip(SkipReason::Ambiguous)
+        } else {
+            Reading::Prose
+        };
     }
-    join(first, others).map_or(Reading::Skip(SkipReason::Ambiguous), |joined| Reading::Values(vec![joined], String::new()))
+    join(first, others).map_or(Reading::Skip(SkipReason::Ambiguous), |joined| {
+        Reading::Values(vec![joined], String::new())
+    })
 }
 
 /// Values that a remark says the row's own leads to.
@@ -64,7 +70,9 @@ pub(super) fn redirects(remark: &str) -> Vec<Found> {
     let mut found = Vec::new();
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case("redirects") {
-            let target = words.by_ref().find(|word| !word.eq_ignore_ascii_case("to") && !word.eq_ignore_ascii_case("to:"));
+            let target = words
+                .by_ref()
+                .find(|word| !word.eq_ignore_ascii_case("to") && !word.eq_ignore_ascii_case("to:"));
             found.extend(target.and_then(value));
         }
     }
@@ -78,7 +86,11 @@ pub(super) fn value(word: &str) -> Option<Found> {
     let text = plain.as_ref();
     let of = |kind, algorithm| {
         let form = normal_form(kind, None, text).ok()?;
-        Some(Found { form, value: word.to_owned(), algorithm })
+        Some(Found {
+            form,
+            value: word.to_owned(),
+            algorithm,
+        })
     };
     if text.starts_with('#') && text.len() > 1 {
         return of(ObservableKind::Hashtag, "");
@@ -103,7 +115,11 @@ pub(super) fn address(word: &str) -> Option<Found> {
     let form = recognise(word)
         .or_else(|| normal_form(ObservableKind::Domain, None, word).ok())
         .or_else(|| normal_form(ObservableKind::Url, None, word).ok())?;
-    Some(Found { form, value: word.to_owned(), algorithm: "" })
+    Some(Found {
+        form,
+        value: word.to_owned(),
+        algorithm: "",
+    })
 }
 
 /// The algorithm of a hash, by its length.
@@ -114,20 +130,33 @@ pub(super) fn algorithm(text: &str) -> Option<&'static str> {
         64 => "sha256",
         _ => return None,
     };
-    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(name)
+    text.bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then_some(name)
 }
 
 /// Whether the host of a bare word ends in a suffix that exists, or in a reserved one.
 fn is_public(text: &str) -> bool {
-    let host = text.split(['/', '?', '#', ':']).next().unwrap_or_default().trim_end_matches('.').to_lowercase();
-    let reserved = [".example", ".test"].iter().any(|suffix| host.ends_with(suffix));
-    reserved || (host.contains('.') && psl::suffix(host.as_bytes()).is_some_and(|suffix| suffix.is_known()))
+    let host = text
+        .split(['/', '?', '#', ':'])
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_lowercase();
+    let reserved = [".example", ".test"]
+        .iter()
+        .any(|suffix| host.ends_with(suffix));
+    reserved
+        || (host.contains('.')
+            && psl::suffix(host.as_bytes()).is_some_and(|suffix| suffix.is_known()))
 }
 
 /// Defanged or with a scheme: it was meant as a value.
 pub(super) fn looks_like_a_value(word: &str) -> bool {
     let lower = word.to_lowercase();
-    ["[.]", "[dot]", "://", "hxxp", "[:]", "[.", "(.)"].iter().any(|mark| lower.contains(mark))
+    ["[.]", "[dot]", "://", "hxxp", "[:]", "[.", "(.)"]
+        .iter()
+        .any(|mark| lower.contains(mark))
 }
 
 /// Remarks begin with a bracket or dash, or say where the value leads.
@@ -143,7 +172,8 @@ fn join(first: &str, others: &[&str]) -> Option<Found> {
     let path = plain.split_once("://")?.1.split_once('/')?.1;
     let mut before = path.chars().next_back();
     for piece in others {
-        let digits = before.is_some_and(|last| last.is_ascii_digit()) && piece.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = before.is_some_and(|last| last.is_ascii_digit())
+            && piece.bytes().all(|byte| byte.is_ascii_digit());
         if !digits && !piece.contains(['/', '_', '%', '=']) {
             return None;
         }

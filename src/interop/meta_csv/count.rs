@@ -8,18 +8,37 @@ use crate::wire::pb;
 use crate::wire::pb::figure::Value;
 
 const COUNTED: &[(&str, ObservableKind)] = &[
-    ("accounts", ObservableKind::Account), ("account", ObservableKind::Account), ("profiles", ObservableKind::Account),
-    ("pages", ObservableKind::Page), ("page", ObservableKind::Page),
-    ("groups", ObservableKind::Group), ("group", ObservableKind::Group),
-    ("channels", ObservableKind::Channel), ("channel", ObservableKind::Channel),
-    ("blogs", ObservableKind::Blog), ("events", ObservableKind::Event), ("posts", ObservableKind::Post),
-    ("domains", ObservableKind::Domain), ("websites", ObservableKind::Domain),
+    ("accounts", ObservableKind::Account),
+    ("account", ObservableKind::Account),
+    ("profiles", ObservableKind::Account),
+    ("pages", ObservableKind::Page),
+    ("page", ObservableKind::Page),
+    ("groups", ObservableKind::Group),
+    ("group", ObservableKind::Group),
+    ("channels", ObservableKind::Channel),
+    ("channel", ObservableKind::Channel),
+    ("blogs", ObservableKind::Blog),
+    ("events", ObservableKind::Event),
+    ("posts", ObservableKind::Post),
+    ("domains", ObservableKind::Domain),
+    ("websites", ObservableKind::Domain),
 ];
 
 const PLATFORMS: &[(&str, &str)] = &[
-    ("facebook", "facebook"), ("instagram", "instagram"), ("threads", "threads"), ("youtube", "youtube"),
-    ("x / twitter", "x"), ("x/twitter", "x"), ("twitter", "x"), ("x", "x"), ("tiktok", "tiktok"), ("telegram", "telegram"),
-    ("reddit", "reddit"), ("pinterest", "pinterest"), ("google+", "google-plus"), ("blogger", "blogger"),
+    ("facebook", "facebook"),
+    ("instagram", "instagram"),
+    ("threads", "threads"),
+    ("youtube", "youtube"),
+    ("x / twitter", "x"),
+    ("x/twitter", "x"),
+    ("twitter", "x"),
+    ("x", "x"),
+    ("tiktok", "tiktok"),
+    ("telegram", "telegram"),
+    ("reddit", "reddit"),
+    ("pinterest", "pinterest"),
+    ("google+", "google-plus"),
+    ("blogger", "blogger"),
 ];
 
 /// What a cell counts.
@@ -59,8 +78,11 @@ fn part<'text>(text: &'text str, place: &str) -> Option<(Part, &'text str)> {
     if quantity.currency.is_some() {
         return None;
     }
-    let (named, rest) = platform(quantity.rest).map_or((None, quantity.rest), |(name, rest)| (Some(name), rest));
-    let (of, mut rest) = COUNTED.iter().find_map(|(word, kind)| Some((*kind, strip_word(rest, word)?)))?;
+    let (named, rest) =
+        platform(quantity.rest).map_or((None, quantity.rest), |(name, rest)| (Some(name), rest));
+    let (of, mut rest) = COUNTED
+        .iter()
+        .find_map(|(word, kind)| Some((*kind, strip_word(rest, word)?)))?;
     let mut places: Vec<&str> = named.into_iter().collect();
     if let Some(mut after) = strip_word(rest, "on") {
         while let Some((name, next)) = platform(after) {
@@ -74,26 +96,54 @@ fn part<'text>(text: &'text str, place: &str) -> Option<(Part, &'text str)> {
         [one] => one,
         _ => "",
     };
-    Some((Part { of, platform: platform.to_owned(), figure: quantity.figure }, rest))
+    Some((
+        Part {
+            of,
+            platform: platform.to_owned(),
+            figure: quantity.figure,
+        },
+        rest,
+    ))
 }
 
 fn platform(text: &str) -> Option<(&'static str, &str)> {
-    PLATFORMS.iter().find_map(|(word, name)| Some((*name, strip_word(text, word)?)))
+    PLATFORMS
+        .iter()
+        .find_map(|(word, name)| Some((*name, strip_word(text, word)?)))
 }
 
 fn assemble(parts: Vec<Part>) -> Option<Count> {
     let first = parts.first()?;
-    let identity: Vec<String> = parts.iter().map(|part| format!("{}@{}", part.of.number(), part.platform)).collect();
-    let platform = if parts.iter().all(|part| part.platform == first.platform) { first.platform.clone() } else { String::new() };
+    let identity: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{}@{}", part.of.number(), part.platform))
+        .collect();
+    let platform = if parts.iter().all(|part| part.platform == first.platform) {
+        first.platform.clone()
+    } else {
+        String::new()
+    };
     let (of, whole) = (first.of.number(), sum(&parts)?);
     let parts = if parts.len() == 1 { Vec::new() } else { parts };
     let wire = |part: Part| pb::AggregatePart {
         of: part.of.number(),
-        platform: if part.platform == platform { String::new() } else { part.platform },
+        platform: if part.platform == platform {
+            String::new()
+        } else {
+            part.platform
+        },
         count: Some(part.figure),
     };
     let parts = parts.into_iter().map(wire).collect();
-    Some(Count { identity: identity.join(","), aggregate: pb::Aggregate { of, count: Some(whole), parts }, platform })
+    Some(Count {
+        identity: identity.join(","),
+        aggregate: pb::Aggregate {
+            of,
+            count: Some(whole),
+            parts,
+        },
+        platform,
+    })
 }
 
 /// The whole: exact if every part is, at least if one part has no upper bound, else between.
@@ -124,7 +174,10 @@ mod tests {
     #[test]
     fn cells_that_count_become_aggregates() {
         let count = count("22 accounts, 8 Pages", "facebook").unwrap();
-        assert_eq!((count.platform.as_str(), count.identity.as_str()), ("facebook", "1@facebook,2@facebook"));
+        assert_eq!(
+            (count.platform.as_str(), count.identity.as_str()),
+            ("facebook", "1@facebook,2@facebook")
+        );
         assert_eq!(count.aggregate.parts.len(), 2);
         assert_eq!(count.aggregate.count, Some(super::super::figure::exact(30)));
     }
@@ -132,7 +185,10 @@ mod tests {
     #[test]
     fn several_platforms_are_no_platform() {
         let count = count("About 110 accounts on Facebook and Instagram", "facebook").unwrap();
-        assert_eq!((count.platform.as_str(), count.aggregate.parts.len()), ("", 0));
+        assert_eq!(
+            (count.platform.as_str(), count.aggregate.parts.len()),
+            ("", 0)
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 mod cell;
 mod count;
-mod file_name;
 mod figure;
+mod file_name;
 mod identity;
 mod layout;
 mod plan;
@@ -155,7 +155,10 @@ pub enum ImportError {
 impl ImportedFile {
     /// Counts the rows by how they ended.
     pub fn summary(&self) -> Summary {
-        let mut summary = Summary { blank: self.blank, ..Summary::default() };
+        let mut summary = Summary {
+            blank: self.blank,
+            ..Summary::default()
+        };
         for row in &self.rows {
             summary.rows += 1;
             match &row.outcome {
@@ -177,7 +180,9 @@ impl ImportedFile {
     pub fn drafts(&self) -> impl Iterator<Item = &Draft> {
         self.rows.iter().flat_map(|row| match &row.outcome {
             RowOutcome::Carried(drafts) => drafts.as_slice(),
-            RowOutcome::Operation { .. } | RowOutcome::Duplicate { .. } | RowOutcome::Skipped { .. } => &[],
+            RowOutcome::Operation { .. }
+            | RowOutcome::Duplicate { .. }
+            | RowOutcome::Skipped { .. } => &[],
         })
     }
 }

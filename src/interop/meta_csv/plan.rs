@@ -35,7 +35,10 @@ pub fn import(file_name: &str, text: &[u8]) -> Result<ImportedFile, ImportError>
         return Err(ImportError::TooLarge);
     }
     let (layout, records) = layout::read(text)?;
-    let mut plan = Plan { described: described(layout, &records), ..Plan::default() };
+    let mut plan = Plan {
+        described: described(layout, &records),
+        ..Plan::default()
+    };
     let mut blank = 0;
     for record in &records {
         if record.is_blank() {
@@ -43,15 +46,29 @@ pub fn import(file_name: &str, text: &[u8]) -> Result<ImportedFile, ImportError>
             continue;
         }
         let outcome = plan.outcome(layout, record);
-        plan.rows.push(Row { line: record.line, outcome });
+        plan.rows.push(Row {
+            line: record.line,
+            outcome,
+        });
     }
-    Ok(ImportedFile { file: file_name.to_owned(), operation_hint: file_name::hint(file_name), rows: plan.rows, blank })
+    Ok(ImportedFile {
+        file: file_name.to_owned(),
+        operation_hint: file_name::hint(file_name),
+        rows: plan.rows,
+        blank,
+    })
 }
 
 /// Techniques of rows that say something: a row that only names one of them adds nothing.
 fn described(layout: Layout, records: &[Record]) -> HashSet<String> {
     let technique = |record: &Record| match record.columns(layout)? {
-        Columns::KillChain { tactic, technique, procedure, indicator, .. } if !clean(indicator).is_empty() => {
+        Columns::KillChain {
+            tactic,
+            technique,
+            procedure,
+            indicator,
+            ..
+        } if !clean(indicator).is_empty() => {
             Some(techniques::kill_chain(tactic, technique, procedure)?.external_id)
         }
         Columns::KillChain { .. } | Columns::Flat { .. } => None,
@@ -73,8 +90,19 @@ impl Plan {
     fn outcome(&mut self, layout: Layout, record: &Record) -> RowOutcome {
         let result = match record.columns(layout) {
             None => Err(SkipReason::Encoding),
-            Some(Columns::Flat { kind, value, comment, date }) => flat(kind, value, comment, date),
-            Some(Columns::KillChain { tactic, technique, procedure, indicator, remark }) => {
+            Some(Columns::Flat {
+                kind,
+                value,
+                comment,
+                date,
+            }) => flat(kind, value, comment, date),
+            Some(Columns::KillChain {
+                tactic,
+                technique,
+                procedure,
+                indicator,
+                remark,
+            }) => {
                 let technique = techniques::kill_chain(tactic, technique, procedure);
                 return self.kill_chain(record.line, technique, &clean(indicator), &clean(remark));
             }
@@ -85,11 +113,19 @@ impl Plan {
         }
     }
 
-    fn kill_chain(&mut self, line: u64, technique: Option<pb::Technique>, cell: &str, remark: &str) -> RowOutcome {
+    fn kill_chain(
+        &mut self,
+        line: u64,
+        technique: Option<pb::Technique>,
+        cell: &str,
+        remark: &str,
+    ) -> RowOutcome {
         if cell.is_empty() {
             return self.empty(technique);
         }
-        let external_id = technique.as_ref().map_or("", |technique| technique.external_id.as_str());
+        let external_id = technique
+            .as_ref()
+            .map_or("", |technique| technique.external_id.as_str());
         if let Some(count) = count::count(cell, place(external_id)) {
             return self.carry(vec![aggregate(count, cell, technique, remark)]);
         }
@@ -97,13 +133,17 @@ impl Plan {
             return self.sentence(line, technique, cell, vec![metric]);
         }
         if figure::is_template(cell) {
-            return RowOutcome::Skipped { reason: SkipReason::Template };
+            return RowOutcome::Skipped {
+                reason: SkipReason::Template,
+            };
         }
         match cell::read(cell) {
             Reading::Values(found, _) if found.len() == 1 && is_service(external_id, &found) => {
                 self.sentence(line, technique, cell, Vec::new())
             }
-            Reading::Values(found, behind) => self.carry(values(found, &behind, remark, technique.as_ref())),
+            Reading::Values(found, behind) => {
+                self.carry(values(found, &behind, remark, technique.as_ref()))
+            }
             Reading::Prose => self.sentence(line, technique, cell, Vec::new()),
             Reading::Skip(reason) => RowOutcome::Skipped { reason },
         }
@@ -112,26 +152,58 @@ impl Plan {
     fn empty(&mut self, technique: Option<pb::Technique>) -> RowOutcome {
         match technique {
             Some(technique) if self.described.insert(technique.external_id.clone()) => {
-                RowOutcome::Operation { techniques: vec![technique], metrics: Vec::new(), narrative: None }
+                RowOutcome::Operation {
+                    techniques: vec![technique],
+                    metrics: Vec::new(),
+                    narrative: None,
+                }
             }
-            _ => RowOutcome::Skipped { reason: SkipReason::Empty },
+            _ => RowOutcome::Skipped {
+                reason: SkipReason::Empty,
+            },
         }
     }
 
-    fn sentence(&mut self, line: u64, technique: Option<pb::Technique>, text: &str, metrics: Vec<pb::Metric>) -> RowOutcome {
+    fn sentence(
+        &mut self,
+        line: u64,
+        technique: Option<pb::Technique>,
+        text: &str,
+        metrics: Vec<pb::Metric>,
+    ) -> RowOutcome {
         if technique.is_none() && metrics.is_empty() {
-            return RowOutcome::Skipped { reason: SkipReason::NoTechnique };
+            return RowOutcome::Skipped {
+                reason: SkipReason::NoTechnique,
+            };
         }
-        let external_id = technique.as_ref().map_or("", |technique| technique.external_id.as_str());
-        let narrative = external_id.starts_with("6.1.").then(|| bounded(text, limits::TEXT_BYTES_MAX));
+        let external_id = technique
+            .as_ref()
+            .map_or("", |technique| technique.external_id.as_str());
+        let narrative = external_id
+            .starts_with("6.1.")
+            .then(|| bounded(text, limits::TEXT_BYTES_MAX));
         let key = (external_id.to_owned(), techniques::one_line(text));
         if let Some(of_line) = self.sentences.get(&key) {
             return RowOutcome::Duplicate { of_line: *of_line };
         }
         self.sentences.insert(key, line);
-        let observed = if narrative.is_none() && metrics.is_empty() { bounded(text, limits::TEXT_BYTES_MAX) } else { String::new() };
-        let techniques = technique.into_iter().map(|technique| pb::Technique { observed: observed.clone(), ..technique }).collect();
-        RowOutcome::Operation { techniques, metrics, narrative }
+        let observed = if narrative.is_none() && metrics.is_empty() {
+            bounded(text, limits::TEXT_BYTES_MAX)
+        } else {
+            String::new()
+        };
+        let techniques = technique
+            .into_iter()
+            .map(|technique| pb::Technique {
+                observed: observed.clone(),
+                ..technique
+            })
+            .collect();
+        RowOutcome::Operation {
+            techniques,
+            metrics,
+            narrative,
+        }
     }
 
     /// Keeps what is new; adds the techniques and remarks of the rest to the drafts that stand.
@@ -142,7 +214,11 @@ impl Plan {
             if draft.kind == ObservableKind::Aggregate {
                 self.name_apart(&mut draft);
             }
-            let key = (draft.kind, draft.platform.clone(), draft.normal_form.clone());
+            let key = (
+                draft.kind,
+                draft.platform.clone(),
+                draft.normal_form.clone(),
+            );
             match self.drafts.get(&key).copied() {
                 None => {
                     self.drafts.insert(key, (self.rows.len(), kept.len()));
@@ -158,7 +234,9 @@ impl Plan {
         }
         match (kept.is_empty(), first_line) {
             (true, Some(of_line)) => RowOutcome::Duplicate { of_line },
-            (true, None) => RowOutcome::Skipped { reason: SkipReason::TooLong },
+            (true, None) => RowOutcome::Skipped {
+                reason: SkipReason::TooLong,
+            },
             (false, _) => RowOutcome::Carried(kept),
         }
     }
@@ -168,8 +246,16 @@ impl Plan {
         let identity = draft.normal_form.clone();
         let mut number = 1_u32;
         while let Some(standing) = self.standing(draft) {
-            if standing.indicator.observable.as_ref().map(|wire| &wire.aggregate)
-                == draft.indicator.observable.as_ref().map(|wire| &wire.aggregate)
+            if standing
+                .indicator
+                .observable
+                .as_ref()
+                .map(|wire| &wire.aggregate)
+                == draft
+                    .indicator
+                    .observable
+                    .as_ref()
+                    .map(|wire| &wire.aggregate)
             {
                 return;
             }
@@ -179,11 +265,17 @@ impl Plan {
     }
 
     fn standing(&self, draft: &Draft) -> Option<&Draft> {
-        let key = (draft.kind, draft.platform.clone(), draft.normal_form.clone());
+        let key = (
+            draft.kind,
+            draft.platform.clone(),
+            draft.normal_form.clone(),
+        );
         let (row, at) = self.drafts.get(&key)?;
         match &self.rows.get(*row)?.outcome {
             RowOutcome::Carried(drafts) => drafts.get(*at),
-            RowOutcome::Operation { .. } | RowOutcome::Duplicate { .. } | RowOutcome::Skipped { .. } => None,
+            RowOutcome::Operation { .. }
+            | RowOutcome::Duplicate { .. }
+            | RowOutcome::Skipped { .. } => None,
         }
     }
 
@@ -200,7 +292,11 @@ impl Plan {
 fn merge(standing: &mut Draft, other: &Draft) -> bool {
     let ours = &mut standing.indicator;
     for technique in &other.indicator.techniques {
-        if ours.techniques.iter().any(|known| known.external_id == technique.external_id) {
+        if ours
+            .techniques
+            .iter()
+            .any(|known| known.external_id == technique.external_id)
+        {
             continue;
         }
         if ours.techniques.len() >= limits::ITEMS_MAX {
@@ -210,24 +306,59 @@ fn merge(standing: &mut Draft, other: &Draft) -> bool {
     }
     let remark = &other.indicator.description;
     if !remark.is_empty() && !ours.description.contains(remark.as_str()) {
-        let separator = if ours.description.is_empty() { "" } else { "\n" };
-        ours.description = bounded(&format!("{}{separator}{remark}", ours.description), limits::TEXT_BYTES_MAX);
+        let separator = if ours.description.is_empty() {
+            ""
+        } else {
+            "\n"
+        };
+        ours.description = bounded(
+            &format!("{}{separator}{remark}", ours.description),
+            limits::TEXT_BYTES_MAX,
+        );
     }
     true
 }
 
-fn values(found: Vec<Found>, behind: &str, remark: &str, technique: Option<&pb::Technique>) -> Vec<Draft> {
-    let description = [behind, remark].iter().filter(|text| !text.is_empty()).copied().collect::<Vec<_>>().join("\n");
-    let source = found.first().map(|found| found.value.clone()).unwrap_or_default();
-    let mut drafts: Vec<Draft> = found.into_iter().map(|found| draft(found, &description, technique)).collect();
+fn values(
+    found: Vec<Found>,
+    behind: &str,
+    remark: &str,
+    technique: Option<&pb::Technique>,
+) -> Vec<Draft> {
+    let description = [behind, remark]
+        .iter()
+        .filter(|text| !text.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n");
+    let source = found
+        .first()
+        .map(|found| found.value.clone())
+        .unwrap_or_default();
+    let mut drafts: Vec<Draft> = found
+        .into_iter()
+        .map(|found| draft(found, &description, technique))
+        .collect();
     let led_to = format!("redirect target of {source}");
-    drafts.extend(cell::redirects(remark).into_iter().map(|found| draft(found, &led_to, technique)));
+    drafts.extend(
+        cell::redirects(remark)
+            .into_iter()
+            .map(|found| draft(found, &led_to, technique)),
+    );
     drafts
 }
 
 fn draft(found: Found, description: &str, technique: Option<&pb::Technique>) -> Draft {
-    let Found { form, value, algorithm } = found;
-    let platform = form.platform.as_ref().map_or("", Platform::as_str).to_owned();
+    let Found {
+        form,
+        value,
+        algorithm,
+    } = found;
+    let platform = form
+        .platform
+        .as_ref()
+        .map_or("", Platform::as_str)
+        .to_owned();
     let observable = pb::Observable {
         kind: form.kind.number(),
         platform,
@@ -241,10 +372,20 @@ fn draft(found: Found, description: &str, technique: Option<&pb::Technique>) -> 
         description: bounded(description, limits::TEXT_BYTES_MAX),
         ..pb::Indicator::default()
     };
-    Draft { kind: form.kind, platform: form.platform, normal_form: form.value, indicator }
+    Draft {
+        kind: form.kind,
+        platform: form.platform,
+        normal_form: form.value,
+        indicator,
+    }
 }
 
-fn aggregate(count: count::Count, cell: &str, technique: Option<pb::Technique>, remark: &str) -> Draft {
+fn aggregate(
+    count: count::Count,
+    cell: &str,
+    technique: Option<pb::Technique>,
+    remark: &str,
+) -> Draft {
     let observable = pb::Observable {
         kind: ObservableKind::Aggregate.number(),
         platform: count.platform.clone(),
@@ -273,14 +414,24 @@ fn flat(kind: &str, value: &str, comment: &str, date: &str) -> Result<Draft, Ski
     }
     let plain = |kind, platform: Option<&str>| {
         let platform = platform.and_then(|name| name.parse().ok());
-        let form = normal_form(kind, platform.as_ref(), &value).map_err(|_form| SkipReason::Invalid)?;
-        Ok(Found { form, value: value.clone(), algorithm: "" })
+        let form =
+            normal_form(kind, platform.as_ref(), &value).map_err(|_form| SkipReason::Invalid)?;
+        Ok(Found {
+            form,
+            value: value.clone(),
+            algorithm: "",
+        })
     };
     let found = match kind.trim() {
-        "domain_name" => plain(ObservableKind::Domain, None).or_else(|_url| cell::address(&value).ok_or(SkipReason::Invalid)),
-        "url" | "cib_url" | "telegram_url" | "phishing_url" => cell::address(&value).ok_or(SkipReason::Invalid),
+        "domain_name" => plain(ObservableKind::Domain, None)
+            .or_else(|_url| cell::address(&value).ok_or(SkipReason::Invalid)),
+        "url" | "cib_url" | "telegram_url" | "phishing_url" => {
+            cell::address(&value).ok_or(SkipReason::Invalid)
+        }
         "ip" => plain(ObservableKind::IpAddress, None),
-        "md5" | "sha1" | "sha256" => cell::value(&value).filter(|found| found.algorithm == kind.trim()).ok_or(SkipReason::Invalid),
+        "md5" | "sha1" | "sha256" => cell::value(&value)
+            .filter(|found| found.algorithm == kind.trim())
+            .ok_or(SkipReason::Invalid),
         "email" => plain(ObservableKind::EmailAddress, None),
         "android_package_name" => plain(ObservableKind::App, Some("google-play")),
         "ios_app_id" => plain(ObservableKind::App, Some("app-store")),
@@ -289,7 +440,9 @@ fn flat(kind: &str, value: &str, comment: &str, date: &str) -> Result<Draft, Ski
     let mut draft = draft(found, &clean(comment), None);
     let date = clean(date);
     draft.indicator.labels.push(kind.trim().to_owned());
-    draft.indicator.labels.extend((!date.is_empty()).then(|| bounded(&format!("reported:{date}"), limits::LABEL_BYTES_MAX)));
+    draft.indicator.labels.extend(
+        (!date.is_empty()).then(|| bounded(&format!("reported:{date}"), limits::LABEL_BYTES_MAX)),
+    );
     Ok(draft)
 }
 
@@ -311,10 +464,16 @@ fn place(external_id: &str) -> &'static str {
 /// Registrars, shorteners and hosts that everybody uses: the role comes from the procedure.
 fn is_service(external_id: &str, found: &[Found]) -> bool {
     let used = external_id.starts_with("5.1.") || matches!(external_id, "5.2.1" | "5.5.3");
-    used && found.iter().all(|found| found.form.kind == ObservableKind::Domain)
+    used && found
+        .iter()
+        .all(|found| found.form.kind == ObservableKind::Domain)
 }
 
 /// The text without what cannot be seen, trimmed.
 fn clean(text: &str) -> String {
-    text.chars().filter(|symbol| !is_invisible(*symbol)).collect::<String>().trim().to_owned()
+    text.chars()
+        .filter(|symbol| !is_invisible(*symbol))
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
