@@ -13,9 +13,11 @@ use watchfire::interop::meta_csv::import;
 use watchfire::interop::meta_csv::record_id;
 use watchfire::model::observable::ObservableKind;
 
+type Deviation = (&'static str, i64, i64, i64);
+
 /// Where our counts differ from the independent ones, and why: (file's ending, difference of values, of hashes,
 /// of aggregates).
-const DEVIATIONS: &[(&str, i64, i64, i64)] = &[
+const DEVIATIONS: &[Deviation] = &[
     // The same aggregate stands in the cells of two procedures; it is one.
     ("Bahamut_APT.csv", 0, 0, -1),
     ("Pakistan_APT.csv", 0, 0, -1),
@@ -73,8 +75,11 @@ fn classes(file: &ImportedFile) -> (i64, i64, i64) {
     )
 }
 
+/// Records, values, hashes, aggregates.
+type Counts = (i64, i64, i64, i64);
+
 /// The same, as the table of an independent script says; and records with blank ones.
-fn expected(sources: &str) -> HashMap<String, (i64, i64, i64, i64)> {
+fn expected(sources: &str) -> HashMap<String, Counts> {
     let mut table = HashMap::new();
     for line in sources
         .lines()
@@ -89,9 +94,9 @@ fn expected(sources: &str) -> HashMap<String, (i64, i64, i64, i64)> {
             let (class, number) = pair.split_once(' ').expect("class and number");
             let number: i64 = number.parse().expect("a number");
             if matches!(class, "md5" | "sha256") {
-                hashes += number
+                hashes += number;
             } else {
-                net += number
+                net += number;
             }
         }
         let name = file.rsplit('/').next().expect("a name").trim().to_owned();

@@ -118,16 +118,16 @@ fn scaled(digits: &str, scale: u64) -> Option<(u64, u64)> {
     let mut number: u64 = format!("{}{fraction}", whole.replace(',', ""))
         .parse()
         .ok()?;
-    while divisor > 1 && number % 10 == 0 {
+    while divisor > 1 && number.is_multiple_of(10) {
         (number, divisor) = (number / 10, divisor / 10);
     }
-    if scale % divisor != 0 {
+    if !scale.is_multiple_of(divisor) {
         return None;
     }
     let step = scale / divisor;
     let mut unit = step;
     let mut left = number;
-    while left > 0 && left % 10 == 0 {
+    while left > 0 && left.is_multiple_of(10) {
         (left, unit) = (left / 10, unit.checked_mul(10)?);
     }
     Some((number.checked_mul(step)?, unit))

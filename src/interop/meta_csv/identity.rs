@@ -22,9 +22,8 @@ pub fn operation_id(namespace: &Uuid, title: &str) -> Uuid {
 
 /// Each part goes in with its length before it, so that no two lists of parts read alike.
 fn named(namespace: &Uuid, parts: &[&str]) -> Uuid {
-    let name: String = parts
-        .iter()
-        .map(|part| format!("{}:{part}", part.len()))
-        .collect();
+    let name = parts.iter().fold(String::new(), |name, part| {
+        name + &part.len().to_string() + ":" + part
+    });
     Uuid::new_v5(namespace, name.as_bytes())
 }

@@ -63,7 +63,7 @@ impl Record {
 /// Reads every record after the header.
 pub(super) fn read(text: &[u8]) -> Result<(Layout, Vec<Record>), ImportError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    if text.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+    if text.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
         return Err(ImportError::UnclosedQuote);
     }
     let mut reader = csv::ReaderBuilder::new()

@@ -76,12 +76,15 @@ fn described(layout: Layout, records: &[Record]) -> HashSet<String> {
     records.iter().filter_map(technique).collect()
 }
 
+/// What makes two values of a file one.
+type Identity = (ObservableKind, Option<Platform>, String);
+
 #[derive(Default)]
 struct Plan {
     rows: Vec<Row>,
     described: HashSet<String>,
     /// Where the draft of a value stands: row and place in the row.
-    drafts: HashMap<(ObservableKind, Option<Platform>, String), (usize, usize)>,
+    drafts: HashMap<Identity, (usize, usize)>,
     /// Sentences, by technique.
     sentences: HashMap<(String, String), u64>,
 }
@@ -225,9 +228,8 @@ impl Plan {
                     kept.push(draft);
                 }
                 Some((row, at)) if row == self.rows.len() => {
-                    if let Some(standing) = kept.get_mut(at) {
-                        merge(standing, &draft);
-                    }
+                    // One row has one technique: there is always room for it.
+                    kept.get_mut(at).map(|standing| merge(standing, &draft));
                 }
                 Some((row, at)) => first_line = first_line.or(self.add_to(row, at, &draft)),
             }
