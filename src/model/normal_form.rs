@@ -398,7 +398,7 @@ mod tests {
             let kind = ObservableKind::from_number(number).unwrap();
             let platform: Platform = "x".parse().unwrap();
             if let Ok(form) = normal_form(kind, Some(&platform), &value) {
-                prop_assert_eq!(normal_form(kind, form.platform.as_ref(), &form.value), Ok(form.clone()));
+                prop_assert_eq!(normal_form(kind, form.platform.as_ref(), &form.value), Ok(form));
             }
             prop_assert_eq!(refang(&refang(&value)).into_owned(), refang(&value).into_owned());
         }

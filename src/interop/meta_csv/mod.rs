@@ -5,6 +5,7 @@
 
 mod cell;
 mod count;
+mod draft;
 mod figure;
 mod file_name;
 mod identity;
