@@ -92,7 +92,7 @@ fn is_odd_space(character: char) -> bool {
 }
 
 /// Zero-width characters, controls of direction, soft hyphen, byte order mark.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     matches!(
         character,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
