@@ -101,13 +101,23 @@ impl Authority {
     ) -> Result<Issued, ProfileError> {
         let validity = validity(now, CERTIFICATE_DAYS);
         let issued = self.ca.issue_member(trust_domain, member, request_pem, validity)?;
+        self.note_issued(member, &issued, now)?;
+        Ok(issued)
+    }
+
+    /// Writes down that a certificate was issued at this time.
+    pub fn note_issued(
+        &self,
+        member: &MemberId,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<(), ProfileError> {
         self.record(IssuedCertificate {
             member: member.to_string(),
             serial: issued.serial.clone(),
             issued_micros: now.as_micros(),
-            not_after_micros: Timestamp::from(validity.not_after).as_micros(),
-        })?;
-        Ok(issued)
+            not_after_micros: Timestamp::from(validity(now, CERTIFICATE_DAYS).not_after).as_micros(),
+        })
     }
 
     /// Certifies the hub.

@@ -20,6 +20,7 @@ use crate::signing::SecretKey;
 use crate::tls::ClientTls;
 
 pub use self::authority::Authority;
+pub use self::authority::CERTIFICATE_DAYS;
 pub use self::authority::IssuedCertificate;
 pub use self::authority::AUTHORITY_DAYS;
 pub use self::authority::REVOCATION_LIST_DAYS;
