@@ -176,12 +176,8 @@ impl Client {
         };
         while let Some(frame) = stream.message().await? {
             let pb::SubscribeResponse { entries, mark, .. } = frame;
-            for entry in entries {
-                if wire::header::header(&entry.envelope.clone().unwrap_or_default().payload)
-                    .is_ok_and(|header| header.body_kind.is_roster())
-                {
-                    known.fold(entry)?;
-                }
+            for entry in entries.into_iter().filter(concerns_roster) {
+                known.fold(entry)?;
             }
             if let Some(mark) = mark {
                 known.reach(mark.position);
@@ -192,14 +188,20 @@ impl Client {
     }
 }
 
+/// Withdrawals come with every filter, and are not for the roster. What cannot be read is judged, not passed over.
+fn concerns_roster(entry: &pb::Entry) -> bool {
+    let payload = entry.envelope.as_ref().map(|envelope| envelope.payload.as_ref()).unwrap_or_default();
+    wire::header::header(payload).map_or(true, |header| header.body_kind.is_roster())
+}
+
 /// A log that ends before what it showed earlier is not the log that it was.
 fn rolled_back(error: ClientError) -> ClientError {
-    match error {
-        ClientError::Refused(refused) if refused.is(Reason::CursorAhead) => {
-            VerificationError::answer("its log ends before what it showed earlier, in the same epoch").into()
-        }
-        other => other,
+    if let ClientError::Refused(refused) = &error
+        && refused.is(Reason::CursorAhead)
+    {
+        return VerificationError::answer("its log ends before what it showed earlier, in the same epoch").into();
     }
+    error
 }
 
 fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, ClientError> {

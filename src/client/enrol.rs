@@ -33,8 +33,8 @@ pub struct InvalidPaper {
 
 impl InvalidPaper {
     /// A paper, and why it does not hold.
-    pub fn new(paper: &'static str, why: impl ToString) -> Self {
-        Self { paper, why: why.to_string() }
+    pub fn new(paper: &'static str, why: impl Into<String>) -> Self {
+        Self { paper, why: why.into() }
     }
 }
 
@@ -99,14 +99,14 @@ impl JoinRequest {
 
     /// The exchange that the member wants to join.
     pub fn exchange(&self) -> Result<ExchangeName, InvalidPaper> {
-        ExchangeName::from_name(&self.exchange).map_err(|error| InvalidPaper::new("request", error))
+        ExchangeName::from_name(&self.exchange).map_err(|error| InvalidPaper::new("request", error.to_string()))
     }
 
     /// The member.
     pub fn member(&self) -> Result<MemberId, InvalidPaper> {
         self.member
             .parse()
-            .map_err(|error: crate::model::names::InvalidName| InvalidPaper::new("request", error))
+            .map_err(|error: crate::model::names::InvalidName| InvalidPaper::new("request", error.to_string()))
     }
 
     /// The signing key and the recovery key.
@@ -132,7 +132,7 @@ fn check_possession(
     key: &pb::PublicKey,
 ) -> Result<(), InvalidPaper> {
     let parsed =
-        VerifyingKey::from_spki(&key.spki).map_err(|error| InvalidPaper::new("request", error))?;
+        VerifyingKey::from_spki(&key.spki).map_err(|error| InvalidPaper::new("request", error.to_string()))?;
     let payload = signing::possession_payload(exchange, member, &parsed.id());
     let claim = Claim {
         payload_type: POSSESSION_PAYLOAD_TYPE,
@@ -306,7 +306,7 @@ impl RenewalRequest {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(paper: &'static str, json: &str) -> Result<T, InvalidPaper> {
-    serde_json::from_str(json).map_err(|error| InvalidPaper::new(paper, error))
+    serde_json::from_str(json).map_err(|error| InvalidPaper::new(paper, error.to_string()))
 }
 
 fn to_json<T: Serialize>(value: &T) -> String {
@@ -315,7 +315,7 @@ fn to_json<T: Serialize>(value: &T) -> String {
 }
 
 fn from_base64(paper: &'static str, text: &str) -> Result<Vec<u8>, InvalidPaper> {
-    BASE64.decode(text).map_err(|error| InvalidPaper::new(paper, error))
+    BASE64.decode(text).map_err(|error| InvalidPaper::new(paper, error.to_string()))
 }
 
 #[cfg(test)]
@@ -332,8 +332,8 @@ mod tests {
         let json = request.to_json();
         assert_eq!(JoinRequest::parse(&json).unwrap(), request);
         let elsewhere = World::new().founding.exchange.name();
-        assert!(JoinRequest::parse(&json.replace(&world.founding.exchange.name(), &elsewhere)).is_err());
-        assert!(JoinRequest::parse(&json.replace("charlie", "charlotte")).is_err());
+        JoinRequest::parse(&json.replace(&world.founding.exchange.name(), &elsewhere)).unwrap_err();
+        JoinRequest::parse(&json.replace("charlie", "charlotte")).unwrap_err();
     }
 
     #[test]

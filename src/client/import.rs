@@ -12,6 +12,7 @@ use crate::client::signer::Draft;
 use crate::interop::meta_csv;
 use crate::interop::meta_csv::ImportError;
 use crate::interop::meta_csv::ImportedFile;
+use crate::interop::meta_csv::Row;
 use crate::interop::meta_csv::RowOutcome;
 use crate::model::handling::Handling;
 use crate::model::limits;
@@ -131,23 +132,28 @@ impl<'a> Planner<'a> {
         self.account.blank += imported.blank;
         for row in &imported.rows {
             self.account.rows += 1;
-            match &row.outcome {
-                RowOutcome::Carried(drafts) => {
-                    let new = drafts.iter().filter(|draft| self.take_draft(draft)).count();
-                    // In another file of this import the same was said before.
-                    if new == 0 { self.account.duplicates += 1 } else { self.account.carried += 1 }
-                }
-                RowOutcome::Operation { techniques, metrics, narrative } => {
-                    self.account.operation += 1;
-                    self.take_operation(techniques, metrics, narrative.as_deref());
-                }
-                RowOutcome::Duplicate { .. } => self.account.duplicates += 1,
-                RowOutcome::Skipped { reason } => self.account.skipped.push(SkippedRow {
-                    file: imported.file.clone(),
-                    line: row.line,
-                    reason: reason.to_string(),
-                }),
+            self.take_row(&imported.file, row);
+        }
+    }
+
+    fn take_row(&mut self, file: &str, row: &Row) {
+        match &row.outcome {
+            RowOutcome::Carried(drafts) => {
+                let new = drafts.iter().filter(|draft| self.take_draft(draft)).count();
+                // In another file of this import the same was said before.
+                let count = if new == 0 { &mut self.account.duplicates } else { &mut self.account.carried };
+                *count += 1;
             }
+            RowOutcome::Operation { techniques, metrics, narrative } => {
+                self.account.operation += 1;
+                self.take_operation(techniques, metrics, narrative.as_deref());
+            }
+            RowOutcome::Duplicate { .. } => self.account.duplicates += 1,
+            RowOutcome::Skipped { reason } => self.account.skipped.push(SkippedRow {
+                file: file.to_owned(),
+                line: row.line,
+                reason: reason.to_string(),
+            }),
         }
     }
 
@@ -289,9 +295,11 @@ mod tests {
         let titles: Vec<_> = plan
             .drafts
             .iter()
-            .map(|draft| match &draft.content {
-                pb::body::Content::Operation(operation) => operation.title.as_str(),
-                _ => panic!("only operations were planned"),
+            .map(|draft| {
+                let pb::body::Content::Operation(operation) = &draft.content else {
+                    panic!("only operations were planned");
+                };
+                operation.title.as_str()
             })
             .collect();
         assert_eq!(titles.len(), 4);

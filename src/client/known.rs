@@ -218,7 +218,7 @@ mod tests {
             SecretKey::generate().unwrap(),
         );
         let forged = world.change(&world.acme, &world.admission(&stranger));
-        assert!(known.fold(World::entry(3, forged)).is_err());
+        known.fold(World::entry(3, forged)).unwrap_err();
         assert!(known.verifier().roster().member(stranger.member()).is_none());
     }
 
@@ -270,7 +270,7 @@ mod tests {
         entry.envelope.as_mut().unwrap().body = body.into();
         saved.entries[0] = BASE64.encode(entry.encode_to_vec());
         profile.save_known_keys(&serde_json::to_string(&saved).unwrap()).unwrap();
-        assert!(KnownRoster::load(&profile, &world.pin()).is_err());
+        KnownRoster::load(&profile, &world.pin()).unwrap_err();
     }
 
     fn profile(world: &World, folder: &std::path::Path) -> Profile {

@@ -27,7 +27,7 @@ const OUTBOX_RECORDS_MAX: usize = 8192;
 /// Bytes of one outbox file.
 const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a batch is offered to a hub that cannot take it at the moment.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Requests that wait in a pipeline for the transport.
 const PIPELINE_REQUESTS: usize = 4;
 
@@ -148,16 +148,31 @@ impl Client {
                 return Err(VerificationError::answer("there is not one result for each record").into());
             }
             for (place, result) in places.into_iter().zip(answer.results) {
-                let (Some(envelope), Some(slot)) = (batch.get(place), outcomes.get_mut(place)) else {
-                    continue;
-                };
-                match self.outcome(envelope, result)? {
-                    Answered::For(outcome) => *slot = Some(outcome),
-                    Answered::Later(refused) => transient = Some(refused),
-                }
+                transient = self.settle(batch, place, result, outcomes)?.or(transient);
             }
         }
         transient.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+
+    /// Puts a record's outcome in its place; or says why it has none yet.
+    fn settle(
+        &self,
+        batch: &[pb::Envelope],
+        place: usize,
+        result: pb::PublishResult,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Option<Refused>, ClientError> {
+        // Invariant: the places were taken from the batch, and there is an outcome for each of it.
+        let (Some(envelope), Some(slot)) = (batch.get(place), outcomes.get_mut(place)) else {
+            return Ok(None);
+        };
+        match self.outcome(envelope, result)? {
+            Answered::For(outcome) => {
+                *slot = Some(outcome);
+                Ok(None)
+            }
+            Answered::Later(refused) => Ok(Some(refused)),
+        }
     }
 
     pub(super) fn outcome(
@@ -356,6 +371,6 @@ mod tests {
         let waiting = outbox.put(bytes).unwrap();
         assert_eq!(decode(&waiting).unwrap(), batch);
         let cut = outbox.put(waiting.bytes[..waiting.bytes.len() - 1].to_vec()).unwrap();
-        assert!(decode(&cut).is_err());
+        decode(&cut).unwrap_err();
     }
 }

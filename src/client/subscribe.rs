@@ -159,14 +159,11 @@ impl Subscription {
                 self.note(&delivery);
                 return Ok(Some(delivery));
             }
-            let turned = match self.stream.as_mut() {
-                Some(stream) => stream.message().await.map_err(ClientError::from),
-                None => {
-                    self.open().await?;
-                    continue;
-                }
+            let Some(stream) = self.stream.as_mut() else {
+                self.open().await?;
+                continue;
             };
-            match turned {
+            match stream.message().await.map_err(ClientError::from) {
                 Ok(Some(frame)) => self.take(frame).await?,
                 Ok(None) if self.options.until_head && self.progress == Progress::AtHead => return Ok(None),
                 Ok(None) => self.lost(ClientError::Unreachable("it ended the stream".to_owned()))?,

@@ -98,6 +98,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "reads as the world's")]
     pub(super) fn draft(&self, signer: &Signer, content: pb::body::Content) -> Draft {
         Draft {
             name: RecordName { member: signer.member().clone(), record: uuid::Uuid::now_v7() },

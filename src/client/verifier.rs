@@ -4,6 +4,7 @@
 //! body that the header names. Nothing else is ever shown as data.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -200,13 +201,11 @@ impl Verifier {
 
     /// Takes a roster that grew; its keys were checked when they were folded.
     pub(super) fn adopt(&mut self, roster: Roster) {
-        for member in roster.members() {
-            for key in roster.keys_of(&member.id) {
-                if !self.keys.contains_key(&key.id)
-                    && let Ok(parsed) = VerifyingKey::from_spki(&key.spki)
-                {
-                    self.keys.insert(key.id, parsed);
-                }
+        for key in roster.members().flat_map(|member| roster.keys_of(&member.id)) {
+            if let Entry::Vacant(place) = self.keys.entry(key.id)
+                && let Ok(parsed) = VerifyingKey::from_spki(&key.spki)
+            {
+                place.insert(parsed);
             }
         }
         self.roster = Arc::new(roster);
@@ -309,8 +308,10 @@ fn believed(one: Prepared, in_doubt: bool) -> Result<VerifiedEntry, Verification
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Signer;
     use crate::client::tests::World;
     use crate::client::tests::domain;
+    use crate::signing::SecretKey;
 
     #[track_caller]
     fn check(world: &World, entry: pb::Entry, expected: &str) {
@@ -371,8 +372,8 @@ mod tests {
     #[test]
     fn a_stranger_is_not_believed() {
         let world = World::new();
-        let key = crate::signing::SecretKey::generate().unwrap();
-        let stranger = crate::client::Signer::new(
+        let key = SecretKey::generate().unwrap();
+        let stranger = Signer::new(
             world.founding.exchange.clone(),
             world.acme.member().clone(),
             key,
@@ -402,8 +403,9 @@ mod tests {
     #[test]
     fn another_founding_record_is_not_believed() {
         let (world, elsewhere) = (World::new(), World::new());
-        check(&world, World::entry(0, elsewhere.founding.genesis.clone()), "another exchange");
-        check(&world, World::entry(5, world.founding.genesis.clone()), "not the one that was pinned");
-        assert!(world.verifier().verify(World::entry(0, world.founding.genesis.clone())).is_ok());
+        let (ours, theirs) = (&world.founding.genesis, elsewhere.founding.genesis);
+        check(&world, World::entry(0, theirs), "another exchange");
+        check(&world, World::entry(5, ours.clone()), "not the one that was pinned");
+        world.verifier().verify(World::entry(0, ours.clone())).unwrap();
     }
 }

@@ -22,8 +22,8 @@ const CA_KEY: &str = "ca.key";
 const ISSUED: &str = "issued.jsonl";
 const REVOKED: &str = "revoked.json";
 /// Clocks differ: a certificate must hold at a peer whose clock stands a little behind.
-const CLOCK_SLACK: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const CLOCK_SLACK: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 /// How long a revocation list holds.
 pub const REVOCATION_LIST_DAYS: u32 = 90;
 /// How long a certificate holds.

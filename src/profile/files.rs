@@ -106,11 +106,8 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>, ProfileError> {
 
 pub(super) fn demand_private(path: &Path) -> Result<(), ProfileError> {
     let mode = fs::metadata(path).map_err(reading(path))?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(ProfileError::TooOpen { path: path.to_owned(), mode })
-    }
+    let others = mode & 0o077;
+    if others == 0 { Ok(()) } else { Err(ProfileError::TooOpen { path: path.to_owned(), mode }) }
 }
 
 pub(super) fn demand_empty(folder: &Path) -> Result<(), ProfileError> {

@@ -341,7 +341,7 @@ mod tests {
             assert!(error.to_string().contains("chmod 600"), "{error}");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
-        assert!(Profile::open(&folder).is_ok());
+        Profile::open(&folder).unwrap();
     }
 
     #[test]

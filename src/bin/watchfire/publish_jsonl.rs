@@ -78,6 +78,10 @@ pub(crate) async fn run(context: &Context, file: &Path, args: &publish::Args) ->
         let mut wanted = Vec::with_capacity(batch.len());
         for (number, line) in batch.drain(..).collect::<io::Result<Vec<Line>>>()? {
             let one = parse(&line, &member, fallback.as_ref()).with_context(|| at(number))?;
+            // Said twice in one batch: the second is compared with what the first leaves behind.
+            if one.is_named && wanted.iter().any(|(_, earlier): &(u64, Wanted)| earlier.draft.name == one.draft.name) {
+                unchanged += send(&client, std::mem::take(&mut wanted), &mut tally).await?;
+            }
             wanted.push((number, one));
         }
         unchanged += send(&client, wanted, &mut tally).await?;
@@ -95,15 +99,15 @@ async fn send(client: &Client, wanted: Vec<(u64, Wanted)>, tally: &mut Tally) ->
     let named: Vec<RecordName> =
         wanted.iter().filter(|(_, one)| one.is_named).map(|(_, one)| one.draft.name.clone()).collect();
     let current = client.current_each(&named).await?;
-    let signer = client.signer()?;
+    let key = client.signer()?;
     let mut envelopes = Vec::with_capacity(wanted.len());
     let mut passed_over = 0;
     for (number, one) in wanted {
         let there = current.get(&one.draft.name);
         match reconcile(one.draft, there) {
             Reconciled::New(draft) | Reconciled::Changed(draft) => {
-                let signed = signer.sign(draft, client.now());
-                envelopes.push(signed.with_context(|| at(number))?);
+                let envelope = key.sign(draft, client.now());
+                envelopes.push(envelope.with_context(|| at(number))?);
             }
             Reconciled::Unchanged(_) => passed_over += 1,
             Reconciled::Withdrawn(name) => {
@@ -218,8 +222,8 @@ mod tests {
         std::fs::write(&path, "one\n\n  \ntwo").unwrap();
         let mut lines = read_lines(&path).unwrap();
         let mut read = Vec::new();
-        while let Some(line) = lines.recv().await {
-            read.push(line.unwrap());
+        while let Some(next) = lines.recv().await {
+            read.push(next.unwrap());
         }
         assert_eq!(read, [(1, "one\n".to_owned()), (4, "two".to_owned())]);
     }

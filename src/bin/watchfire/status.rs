@@ -15,7 +15,7 @@ use crate::crl::now;
 use crate::output;
 
 /// How long before its end something is warned of.
-const WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
+const WARNING: Duration = Duration::from_hours(14 * 24);
 
 pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     let profile = context.profile()?;

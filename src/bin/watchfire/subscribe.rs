@@ -22,7 +22,7 @@ use crate::output::Format;
 use crate::records::Shown;
 
 /// How long a replay waits for a hub that it lost; a live stream waits for ever.
-const REPLAY_PATIENCE: Duration = Duration::from_secs(60);
+const REPLAY_PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -59,7 +59,7 @@ impl FromStr for StartAt {
         match text {
             "start" => Ok(Self::Start),
             "now" => Ok(Self::Now),
-            _ => text.parse().map(Self::Sequence).map_err(|_| "must be start, now or a sequence".to_owned()),
+            _ => text.parse().map(Self::Sequence).map_err(|_not_a_number| "must be start, now or a sequence".to_owned()),
         }
     }
 }
@@ -179,15 +179,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Option<StartAt>) {
-        assert_eq!(text.parse().ok(), expected, "{text}");
+    fn check(text: &str, expected: Option<&StartAt>) {
+        assert_eq!(text.parse().ok().as_ref(), expected, "{text}");
     }
 
     #[test]
     fn a_start_is_a_word_or_a_sequence() {
-        check("start", Some(StartAt::Start));
-        check("now", Some(StartAt::Now));
-        check("17", Some(StartAt::Sequence(17)));
+        check("start", Some(&StartAt::Start));
+        check("now", Some(&StartAt::Now));
+        check("17", Some(&StartAt::Sequence(17)));
         check("-1", None);
         check("yesterday", None);
     }
@@ -203,6 +203,6 @@ mod tests {
         assert_eq!(keeper("a").load().unwrap(), None);
         keeper("a").save(&place).unwrap();
         assert_eq!(keeper("a").load().unwrap(), Some(place));
-        assert!(keeper("b").load().is_err());
+        keeper("b").load().unwrap_err();
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let of = whole_record(&args.record, client.profile())?;
     send_waiting(&client).await?;
-    let content = pb::body::Content::Withdrawal(pb::Withdrawal {
+    let withdrawal = pb::body::Content::Withdrawal(pb::Withdrawal {
         of: of.to_string(),
         reason: args.reason.reason().into(),
         demand_deletion: args.demand_deletion,
@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         use_until: None,
     };
     let name = RecordName { member: client.profile().settings().member.clone(), record: Uuid::now_v7() };
-    let draft = Draft { name, previous: None, handling, content };
+    let draft = Draft { name, previous: None, handling, content: withdrawal };
     let receipt = client.publish_one(client.signer()?.sign(draft, client.now())?).await?;
     Ok(output::line(&format!("{of} is withdrawn at sequence {}.", receipt.sequence))?)
 }

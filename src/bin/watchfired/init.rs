@@ -224,7 +224,7 @@ mod tests {
         pin.check_authority(&pki::inspect(&ca).unwrap().der).unwrap();
         let log_key = SecretKey::from_pem(&fs::read_to_string(data.join("log.key")).unwrap()).unwrap();
         assert_eq!(log_key.id(), pin.log_key_id());
-        assert!(operator.authority().is_ok());
+        operator.authority().unwrap();
         pki::next_update(&fs::read_to_string(data.join("tls/crl.pem")).unwrap()).unwrap();
         toml::from_str::<toml::Table>(&fs::read_to_string(data.join("watchfired.toml")).unwrap()).unwrap();
     }
