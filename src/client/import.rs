@@ -3,7 +3,7 @@
 //! Record ids come from the member's secret namespace, so that a file that is imported again, or its next edition,
 //! meets the records that it made before.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use prost::Message as _;
 use uuid::Uuid;
@@ -81,15 +81,39 @@ impl ImportAccount {
     }
 }
 
+/// Into which operation files are imported.
+#[derive(Clone, Debug)]
+pub struct ImportTarget {
+    /// The operation's title.
+    pub title: String,
+    /// The publisher.
+    pub member: MemberId,
+    /// The publisher's secret namespace.
+    pub namespace: Uuid,
+    /// Who may read the records.
+    pub handling: Handling,
+    /// What the operation's records say already: files that come later add to it, and take nothing away.
+    pub earlier: Vec<pb::Operation>,
+}
+
+impl ImportTarget {
+    /// The record of a part of the operation; the first is part 0.
+    pub fn part_name(&self, part: usize) -> RecordName {
+        let record = meta_csv::operation_id(&self.namespace, &self.part_title(part));
+        RecordName { member: self.member.clone(), record }
+    }
+
+    fn part_title(&self, part: usize) -> String {
+        if part == 0 { self.title.clone() } else { format!("{} (part {})", self.title, part + 1) }
+    }
+}
+
 /// Plans the import of files, each a name and its bytes, into one operation.
 pub fn plan_import(
     files: &[(String, Vec<u8>)],
-    title: &str,
-    member: &MemberId,
-    namespace: &Uuid,
-    handling: &Handling,
+    target: &ImportTarget,
 ) -> Result<ImportPlan, ImportProblem> {
-    let mut planner = Planner::new(title, member, namespace, handling);
+    let mut planner = Planner::new(target);
     for (file, text) in files {
         let imported = meta_csv::import(file, text)
             .map_err(|source| ImportProblem { file: file.clone(), source })?;
@@ -99,31 +123,24 @@ pub fn plan_import(
 }
 
 struct Planner<'a> {
-    title: &'a str,
-    member: &'a MemberId,
-    namespace: &'a Uuid,
-    handling: &'a Handling,
+    target: &'a ImportTarget,
     parts: Vec<pb::Operation>,
     indicators: Vec<Draft>,
-    planned: HashMap<Uuid, usize>,
+    planned: HashSet<Uuid>,
     account: ImportAccount,
 }
 
 impl<'a> Planner<'a> {
-    fn new(
-        title: &'a str,
-        member: &'a MemberId,
-        namespace: &'a Uuid,
-        handling: &'a Handling,
-    ) -> Self {
+    fn new(target: &'a ImportTarget) -> Self {
+        let mut parts = target.earlier.clone();
+        if parts.is_empty() {
+            parts.push(pb::Operation { title: target.title.clone(), ..pb::Operation::default() });
+        }
         Self {
-            title,
-            member,
-            namespace,
-            handling,
-            parts: vec![pb::Operation { title: title.to_owned(), ..pb::Operation::default() }],
+            target,
+            parts,
             indicators: Vec::new(),
-            planned: HashMap::new(),
+            planned: HashSet::new(),
             account: ImportAccount::default(),
         }
     }
@@ -159,17 +176,17 @@ impl<'a> Planner<'a> {
 
     /// Whether it is a record that was not planned before.
     fn take_draft(&mut self, draft: &meta_csv::Draft) -> bool {
-        let record = meta_csv::record_id(self.namespace, self.title, draft);
-        if self.planned.contains_key(&record) {
+        let ImportTarget { title, member, namespace, handling, earlier: _in_the_parts } = self.target;
+        let record = meta_csv::record_id(namespace, title, draft);
+        if !self.planned.insert(record) {
             return false;
         }
-        self.planned.insert(record, self.indicators.len());
-        let operation = self.operation_name(self.title).to_string();
+        let operation = self.target.part_name(0).to_string();
         let indicator = pb::Indicator { operation, ..draft.indicator.clone() };
         self.indicators.push(Draft {
-            name: RecordName { member: self.member.clone(), record },
+            name: RecordName { member: member.clone(), record },
             previous: None,
-            handling: self.handling.clone(),
+            handling: handling.clone(),
             content: pb::body::Content::Indicator(indicator),
         });
         true
@@ -207,7 +224,7 @@ impl<'a> Planner<'a> {
                 || part.narratives.len() >= limits::NARRATIVES_MAX
         });
         if full {
-            let title = self.part_title(self.parts.len());
+            let title = self.target.part_title(self.parts.len());
             self.parts.push(pb::Operation { title, ..pb::Operation::default() });
         }
         let last = self.parts.len().saturating_sub(1);
@@ -215,23 +232,15 @@ impl<'a> Planner<'a> {
         &mut self.parts[last]
     }
 
-    fn part_title(&self, index: usize) -> String {
-        if index == 0 { self.title.to_owned() } else { format!("{} (part {})", self.title, index + 1) }
-    }
-
-    fn operation_name(&self, title: &str) -> RecordName {
-        let record = meta_csv::operation_id(self.namespace, title);
-        RecordName { member: self.member.clone(), record }
-    }
-
     fn finish(mut self) -> ImportPlan {
         let parts = std::mem::take(&mut self.parts);
         let mut drafts: Vec<Draft> = parts
             .into_iter()
-            .map(|part| Draft {
-                name: self.operation_name(&part.title),
+            .enumerate()
+            .map(|(number, part)| Draft {
+                name: self.target.part_name(number),
                 previous: None,
-                handling: self.handling.clone(),
+                handling: self.target.handling.clone(),
                 content: pb::body::Content::Operation(part),
             })
             .collect();
@@ -243,25 +252,56 @@ impl<'a> Planner<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::model::handling::Reach;
     use crate::model::handling::Tlp;
 
     const SAMPLE: &str = include_str!("../interop/samples/Q2_2024_Lantern_CIB_network.csv");
 
+    fn target(earlier: Vec<pb::Operation>) -> ImportTarget {
+        ImportTarget {
+            title: "Lantern".to_owned(),
+            member: "acme-video".parse().unwrap(),
+            namespace: Uuid::from_bytes([7; 16]),
+            handling: Handling {
+                tlp: Tlp::Green,
+                reach: Reach::default(),
+                onward_uses: Vec::new(),
+                use_until: None,
+            },
+            earlier,
+        }
+    }
+
     fn plan(files: &[(&str, &str)]) -> ImportPlan {
+        plan_with(files, Vec::new())
+    }
+
+    fn plan_with(files: &[(&str, &str)], earlier: Vec<pb::Operation>) -> ImportPlan {
         let files: Vec<_> =
             files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
-        let handling = Handling {
-            tlp: Tlp::Green,
-            reach: Reach::default(),
-            onward_uses: Vec::new(),
-            use_until: None,
+        plan_import(&files, &target(earlier)).unwrap()
+    }
+
+    fn operations(plan: &ImportPlan) -> Vec<pb::Operation> {
+        let operation = |draft: &Draft| {
+            let pb::body::Content::Operation(operation) = &draft.content else {
+                return None;
+            };
+            Some(operation.clone())
         };
-        plan_import(&files, "Lantern", &"acme-video".parse().unwrap(), &Uuid::from_bytes([7; 16]), &handling)
-            .unwrap()
+        plan.drafts.iter().filter_map(operation).collect()
+    }
+
+    #[test]
+    fn a_later_file_adds_to_an_operation_and_takes_nothing_away() {
+        let first = operations(&plan(&[("a.csv", SAMPLE)]));
+        assert!(!first[0].techniques.is_empty());
+        let again = plan_with(&[("a.csv", SAMPLE)], first.clone());
+        assert_eq!(operations(&again), first);
+        let nothing_new = plan_with(&[], first.clone());
+        assert_eq!(operations(&nothing_new), first);
+        assert_eq!(nothing_new.operations, again.operations);
     }
 
     #[test]
@@ -284,24 +324,13 @@ mod tests {
 
     #[test]
     fn an_operation_too_long_for_one_record_goes_on_in_the_next() {
-        let member = "acme-video".parse().unwrap();
-        let handling = plan(&[]).drafts[0].handling.clone();
-        let namespace = Uuid::from_bytes([7; 16]);
-        let mut planner = Planner::new("Lantern", &member, &namespace, &handling);
+        let target = target(Vec::new());
+        let mut planner = Planner::new(&target);
         for number in 0..40 {
             planner.take_operation(&[], &[], Some(&format!("{number} {}", "x".repeat(4000))));
         }
-        let plan = planner.finish();
-        let titles: Vec<_> = plan
-            .drafts
-            .iter()
-            .map(|draft| {
-                let pb::body::Content::Operation(operation) = &draft.content else {
-                    panic!("only operations were planned");
-                };
-                operation.title.as_str()
-            })
-            .collect();
+        let titles: Vec<_> =
+            operations(&planner.finish()).into_iter().map(|operation| operation.title).collect();
         assert_eq!(titles.len(), 4);
         assert_eq!(titles[..2], ["Lantern", "Lantern (part 2)"]);
     }

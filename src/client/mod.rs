@@ -36,6 +36,7 @@ pub use self::founding::proven_key;
 pub use self::import::ImportAccount;
 pub use self::import::ImportPlan;
 pub use self::import::ImportProblem;
+pub use self::import::ImportTarget;
 pub use self::import::SkippedRow;
 pub use self::import::plan_import;
 pub use self::json::SavedEntryError;

@@ -108,7 +108,11 @@ impl Profile {
         }
         let settings = Settings::parse(&files::read_text(&path)?, &path)?;
         for name in [TLS_KEY, SIGNING_KEY, RECOVERY_KEY, NAMESPACE] {
-            files::demand_private(&folder.join(name))?;
+            let path = folder.join(name);
+            // A key may be kept elsewhere, or be lost; it is missed when it is needed.
+            if path.exists() {
+                files::demand_private(&path)?;
+            }
         }
         Ok(Self { folder: folder.to_owned(), settings })
     }

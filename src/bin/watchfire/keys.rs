@@ -2,6 +2,7 @@
 
 use watchfire::client::Client;
 use watchfire::client::Signer;
+use watchfire::model::names::KeyId;
 use watchfire::model::names::MemberId;
 use watchfire::model::roster::KeyUse;
 use watchfire::profile::OwnKey;
@@ -65,12 +66,11 @@ async fn list(client: &Client, only: Option<&MemberId>) -> anyhow::Result<()> {
     Ok(output::line(&table.to_string())?)
 }
 
-/// Adds a key, lets it take the old one's place, and retires the old one with it. Each step is on the disk before
-/// the next, and a rotation that was cut off goes on with the key that it had made.
+/// Adds a key, lets it take the old one's place, and retires with it whatever other signing key is left. Each step
+/// is on the disk before the next, and a rotation that was cut off goes on with the key that it had made.
 async fn rotate(client: &Client, voucher: OwnKey) -> anyhow::Result<()> {
     send_waiting(client).await?;
     let profile = client.profile();
-    let old = client.signer_with(OwnKey::Signing)?.key().id();
     if !profile.has_key(OwnKey::NextSigning) {
         profile.save_key(OwnKey::NextSigning, &SecretKey::generate()?)?;
     }
@@ -81,6 +81,19 @@ async fn rotate(client: &Client, voucher: OwnKey) -> anyhow::Result<()> {
     }
     profile.promote_next_key()?;
     output::line(&format!("new key  {}", next.key().id()))?;
-    let receipt = client.retire_key(&next, old).await?;
-    Ok(output::line(&format!("old key  {old}, retired at sequence {}", receipt.sequence))?)
+    for old in left_over(client, &next).await? {
+        let receipt = client.retire_key(&next, old).await?;
+        output::line(&format!("old key  {old}, retired at sequence {}", receipt.sequence))?;
+    }
+    Ok(())
+}
+
+/// The signing keys of this member that still hold, but for the one that stays.
+async fn left_over(client: &Client, stays: &Signer) -> anyhow::Result<Vec<KeyId>> {
+    let verifier = client.roster().await?;
+    let keys = verifier.roster().keys_of(stays.member());
+    let old = keys.filter(|key| {
+        key.key_use == KeyUse::Signing && key.retired_at.is_none() && key.id != stays.key().id()
+    });
+    Ok(old.map(|key| key.id).collect())
 }

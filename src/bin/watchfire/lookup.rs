@@ -1,11 +1,10 @@
 //! `watchfire lookup VALUE...`: what is known about values, however they are written.
 
-use watchfire::model::refang::defang;
-
 use crate::context::Context;
 use crate::output;
 use crate::output::Format;
 use crate::records::Shown;
+use crate::table;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,7 +21,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let mut shown = Shown::new(args.format);
     let results = client.look_up(&args.values).await?;
     for (value, found) in args.values.iter().zip(results) {
-        let value = output::clean(&defang(value));
+        let value = table::harmless(value);
         if let Some(refused) = &found.refused {
             output::note(&output::clean(&format!("{value}: {}", refused.message)));
         } else if found.entries.is_empty() {

@@ -6,12 +6,14 @@ use watchfire::client::Client;
 use watchfire::client::Draft;
 use watchfire::client::ImportAccount;
 use watchfire::client::ImportPlan;
+use watchfire::client::ImportTarget;
 use watchfire::client::Reconciled;
 use watchfire::client::Signer;
 use watchfire::client::plan_import;
 use watchfire::client::reconcile;
 use watchfire::profile;
 use watchfire::profile::OwnKey;
+use watchfire::wire::pb;
 
 use crate::context::Context;
 use crate::crl::now;
@@ -41,9 +43,15 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         files.push((name, profile::read(path)?));
     }
-    let member = &profile.settings().member;
-    let plan = plan_import(&files, title, member, &profile.namespace()?, &handling)?;
+    let mut target = ImportTarget {
+        title: title.to_owned(),
+        member: profile.settings().member.clone(),
+        namespace: profile.namespace()?,
+        handling,
+        earlier: Vec::new(),
+    };
     if args.dry_run {
+        let plan = plan_import(&files, &target)?;
         let signer = Signer::of(&profile, OwnKey::Signing)?;
         for draft in &plan.drafts {
             signer.sign(draft.clone(), now()).with_context(|| draft.name.to_string())?;
@@ -51,11 +59,25 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
         show_rows(&plan.account)?;
         return Ok(output::line(&format!("{} records would be compared and sent.", plan.drafts.len()))?);
     }
-    send(&context.connect().await?, plan).await
+    let client = context.connect().await?;
+    publish::send_waiting(&client).await?;
+    target.earlier = earlier(&client, &target).await?;
+    send(&client, plan_import(&files, &target)?).await
+}
+
+/// What the operation's records say already, part by part.
+async fn earlier(client: &Client, target: &ImportTarget) -> anyhow::Result<Vec<pb::Operation>> {
+    let mut parts = Vec::new();
+    while let Some(current) = client.current(&target.part_name(parts.len())).await? {
+        let Some(pb::body::Content::Operation(operation)) = current.content else {
+            break;
+        };
+        parts.push(operation);
+    }
+    Ok(parts)
 }
 
 async fn send(client: &Client, plan: ImportPlan) -> anyhow::Result<()> {
-    publish::send_waiting(client).await?;
     let ImportPlan { drafts, operations, account } = plan;
     let current = client.current_of_operations(&operations).await?;
     let mut work = Work::default();

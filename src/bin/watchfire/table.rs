@@ -7,6 +7,7 @@ use comfy_table::presets;
 use watchfire::client::VerifiedEntry;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::refang::defang;
+use watchfire::model::refang::refang;
 use watchfire::wire::pb;
 
 use crate::output::clean;
@@ -91,11 +92,16 @@ fn indicator_said(indicator: &pb::Indicator) -> (String, String, String) {
     let value = if let Some(aggregate) = &observable.aggregate {
         format!("{} {}", count(aggregate.count.as_ref()), kind_name(aggregate.of))
     } else if observable.value.is_empty() {
-        defang(&observable.display_name)
+        harmless(&observable.display_name)
     } else {
-        defang(&observable.value)
+        harmless(&observable.value)
     };
     (kind_name(observable.kind), observable.platform, value)
+}
+
+/// Defanged once, whatever it was before.
+pub(crate) fn harmless(value: &str) -> String {
+    clean(&defang(&refang(value)))
 }
 
 fn kind_name(number: i32) -> String {
