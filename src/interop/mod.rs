@@ -1,1 +1,4 @@
-//! Other people's formats, pure.
+//! Other people's formats, pure: text in, a plan out.
+
+pub mod meta_csv;
+pub mod techniques;

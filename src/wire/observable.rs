@@ -1,7 +1,12 @@
 //! The normal form of an observable on the wire.
 
 use crate::model::names::Digest;
-use crate::model::names::sha256;
+use crate::model::normal_form;
+use crate::model::normal_form::NORMAL_FORM_VERSION;
+use crate::model::normal_form::NormalForm;
+use crate::model::observable::ObservableKind;
+use crate::model::platform::Platform;
+use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::wire::pb;
 
@@ -13,14 +18,72 @@ pub(super) struct Form {
 }
 
 pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
-    let value = wire.value.trim().to_lowercase();
-    let digest = (!value.is_empty()).then(|| sha256(format!("{}\n{}\n{value}", wire.kind, wire.platform).as_bytes()));
-    Ok(Form { kind: wire.kind, platform: wire.platform.clone(), digest })
+    let kind = kind(wire)?;
+    let platform = platform(wire)?;
+    if kind == ObservableKind::Aggregate || wire.value.is_empty() {
+        let platform = platform.map_or_else(String::new, |platform| platform.to_string());
+        return Ok(Form {
+            kind: kind.number(),
+            platform,
+            digest: None,
+        });
+    }
+    let form = normal_form::normal_form(kind, platform.as_ref(), &wire.value)
+        .map_err(|error| invalid("body.indicator.observable.value", error.to_string()))?;
+    let digest = Some(form.digest());
+    let platform = form
+        .platform
+        .map_or_else(String::new, |platform| platform.to_string());
+    Ok(Form {
+        kind: form.kind.number(),
+        platform,
+        digest,
+    })
 }
 
 /// The normal form of the observable in a body, if it has one.
-pub fn normal_form_of_body(_body: &pb::Body) -> Option<pb::NormalForm> {
-    None
+pub fn normal_form_of_body(body: &pb::Body) -> Option<pb::NormalForm> {
+    let Some(pb::body::Content::Indicator(indicator)) = &body.content else {
+        return None;
+    };
+    let wire = indicator.observable.as_ref()?;
+    let platform = platform(wire).ok()?;
+    let form = normal_form::normal_form(kind(wire).ok()?, platform.as_ref(), &wire.value).ok()?;
+    Some(to_wire(form))
+}
+
+fn to_wire(form: NormalForm) -> pb::NormalForm {
+    pb::NormalForm {
+        kind: form.kind.number(),
+        platform: form
+            .platform
+            .map_or_else(String::new, |platform| platform.to_string()),
+        value: form.value,
+        version: NORMAL_FORM_VERSION,
+    }
+}
+
+fn kind(wire: &pb::Observable) -> Result<ObservableKind, Refusal> {
+    ObservableKind::from_number(wire.kind).ok_or_else(|| {
+        invalid(
+            "body.indicator.observable.kind",
+            "must be a known kind".to_owned(),
+        )
+    })
+}
+
+fn platform(wire: &pb::Observable) -> Result<Option<Platform>, Refusal> {
+    if wire.platform.is_empty() {
+        return Ok(None);
+    }
+    let parsed = wire.platform.parse().map(Some);
+    parsed.map_err(|error: crate::model::platform::InvalidPlatform| {
+        invalid("body.indicator.observable.platform", error.to_string())
+    })
+}
+
+fn invalid(field: &'static str, message: String) -> Refusal {
+    Refusal::field(Reason::FieldInvalid, field, message)
 }
 
 /// The normal form that a look-up asks for, and its digest.

@@ -1,1 +1,128 @@
-fn main(){}
+//! `watchfire`: a member's command line. One file a command; this one parses, calls, and gives the exit code.
+
+mod accept;
+mod admit;
+mod completions;
+mod context;
+mod crl;
+mod enroll;
+mod failure;
+mod filter_flags;
+mod get;
+mod handling_flags;
+mod keys;
+mod list;
+mod lookup;
+mod output;
+mod publish;
+mod publish_csv;
+mod publish_jsonl;
+mod records;
+mod renew;
+mod standing;
+mod status;
+mod subscribe;
+mod table;
+mod verify;
+mod whoami;
+mod withdraw;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::context::Context;
+
+/// Publish and subscribe to signed indicators of foreign influence operations.
+///
+/// Exit codes: 0 done, 1 a local fault, 2 usage, 3 refused by the hub, 4 the hub is unreachable, 5 something that
+/// the hub or a file holds does not verify.
+#[derive(Debug, Parser)]
+#[command(name = "watchfire", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    context: Context,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make keys and a request to join an exchange; private keys never leave the folder.
+    Enroll(enroll::Args),
+    /// As the operator: admit a member.
+    Admit(admit::Args),
+    /// Complete an enrolment, or a renewal, with what the operator granted.
+    Accept(accept::Args),
+    /// As the operator: from now on a member may neither read nor write.
+    Suspend(standing::Args),
+    /// As the operator: a suspended member may read and write again.
+    Reinstate(standing::Args),
+    /// As the operator: suspend a member and revoke its certificates.
+    Revoke(standing::Args),
+    /// As the operator: the list of revoked certificates.
+    #[command(subcommand)]
+    Crl(crl::Command),
+    /// Renew a certificate before it ends.
+    Renew(renew::Args),
+    /// Publish records.
+    Publish(Box<publish::Args>),
+    /// Stream records, each verified.
+    Subscribe(subscribe::Args),
+    /// Take a record back.
+    Withdraw(withdraw::Args),
+    /// Show one record.
+    Get(get::Args),
+    /// List the latest revisions of records.
+    List(list::Args),
+    /// Find indicators by value, however it is written.
+    Lookup(lookup::Args),
+    /// Show who the hub takes this profile for.
+    Whoami,
+    /// Show how the profile and the hub stand, and what ends soon.
+    Status,
+    /// Keys of members, and one's own.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check saved entries offline.
+    Verify(verify::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let Cli { context, command } = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::report(&error.into()),
+    };
+    match runtime.block_on(run(&context, command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Admit(args) => admit::run(context, args).await,
+        Command::Accept(args) => accept::run(context, &args),
+        Command::Suspend(args) => standing::suspend(context, args).await,
+        Command::Reinstate(args) => standing::reinstate(context, args).await,
+        Command::Revoke(args) => standing::revoke(context, args).await,
+        Command::Crl(command) => crl::run(context, &command),
+        Command::Renew(args) => renew::run(context, args).await,
+        Command::Publish(args) => publish::run(context, *args).await,
+        Command::Subscribe(args) => subscribe::run(context, args).await,
+        Command::Withdraw(args) => withdraw::run(context, args).await,
+        Command::Get(args) => get::run(context, args).await,
+        Command::List(args) => list::run(context, args).await,
+        Command::Lookup(args) => lookup::run(context, args).await,
+        Command::Whoami => whoami::run(context).await,
+        Command::Status => status::run(context).await,
+        Command::Keys(command) => keys::run(context, command).await,
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,77 @@
+//! Failures that are the command's own, and the exit code of every failure.
+
+use std::io;
+use std::process::ExitCode;
+
+use watchfire::client::ClientError;
+use watchfire::client::SavedEntryError;
+use watchfire::client::VerificationError;
+
+use crate::output;
+
+/// What a command says went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The hub refused some of it.
+    #[error("the hub refused {0} of the records")]
+    SomeRefused(usize),
+    /// Some of it does not verify.
+    #[error("{0} entries do not verify")]
+    SomeUnverified(usize),
+}
+
+/// Prints the chain of causes; gives the exit code of the first cause that has one.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+    if broken_pipe {
+        // Whoever read our output has read enough.
+        return ExitCode::SUCCESS;
+    }
+    output::note(&format!("watchfire: {error:#}"));
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(1)
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<ClientError>() {
+        return Some(error.exit_code());
+    }
+    if let Some(error) = cause.downcast_ref::<Failure>() {
+        return Some(match error {
+            Failure::Usage(_) => 2,
+            Failure::SomeRefused(_) => 3,
+            Failure::SomeUnverified(_) => 5,
+        });
+    }
+    let unverified = cause.is::<VerificationError>()
+        || cause.is::<SavedEntryError>()
+        || cause.is::<watchfire::client::InvalidPaper>();
+    unverified.then_some(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_that_of_the_cause() {
+        let unreachable = ClientError::Unreachable("gone".to_owned());
+        let error = Err::<(), _>(unreachable).context("while publishing").unwrap_err();
+        assert_eq!(code(&error), 4);
+        assert_eq!(code(&Failure::Usage(String::new()).into()), 2);
+        assert_eq!(code(&Failure::SomeRefused(1).into()), 3);
+        assert_eq!(code(&Failure::SomeUnverified(1).into()), 5);
+        assert_eq!(code(&anyhow::anyhow!("a disk")), 1);
+    }
+}

@@ -1,0 +1,48 @@
+//! Who may read what is published: the flags, and the handling that they make.
+
+use watchfire::model::handling::Handling;
+use watchfire::model::handling::Reach;
+use watchfire::model::handling::Tlp;
+use watchfire::model::names::Audience;
+use watchfire::model::names::InvalidName;
+use watchfire::model::names::MemberId;
+
+use crate::failure::Failure;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct HandlingFlags {
+    /// Traffic Light Protocol label: clear, green, amber, amber+strict or red.
+    #[arg(long)]
+    tlp: Option<Tlp>,
+    /// An audience that may read it: companies, observers, all; may be repeated.
+    #[arg(long = "audience", value_name = "AUDIENCE", value_parser = audience)]
+    audiences: Vec<Audience>,
+    /// A member that may read it; may be repeated.
+    #[arg(long = "recipient", value_name = "MEMBER", value_parser = member)]
+    recipients: Vec<MemberId>,
+}
+
+impl HandlingFlags {
+    /// The handling, if a label was given.
+    pub(crate) fn handling(&self) -> Option<Handling> {
+        let mut reach = Reach { audiences: self.audiences.clone(), recipients: self.recipients.clone() };
+        // Sorts them, and lets each stand once: what is signed has one spelling.
+        reach.widen(&Reach::default());
+        self.tlp.map(|tlp| Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
+    }
+
+    /// The handling, which must be given.
+    pub(crate) fn required(&self) -> Result<Handling, Failure> {
+        self.handling().ok_or_else(|| Failure::Usage("every record has a label: --tlp LABEL".to_owned()))
+    }
+}
+
+/// An audience as people write it.
+fn audience(text: &str) -> Result<Audience, InvalidName> {
+    if text.contains('/') { Audience::from_name(text) } else { text.parse() }
+}
+
+/// A member as people write it.
+pub(crate) fn member(text: &str) -> Result<MemberId, InvalidName> {
+    if text.contains('/') { MemberId::from_name(text) } else { text.parse() }
+}

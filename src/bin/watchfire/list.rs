@@ -1,0 +1,30 @@
+//! `watchfire list`: the latest revisions that match.
+
+use crate::context::Context;
+use crate::filter_flags::FilterFlags;
+use crate::output::Format;
+use crate::records::Shown;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filter: FilterFlags,
+    /// How to show records.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    let client = context.connect().await?;
+    let filter = args.filter.filter(client.profile())?;
+    let mut shown = Shown::new(args.format);
+    let mut token = String::new();
+    loop {
+        let (entries, next) = client.list(&filter, &token).await?;
+        shown.show(&entries)?;
+        match next {
+            Some(next) => token = next,
+            None => return Ok(client.remember_roster().await?),
+        }
+    }
+}

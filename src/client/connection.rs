@@ -1,0 +1,232 @@
+//! A connection to the pinned exchange.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tokio::sync::Mutex;
+use tonic::transport::Channel;
+
+use crate::client::error::ClientError;
+use crate::client::error::Refused;
+use crate::client::known::KnownRoster;
+use crate::client::pin::Pin;
+use crate::client::signer::Signer;
+use crate::client::verifier::VerificationError;
+use crate::client::verifier::Verifier;
+use crate::model::header::BodyKind;
+use crate::model::reason::Reason;
+use crate::model::time::Clock;
+use crate::model::time::SystemClock;
+use crate::model::time::Timestamp;
+use crate::profile::OwnKey;
+use crate::profile::Profile;
+use crate::tls;
+use crate::transparency::Checkpoint;
+use crate::wire;
+use crate::wire::pb;
+use crate::wire::pb::exchange_service_client::ExchangeServiceClient;
+use crate::wire::pb::roster_service_client::RosterServiceClient;
+
+/// A member's connection. Clones share it.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    profile: Arc<Profile>,
+    pin: Arc<Pin>,
+    known: Arc<Mutex<KnownRoster>>,
+    clock: Arc<dyn Clock>,
+    welcome: Arc<Welcome>,
+}
+
+/// What the hub said when it was asked who it is, as far as that could be checked.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// The log's epoch.
+    pub epoch: u32,
+    /// The log's size, as its signed checkpoint has it.
+    pub checkpoint: Checkpoint,
+    /// The hub's time.
+    pub time: Option<Timestamp>,
+    /// The software's version, as the hub says.
+    pub version: String,
+    /// The caller, as the hub's roster has it.
+    pub caller: pb::Member,
+}
+
+impl Client {
+    /// Connects; refuses an exchange other than the one that was pinned.
+    pub async fn connect(profile: Profile) -> Result<Self, ClientError> {
+        let pin = Pin::open(&profile.genesis()?)?;
+        if *pin.exchange() != profile.settings().exchange {
+            return Err(VerificationError::answer("the pinned founding record is of another exchange").into());
+        }
+        let known = KnownRoster::load(&profile, &pin)?;
+        let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
+        let response = RosterServiceClient::new(channel.clone())
+            .get_exchange(pb::GetExchangeRequest {})
+            .await?
+            .into_inner();
+        let welcome = welcome(&pin, response)?;
+        let mut client = Self {
+            channel,
+            profile: Arc::new(profile),
+            pin: Arc::new(pin),
+            known: Arc::new(Mutex::new(known)),
+            clock: Arc::new(SystemClock::default()),
+            welcome: Arc::new(welcome),
+        };
+        client.forget_other_epochs();
+        Ok(client)
+    }
+
+    /// What was folded in another epoch is folded again: a restore may have changed it.
+    fn forget_other_epochs(&mut self) {
+        let epoch = self.welcome.epoch;
+        if let Some(known) = Arc::get_mut(&mut self.known).map(Mutex::get_mut)
+            && known.epoch() != epoch
+        {
+            *known = KnownRoster::new(&self.pin);
+            known.set_epoch(epoch);
+        }
+    }
+
+    /// Where the member's folder is.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The exchange that was joined.
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    /// What the hub said when the connection was made.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Signs with the profile's signing key.
+    pub fn signer(&self) -> Result<Signer, ClientError> {
+        Signer::of(&self.profile, OwnKey::Signing)
+    }
+
+    /// The raw service, for tools that check for themselves.
+    pub fn exchange_service(&self) -> ExchangeServiceClient<Channel> {
+        ExchangeServiceClient::new(self.channel.clone())
+    }
+
+    /// The raw service, for tools that check for themselves.
+    pub fn roster_service(&self) -> RosterServiceClient<Channel> {
+        RosterServiceClient::new(self.channel.clone())
+    }
+
+    /// Who takes part, folded up to the log's head.
+    pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
+        let mut known = self.known.lock().await;
+        self.catch_up(&mut known).await?;
+        Ok(known.verifier())
+    }
+
+    /// Saves in the profile who takes part, so that saved entries can be checked offline up to here.
+    pub async fn remember_roster(&self) -> Result<(), ClientError> {
+        let mut known = self.known.lock().await;
+        known.touch();
+        known.save(&self.profile)
+    }
+
+    /// Judges entries up to this sequence: whoever changed keys before it is known.
+    pub(super) async fn verifier_past(&self, sequence: u64) -> Result<Arc<Verifier>, ClientError> {
+        let mut known = self.known.lock().await;
+        if known.position() <= sequence {
+            self.catch_up(&mut known).await?;
+        }
+        if known.position() <= sequence {
+            let why = format!("it does not show its roster up to sequence {sequence}");
+            return Err(VerificationError::answer(why).into());
+        }
+        Ok(known.verifier())
+    }
+
+    /// The roster as it is folded, for a stream that shows every roster entry itself.
+    pub(super) fn known(&self) -> &Mutex<KnownRoster> {
+        &self.known
+    }
+
+    /// Folds the roster entries between the known position and the head.
+    async fn catch_up(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
+        let request = pb::SubscribeRequest {
+            start: Some(pb::subscribe_request::Start::Sequence(known.position())),
+            filter: Some(pb::Filter {
+                body_kinds: [BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange]
+                    .map(BodyKind::number)
+                    .to_vec(),
+                ..pb::Filter::default()
+            }),
+            include_record: false,
+            until_head: true,
+        };
+        let mut stream = match self.exchange_service().subscribe(request).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return Err(rolled_back(status.into())),
+        };
+        while let Some(frame) = stream.message().await? {
+            let pb::SubscribeResponse { entries, mark, .. } = frame;
+            for entry in entries.into_iter().filter(concerns_roster) {
+                known.fold(entry)?;
+            }
+            if let Some(mark) = mark {
+                known.reach(mark.position);
+            }
+        }
+        known.save(&self.profile)?;
+        Ok(())
+    }
+}
+
+/// Withdrawals come with every filter, and are not for the roster. What cannot be read is judged, not passed over.
+fn concerns_roster(entry: &pb::Entry) -> bool {
+    let payload = entry.envelope.as_ref().map(|envelope| envelope.payload.as_ref()).unwrap_or_default();
+    wire::header::header(payload).map_or(true, |header| header.body_kind.is_roster())
+}
+
+/// A log that ends before what it showed earlier is not the log that it was.
+fn rolled_back(error: ClientError) -> ClientError {
+    if let ClientError::Refused(refused) = &error
+        && refused.is(Reason::CursorAhead)
+    {
+        return VerificationError::answer("its log ends before what it showed earlier, in the same epoch").into();
+    }
+    error
+}
+
+fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, ClientError> {
+    let pb::GetExchangeResponse {
+        name, genesis, epoch, head, checkpoint, time, version, caller, ..
+    } = response;
+    let envelope = genesis.and_then(|entry| entry.envelope).unwrap_or_default();
+    let same = envelope.encode_to_vec() == pin.envelope().encode_to_vec();
+    if name != pin.exchange().name() || !same {
+        return Err(VerificationError::answer("it is not the exchange that this profile joined").into());
+    }
+    let checkpoint = pin
+        .log_key()
+        .open(&checkpoint)
+        .map_err(|error| VerificationError::answer(error.to_string()))?;
+    if checkpoint.size != head || epoch == 0 {
+        return Err(VerificationError::answer("its head is not that of its checkpoint").into());
+    }
+    let caller = caller.ok_or_else(|| Refused {
+        code: 7,
+        reason: Reason::NotAMember.as_str().to_owned(),
+        message: "the hub does not know this member".to_owned(),
+        field: String::new(),
+        metadata: std::collections::BTreeMap::new(),
+    })?;
+    let time = time.and_then(|time| wire::time::timestamp(&time, "time").ok());
+    Ok(Welcome { epoch, checkpoint, time, version, caller })
+}

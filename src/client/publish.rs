@@ -1,0 +1,376 @@
+//! Publishing through the outbox: synced before it is sent, sent again byte for byte, gone once answered.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::stream;
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::client::backoff::Backoff;
+use crate::client::connection::Client;
+use crate::client::error::ClientError;
+use crate::client::error::Refused;
+use crate::client::receipt;
+use crate::client::receipt::Receipt;
+use crate::client::verifier::VerificationError;
+use crate::model::limits;
+use crate::profile::ProfileError;
+use crate::profile::Waiting;
+use crate::wire::pb;
+
+/// Envelopes of one outbox file: one sync each.
+const OUTBOX_RECORDS_MAX: usize = 8192;
+/// Bytes of one outbox file.
+const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a batch is offered to a hub that cannot take it at the moment.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Requests that wait in a pipeline for the transport.
+const PIPELINE_REQUESTS: usize = 4;
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable, and the receipt holds.
+    Taken(Box<Receipt>),
+    /// It was refused for good; nothing was appended.
+    Refused(Box<Refused>),
+}
+
+impl Outcome {
+    /// The receipt, or the refusal as an error.
+    pub fn receipt(self) -> Result<Receipt, ClientError> {
+        match self {
+            Self::Taken(receipt) => Ok(*receipt),
+            Self::Refused(refused) => Err(ClientError::Refused(refused)),
+        }
+    }
+}
+
+impl Client {
+    /// Publishes records; each is answered for itself, in order. On an error what has no answer stays in the
+    /// outbox and goes out with [`Client::resend`].
+    pub async fn publish(&self, envelopes: Vec<pb::Envelope>) -> Result<Vec<Outcome>, ClientError> {
+        let mut outcomes = Vec::with_capacity(envelopes.len());
+        for batch in split(envelopes, OUTBOX_RECORDS_MAX, OUTBOX_BYTES_MAX) {
+            let waiting = self.keep(&batch)?;
+            outcomes.extend(self.deliver(&waiting, batch).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Publishes one record.
+    pub async fn publish_one(&self, envelope: pb::Envelope) -> Result<Receipt, ClientError> {
+        let outcome = self.publish(vec![envelope]).await?.into_iter().next();
+        outcome.ok_or_else(|| VerificationError::answer("there is no outcome"))?.receipt()
+    }
+
+    /// Sends what waits in the outbox.
+    pub async fn resend(&self) -> Result<Vec<Outcome>, ClientError> {
+        let mut outcomes = Vec::new();
+        for waiting in self.profile().outbox()?.waiting()? {
+            let batch = decode(&waiting)?;
+            outcomes.extend(self.deliver(&waiting, batch).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// A stream of batches whose answers come in order; several are under way at once.
+    pub async fn publish_stream(&self) -> Result<Pipeline, ClientError> {
+        let (requests, receiver) = mpsc::channel(PIPELINE_REQUESTS);
+        let responses = self.exchange_service().publish_stream(ReceiverStream::new(receiver)).await?;
+        Ok(Pipeline {
+            client: self.clone(),
+            requests: Some(requests),
+            responses: responses.into_inner(),
+            under_way: VecDeque::new(),
+        })
+    }
+
+    /// Syncs a batch to the outbox.
+    pub(super) fn keep(&self, batch: &[pb::Envelope]) -> Result<Waiting, ClientError> {
+        Ok(self.profile().outbox()?.put(encode(batch.iter()))?)
+    }
+
+    /// Lets a batch go that was answered in full.
+    pub(super) fn let_go(&self, waiting: &Waiting) -> Result<(), ClientError> {
+        Ok(self.profile().outbox()?.remove(waiting)?)
+    }
+
+    /// Offers a batch until every record has its answer.
+    async fn deliver(
+        &self,
+        waiting: &Waiting,
+        batch: Vec<pb::Envelope>,
+    ) -> Result<Vec<Outcome>, ClientError> {
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
+        let mut backoff = Backoff::default();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let failed = self.attempt(&batch, &mut outcomes).await.err();
+            if outcomes.iter().all(Option::is_some) {
+                self.let_go(waiting)?;
+                return Ok(outcomes.into_iter().flatten().collect());
+            }
+            let over = Instant::now() >= deadline;
+            let error = failed.unwrap_or_else(|| ClientError::Unreachable("it stopped answering".to_owned()));
+            if over || !error.is_transient() {
+                self.keep_rest(waiting, &batch, &outcomes)?;
+                return Err(error);
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+
+    /// Sends what has no answer yet, pipelined, and takes the answers.
+    async fn attempt(
+        &self,
+        batch: &[pb::Envelope],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), ClientError> {
+        let open: Vec<usize> =
+            outcomes.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(at, _)| at).collect();
+        let requests = requests(batch, &open);
+        let sent: Vec<Vec<usize>> = requests.iter().map(|(places, _request)| places.clone()).collect();
+        let messages: Vec<pb::PublishStreamRequest> =
+            requests.into_iter().map(|(_places, request)| request).collect();
+        let mut service = self.exchange_service();
+        let mut answers = service.publish_stream(stream::iter(messages)).await?.into_inner();
+        let mut transient = None;
+        for places in sent {
+            let Some(answer) = answers.message().await? else {
+                return Err(ClientError::Unreachable("it ended the stream".to_owned()));
+            };
+            if answer.results.len() != places.len() {
+                return Err(VerificationError::answer("there is not one result for each record").into());
+            }
+            for (place, result) in places.into_iter().zip(answer.results) {
+                transient = self.settle(batch, place, result, outcomes)?.or(transient);
+            }
+        }
+        transient.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+
+    /// Puts a record's outcome in its place; or says why it has none yet.
+    fn settle(
+        &self,
+        batch: &[pb::Envelope],
+        place: usize,
+        result: pb::PublishResult,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Option<Refused>, ClientError> {
+        // Invariant: the places were taken from the batch, and there is an outcome for each of it.
+        let (Some(envelope), Some(slot)) = (batch.get(place), outcomes.get_mut(place)) else {
+            return Ok(None);
+        };
+        match self.outcome(envelope, result)? {
+            Answered::For(outcome) => {
+                *slot = Some(outcome);
+                Ok(None)
+            }
+            Answered::Later(refused) => Ok(Some(refused)),
+        }
+    }
+
+    pub(super) fn outcome(
+        &self,
+        envelope: &pb::Envelope,
+        result: pb::PublishResult,
+    ) -> Result<Answered, ClientError> {
+        match result.outcome {
+            Some(pb::publish_result::Outcome::Receipt(receipt)) => {
+                let receipt = receipt::check(self.pin(), envelope, receipt)?;
+                Ok(Answered::For(Outcome::Taken(Box::new(receipt))))
+            }
+            Some(pb::publish_result::Outcome::Refusal(refusal)) => {
+                let refused = Refused::from(refusal);
+                if refused.is_about_the_caller() {
+                    return Err(refused.into());
+                }
+                Ok(if refused.is_transient() {
+                    Answered::Later(refused)
+                } else {
+                    Answered::For(Outcome::Refused(Box::new(refused)))
+                })
+            }
+            None => Err(VerificationError::answer("a result has no outcome").into()),
+        }
+    }
+
+    fn keep_rest(
+        &self,
+        waiting: &Waiting,
+        batch: &[pb::Envelope],
+        outcomes: &[Option<Outcome>],
+    ) -> Result<(), ClientError> {
+        let rest = batch.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_none());
+        let bytes = encode(rest.map(|(envelope, _)| envelope));
+        Ok(self.profile().outbox()?.shrink(waiting, &bytes)?)
+    }
+}
+
+/// Whether a record has its answer.
+pub(super) enum Answered {
+    /// It has.
+    For(Outcome),
+    /// The hub cannot take it at the moment.
+    Later(Refused),
+}
+
+/// Batches that are under way on one stream. What has no answer when it ends stays in the outbox.
+pub struct Pipeline {
+    client: Client,
+    requests: Option<mpsc::Sender<pb::PublishStreamRequest>>,
+    responses: Streaming<pb::PublishStreamResponse>,
+    under_way: VecDeque<(Waiting, Vec<pb::Envelope>)>,
+}
+
+impl Pipeline {
+    /// Syncs a batch to the outbox and sends it; waits while the transport is full.
+    pub async fn send(&mut self, batch: Vec<pb::Envelope>) -> Result<(), ClientError> {
+        let ended = || ClientError::Unreachable("it ended the stream".to_owned());
+        let requests = self.requests.as_ref().ok_or_else(ended)?;
+        let waiting = self.client.keep(&batch)?;
+        let request = pb::PublishStreamRequest { envelopes: batch.clone() };
+        self.under_way.push_back((waiting, batch));
+        requests.send(request).await.map_err(|_closed| ended())
+    }
+
+    /// How many batches have no answer yet.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// The answer to the oldest batch; `None` if none is under way. Records that the hub could not take at the
+    /// moment stay in the outbox and are missing here.
+    pub async fn answer(&mut self) -> Result<Option<Vec<Outcome>>, ClientError> {
+        let Some((waiting, batch)) = self.under_way.pop_front() else {
+            return Ok(None);
+        };
+        let Some(answer) = self.responses.message().await? else {
+            return Err(ClientError::Unreachable("it ended the stream".to_owned()));
+        };
+        if answer.results.len() != batch.len() {
+            return Err(VerificationError::answer("there is not one result for each record").into());
+        }
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut later = Vec::new();
+        for (envelope, result) in batch.iter().zip(answer.results) {
+            match self.client.outcome(envelope, result)? {
+                Answered::For(outcome) => outcomes.push(outcome),
+                Answered::Later(_refused) => later.push(envelope),
+            }
+        }
+        if later.is_empty() {
+            self.client.let_go(&waiting)?;
+        } else {
+            self.client.profile().outbox()?.shrink(&waiting, &encode(later.into_iter()))?;
+        }
+        Ok(Some(outcomes))
+    }
+
+    /// Says that no more batches come; the answers to those under way still do.
+    pub fn finish(&mut self) {
+        self.requests = None;
+    }
+}
+
+/// The requests for the open places: as many records as fit each, and which they are.
+fn requests(batch: &[pb::Envelope], open: &[usize]) -> Vec<(Vec<usize>, pb::PublishStreamRequest)> {
+    let mut requests: Vec<(Vec<usize>, pb::PublishStreamRequest)> = Vec::new();
+    let mut bytes = 0;
+    for place in open {
+        let Some(envelope) = batch.get(*place) else { continue };
+        let length = envelope.encoded_len();
+        let fits = requests.last().is_some_and(|(places, _request)| {
+            places.len() < limits::BATCH_RECORDS_MAX && bytes + length <= limits::BATCH_BYTES_MAX
+        });
+        if !fits {
+            requests.push((Vec::new(), pb::PublishStreamRequest::default()));
+            bytes = 0;
+        }
+        if let Some((places, request)) = requests.last_mut() {
+            places.push(*place);
+            request.envelopes.push(envelope.clone());
+            bytes += length;
+        }
+    }
+    requests
+}
+
+fn split(envelopes: Vec<pb::Envelope>, records: usize, bytes_max: usize) -> Vec<Vec<pb::Envelope>> {
+    let mut batches: Vec<Vec<pb::Envelope>> = Vec::new();
+    let mut bytes = 0;
+    for envelope in envelopes {
+        let length = envelope.encoded_len();
+        let fits = batches
+            .last()
+            .is_some_and(|batch| batch.len() < records && bytes + length <= bytes_max);
+        if !fits {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        if let Some(batch) = batches.last_mut() {
+            batch.push(envelope);
+            bytes += length;
+        }
+    }
+    batches
+}
+
+/// Envelopes one after the other, each led by its length.
+fn encode<'a, I: Iterator<Item = &'a pb::Envelope>>(envelopes: I) -> Vec<u8> {
+    envelopes.flat_map(pb::Envelope::encode_length_delimited_to_vec).collect()
+}
+
+fn decode(waiting: &Waiting) -> Result<Vec<pb::Envelope>, ClientError> {
+    let mut bytes = waiting.bytes.as_slice();
+    let mut envelopes = Vec::new();
+    while !bytes.is_empty() {
+        let envelope = pb::Envelope::decode_length_delimited(&mut bytes).map_err(|error| {
+            ProfileError::Malformed { path: waiting.path().to_owned(), why: error.to_string() }
+        })?;
+        envelopes.push(envelope);
+    }
+    Ok(envelopes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelopes(sizes: &[usize]) -> Vec<pb::Envelope> {
+        sizes
+            .iter()
+            .map(|size| pb::Envelope { body: vec![7; *size].into(), ..pb::Envelope::default() })
+            .collect()
+    }
+
+    #[test]
+    fn requests_stand_at_their_limits() {
+        let batch = envelopes(&[100; 600]);
+        let open: Vec<usize> = (0..600).filter(|place| place % 2 == 0).collect();
+        let made = requests(&batch, &open);
+        assert_eq!(made.iter().map(|(places, _)| places.len()).collect::<Vec<_>>(), [256, 44]);
+        assert_eq!(made.into_iter().flat_map(|(places, _)| places).collect::<Vec<_>>(), open);
+
+        let batch = envelopes(&[400_000; 5]);
+        let made = requests(&batch, &[0, 1, 2, 3, 4]);
+        assert_eq!(made.iter().map(|(places, _)| places.len()).collect::<Vec<_>>(), [2, 2, 1]);
+    }
+
+    #[test]
+    fn what_waits_is_read_back_byte_for_byte() {
+        let batch = envelopes(&[0, 1, 500]);
+        let bytes = encode(batch.iter());
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = crate::profile::Outbox::at(folder.path()).unwrap();
+        let waiting = outbox.put(bytes).unwrap();
+        assert_eq!(decode(&waiting).unwrap(), batch);
+        let cut = outbox.put(waiting.bytes[..waiting.bytes.len() - 1].to_vec()).unwrap();
+        decode(&cut).unwrap_err();
+    }
+}

@@ -1,0 +1,141 @@
+//! Receipts: the hub's promise for a record, checked before the outbox lets the record go.
+
+use crate::client::pin::Pin;
+use crate::client::verifier::VerificationError;
+use crate::model::header::revision_digest;
+use crate::model::names::Digest;
+use crate::model::names::RecordName;
+use crate::model::names::Sequence;
+use crate::model::names::sha256;
+use crate::model::time::Timestamp;
+use crate::transparency::Checkpoint;
+use crate::transparency::LeafData;
+use crate::wire;
+use crate::wire::pb;
+
+/// A receipt that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The record.
+    pub name: RecordName,
+    /// Its revision.
+    pub revision: u32,
+    /// Its identity.
+    pub header_digest: Digest,
+    /// The log's epoch.
+    pub epoch: u32,
+    /// The place.
+    pub sequence: u64,
+    /// When the hub took it in.
+    pub accept_time: Timestamp,
+    /// The log's leaf.
+    pub leaf_hash: Digest,
+    /// The checkpoint that covers it.
+    pub checkpoint: Checkpoint,
+    /// Whether it was there before.
+    pub repeated: bool,
+}
+
+/// Checks a receipt against the envelope that it is for.
+pub(super) fn check(
+    pin: &Pin,
+    envelope: &pb::Envelope,
+    wire: pb::Receipt,
+) -> Result<Receipt, VerificationError> {
+    let pb::Receipt { header_digest, epoch, sequence, accept_time, leaf_hash, checkpoint, repeated } = wire;
+    let digest = sha256(&envelope.payload);
+    if header_digest != digest {
+        return Err(VerificationError::receipt("it is for another record"));
+    }
+    let time = accept_time.ok_or(VerificationError::receipt("it has no time"))?;
+    let accept_time = wire::time::timestamp(&time, "accept_time")
+        .map_err(|_refused| VerificationError::receipt("its time is not one"))?;
+    let header = wire::header::header(&envelope.payload)
+        .map_err(|_refused| VerificationError::receipt("the record's header cannot be read"))?;
+    let leaf = LeafData {
+        sequence: Sequence(sequence),
+        accept_time,
+        name_digest: revision_digest(&header.name, header.revision),
+        header_digest: digest,
+        signatures_digest: wire::envelope::signatures_digest(envelope),
+    };
+    if leaf_hash != leaf.hash() {
+        return Err(VerificationError::receipt("the leaf is not that of the record"));
+    }
+    let checkpoint = pin
+        .log_key()
+        .open(&checkpoint)
+        .map_err(|_invalid| VerificationError::receipt("its checkpoint is not signed by the log"))?;
+    if checkpoint.size <= sequence || epoch == 0 {
+        return Err(VerificationError::receipt("its checkpoint does not cover the place"));
+    }
+    Ok(Receipt {
+        name: header.name,
+        revision: header.revision,
+        header_digest: digest,
+        epoch,
+        sequence,
+        accept_time,
+        leaf_hash: leaf.hash(),
+        checkpoint,
+        repeated,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::World;
+    use crate::client::tests::domain;
+
+    fn receipt(world: &World, envelope: &pb::Envelope, size: u64) -> pb::Receipt {
+        let header = wire::header::header(&envelope.payload).unwrap();
+        let accept_time = world.now;
+        let leaf = LeafData {
+            sequence: Sequence(7),
+            accept_time,
+            name_digest: header.name_digest(),
+            header_digest: sha256(&envelope.payload),
+            signatures_digest: wire::envelope::signatures_digest(envelope),
+        };
+        let checkpoint = Checkpoint { size, root: [1; 32] };
+        pb::Receipt {
+            header_digest: sha256(&envelope.payload).to_vec(),
+            epoch: 1,
+            sequence: 7,
+            accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
+            leaf_hash: leaf.hash().to_vec(),
+            checkpoint: world.pin().log_key().sign(&checkpoint, &world.log_secret),
+            repeated: false,
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(change: impl FnOnce(&mut pb::Receipt), expected: &str) {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let mut receipt = receipt(&world, &envelope, 8);
+        assert_eq!(check(&world.pin(), &envelope, receipt.clone()).unwrap().sequence, 7);
+        change(&mut receipt);
+        let error = check(&world.pin(), &envelope, receipt).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_receipt_that_does_not_hold_is_refused() {
+        check_refused(|receipt| receipt.header_digest[0] ^= 1, "another record");
+        check_refused(|receipt| receipt.sequence = 6, "the leaf");
+        check_refused(|receipt| receipt.leaf_hash[0] ^= 1, "the leaf");
+        check_refused(|receipt| receipt.accept_time = None, "no time");
+        check_refused(|receipt| receipt.checkpoint = receipt.checkpoint.replace("\n8\n", "\n9\n"), "not signed");
+    }
+
+    #[test]
+    fn a_checkpoint_must_cover_the_place() {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let at = |size| check(&world.pin(), &envelope, receipt(&world, &envelope, size));
+        at(8).unwrap();
+        at(7).unwrap_err();
+    }
+}

@@ -1,0 +1,156 @@
+//! Changes of who takes part: signed here, carried by the roster's own calls, in the log when they return.
+
+use uuid::Uuid;
+
+use crate::client::connection::Client;
+use crate::client::error::ClientError;
+use crate::client::error::Refused;
+use crate::client::founding::proven_key;
+use crate::client::founding::unaddressed;
+use crate::client::publish::Answered;
+use crate::client::receipt::Receipt;
+use crate::client::signer::Draft;
+use crate::client::signer::Signer;
+use crate::client::verifier::VerificationError;
+use crate::model::names::KeyId;
+use crate::model::names::MemberId;
+use crate::model::names::RecordName;
+use crate::profile::OwnKey;
+use crate::signing::SecretKey;
+use crate::wire::pb;
+
+/// What the operator changes about a member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperatorChange {
+    /// Admits it.
+    Admit(pb::Admission),
+    /// Suspends it, with a reason for the other members.
+    Suspend(String),
+    /// Reinstates it, with a reason for the other members.
+    Reinstate(String),
+}
+
+impl Client {
+    /// Signs and sends a change of the roster.
+    pub async fn change_roster(
+        &self,
+        member: &MemberId,
+        change: OperatorChange,
+    ) -> Result<Receipt, ClientError> {
+        use pb::roster_change::Change;
+
+        let change = match change {
+            OperatorChange::Admit(admission) => Change::Admit(admission),
+            OperatorChange::Suspend(reason) => Change::Suspend(pb::Suspension { reason }),
+            OperatorChange::Reinstate(reason) => Change::Reinstate(pb::Reinstatement { reason }),
+        };
+        let content = pb::body::Content::RosterChange(pb::RosterChange {
+            member: member.name(),
+            change: Some(change),
+        });
+        self.change(&self.signer()?, content).await
+    }
+
+    /// Registers a further signing key of this member. `signer` is the key that vouches for it.
+    pub async fn add_key(&self, signer: &Signer, key: &SecretKey) -> Result<Receipt, ClientError> {
+        let added = proven_key(signer.exchange(), signer.member(), key);
+        let change = pb::KeyChange { change: Some(pb::key_change::Change::Add(added)) };
+        self.change(signer, pb::body::Content::KeyChange(change)).await
+    }
+
+    /// Retires one of this member's keys.
+    pub async fn retire_key(&self, signer: &Signer, key: KeyId) -> Result<Receipt, ClientError> {
+        let retirement = pb::KeyRetirement {
+            key: format!("{}/keys/{key}", signer.member().name()),
+            compromised: false,
+            compromised_since: 0,
+        };
+        let change = pb::KeyChange { change: Some(pb::key_change::Change::Retire(retirement)) };
+        self.change(signer, pb::body::Content::KeyChange(change)).await
+    }
+
+    /// A signer with one of the profile's keys.
+    pub fn signer_with(&self, which: OwnKey) -> Result<Signer, ClientError> {
+        Signer::of(self.profile(), which)
+    }
+
+    /// Signs a change and sends it by its own call, through the outbox like everything that is signed.
+    async fn change(
+        &self,
+        signer: &Signer,
+        content: pb::body::Content,
+    ) -> Result<Receipt, ClientError> {
+        let draft = Draft {
+            name: RecordName { member: signer.member().clone(), record: Uuid::now_v7() },
+            previous: None,
+            handling: unaddressed(),
+            content: content.clone(),
+        };
+        let envelope = signer.sign(draft, self.now())?;
+        let waiting = self.keep(std::slice::from_ref(&envelope))?;
+        let outcome = match self.call(&content, envelope.clone()).await {
+            Ok(receipt) => pb::publish_result::Outcome::Receipt(
+                receipt.ok_or_else(|| VerificationError::answer("there is no receipt"))?,
+            ),
+            Err(ClientError::Refused(refused)) if is_final(&refused) => {
+                self.let_go(&waiting)?;
+                return Err(ClientError::Refused(refused));
+            }
+            Err(error) => return Err(error),
+        };
+        match self.outcome(&envelope, pb::PublishResult { outcome: Some(outcome) })? {
+            Answered::For(outcome) => {
+                self.let_go(&waiting)?;
+                outcome.receipt()
+            }
+            Answered::Later(refused) => Err(refused.into()),
+        }
+    }
+
+    async fn call(
+        &self,
+        content: &pb::body::Content,
+        envelope: pb::Envelope,
+    ) -> Result<Option<pb::Receipt>, ClientError> {
+        use pb::body::Content;
+        use pb::key_change;
+        use pb::roster_change;
+
+        let mut service = self.roster_service();
+        let envelope = Some(envelope);
+        let roster = match content {
+            Content::RosterChange(change) => change.change.as_ref(),
+            Content::Indicator(_)
+            | Content::Operation(_)
+            | Content::Withdrawal(_)
+            | Content::KeyChange(_)
+            | Content::Genesis(_) => None,
+        };
+        let adds = matches!(
+            content,
+            Content::KeyChange(pb::KeyChange { change: Some(key_change::Change::Add(_)) })
+        );
+        Ok(match roster {
+            Some(roster_change::Change::Admit(_)) => {
+                service.admit_member(pb::AdmitMemberRequest { envelope }).await?.into_inner().receipt
+            }
+            Some(roster_change::Change::Suspend(_)) => {
+                service.suspend_member(pb::SuspendMemberRequest { envelope }).await?.into_inner().receipt
+            }
+            Some(roster_change::Change::Reinstate(_)) => {
+                let request = pb::ReinstateMemberRequest { envelope };
+                service.reinstate_member(request).await?.into_inner().receipt
+            }
+            None if adds => {
+                service.rotate_key(pb::RotateKeyRequest { envelope }).await?.into_inner().receipt
+            }
+            Some(roster_change::Change::RetireKey(_)) | None => {
+                service.retire_key(pb::RetireKeyRequest { envelope }).await?.into_inner().receipt
+            }
+        })
+    }
+}
+
+fn is_final(refused: &Refused) -> bool {
+    !refused.is_transient() && !refused.is_about_the_caller()
+}

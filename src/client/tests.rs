@@ -1,0 +1,152 @@
+//! A small exchange for the unit tests: an operator, two companies, and the log entries that admit them.
+
+use crate::client::Draft;
+use crate::client::KnownRoster;
+use crate::client::Pin;
+use crate::client::Signer;
+use crate::client::Verifier;
+use crate::client::founding;
+use crate::client::founding::Founding;
+use crate::model::handling::Handling;
+use crate::model::handling::Reach;
+use crate::model::handling::Tlp;
+use crate::model::names::Audience;
+use crate::model::names::ExchangeName;
+use crate::model::names::MemberId;
+use crate::model::names::RecordName;
+use crate::model::time::Timestamp;
+use crate::signing::SecretKey;
+use crate::wire::pb;
+
+pub(super) struct Founded {
+    pub(super) exchange: ExchangeName,
+    pub(super) genesis: pb::Envelope,
+}
+
+pub(super) struct World {
+    pub(super) founding: Founded,
+    pub(super) log_secret: SecretKey,
+    pub(super) operator: Signer,
+    pub(super) acme: Signer,
+    pub(super) bravo: Signer,
+    pub(super) now: Timestamp,
+    /// Entries 0 to 2: the founding, and the admission of `acme-video` and `bravo-net`.
+    pub(super) entries: Vec<pb::Entry>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let now = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
+        let [operator_key, recovery, log_secret, acme, bravo] =
+            std::array::from_fn(|_| SecretKey::generate().unwrap());
+        let operator: MemberId = "operator".parse().unwrap();
+        let (exchange, genesis) = founding::found(
+            &Founding {
+                title: "spring",
+                trust_domain: "spring.watchfire.internal",
+                operator: &operator,
+                operator_key: &operator_key,
+                operator_recovery_key: &recovery,
+                log_key_spki: &log_secret.spki(),
+                ca_der: b"ca",
+            },
+            now,
+        )
+        .unwrap();
+        let signer = |member: &str, key| Signer::new(exchange.clone(), member.parse().unwrap(), key);
+        let mut world = Self {
+            operator: signer("operator", operator_key),
+            acme: signer("acme-video", acme),
+            bravo: signer("bravo-net", bravo),
+            entries: vec![Self::entry(0, genesis.clone())],
+            founding: Founded { exchange, genesis },
+            log_secret,
+            now,
+        };
+        for (place, member) in [(1, world.acme.clone()), (2, world.bravo.clone())] {
+            let envelope = world.change(&world.operator, &world.admission(&member));
+            world.entries.push(Self::entry(place, envelope));
+        }
+        world
+    }
+
+    pub(super) fn pin(&self) -> Pin {
+        use prost::Message as _;
+        Pin::open(&self.founding.genesis.encode_to_vec()).unwrap()
+    }
+
+    pub(super) fn known(&self) -> KnownRoster {
+        let mut known = KnownRoster::new(&self.pin());
+        for entry in &self.entries {
+            known.fold(entry.clone()).unwrap();
+        }
+        known
+    }
+
+    pub(super) fn verifier(&self) -> Verifier {
+        self.known().verifier().as_ref().clone()
+    }
+
+    pub(super) fn entry(sequence: u64, envelope: pb::Envelope) -> pb::Entry {
+        pb::Entry {
+            epoch: 1,
+            sequence,
+            accept_time: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 1000 }),
+            envelope: Some(envelope),
+            erased: None,
+            record: None,
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as the world's")]
+    pub(super) fn draft(&self, signer: &Signer, content: pb::body::Content) -> Draft {
+        Draft {
+            name: RecordName { member: signer.member().clone(), record: uuid::Uuid::now_v7() },
+            previous: None,
+            handling: Handling {
+                tlp: Tlp::Green,
+                reach: Reach { audiences: vec![Audience::companies()], recipients: Vec::new() },
+                onward_uses: Vec::new(),
+                use_until: None,
+            },
+            content,
+        }
+    }
+
+    pub(super) fn publish(&self, signer: &Signer, content: pb::body::Content) -> pb::Envelope {
+        signer.sign(self.draft(signer, content), self.now).unwrap()
+    }
+
+    /// Signs something whose reach is not its own to choose.
+    pub(super) fn change(&self, signer: &Signer, content: &pb::body::Content) -> pb::Envelope {
+        let mut draft = self.draft(signer, content.clone());
+        draft.handling = founding::unaddressed();
+        signer.sign(draft, self.now).unwrap()
+    }
+
+    pub(super) fn admission(&self, member: &Signer) -> pb::body::Content {
+        let recovery = SecretKey::generate().unwrap();
+        let key = |key: &SecretKey| Some(founding::proven_key(&self.founding.exchange, member.member(), key));
+        pb::body::Content::RosterChange(pb::RosterChange {
+            member: member.member().name(),
+            change: Some(pb::roster_change::Change::Admit(pb::Admission {
+                role: pb::Role::Company.into(),
+                signing_key: key(member.key()),
+                recovery_key: key(&recovery),
+                may_publish_indicators: false,
+                display_name: String::new(),
+            })),
+        })
+    }
+}
+
+pub(super) fn domain(value: &str) -> pb::body::Content {
+    pb::body::Content::Indicator(pb::Indicator {
+        observable: Some(pb::Observable {
+            kind: pb::ObservableKind::Domain.into(),
+            value: value.to_owned(),
+            ..pb::Observable::default()
+        }),
+        ..pb::Indicator::default()
+    })
+}

@@ -1,0 +1,411 @@
+//! From an entry as the hub sent it to one that may be believed.
+//!
+//! Signed by a key that is its publisher's and valid at that place of the log, for the pinned exchange, with the
+//! body that the header names. Nothing else is ever shown as data.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::client::pin::Pin;
+use crate::model::header::BodyKind;
+use crate::model::header::Header;
+use crate::model::names::Digest;
+use crate::model::names::ExchangeName;
+use crate::model::names::KeyId;
+use crate::model::names::Sequence;
+use crate::model::reason::Refusal;
+use crate::model::roster::KeyUse;
+use crate::model::roster::RegisteredKey;
+use crate::model::roster::Role;
+use crate::model::roster::Roster;
+use crate::model::time::Timestamp;
+use crate::signing;
+use crate::signing::Claim;
+use crate::signing::VerifyingKey;
+use crate::wire;
+use crate::wire::envelope::Record;
+use crate::wire::pb;
+
+/// What the hub sent does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("verification failed{}: {fault}", Place(*sequence))]
+pub struct VerificationError {
+    sequence: Option<u64>,
+    fault: Fault,
+}
+
+struct Place(Option<u64>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |sequence| write!(formatter, " at sequence {sequence}"))
+    }
+}
+
+/// What does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the founding record does not hold: {0}")]
+    Genesis(String),
+    #[error("the entry is malformed: {0}")]
+    Malformed(String),
+    #[error("the record was signed for another exchange")]
+    WrongExchange,
+    #[error("the signing key {0} is not one that may sign this record here")]
+    Key(KeyId),
+    #[error("the signature does not verify")]
+    Signature,
+    #[error("the roster entry does not fit: {0}")]
+    Roster(Refusal),
+    #[error("the receipt does not hold: {0}")]
+    Receipt(&'static str),
+    #[error("the hub's answer does not hold: {0}")]
+    Answer(String),
+}
+
+impl VerificationError {
+    pub(super) const fn at(sequence: u64, fault: Fault) -> Self {
+        Self { sequence: Some(sequence), fault }
+    }
+
+    pub(super) fn answer(why: impl Into<String>) -> Self {
+        Self { sequence: None, fault: Fault::Answer(why.into()) }
+    }
+
+    pub(super) const fn receipt(why: &'static str) -> Self {
+        Self { sequence: None, fault: Fault::Receipt(why) }
+    }
+}
+
+/// An entry that was checked in full. Only a [`Verifier`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedEntry {
+    epoch: u32,
+    sequence: u64,
+    accept_time: Timestamp,
+    record: Record,
+    body: pb::Body,
+    in_doubt: bool,
+}
+
+impl VerifiedEntry {
+    /// The log's epoch.
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The place.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// When the hub took it in.
+    pub const fn accept_time(&self) -> Timestamp {
+        self.accept_time
+    }
+
+    /// The signed header.
+    pub const fn header(&self) -> &Header {
+        &self.record.header
+    }
+
+    /// The identity of this revision.
+    pub const fn header_digest(&self) -> Digest {
+        self.record.header_digest
+    }
+
+    /// The envelope as received.
+    pub const fn envelope(&self) -> &pb::Envelope {
+        &self.record.envelope
+    }
+
+    /// The record, taken apart.
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The body, decoded.
+    pub const fn body(&self) -> &pb::Body {
+        &self.body
+    }
+
+    /// Whether its key was said to be compromised from this place or an earlier one on.
+    pub const fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+}
+
+/// An entry that was taken apart; its signature is not checked yet.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    pub(super) epoch: u32,
+    pub(super) sequence: u64,
+    accept_time: Timestamp,
+    pub(super) record: Record,
+}
+
+impl Prepared {
+    /// The entry that it was, without the part that nobody signed.
+    pub(super) fn to_entry(&self) -> pb::Entry {
+        pb::Entry {
+            epoch: self.epoch,
+            sequence: self.sequence,
+            accept_time: Some(wire::time::timestamp_to_wire(self.accept_time)),
+            envelope: Some(self.record.envelope.clone()),
+            erased: None,
+            record: None,
+        }
+    }
+}
+
+/// Takes an entry apart.
+pub(super) fn prepare(entry: pb::Entry) -> Result<Prepared, VerificationError> {
+    // The decoded record is for people who look over the wire; what counts is the envelope.
+    let pb::Entry { epoch, sequence, accept_time, envelope, erased, record: _unsigned } = entry;
+    let malformed = |why: String| VerificationError::at(sequence, Fault::Malformed(why));
+    if erased.is_some() {
+        return Err(malformed("its body was erased, which this version cannot check".to_owned()));
+    }
+    let envelope = envelope.ok_or_else(|| malformed("it has no envelope".to_owned()))?;
+    let time = accept_time.ok_or_else(|| malformed("it has no time".to_owned()))?;
+    let accept_time = wire::time::timestamp(&time, "accept_time")
+        .map_err(|refusal| malformed(refusal.to_string()))?;
+    let record =
+        wire::envelope::record(envelope).map_err(|refusal| malformed(refusal.to_string()))?;
+    Ok(Prepared { epoch, sequence, accept_time, record })
+}
+
+/// Judges entries by a roster.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    exchange: ExchangeName,
+    genesis: Digest,
+    roster: Arc<Roster>,
+    keys: HashMap<KeyId, VerifyingKey>,
+}
+
+impl Verifier {
+    /// A verifier that knows the founding record only.
+    pub fn new(pin: &Pin) -> Self {
+        let mut verifier = Self {
+            exchange: pin.exchange().clone(),
+            genesis: pin.header_digest(),
+            roster: Arc::default(),
+            keys: HashMap::new(),
+        };
+        verifier.adopt(pin.roster().clone());
+        verifier
+    }
+
+    /// Takes a roster that grew; its keys were checked when they were folded.
+    pub(super) fn adopt(&mut self, roster: Roster) {
+        for key in roster.members().flat_map(|member| roster.keys_of(&member.id)) {
+            if let Entry::Vacant(place) = self.keys.entry(key.id)
+                && let Ok(parsed) = VerifyingKey::from_spki(&key.spki)
+            {
+                place.insert(parsed);
+            }
+        }
+        self.roster = Arc::new(roster);
+    }
+
+    /// Who takes part.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Checks one entry.
+    pub fn verify(&self, entry: pb::Entry) -> Result<VerifiedEntry, VerificationError> {
+        let mut verified = self.verify_all(vec![entry])?;
+        verified.pop().ok_or_else(|| VerificationError::answer("there is no entry"))
+    }
+
+    /// Checks entries; the first that does not hold is named.
+    pub fn verify_all(&self, entries: Vec<pb::Entry>) -> Result<Vec<VerifiedEntry>, VerificationError> {
+        let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        self.verify_prepared(prepared)
+    }
+
+    pub(super) fn verify_prepared(
+        &self,
+        prepared: Vec<Prepared>,
+    ) -> Result<Vec<VerifiedEntry>, VerificationError> {
+        let keys = prepared.iter().map(|one| self.key_for(one)).collect::<Result<Vec<_>, _>>()?;
+        let claims = prepared
+            .iter()
+            .zip(&keys)
+            .map(|(one, (_registered, key))| {
+                let envelope = &one.record.envelope;
+                let signature = envelope.signatures.first().map(|signature| signature.sig.as_ref());
+                Claim {
+                    payload_type: &envelope.payload_type,
+                    payload: &envelope.payload,
+                    signature: signature.unwrap_or_default(),
+                    key,
+                    value: (),
+                }
+            })
+            .collect();
+        let verdicts = signing::verify_all(claims);
+        for (one, verdict) in prepared.iter().zip(verdicts) {
+            verdict.map_err(|_bad| VerificationError::at(one.sequence, Fault::Signature))?;
+        }
+        let doubts: Vec<bool> = prepared.iter().zip(&keys).map(|(one, (key, _))| in_doubt(one, key)).collect();
+        prepared.into_iter().zip(doubts).map(|(one, in_doubt)| believed(one, in_doubt)).collect()
+    }
+
+    /// The key of a record, if it may sign this record at this place.
+    fn key_for(
+        &self,
+        one: &Prepared,
+    ) -> Result<(&RegisteredKey, &VerifyingKey), VerificationError> {
+        let record = &one.record;
+        if record.header.exchange != self.exchange {
+            return Err(VerificationError::at(one.sequence, Fault::WrongExchange));
+        }
+        if (one.sequence == 0) != (record.header.body_kind == BodyKind::Genesis)
+            || (one.sequence == 0 && record.header_digest != self.genesis)
+        {
+            let why = "it is not the one that was pinned".to_owned();
+            return Err(VerificationError::at(one.sequence, Fault::Genesis(why)));
+        }
+        let refused = || VerificationError::at(one.sequence, Fault::Key(record.key_id));
+        let registered = self.roster.key(&record.key_id).ok_or_else(refused)?;
+        let key = self.keys.get(&record.key_id).ok_or_else(refused)?;
+        let fits = registered.member == record.header.name.member
+            && registered.is_valid_at(Sequence(one.sequence))
+            && self.may_sign(registered, record.header.body_kind);
+        if fits { Ok((registered, key)) } else { Err(refused()) }
+    }
+
+    fn may_sign(&self, key: &RegisteredKey, kind: BodyKind) -> bool {
+        let role = self.roster.member(&key.member).map(|member| member.role);
+        match kind {
+            BodyKind::KeyChange => true,
+            BodyKind::RosterChange | BodyKind::Genesis => {
+                key.key_use == KeyUse::Signing && role == Some(Role::Operator)
+            }
+            BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal => {
+                key.key_use == KeyUse::Signing && role != Some(Role::Operator)
+            }
+        }
+    }
+}
+
+fn in_doubt(one: &Prepared, key: &RegisteredKey) -> bool {
+    key.compromised_since.is_some_and(|since| Sequence(one.sequence) >= since)
+}
+
+fn believed(one: Prepared, in_doubt: bool) -> Result<VerifiedEntry, VerificationError> {
+    let Prepared { epoch, sequence, accept_time, record } = one;
+    let body = wire::body::body(&record.envelope.body)
+        .map_err(|refusal| VerificationError::at(sequence, Fault::Malformed(refusal.to_string())))?;
+    Ok(VerifiedEntry { epoch, sequence, accept_time, record, body, in_doubt })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Signer;
+    use crate::client::tests::World;
+    use crate::client::tests::domain;
+    use crate::signing::SecretKey;
+
+    #[track_caller]
+    fn check(world: &World, entry: pb::Entry, expected: &str) {
+        let error = world.verifier().verify(entry).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_record_of_a_member_is_believed() {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let entry = world.verifier().verify(World::entry(3, envelope.clone())).unwrap();
+        assert_eq!(entry.envelope(), &envelope);
+        assert_eq!(entry.header().name.member, *world.acme.member());
+        assert!(!entry.is_in_doubt());
+    }
+
+    #[test]
+    fn a_record_that_does_not_hold_is_not_believed() {
+        let world = World::new();
+        let good = world.publish(&world.acme, domain("example.com"));
+
+        let mut flipped = good.clone();
+        let mut signature = flipped.signatures[0].sig.to_vec();
+        signature[20] ^= 1;
+        flipped.signatures[0].sig = signature.into();
+        check(&world, World::entry(3, flipped), "the signature does not verify");
+
+        let mut other_body = good.clone();
+        other_body.body = world.publish(&world.acme, domain("example.org")).body;
+        check(&world, World::entry(3, other_body), "the body is not the one");
+
+        let mut no_time = World::entry(3, good.clone());
+        no_time.accept_time = None;
+        check(&world, no_time, "it has no time");
+
+        let mut erased = World::entry(3, good);
+        erased.erased = Some(pb::Erasure { cause_sequence: 4 });
+        check(&world, erased, "erased");
+    }
+
+    #[test]
+    fn a_record_signed_by_another_members_key_is_not_believed() {
+        let world = World::new();
+        let mut draft = world.draft(&world.acme, domain("example.com"));
+        draft.name.member = world.bravo.member().clone();
+        let forged = world.acme.sign(draft, world.now).unwrap();
+        check(&world, World::entry(3, forged), "may sign this record");
+    }
+
+    #[test]
+    fn a_record_for_another_exchange_is_not_believed() {
+        let (world, elsewhere) = (World::new(), World::new());
+        let envelope = elsewhere.publish(&elsewhere.acme, domain("example.com"));
+        check(&world, World::entry(3, envelope), "another exchange");
+    }
+
+    #[test]
+    fn a_stranger_is_not_believed() {
+        let world = World::new();
+        let key = SecretKey::generate().unwrap();
+        let stranger = Signer::new(
+            world.founding.exchange.clone(),
+            world.acme.member().clone(),
+            key,
+        );
+        let envelope = world.publish(&stranger, domain("example.com"));
+        check(&world, World::entry(3, envelope), "may sign this record");
+    }
+
+    #[test]
+    fn the_operator_cannot_write_as_a_member() {
+        let world = World::new();
+        let mut draft = world.draft(&world.operator, domain("example.com"));
+        draft.name.member = world.acme.member().clone();
+        let forged = world.operator.sign(draft, world.now).unwrap();
+        check(&world, World::entry(3, forged), "may sign this record");
+        let own = world.publish(&world.operator, domain("example.com"));
+        check(&world, World::entry(3, own), "may sign this record");
+    }
+
+    #[test]
+    fn a_record_before_its_keys_admission_is_not_believed() {
+        let world = World::new();
+        let envelope = world.publish(&world.bravo, domain("example.com"));
+        check(&world, World::entry(1, envelope), "may sign this record");
+    }
+
+    #[test]
+    fn another_founding_record_is_not_believed() {
+        let (world, elsewhere) = (World::new(), World::new());
+        let (ours, theirs) = (&world.founding.genesis, elsewhere.founding.genesis);
+        check(&world, World::entry(0, theirs), "another exchange");
+        check(&world, World::entry(5, ours.clone()), "not the one that was pinned");
+        world.verifier().verify(World::entry(0, ours.clone())).unwrap();
+    }
+}

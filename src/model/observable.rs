@@ -1,0 +1,188 @@
+//! What sort of asset an observable is, so that numbers, names and the normal form agree on one list.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use self::ObservableKind as Kind;
+
+/// A kind of asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObservableKind {
+    /// A user account.
+    Account,
+    /// A page.
+    Page,
+    /// A group.
+    Group,
+    /// A channel.
+    Channel,
+    /// A blog.
+    Blog,
+    /// One post.
+    Post,
+    /// One advertisement.
+    Ad,
+    /// An advertiser's account.
+    AdAccount,
+    /// An event.
+    Event,
+    /// A petition.
+    Petition,
+    /// A hashtag.
+    Hashtag,
+    /// A domain name.
+    Domain,
+    /// A URL.
+    Url,
+    /// An e-mail address.
+    EmailAddress,
+    /// A telephone number.
+    PhoneNumber,
+    /// An IP address.
+    IpAddress,
+    /// An application, by its store id.
+    App,
+    /// A handle to which money is sent.
+    PaymentHandle,
+    /// A cryptographic hash of a file.
+    FileHash,
+    /// A perceptual or cryptographic hash of an image or video.
+    MediaHash,
+    /// A hash of a text.
+    TextHash,
+    /// So many assets, without naming them.
+    Aggregate,
+}
+
+/// A name that no kind has.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no kind of observable has this name")]
+pub struct UnknownKind;
+
+/// One row a kind: its number on the wire and its name.
+const KINDS: [(Kind, i32, &str); 22] = [
+    (Kind::Account, 1, "account"),
+    (Kind::Page, 2, "page"),
+    (Kind::Group, 3, "group"),
+    (Kind::Channel, 4, "channel"),
+    (Kind::Blog, 5, "blog"),
+    (Kind::Post, 6, "post"),
+    (Kind::Ad, 7, "ad"),
+    (Kind::AdAccount, 8, "ad-account"),
+    (Kind::Event, 9, "event"),
+    (Kind::Petition, 10, "petition"),
+    (Kind::Hashtag, 11, "hashtag"),
+    (Kind::Domain, 12, "domain"),
+    (Kind::Url, 13, "url"),
+    (Kind::EmailAddress, 14, "email-address"),
+    (Kind::PhoneNumber, 15, "phone-number"),
+    (Kind::IpAddress, 16, "ip-address"),
+    (Kind::App, 17, "app"),
+    (Kind::PaymentHandle, 18, "payment-handle"),
+    (Kind::FileHash, 19, "file-hash"),
+    (Kind::MediaHash, 20, "media-hash"),
+    (Kind::TextHash, 21, "text-hash"),
+    (Kind::Aggregate, 22, "aggregate"),
+];
+
+impl ObservableKind {
+    /// Every kind, in the order of the numbers.
+    pub const ALL: [Self; 22] = [
+        Self::Account,
+        Self::Page,
+        Self::Group,
+        Self::Channel,
+        Self::Blog,
+        Self::Post,
+        Self::Ad,
+        Self::AdAccount,
+        Self::Event,
+        Self::Petition,
+        Self::Hashtag,
+        Self::Domain,
+        Self::Url,
+        Self::EmailAddress,
+        Self::PhoneNumber,
+        Self::IpAddress,
+        Self::App,
+        Self::PaymentHandle,
+        Self::FileHash,
+        Self::MediaHash,
+        Self::TextHash,
+        Self::Aggregate,
+    ];
+
+    /// Its number on the wire.
+    pub fn number(self) -> i32 {
+        self.row().1
+    }
+
+    /// The kind with this number on the wire.
+    pub fn from_number(number: i32) -> Option<Self> {
+        KINDS.iter().find(|row| row.1 == number).map(|row| row.0)
+    }
+
+    /// Its name: `ad-account`.
+    pub fn as_str(self) -> &'static str {
+        self.row().2
+    }
+
+    fn row(self) -> (Self, i32, &'static str) {
+        KINDS
+            .into_iter()
+            .find(|row| row.0 == self)
+            .unwrap_or((Self::Aggregate, 22, "aggregate"))
+    }
+}
+
+impl fmt::Display for ObservableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for ObservableKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        let name = text.trim().to_ascii_lowercase().replace('_', "-");
+        let name = match name.as_str() {
+            "email" => "email-address",
+            "ip" => "ip-address",
+            "phone" => "phone-number",
+            "hash" => "file-hash",
+            other => other,
+        };
+        KINDS
+            .iter()
+            .find(|row| row.2 == name)
+            .map(|row| row.0)
+            .ok_or(UnknownKind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::pb;
+
+    #[test]
+    fn every_kind_survives_its_number_and_its_name() {
+        for (index, kind) in (1..).zip(ObservableKind::ALL) {
+            assert_eq!(kind.number(), index);
+            assert_eq!(ObservableKind::from_number(index), Some(kind));
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            let wire = pb::ObservableKind::try_from(index).unwrap();
+            assert_eq!(
+                wire.as_str_name()
+                    .trim_start_matches("OBSERVABLE_KIND_")
+                    .parse(),
+                Ok(kind)
+            );
+        }
+        assert_eq!(ObservableKind::from_number(0), None);
+        assert_eq!("hash".parse(), Ok(ObservableKind::FileHash));
+    }
+}
