@@ -2,21 +2,19 @@
 
 use crate::model::normal_form::NormalFormError;
 use crate::model::normal_form::Result;
-use crate::model::normal_form::host::domain;
+use crate::model::normal_form::host::host_name;
 
+/// An e-mail address in lower case.
+///
+/// The standard lets a server tell local parts apart by case; none that matters does, and people do not.
+/// The host keeps its `www.`, which is no synonym in mail.
 pub(super) fn email(text: &str) -> Result<String> {
-    let address = text
-        .get(..7)
-        .filter(|start| start.eq_ignore_ascii_case("mailto:"))
-        .and_then(|_| text.get(7..));
-    let (local, host) = address
-        .unwrap_or(text)
+    let (local, host) = without_scheme(text, "mailto:")
         .rsplit_once('@')
         .ok_or(NormalFormError::Email)?;
-    let legal = !local.is_empty()
-        && local.len() <= 64
+    let legal = (1..=64).contains(&local.len())
         && !local.contains([' ', '@', '<', '>', ',', ';', '/', ':']);
-    let host = domain_kept(host)?;
+    let host = host_name(host).map_err(|_invalid| NormalFormError::Email)?;
     if legal {
         Ok(format!("{}@{host}", local.to_lowercase()))
     } else {
@@ -24,31 +22,30 @@ pub(super) fn email(text: &str) -> Result<String> {
     }
 }
 
-/// The host of an e-mail address: `www.` belongs to it.
-fn domain_kept(host: &str) -> Result<String> {
-    let bare = domain(host).map_err(|_invalid| NormalFormError::Email)?;
-    let www = host
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case("www."))
-        && !bare.starts_with("www.");
-    Ok(if www { format!("www.{bare}") } else { bare })
-}
-
+/// Digits, with `+` where the number is international; no country is guessed for one that is not.
 pub(super) fn phone(text: &str) -> Result<String> {
-    let text = text.strip_prefix("tel:").unwrap_or(text);
-    let compact: String = text
+    let compact: String = without_scheme(text, "tel:")
         .chars()
         .filter(|character| !matches!(character, ' ' | '-' | '.' | '(' | ')' | '/'))
         .collect();
-    let (plus, digits) = match (compact.strip_prefix('+'), compact.strip_prefix("00")) {
-        (Some(digits), _) | (None, Some(digits)) => ("+", digits),
-        (None, None) => ("", compact.as_str()),
-    };
-    let legal =
-        (5..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if legal {
-        Ok(format!("{plus}{digits}"))
-    } else {
-        Err(NormalFormError::Phone)
+    let international = compact
+        .strip_prefix('+')
+        .or_else(|| compact.strip_prefix("00"));
+    let digits = international.unwrap_or(&compact);
+    // No country code begins with a nought.
+    let legal = (5..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !(international.is_some() && digits.starts_with('0'));
+    match (legal, international) {
+        (true, Some(digits)) => Ok(format!("+{digits}")),
+        (true, None) => Ok(digits.to_owned()),
+        (false, _) => Err(NormalFormError::Phone),
+    }
+}
+
+fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
+    match text.split_at_checked(scheme.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => rest,
+        _ => text,
     }
 }

@@ -1,6 +1,11 @@
 //! The one spelling of an observable: pure, versioned, total and idempotent, the same in client and hub.
+//!
+//! One asset has many spellings, and equality, duplicates and look-up need one. So the normal form may change
+//! the kind too: the address of a profile is an account, page, group, channel or blog, whatever kind was given.
+//! It is an equality form and not an address to open: `http` and `https` fall together, and `www.` goes.
 
 mod address;
+mod app;
 mod contact;
 mod hash;
 mod host;
@@ -16,6 +21,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::limits::VALUE_BYTES_MAX;
 use crate::model::normal_form::address::Address;
+use crate::model::normal_form::address::is_addressed;
+use crate::model::normal_form::app::app;
 use crate::model::normal_form::contact::email;
 use crate::model::normal_form::contact::phone;
 use crate::model::normal_form::hash::hash;
@@ -82,6 +89,9 @@ pub enum NormalFormError {
     /// Not a hashtag.
     #[error("the value is not a hashtag")]
     Hashtag,
+    /// Not an id of the store that was named.
+    #[error("the value is not an id of this store")]
+    App,
     /// It has no stable spelling.
     #[error("the value has no stable spelling")]
     Unstable,
@@ -130,26 +140,32 @@ pub fn normal_form(
     Err(NormalFormError::Unstable)
 }
 
-/// The best guess for a bare value: URL, profile, domain, e-mail, IP, hash, `#hashtag`.
+/// The best guess for a bare value: URL, profile, domain, e-mail, IP, hash, `#hashtag`, `+` telephone number.
+///
+/// A handle alone is none of them: without its platform it names nobody.
 pub fn recognise(text: &str) -> Option<NormalForm> {
     if text.len() > VALUE_BYTES_MAX {
         return None;
     }
     let value = refang(text);
     let guess = |kind| normal_form(kind, None, &value).ok();
-    if value.starts_with('#') {
-        return guess(Kind::Hashtag);
+    match value.chars().next()? {
+        '#' => return guess(Kind::Hashtag),
+        '+' => return guess(Kind::PhoneNumber),
+        _ => {}
     }
-    if value.contains("://") || value.contains('/') {
+    if value.contains('/') {
         return guess(Kind::Url);
     }
     if value.contains('@') {
         return guess(Kind::EmailAddress);
     }
+    let url = guess(Kind::Url);
     guess(Kind::IpAddress)
         .or_else(|| guess(Kind::FileHash))
-        .or_else(|| guess(Kind::Url).filter(|form| form.kind != Kind::Url))
+        .or_else(|| url.clone().filter(|form| form.kind != Kind::Url))
         .or_else(|| guess(Kind::Domain))
+        .or(url)
 }
 
 fn pass(kind: Kind, platform: Option<&Platform>, value: &str) -> Result<NormalForm> {
@@ -177,9 +193,8 @@ fn pass(kind: Kind, platform: Option<&Platform>, value: &str) -> Result<NormalFo
         Kind::TextHash => Ok(NormalForm::new(kind, None, text_hash(&text))),
         Kind::MediaHash => Ok(NormalForm::new(kind, None, media_hash(&text)?)),
         Kind::Hashtag => Ok(NormalForm::new(kind, platform, hashtag(&text)?)),
-        Kind::App | Kind::PaymentHandle | Kind::Aggregate => {
-            Ok(NormalForm::new(kind, platform, text))
-        }
+        Kind::App => app(platform, &text),
+        Kind::PaymentHandle | Kind::Aggregate => Ok(NormalForm::new(kind, platform, text)),
     }
 }
 
@@ -217,11 +232,10 @@ fn url_or_profile(text: &str) -> Result<NormalForm> {
 
 /// A thing that has an address or an id of its own.
 fn item(kind: Kind, platform: Option<&Platform>, text: &str) -> NormalForm {
-    let addressed = text.contains("://")
-        || text
-            .split_once('/')
-            .is_some_and(|(host, _)| host.contains('.'));
-    let Some(address) = addressed.then(|| Address::parse(text).ok()).flatten() else {
+    let Some(address) = is_addressed(text)
+        .then(|| Address::parse(text).ok())
+        .flatten()
+    else {
         return NormalForm::new(kind, platform, text.to_owned());
     };
     let found = row_of_host(&address.host).and_then(|(row, _)| row.name.parse().ok());

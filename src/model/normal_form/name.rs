@@ -6,8 +6,10 @@ use crate::model::normal_form::NormalForm;
 use crate::model::normal_form::NormalFormError;
 use crate::model::normal_form::Result;
 use crate::model::normal_form::address::Address;
-use crate::model::normal_form::profile::has_own_case;
+use crate::model::normal_form::address::is_addressed;
 use crate::model::normal_form::profile::profile;
+use crate::model::normal_form::profile::profile_of_path;
+use crate::model::normal_form::profile::spelled;
 use crate::model::observable::ObservableKind as Kind;
 use crate::model::platform::Platform;
 
@@ -17,31 +19,20 @@ pub(super) fn handle(kind: Kind, platform: Option<&Platform>, text: &str) -> Res
         if let Some(form) = profile(&address) {
             return Ok(form);
         }
-        if text.contains("://")
-            || text
-                .split_once('/')
-                .is_some_and(|(host, _)| host.contains('.'))
-        {
+        if is_addressed(text) {
             return Ok(NormalForm::new(kind, platform, address.spell()));
         }
     }
-    let name = text.trim_start_matches('@').trim();
-    let name = if name.is_empty() {
+    let row = platform.and_then(Platform::row);
+    let name = text.trim_matches('/').trim_start_matches('@').trim();
+    if name.is_empty() {
         return Err(NormalFormError::Empty);
-    } else {
-        name
-    };
-    let folds = platform
-        .and_then(Platform::row)
-        .is_some_and(|row| row.fold && !has_own_case(row, name));
-    let value = if folds {
-        name.to_lowercase()
-    } else {
-        name.to_owned()
-    };
-    Ok(NormalForm::new(kind, platform, value))
+    }
+    let known = row.and_then(|row| profile_of_path(row, name).or_else(|| spelled(row, kind, name)));
+    Ok(known.unwrap_or_else(|| NormalForm::new(kind, platform, name.to_owned())))
 }
 
+/// A hashtag without its `#`, in lower case.
 pub(super) fn hashtag(text: &str) -> Result<String> {
     let tag: String = text
         .trim_start_matches(['#', '\u{ff03}'])

@@ -35,7 +35,7 @@ fn golden_vectors_hold() {
         .lines()
         .filter(|line| !line.starts_with("# "))
         .collect();
-    assert!(rows.len() >= 150, "{} rows", rows.len());
+    assert!(rows.len() >= 280, "{} rows", rows.len());
     for row in rows {
         let cells: Vec<&str> = row.splitn(4, '\t').collect();
         let found = spelled(normal_form(
@@ -68,6 +68,9 @@ fn bare_values_are_recognised() {
             "file-hash\t\td41d8cd98f00b204e9800998ecf8427e",
         ),
         ("#Example", "hashtag\t\texample"),
+        ("+1 202 555 0123", "phone-number\t\t+12025550123"),
+        ("example.com:8443", "url\t\thttps://example.com:8443"),
+        ("example.com?page=1", "url\t\thttps://example.com?page=1"),
     ] {
         assert_eq!(
             spelled(recognise(text).ok_or(NormalFormError::Empty)),
@@ -81,6 +84,13 @@ fn bare_values_are_recognised() {
         "t[.]/example_bot",
         "",
         "word",
+        "@alice",
+        "10/12/2020",
+        "1/2",
+        "and/or",
+        "192.0.2.0/24",
+        "2001:db8::/32",
+        "12:30",
     ] {
         assert_eq!(recognise(text), None, "{text}");
     }
@@ -175,7 +185,69 @@ fn published_indicators_are_recognised_and_stay_as_they_are() {
         .collect();
     assert_eq!(
         format!("{} cells: {}", cells.len(), spelled.join(", ")),
-        "9549 cells: account 338, blog 50, channel 68, domain 7537, file-hash 106, group 2, hashtag 3, ip-address 4, url 472"
+        "9549 cells: account 342, blog 50, channel 68, domain 7537, file-hash 106, group 2, hashtag 3, ip-address 4, url 468"
+    );
+}
+
+/// What the flat layout calls its values.
+fn kind_of_type(name: &str) -> Option<(Kind, &'static str)> {
+    Some(match name {
+        "domain_name" => (Kind::Domain, ""),
+        "url" | "cib_url" | "telegram_url" | "phishing_url" => (Kind::Url, ""),
+        "md5" | "sha256" => (Kind::FileHash, ""),
+        "ip" => (Kind::IpAddress, ""),
+        "android_package_name" => (Kind::App, "google-play"),
+        "ios_app_id" => (Kind::App, "app-store"),
+        _ => return None,
+    })
+}
+
+/// Type and value of every record of a list in the flat layout.
+fn typed_values(path: &Path) -> Vec<(String, String)> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let headers = reader.headers().unwrap().clone();
+    let column = |name| headers.iter().position(|header| header == name).unwrap();
+    let (kind, value) = (column("indicator_type"), column("indicator_value"));
+    let records = reader.records().map(std::result::Result::unwrap);
+    records
+        .map(|record| (record[kind].to_owned(), record[value].to_owned()))
+        .collect()
+}
+
+#[test]
+fn published_values_with_a_type_have_a_normal_form_or_are_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data/meta-threat-research/indicators/csv");
+    if !folder.exists() {
+        return;
+    }
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let lists = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    for (name, value) in lists
+        .filter(|path| path.is_file())
+        .flat_map(|path| typed_values(&path))
+    {
+        let (kind, platform) = kind_of_type(&name).unwrap_or_else(|| panic!("{name}"));
+        let (taken, refused) = counts.entry(name).or_default();
+        match normal_form(kind, parsed(platform).as_ref(), &value) {
+            Ok(form) => {
+                *taken += 1;
+                let again = normal_form(form.kind, form.platform.as_ref(), &form.value);
+                assert_eq!(again, Ok(form));
+            }
+            Err(_refused) => *refused += 1,
+        }
+    }
+    let spelled: Vec<String> = counts
+        .iter()
+        .map(|(name, (taken, refused))| format!("{name} {taken}+{refused}"))
+        .collect();
+    // The one that is refused is an "md5" of 33 characters.
+    assert_eq!(
+        spelled.join(", "),
+        "android_package_name 355+0, cib_url 22+0, domain_name 864+0, ios_app_id 47+0, ip 4+0, md5 57+1, phishing_url 3+0, sha256 20+0, telegram_url 15+0, url 10+0"
     );
 }
 
@@ -184,8 +256,21 @@ fn kind_strategy() -> impl Strategy<Value = ObservableKind> {
 }
 
 fn platform_strategy() -> impl Strategy<Value = Option<Platform>> {
-    prop::sample::select(vec!["", "x", "youtube", "facebook", "quora", "some-forum"])
-        .prop_map(parsed)
+    prop::sample::select(vec![
+        "",
+        "x",
+        "youtube",
+        "facebook",
+        "reddit",
+        "tumblr",
+        "quora",
+        "weibo",
+        "mastodon",
+        "google-play",
+        "app-store",
+        "some-forum",
+    ])
+    .prop_map(parsed)
 }
 
 proptest! {
@@ -194,11 +279,11 @@ proptest! {
     fn the_normal_form_is_idempotent_and_refuses_only_hopeless_text(
         kind in kind_strategy(),
         platform in platform_strategy(),
-        text in r"((https?://)?(www\.|m\.)?(x\.com|youtube\.com|facebook\.com|example\.org|t\.me|a\.medium\.com))?([/?&=#@%.:-]|utm_|channel|groups|user|id=|%41|%2f|[A-Za-z0-9]{1,4}|\PC){0,12}",
+        text in r"((https?://)?(www\.|m\.|ab\.|en-gb\.){0,3}(x\.com|twitter\.com|youtube\.com|youtu\.be|facebook\.com|example\.org|t\.me|a\.medium\.com|tumblr\.com|reddit\.com|weibo\.cn|play\.google\.com))?([/?&=#@%.:-]|#!|utm_|s=|si=|channel/|c/|u/|/s/|groups|pages|user|UC|id=|profile\.php|www\.|%41|%2f|%C3%89|%CC%87|[A-Za-z0-9]{1,4}|\PC){0,12}",
     ) {
         match normal_form(kind, platform.as_ref(), &text) {
             Ok(form) => prop_assert_eq!(normal_form(form.kind, form.platform.as_ref(), &form.value), Ok(form)),
-            Err(error) => prop_assert_ne!(error, NormalFormError::TooLong),
+            Err(error) => prop_assert!(!matches!(error, NormalFormError::TooLong | NormalFormError::Unstable), "{error}"),
         }
         if let Some(form) = recognise(&text) {
             prop_assert_eq!(normal_form(form.kind, form.platform.as_ref(), &form.value), Ok(form));
