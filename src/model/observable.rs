@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use self::ObservableKind as Kind;
-
 /// A kind of asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObservableKind {
@@ -61,32 +59,6 @@ pub enum ObservableKind {
 #[error("no kind of observable has this name")]
 pub struct UnknownKind;
 
-/// One row a kind: its number on the wire and its name.
-const KINDS: [(Kind, i32, &str); 22] = [
-    (Kind::Account, 1, "account"),
-    (Kind::Page, 2, "page"),
-    (Kind::Group, 3, "group"),
-    (Kind::Channel, 4, "channel"),
-    (Kind::Blog, 5, "blog"),
-    (Kind::Post, 6, "post"),
-    (Kind::Ad, 7, "ad"),
-    (Kind::AdAccount, 8, "ad-account"),
-    (Kind::Event, 9, "event"),
-    (Kind::Petition, 10, "petition"),
-    (Kind::Hashtag, 11, "hashtag"),
-    (Kind::Domain, 12, "domain"),
-    (Kind::Url, 13, "url"),
-    (Kind::EmailAddress, 14, "email-address"),
-    (Kind::PhoneNumber, 15, "phone-number"),
-    (Kind::IpAddress, 16, "ip-address"),
-    (Kind::App, 17, "app"),
-    (Kind::PaymentHandle, 18, "payment-handle"),
-    (Kind::FileHash, 19, "file-hash"),
-    (Kind::MediaHash, 20, "media-hash"),
-    (Kind::TextHash, 21, "text-hash"),
-    (Kind::Aggregate, 22, "aggregate"),
-];
-
 impl ObservableKind {
     /// Every kind, in the order of the numbers.
     pub const ALL: [Self; 22] = [
@@ -115,25 +87,46 @@ impl ObservableKind {
     ];
 
     /// Its number on the wire.
-    pub fn number(self) -> i32 {
-        self.row().1
+    pub const fn number(self) -> i32 {
+        self.row().0
     }
 
     /// The kind with this number on the wire.
     pub fn from_number(number: i32) -> Option<Self> {
-        KINDS.iter().find(|row| row.1 == number).map(|row| row.0)
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 
     /// Its name: `ad-account`.
-    pub fn as_str(self) -> &'static str {
-        self.row().2
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
     }
 
-    fn row(self) -> (Self, i32, &'static str) {
-        KINDS
-            .into_iter()
-            .find(|row| row.0 == self)
-            .unwrap_or((Self::Aggregate, 22, "aggregate"))
+    /// One row a kind: its number and its name, never changed or reused.
+    const fn row(self) -> (i32, &'static str) {
+        match self {
+            Self::Account => (1, "account"),
+            Self::Page => (2, "page"),
+            Self::Group => (3, "group"),
+            Self::Channel => (4, "channel"),
+            Self::Blog => (5, "blog"),
+            Self::Post => (6, "post"),
+            Self::Ad => (7, "ad"),
+            Self::AdAccount => (8, "ad-account"),
+            Self::Event => (9, "event"),
+            Self::Petition => (10, "petition"),
+            Self::Hashtag => (11, "hashtag"),
+            Self::Domain => (12, "domain"),
+            Self::Url => (13, "url"),
+            Self::EmailAddress => (14, "email-address"),
+            Self::PhoneNumber => (15, "phone-number"),
+            Self::IpAddress => (16, "ip-address"),
+            Self::App => (17, "app"),
+            Self::PaymentHandle => (18, "payment-handle"),
+            Self::FileHash => (19, "file-hash"),
+            Self::MediaHash => (20, "media-hash"),
+            Self::TextHash => (21, "text-hash"),
+            Self::Aggregate => (22, "aggregate"),
+        }
     }
 }
 
@@ -155,10 +148,9 @@ impl FromStr for ObservableKind {
             "hash" => "file-hash",
             other => other,
         };
-        KINDS
-            .iter()
-            .find(|row| row.2 == name)
-            .map(|row| row.0)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
             .ok_or(UnknownKind)
     }
 }
