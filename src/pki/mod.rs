@@ -112,9 +112,12 @@ pub fn inspect(pem: &str) -> Result<CertificateFacts, PkiError> {
         .map_err(|_bad_extension| unreadable())?;
     let uri_names = names
         .map(|names| {
-            let uri = |name: &GeneralName<'_>| match name {
-                GeneralName::URI(uri) => Some((*uri).to_owned()),
-                _ => None,
+            let uri = |name: &GeneralName<'_>| {
+                if let GeneralName::URI(uri) = name {
+                    Some((*uri).to_owned())
+                } else {
+                    None
+                }
             };
             names.value.general_names.iter().filter_map(uri).collect()
         })

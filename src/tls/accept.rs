@@ -31,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::model::names::MemberId;
-use crate::model::time::Clock;
 use crate::tls::connection::Connection;
 use crate::tls::identity::CertificateId;
 use crate::tls::identity::Peer;
@@ -58,6 +57,9 @@ pub(super) struct Places {
     pub(super) lease: Lease,
 }
 
+/// A client whose certificate was read.
+type Known = (Arc<Peer>, CertificateId);
+
 /// The places that are taken before anything is known of the client.
 struct Entrance {
     total: OwnedSemaphorePermit,
@@ -67,7 +69,6 @@ struct Entrance {
 struct Acceptor {
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
-    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     total: Arc<Semaphore>,
     handshakes: Semaphore,
@@ -81,7 +82,6 @@ pub fn incoming(
     listener: TcpListener,
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
-    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) -> ReceiverStream<io::Result<Connection>> {
@@ -91,7 +91,6 @@ pub fn incoming(
         handshakes: Semaphore::new(limits.handshakes),
         reloader,
         limits,
-        clock,
         stop,
         addresses: Arc::default(),
         members: Arc::default(),
@@ -178,7 +177,7 @@ impl Acceptor {
                 return None;
             }
         };
-        let lease = self.reloader.enter(certificate, &peer);
+        let lease = self.reloader.enter(&certificate, &peer);
         let Entrance { total, address } = entrance;
         let places = Places {
             _total: total,
@@ -221,7 +220,7 @@ impl Acceptor {
         &self,
         stream: &TlsStream<TcpStream>,
         address: SocketAddr,
-    ) -> Result<(Arc<Peer>, CertificateId), &'static str> {
+    ) -> Result<Known, &'static str> {
         let (_socket, connection) = stream.get_ref();
         if connection.alpn_protocol() != Some(b"h2") {
             return Err("the client does not speak h2");
@@ -233,7 +232,7 @@ impl Acceptor {
 
     /// Until its certificate or the list that was looked at ends, and no longer than others.
     fn age_max(&self, peer: &Peer, loaded: &Loaded) -> Duration {
-        let now: SystemTime = self.clock.now().into();
+        let now: SystemTime = self.reloader.now();
         let certified = peer
             .not_after
             .min(loaded.revocation.next_update)

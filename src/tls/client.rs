@@ -66,56 +66,60 @@ pub enum ConnectError {
 ///
 /// When it returns, the hub has accepted the certificate.
 pub async fn connect(address: &str, tls: &ClientTls) -> Result<Channel, ConnectError> {
-    let (endpoint, dial) = dialler(address, tls)?;
-    endpoint
-        .connect_with_connector(dial)
-        .await
-        .map_err(|error| refused(address, &error))
+    let (endpoint, dialler) = (endpoint(tls)?, dialler(address, tls)?);
+    let connected = endpoint.connect_with_connector(dialler).await;
+    connected.map_err(|error| refused(address, &error))
 }
 
 /// A channel that dials at its first call; [`explain`](crate::tls::explain) has words for a call that fails.
 pub fn connect_lazily(address: &str, tls: &ClientTls) -> Result<Channel, ConnectError> {
-    let (endpoint, dial) = dialler(address, tls)?;
-    Ok(endpoint.connect_with_connector_lazy(dial))
+    Ok(endpoint(tls)?.connect_with_connector_lazy(dialler(address, tls)?))
 }
 
-fn dialler(
-    address: &str,
-    tls: &ClientTls,
-) -> Result<
-    (
-        Endpoint,
-        impl Service<Uri, Response = Dialled, Error = io::Error, Future: Send> + Send + use<>,
-    ),
-    ConnectError,
-> {
-    let connector = TlsConnector::from(Arc::new(config(tls)?));
-    let name = ServerName::try_from(tls.server_name.clone())
-        .map_err(|_not_a_name| ConnectError::Profile("server name"))?;
-    let host = match &name {
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only this kind of name needs brackets"
+)]
+fn endpoint(tls: &ClientTls) -> Result<Endpoint, ConnectError> {
+    let host = match server_name(tls)? {
         ServerName::IpAddress(CertifiedAddress::V6(_)) => format!("[{}]", tls.server_name),
         _ => tls.server_name.clone(),
     };
     let origin = Uri::try_from(format!("https://{host}"))
         .map_err(|_not_a_name| ConnectError::Profile("server name"))?;
-    let address: Arc<str> = address.into();
     // The URI is never used to dial, and an https one would demand tonic's own TLS.
-    let endpoint = Endpoint::from_static("http://hub")
+    Ok(Endpoint::from_static("http://hub")
         .origin(origin)
         .connect_timeout(limits::CONNECT_MAX)
         .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(limits::CLIENT_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(limits::CLIENT_CONNECTION_WINDOW_BYTES);
-    let dial = service_fn(move |_uri: Uri| {
+        .initial_connection_window_size(limits::CLIENT_CONNECTION_WINDOW_BYTES))
+}
+
+fn dialler(
+    address: &str,
+    tls: &ClientTls,
+) -> Result<
+    impl Service<Uri, Response = Dialled, Error = io::Error, Future: Send> + Send + use<>,
+    ConnectError,
+> {
+    let connector = TlsConnector::from(Arc::new(config(tls)?));
+    let name = server_name(tls)?;
+    let address: Arc<str> = address.into();
+    Ok(service_fn(move |_uri: Uri| {
         let (connector, name, address) = (connector.clone(), name.clone(), Arc::clone(&address));
         async move { dial(connector, name, &address).await.map(TokioIo::new) }
-    });
-    Ok((endpoint, dial))
+    }))
 }
 
 type Dialled = TokioIo<TlsStream<TcpStream>>;
+
+fn server_name(tls: &ClientTls) -> Result<ServerName<'static>, ConnectError> {
+    ServerName::try_from(tls.server_name.clone())
+        .map_err(|_not_a_name| ConnectError::Profile("server name"))
+}
 
 /// A member's configuration of TLS.
 fn config(tls: &ClientTls) -> Result<ClientConfig, ConnectError> {

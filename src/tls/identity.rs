@@ -92,15 +92,7 @@ pub(super) fn identity(leaf: &[u8], trust_domain: &str) -> Result<Identity, &'st
         .map_err(|_bad_extension| "the alternative names are unreadable")?
         .ok_or("the certificate has no alternative name")?;
     // A name that the parser cannot read counts: it might be a second URI.
-    let mut uris = names
-        .value
-        .general_names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::URI(uri) => Some(*uri),
-            GeneralName::Invalid(..) => Some(""),
-            _ => None,
-        });
+    let mut uris = names.value.general_names.iter().filter_map(uri_of);
     let (Some(uri), None) = (uris.next(), uris.next()) else {
         return Err("the certificate must have exactly one URI name");
     };
@@ -116,6 +108,18 @@ pub(super) fn identity(leaf: &[u8], trust_domain: &str) -> Result<Identity, &'st
         },
         not_after: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(not_after),
     })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "names of other kinds say nothing here"
+)]
+fn uri_of<'a>(name: &GeneralName<'a>) -> Option<&'a str> {
+    match name {
+        GeneralName::URI(uri) => Some(uri),
+        GeneralName::Invalid(..) => Some(""),
+        _ => None,
+    }
 }
 
 fn member_of(uri: &str, trust_domain: &str) -> Option<(MemberId, Option<String>)> {

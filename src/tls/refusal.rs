@@ -37,6 +37,10 @@ fn causes<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "TLS says enough about the others"
+)]
 pub(super) fn hint(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::AlertReceived(alert) => alert_hint(*alert),
@@ -46,6 +50,10 @@ pub(super) fn hint(error: &rustls::Error) -> &'static str {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "TLS says enough about the others"
+)]
 fn alert_hint(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateRevoked => " (the operator revoked this certificate)",

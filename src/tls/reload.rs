@@ -151,10 +151,10 @@ impl Reloader {
     }
 
     /// Enters a connection, so that it can be ended.
-    pub(super) fn enter(&self, certificate: CertificateId, peer: &Arc<Peer>) -> Lease {
+    pub(super) fn enter(&self, certificate: &CertificateId, peer: &Arc<Peer>) -> Lease {
         let lease = self.live.enter(certificate.clone(), peer);
         // After it was entered: a reload between the handshake and here is not missed.
-        if self.loaded.load().revocation.is_over(&certificate) {
+        if self.loaded.load().revocation.is_over(certificate) {
             lease.end.cancel();
         }
         lease
@@ -164,6 +164,10 @@ impl Reloader {
         let loaded = self.loaded.load();
         self.live
             .end_if(|open| loaded.revocation.is_over(&open.certificate))
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now().into()
     }
 
     pub(super) fn trust_domain(&self) -> &str {

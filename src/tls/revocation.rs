@@ -99,8 +99,7 @@ fn keys(
     let path = files
         .client_ca
         .first()
-        .map(std::path::PathBuf::as_path)
-        .unwrap_or(Path::new(""));
+        .map_or(Path::new(""), |path| path.as_path());
     let mut keys = HashMap::new();
     for authority in authorities {
         let (_rest, authority) = X509Certificate::from_der(authority)
