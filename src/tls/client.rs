@@ -124,15 +124,12 @@ fn server_name(tls: &ClientTls) -> Result<ServerName<'static>, ConnectError> {
 /// A member's configuration of TLS.
 fn config(tls: &ClientTls) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(tls.ca_pem.as_bytes()) {
-        let certificate = certificate.map_err(|_not_pem| ConnectError::Profile("authority"))?;
+    for authority in certificates(&tls.ca_pem, "authority")? {
         roots
-            .add(certificate)
+            .add(authority)
             .map_err(|_unusable| ConnectError::Profile("authority"))?;
     }
-    let chain = CertificateDer::pem_slice_iter(tls.certificate_pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_not_pem| ConnectError::Profile("certificate"))?;
+    let chain = certificates(&tls.certificate_pem, "certificate")?;
     let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())
         .map_err(|_not_a_key| ConnectError::Profile("TLS key"))?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(super::provider()))
@@ -143,6 +140,18 @@ fn config(tls: &ClientTls) -> Result<ClientConfig, ConnectError> {
         .map_err(|_unfit| ConnectError::Profile("certificate and TLS key"))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// The certificates of a text, of which there must be one at least.
+fn certificates(
+    pem: &str,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) | Err(_) => Err(ConnectError::Profile(what)),
+    }
 }
 
 async fn dial(

@@ -1,6 +1,8 @@
 //! From files to a configuration of TLS, with every check that can be made before the first client comes.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -208,10 +210,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsLoadError> {
         path: path.to_owned(),
         cause,
     };
-    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(content(path, "file of a sensible size"));
+    let mut bytes = Vec::new();
+    // One byte more than may be: devices say that they have no length.
+    let file = File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
+        Ok(bytes)
+    } else {
+        Err(content(path, "file of a sensible size"))
     }
-    std::fs::read(path).map_err(failed)
 }
 
 pub(super) fn content(path: &Path, what: &'static str) -> TlsLoadError {
