@@ -204,7 +204,7 @@ impl Acceptor {
         if let Err(error) = tune(&socket) {
             return Err((error, socket));
         }
-        if let Err(error) = socket.readable().await {
+        if let Err(error) = socket.peek(&mut [0]).await {
             return Err((error, socket));
         }
         let Ok(_turn) = self.handshakes.acquire().await else {
