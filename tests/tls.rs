@@ -1017,6 +1017,33 @@ async fn a_refused_client_is_told_the_cause() {
     .await;
 }
 
+#[tokio::test]
+async fn a_refused_client_that_talks_on_still_hears_the_alert() {
+    let world = World::start().await;
+    let member = world.pki.member("acme-video");
+    world.pki.revoke(&[&member], 2);
+    world.reloader.reload().expect("a reload");
+    let config = Arc::new(world.config(&member, aws_lc_rs::ALL_KX_GROUPS));
+    for _ in 0..20 {
+        let mut stream = world
+            .dial(Arc::clone(&config))
+            .await
+            .expect("our side is done first");
+        // As most clients do: the preface and the first call at once.
+        for _ in 0..4 {
+            stream
+                .write_all(&[b'x'; 16 * 1024])
+                .await
+                .expect("the hub reads on for a while");
+            stream.flush().await.expect("the hub reads on for a while");
+            tokio::task::yield_now().await;
+        }
+        let error = read_some(&mut stream).await.expect_err("a refusal");
+        let words = tls::explain(&error).unwrap_or_else(|| error.to_string());
+        assert!(words.contains("CertificateRevoked"), "{words}");
+    }
+}
+
 async fn check_hint(world: &World, tls: &ClientTls, expected: &str) {
     let result = within(tls::connect(&world.address.to_string(), tls)).await;
     let error = result.expect_err("a refusal");
