@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::io;
 use std::net::IpAddr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::SystemTime;
 
-use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use socket2::TcpKeepalive;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
@@ -28,52 +31,46 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::model::names::MemberId;
-use crate::model::time::Clock;
 use crate::tls::connection::Connection;
+use crate::tls::identity::CertificateId;
 use crate::tls::identity::Peer;
 use crate::tls::identity::identity;
+use crate::tls::limits::ACCEPT_PAUSE;
+use crate::tls::limits::ACCEPTED_QUEUE;
+use crate::tls::limits::CONNECTION_AGE_MAX;
+use crate::tls::limits::ConnectionLimits;
+use crate::tls::limits::DRAIN_MAX;
+use crate::tls::limits::HANDSHAKE_MAX;
+use crate::tls::limits::PREFACE_MAX;
+use crate::tls::limits::REFUSAL_LOG_INTERVAL;
+use crate::tls::limits::TCP_KEEPALIVE;
+use crate::tls::live::Lease;
+use crate::tls::load::Loaded;
 use crate::tls::reload::Reloader;
-
-const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-const PREFACE_MAX: Duration = Duration::from_secs(2);
-/// How long a refused client's bytes are read, so that they do not turn our alert into a reset.
-const DRAIN_MAX: Duration = Duration::from_millis(250);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-const AGE_MAX: Duration = Duration::from_secs(3600);
-const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How many connections are taken.
-#[derive(Clone, Debug)]
-pub struct ConnectionLimits {
-    /// In all.
-    pub total: usize,
-    /// From one address.
-    pub per_address: usize,
-    /// Of one member.
-    pub per_member: usize,
-    /// Handshakes at once.
-    pub handshakes: usize,
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self { total: 2000, per_address: 512, per_member: 512, handshakes: 64 }
-    }
-}
 
 /// Places that a connection takes, given back when it is dropped.
 pub(super) struct Places {
     _total: OwnedSemaphorePermit,
     _address: Place<IpAddr>,
     _member: Place<MemberId>,
+    /// Its entry among those that can be ended.
+    pub(super) lease: Lease,
+}
+
+/// A client whose certificate was read.
+type Known = (Arc<Peer>, CertificateId);
+
+/// The places that are taken before anything is known of the client.
+struct Entrance {
+    total: OwnedSemaphorePermit,
+    address: Place<IpAddr>,
 }
 
 struct Acceptor {
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
-    clock: Arc<dyn Clock>,
     stop: CancellationToken,
+    total: Arc<Semaphore>,
     handshakes: Semaphore,
     addresses: Arc<Counts<IpAddr>>,
     members: Arc<Counts<MemberId>>,
@@ -85,16 +82,15 @@ pub fn incoming(
     listener: TcpListener,
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
-    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     tasks: &TaskTracker,
 ) -> ReceiverStream<io::Result<Connection>> {
-    let (sender, receiver) = mpsc::channel(64);
+    let (sender, receiver) = mpsc::channel(ACCEPTED_QUEUE);
     let acceptor = Arc::new(Acceptor {
+        total: Arc::new(Semaphore::new(limits.total)),
         handshakes: Semaphore::new(limits.handshakes),
         reloader,
         limits,
-        clock,
         stop,
         addresses: Arc::default(),
         members: Arc::default(),
@@ -110,29 +106,24 @@ async fn run(
     sender: mpsc::Sender<io::Result<Connection>>,
     tasks: TaskTracker,
 ) {
-    let total = Arc::new(Semaphore::new(acceptor.limits.total));
     let stop = acceptor.stop.clone();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let Ok((socket, address)) = accepted else {
-            // Out of file descriptors, as a rule: trying again at once would only burn the processor.
-            let _stopped = stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+            // Trying again at once would only burn the processor.
+            let _stopped = stop
+                .run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE))
+                .await;
             continue;
         };
-        let Ok(permit) = Arc::clone(&total).try_acquire_owned() else {
-            acceptor.log_refusal(address, "too many connections");
-            continue;
-        };
-        let Some(place) = Place::take(&acceptor.addresses, address.ip(), acceptor.limits.per_address)
-        else {
-            acceptor.log_refusal(address, "too many connections from one address");
+        let Some(entrance) = acceptor.enter(address) else {
             continue;
         };
         let acceptor = Arc::clone(&acceptor);
         let sender = sender.clone();
         tasks.spawn(async move {
             let stop = acceptor.stop.clone();
-            let work = acceptor.handshake(socket, address, permit, place);
-            if let Some(Ok(connection)) = stop.run_until_cancelled(work).await {
+            let work = acceptor.admit(socket, address, entrance);
+            if let Some(Some(connection)) = stop.run_until_cancelled(work).await {
                 let _server_gone = sender.send(Ok(connection)).await;
             }
         });
@@ -140,61 +131,113 @@ async fn run(
 }
 
 impl Acceptor {
-    async fn handshake(
+    fn enter(&self, address: SocketAddr) -> Option<Entrance> {
+        let Ok(total) = Arc::clone(&self.total).try_acquire_owned() else {
+            self.log_refusal(address, "too many connections");
+            return None;
+        };
+        let network = network(address.ip());
+        let Some(address) = Place::take(&self.addresses, network, self.limits.per_address) else {
+            self.log_refusal(address, "too many connections from one address");
+            return None;
+        };
+        Some(Entrance { total, address })
+    }
+
+    async fn admit(
         &self,
         socket: TcpStream,
         address: SocketAddr,
-        total: OwnedSemaphorePermit,
-        place: Place<IpAddr>,
-    ) -> Result<Connection, ()> {
-        let _turn = self.handshakes.acquire().await.map_err(|_closed| ())?;
-        tune(&socket).map_err(|_closed| ())?;
-        let loaded = self.reloader.loaded();
-        let acceptor = TlsAcceptor::from(Arc::clone(&loaded.config));
-        let accepting = acceptor.accept(socket).into_fallible();
-        let stream = match tokio::time::timeout(HANDSHAKE_MAX, accepting).await {
-            Ok(Ok(stream)) => stream,
+        entrance: Entrance,
+    ) -> Option<Connection> {
+        let handshake = tokio::time::timeout(HANDSHAKE_MAX, self.handshake(socket));
+        let (stream, loaded) = match handshake.await {
+            Ok(Ok(done)) => done,
             Ok(Err((error, socket))) => {
                 self.log_refusal(address, &error.to_string());
                 close_gently(socket).await;
-                return Err(());
+                return None;
             }
             Err(_elapsed) => {
                 self.log_refusal(address, "the handshake took too long");
-                return Err(());
+                return None;
             }
         };
-        let Some(peer) = self.peer(&stream, address) else {
-            return Err(());
-        };
-        let Some(member) = Place::take(&self.members, peer.member.clone(), self.limits.per_member)
-        else {
-            self.log_refusal(address, "too many connections of one member");
-            return Err(());
-        };
-        let places = Places { _total: total, _address: place, _member: member };
-        let now = Instant::now();
-        let wall: std::time::SystemTime = self.clock.now().into();
-        let certified = peer.not_after.min(loaded.next_update).duration_since(wall);
-        let age = certified.unwrap_or_default().min(jittered_age());
-        let kill = self.reloader.kill_token(&peer.serial).cancelled_owned();
-        Ok(Connection::new(stream, peer, now + PREFACE_MAX, now + age, kill, places))
-    }
-
-    fn peer(&self, stream: &TlsStream<TcpStream>, address: SocketAddr) -> Option<Arc<Peer>> {
-        let (_socket, connection) = stream.get_ref();
-        if connection.alpn_protocol() != Some(b"h2") {
-            self.log_refusal(address, "the client does not speak h2");
-            return None;
-        }
-        let leaf = connection.peer_certificates().and_then(|chain: &[CertificateDer<'_>]| chain.first())?;
-        match identity(leaf, self.reloader.trust_domain()) {
-            Ok(identity) => Some(Arc::new(identity.at(address))),
+        let admitted = self.peer(&stream, address).and_then(|(peer, certificate)| {
+            let limit = self.limits.per_member;
+            let member = Place::take(&self.members, peer.member.clone(), limit)
+                .ok_or("too many connections of one member")?;
+            Ok((peer, certificate, member))
+        });
+        let (peer, certificate, member) = match admitted {
+            Ok(admitted) => admitted,
             Err(why) => {
                 self.log_refusal(address, why);
-                None
+                close_gently(stream).await;
+                return None;
             }
+        };
+        let lease = self.reloader.enter(&certificate, &peer);
+        let Entrance { total, address } = entrance;
+        let places = Places {
+            _total: total,
+            _address: address,
+            _member: member,
+            lease,
+        };
+        let now = Instant::now();
+        let end_of_life = now + self.age_max(&peer, &loaded);
+        Some(Connection::new(
+            stream,
+            peer,
+            now + PREFACE_MAX,
+            end_of_life,
+            places,
+        ))
+    }
+
+    async fn handshake(
+        &self,
+        socket: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, Arc<Loaded>), (io::Error, TcpStream)> {
+        // A client that says nothing takes no turn from those that do.
+        if let Err(error) = tune(&socket) {
+            return Err((error, socket));
         }
+        if let Err(error) = socket.peek(&mut [0]).await {
+            return Err((error, socket));
+        }
+        let Ok(_turn) = self.handshakes.acquire().await else {
+            return Err((io::ErrorKind::ConnectionAborted.into(), socket));
+        };
+        let loaded = self.reloader.loaded();
+        let acceptor = TlsAcceptor::from(Arc::clone(&loaded.config));
+        let stream = acceptor.accept(socket).into_fallible().await?;
+        Ok((stream, loaded))
+    }
+
+    fn peer(
+        &self,
+        stream: &TlsStream<TcpStream>,
+        address: SocketAddr,
+    ) -> Result<Known, &'static str> {
+        let (_socket, connection) = stream.get_ref();
+        if connection.alpn_protocol() != Some(b"h2") {
+            return Err("the client does not speak h2");
+        }
+        let leaf = connection.peer_certificates().and_then(<[_]>::first);
+        let leaf = leaf.ok_or("the client showed no certificate")?;
+        Ok(identity(leaf, self.reloader.trust_domain())?.at(address))
+    }
+
+    /// Until its certificate or the list that was looked at ends, and no longer than others.
+    fn age_max(&self, peer: &Peer, loaded: &Loaded) -> Duration {
+        let now: SystemTime = self.reloader.now();
+        let certified = peer
+            .not_after
+            .min(loaded.revocation.next_update)
+            .duration_since(now);
+        certified.unwrap_or_default().min(jittered_age())
     }
 
     /// At most one line a second: strangers do not get to fill the disk.
@@ -210,24 +253,38 @@ impl Acceptor {
 
 fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE / 3);
+    let keepalive = TcpKeepalive::new()
+        .with_time(TCP_KEEPALIVE)
+        .with_interval(TCP_KEEPALIVE / 3);
     SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
 /// Lets the alert arrive: our side is shut, then the client's unread bytes are read away for a moment.
-async fn close_gently(mut socket: TcpStream) {
-    let _closed = socket.shutdown().await;
+async fn close_gently(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
     let mut sink = [0; 1024];
-    let drain = async { while matches!(socket.read(&mut sink).await, Ok(read) if read > 0) {} };
-    let _elapsed = tokio::time::timeout(DRAIN_MAX, drain).await;
+    let close = async {
+        let _closed = socket.shutdown().await;
+        while matches!(socket.read(&mut sink).await, Ok(read) if read > 0) {}
+    };
+    let _elapsed = tokio::time::timeout(DRAIN_MAX, close).await;
 }
 
-/// An hour, a tenth more or less, so that not all clients return at once.
+/// Whom an address counts for: who has one IPv6 address has all of its network.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+    }
+}
+
+/// A tenth more or less, so that not all clients return at once.
 fn jittered_age() -> Duration {
     let mut random = [0; 1];
     let _no_jitter = getrandom::fill(&mut random);
     let [random] = random;
-    AGE_MAX.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
+    CONNECTION_AGE_MAX.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
 }
 
 #[derive(Debug)]
@@ -254,7 +311,10 @@ impl<K: Clone + Eq + Hash> Place<K> {
         }
         *taken += 1;
         drop(map);
-        Some(Self { counts: Arc::clone(counts), key })
+        Some(Self {
+            counts: Arc::clone(counts),
+            key,
+        })
     }
 }
 
@@ -267,5 +327,44 @@ impl<K: Clone + Eq + Hash> Drop for Place<K> {
                 map.remove(&self.key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_network(address: &str, expected: &str) {
+        let network = network(address.parse().unwrap());
+        assert_eq!(network, expected.parse::<IpAddr>().unwrap(), "{address}");
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        check_network("192.0.2.7", "192.0.2.7");
+        check_network("::ffff:192.0.2.7", "192.0.2.7");
+        check_network("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+    }
+
+    #[test]
+    fn hard_ends_lie_after_the_soft_one() {
+        for _ in 0..100 {
+            let age = jittered_age();
+            assert!(age > crate::tls::limits::CONNECTION_AGE_SOFT, "{age:?}");
+            assert!(age <= CONNECTION_AGE_MAX.mul_f64(1.1), "{age:?}");
+        }
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let counts: Arc<Counts<u8>> = Arc::default();
+        let first = Place::take(&counts, 1, 1);
+        assert!(first.is_some());
+        assert!(Place::take(&counts, 1, 1).is_none());
+        assert!(Place::take(&counts, 2, 1).is_some());
+        drop(first);
+        assert!(Place::take(&counts, 1, 1).is_some());
+        assert_eq!(counts.0.lock().unwrap().len(), 0);
     }
 }

@@ -2,15 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::IpAddr as CertifiedAddress;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -19,14 +17,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
+use tower::Service;
 use tower::service_fn;
 
-const CONNECT_MAX: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Replay fills these; the defaults would stop it at every round trip.
-const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+use crate::tls::limits;
+use crate::tls::refusal;
 
 /// What a member needs to speak to its hub.
 #[derive(Clone)]
@@ -68,51 +63,73 @@ pub enum ConnectError {
 }
 
 /// Connects, and stays connected: the channel dials again when it must.
+///
+/// When it returns, the hub has accepted the certificate.
 pub async fn connect(address: &str, tls: &ClientTls) -> Result<Channel, ConnectError> {
-    let connector = TlsConnector::from(Arc::new(config(tls)?));
-    let name = ServerName::try_from(tls.server_name.clone())
-        .map_err(|_not_a_name| ConnectError::Profile("server name"))?;
-    let first_error: Arc<Mutex<Option<io::Error>>> = Arc::default();
-    let dial = {
-        let (address, first_error) = (address.to_owned(), Arc::clone(&first_error));
-        service_fn(move |_uri: Uri| {
-            let dialled = dial(connector.clone(), name.clone(), address.clone());
-            let first_error = Arc::clone(&first_error);
-            async move {
-                dialled.await.map(TokioIo::new).map_err(|error| {
-                    let copy = io::Error::new(error.kind(), error.to_string());
-                    first_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                    copy
-                })
-            }
-        })
+    let (endpoint, dialler) = (endpoint(tls)?, dialler(address, tls)?);
+    let connected = endpoint.connect_with_connector(dialler).await;
+    connected.map_err(|error| refused(address, &error))
+}
+
+/// A channel that dials at its first call; [`explain`](crate::tls::explain) has words for a call that fails.
+pub fn connect_lazily(address: &str, tls: &ClientTls) -> Result<Channel, ConnectError> {
+    Ok(endpoint(tls)?.connect_with_connector_lazy(dialler(address, tls)?))
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only this kind of name needs brackets"
+)]
+fn endpoint(tls: &ClientTls) -> Result<Endpoint, ConnectError> {
+    let host = match server_name(tls)? {
+        ServerName::IpAddress(CertifiedAddress::V6(_)) => format!("[{}]", tls.server_name),
+        _ => tls.server_name.clone(),
     };
-    let origin = Uri::try_from(format!("https://{}", tls.server_name))
+    let origin = Uri::try_from(format!("https://{host}"))
         .map_err(|_not_a_name| ConnectError::Profile("server name"))?;
-    let endpoint = Endpoint::from_static("http://hub")
+    // The URI is never used to dial, and an https one would demand tonic's own TLS.
+    Ok(Endpoint::from_static("http://hub")
         .origin(origin)
-        .connect_timeout(CONNECT_MAX)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .connect_timeout(limits::CONNECT_MAX)
+        .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    endpoint.connect_with_connector(dial).await.map_err(|error| {
-        let first = first_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        explain(address, first, &error)
-    })
+        .initial_stream_window_size(limits::CLIENT_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CLIENT_CONNECTION_WINDOW_BYTES))
+}
+
+fn dialler(
+    address: &str,
+    tls: &ClientTls,
+) -> Result<
+    impl Service<Uri, Response = Dialled, Error = io::Error, Future: Send> + Send + use<>,
+    ConnectError,
+> {
+    let connector = TlsConnector::from(Arc::new(config(tls)?));
+    let name = server_name(tls)?;
+    let address: Arc<str> = address.into();
+    Ok(service_fn(move |_uri: Uri| {
+        let (connector, name, address) = (connector.clone(), name.clone(), Arc::clone(&address));
+        async move { dial(connector, name, &address).await.map(TokioIo::new) }
+    }))
+}
+
+type Dialled = TokioIo<TlsStream<TcpStream>>;
+
+fn server_name(tls: &ClientTls) -> Result<ServerName<'static>, ConnectError> {
+    ServerName::try_from(tls.server_name.clone())
+        .map_err(|_not_a_name| ConnectError::Profile("server name"))
 }
 
 /// A member's configuration of TLS.
 fn config(tls: &ClientTls) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(tls.ca_pem.as_bytes()) {
-        let certificate = certificate.map_err(|_not_pem| ConnectError::Profile("authority"))?;
-        roots.add(certificate).map_err(|_unusable| ConnectError::Profile("authority"))?;
+    for authority in certificates(&tls.ca_pem, "authority")? {
+        roots
+            .add(authority)
+            .map_err(|_unusable| ConnectError::Profile("authority"))?;
     }
-    let chain = CertificateDer::pem_slice_iter(tls.certificate_pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_not_pem| ConnectError::Profile("certificate"))?;
+    let chain = certificates(&tls.certificate_pem, "certificate")?;
     let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())
         .map_err(|_not_a_key| ConnectError::Profile("TLS key"))?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(super::provider()))
@@ -125,29 +142,52 @@ fn config(tls: &ClientTls) -> Result<ClientConfig, ConnectError> {
     Ok(config)
 }
 
+/// The certificates of a text, of which there must be one at least.
+fn certificates(
+    pem: &str,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) | Err(_) => Err(ConnectError::Profile(what)),
+    }
+}
+
 async fn dial(
     connector: TlsConnector,
     name: ServerName<'static>,
-    address: String,
+    address: &str,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let socket = TcpStream::connect(&address).await?;
+    let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let mut stream = connector.connect(name, socket).await?;
-    // In TLS 1.3 a client is done before the hub has looked at its certificate: a refusal shows only with the
-    // first bytes from the hub, which speaks first in HTTP/2 too. So wait for them.
+    await_first_words(&mut stream).await?;
+    Ok(stream)
+}
+
+/// In TLS 1.3 a client is done before the hub has looked at its certificate: a refusal shows only with the first
+/// bytes from the hub, which speaks first in HTTP/2 too. So wait for them, and leave them where they are.
+async fn await_first_words(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
     let (socket, session) = stream.get_mut();
     loop {
+        let state = session
+            .process_new_packets()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if state.plaintext_bytes_to_read() > 0 {
+            return Ok(());
+        }
+        if state.peer_has_closed() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         socket.readable().await?;
         match session.read_tls(&mut Arrived(socket)) {
             Ok(0) => return Err(io::ErrorKind::ConnectionReset.into()),
-            Ok(_read) => break,
+            Ok(_read) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
-    let processed = session.process_new_packets();
-    processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok(stream)
 }
 
 /// What has arrived on a socket, without waiting for more.
@@ -159,50 +199,17 @@ impl io::Read for Arrived<'_> {
     }
 }
 
-fn explain(address: &str, first: Option<io::Error>, error: &tonic::transport::Error) -> ConnectError {
-    let Some(first) = first else {
-        return ConnectError::Unreachable { address: address.to_owned(), cause: chain(error) };
-    };
-    let tls = first.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(tls) => ConnectError::Refused {
-            address: address.to_owned(),
-            alert: tls.to_string(),
-            hint: hint(tls),
+fn refused(address: &str, error: &tonic::transport::Error) -> ConnectError {
+    let address = address.to_owned();
+    match refusal::tls_error(error) {
+        Some(error) => ConnectError::Refused {
+            address,
+            alert: error.to_string(),
+            hint: refusal::hint(error),
         },
-        None => {
-            ConnectError::Unreachable { address: address.to_owned(), cause: first.to_string() }
-        }
+        None => ConnectError::Unreachable {
+            address,
+            cause: refusal::last_cause(error),
+        },
     }
-}
-
-fn hint(error: &rustls::Error) -> &'static str {
-    use rustls::AlertDescription;
-
-    match error {
-        rustls::Error::AlertReceived(AlertDescription::CertificateRevoked) => {
-            " (the operator revoked this certificate)"
-        }
-        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
-            " (this certificate expired: watchfire renew)"
-        }
-        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
-            " (the certificate is of another exchange, or the hub's revocation list is out of date)"
-        }
-        rustls::Error::AlertReceived(AlertDescription::AccessDenied) => {
-            " (the certificate names no member of this exchange)"
-        }
-        rustls::Error::InvalidCertificate(_) => " (the hub is not the one that this profile knows)",
-        _ => "",
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -30,7 +30,7 @@ pub struct Connection {
     deadline: Pin<Box<Sleep>>,
     end_of_life: tokio::time::Instant,
     unread_preface: usize,
-    kill: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: Pin<Box<WaitForCancellationFutureOwned>>,
     _places: Places,
 }
 
@@ -40,7 +40,6 @@ impl Connection {
         peer: Arc<Peer>,
         preface_by: tokio::time::Instant,
         end_of_life: tokio::time::Instant,
-        kill: WaitForCancellationFutureOwned,
         places: Places,
     ) -> Self {
         Self {
@@ -49,18 +48,24 @@ impl Connection {
             deadline: Box::pin(tokio::time::sleep_until(preface_by.min(end_of_life))),
             end_of_life,
             unread_preface: PREFACE_BYTES,
-            kill: Box::pin(kill),
+            end: Box::pin(places.lease.end.clone().cancelled_owned()),
             _places: places,
         }
     }
 
-    /// An error once the connection was killed, or its preface or its end is overdue.
+    /// An error once the connection was ended, or its preface or its end is overdue.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
-        if self.kill.as_mut().poll(context).is_ready() {
-            return Some(io::Error::new(io::ErrorKind::ConnectionAborted, "the certificate was revoked"));
+        if self.end.as_mut().poll(context).is_ready() {
+            return Some(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection was ended",
+            ));
         }
         if self.deadline.as_mut().poll(context).is_ready() {
-            return Some(io::Error::new(io::ErrorKind::TimedOut, "the connection is overdue"));
+            return Some(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the connection is overdue",
+            ));
         }
         None
     }
@@ -132,10 +137,19 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        if let Some(error) = this.poll_end(context) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        // A client that does not read would hold its places for as long as it likes.
+        if let Some(error) = this.poll_end(context) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }

@@ -20,10 +20,10 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::prelude::X509Certificate;
 
+use crate::model::names::Digest;
 use crate::model::names::MemberId;
-
-/// Intermediate certificates of a chain at most.
-const INTERMEDIATES_MAX: usize = 3;
+use crate::model::names::sha256;
+use crate::tls::limits::INTERMEDIATES_MAX;
 
 /// The other end of a connection, as its certificate has it.
 #[derive(Clone, Debug)]
@@ -40,19 +40,43 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
+/// Which certificate: serial numbers are unique for one authority only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CertificateId {
+    /// SHA-256 of the issuer's name.
+    pub(super) issuer: Digest,
+    /// Lower-case hex.
+    pub(super) serial: String,
+}
+
 /// What a certificate says about its holder.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    pub(super) member: MemberId,
-    pub(super) agent: Option<String>,
-    pub(super) serial: String,
-    pub(super) not_after: SystemTime,
+    member: MemberId,
+    agent: Option<String>,
+    certificate: CertificateId,
+    not_after: SystemTime,
 }
 
 impl Identity {
-    pub(super) fn at(self, address: SocketAddr) -> Peer {
-        let Self { member, agent, serial, not_after } = self;
-        Peer { member, agent, serial, not_after, address }
+    pub(super) fn at(self, address: SocketAddr) -> (Arc<Peer>, CertificateId) {
+        let Self {
+            member,
+            agent,
+            certificate,
+            not_after,
+        } = self;
+        let serial = certificate.serial.clone();
+        (
+            Arc::new(Peer {
+                member,
+                agent,
+                serial,
+                not_after,
+                address,
+            }),
+            certificate,
+        )
     }
 }
 
@@ -67,21 +91,35 @@ pub(super) fn identity(leaf: &[u8], trust_domain: &str) -> Result<Identity, &'st
         .subject_alternative_name()
         .map_err(|_bad_extension| "the alternative names are unreadable")?
         .ok_or("the certificate has no alternative name")?;
-    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
+    // A name that the parser cannot read counts: it might be a second URI.
+    let mut uris = names.value.general_names.iter().filter_map(uri_of);
     let (Some(uri), None) = (uris.next(), uris.next()) else {
         return Err("the certificate must have exactly one URI name");
     };
-    let (member, agent) = member_of(uri, trust_domain).ok_or("the URI name names no member here")?;
+    let (member, agent) =
+        member_of(uri, trust_domain).ok_or("the URI name names no member here")?;
     let not_after = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
     Ok(Identity {
         member,
         agent,
-        serial: hex::encode(certificate.raw_serial()),
+        certificate: CertificateId {
+            issuer: sha256(certificate.issuer().as_raw()),
+            serial: hex::encode(certificate.raw_serial()),
+        },
         not_after: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(not_after),
     })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "names of other kinds say nothing here"
+)]
+fn uri_of<'a>(name: &GeneralName<'a>) -> Option<&'a str> {
+    match name {
+        GeneralName::URI(uri) => Some(uri),
+        GeneralName::Invalid(..) => Some(""),
+        _ => None,
+    }
 }
 
 fn member_of(uri: &str, trust_domain: &str) -> Option<(MemberId, Option<String>)> {
@@ -92,7 +130,9 @@ fn member_of(uri: &str, trust_domain: &str) -> Option<(MemberId, Option<String>)
         Some((member, path)) => (member, Some(path.strip_prefix("agents/")?)),
     };
     // An agent's id has the form of a member's.
-    let agent = agent.map(|agent| agent.parse::<MemberId>().map(|id| id.to_string())).transpose();
+    let agent = agent
+        .map(|agent| agent.parse::<MemberId>().map(|id| id.to_string()))
+        .transpose();
     Some((member.parse().ok()?, agent.ok()?))
 }
 
@@ -141,7 +181,8 @@ impl ClientCertVerifier for MemberVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -156,19 +197,33 @@ mod tests {
     #[track_caller]
     fn check(uri: &str, expected: Option<(&str, Option<&str>)>) {
         let found = member_of(uri, "spring.example");
-        let found = found.as_ref().map(|(member, agent)| (member.as_str(), agent.as_deref()));
+        let found = found
+            .as_ref()
+            .map(|(member, agent)| (member.as_str(), agent.as_deref()));
         assert_eq!(found, expected, "{uri}");
     }
 
     #[test]
     fn a_uri_names_one_member_of_one_trust_domain() {
-        check("spiffe://spring.example/members/acme-video", Some(("acme-video", None)));
-        check("spiffe://spring.example/members/acme-video/agents/feed", Some(("acme-video", Some("feed"))));
+        check(
+            "spiffe://spring.example/members/acme-video",
+            Some(("acme-video", None)),
+        );
+        check(
+            "spiffe://spring.example/members/acme-video/agents/feed",
+            Some(("acme-video", Some("feed"))),
+        );
         check("spiffe://spring.example./members/acme-video", None);
         check("spiffe://SPRING.example/members/acme-video", None);
-        check("spiffe://spring.example.evil.example/members/acme-video", None);
+        check(
+            "spiffe://spring.example.evil.example/members/acme-video",
+            None,
+        );
         check("spiffe://spring.example/members/acme-video/", None);
-        check("spiffe://spring.example/members/../members/acme-video", None);
+        check(
+            "spiffe://spring.example/members/../members/acme-video",
+            None,
+        );
         check("spiffe://spring.example/members/acme%2dvideo", None);
         check("spiffe://spring.example/members/Acme", None);
         check("spiffe://spring.example/members/acme-video?x=1", None);
