@@ -81,11 +81,7 @@ impl Pki {
     /// A hub's certificate.
     pub(crate) fn server(&self, validity: Validity) -> Credentials {
         let request = CertificateRequest::generate("watchfired").expect("a request");
-        let hosts = [
-            HOST.to_owned(),
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-        ];
+        let hosts = [HOST.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
         let issued = self.ca.issue_server(&hosts, &request.request_pem, validity);
         let issued = issued.expect("a certificate");
         Credentials {
@@ -109,9 +105,7 @@ impl Pki {
     pub(crate) fn member_for(&self, member: &str, validity: Validity) -> Credentials {
         let request = CertificateRequest::generate(member).expect("a request");
         let member = member.parse().expect("a member's id");
-        let issued = self
-            .ca
-            .issue_member(TRUST_DOMAIN, &member, &request.request_pem, validity);
+        let issued = self.ca.issue_member(TRUST_DOMAIN, &member, &request.request_pem, validity);
         let issued = issued.expect("a certificate");
         Credentials {
             certificate_pem: issued.certificate_pem,
@@ -126,14 +120,9 @@ impl Pki {
     }
 
     pub(crate) fn revoke_for(&self, revoked: &[&Credentials], number: u64, validity: Validity) {
-        let revoked: Vec<_> = revoked
-            .iter()
-            .map(|credentials| (credentials.serial.clone(), self.now))
-            .collect();
-        let list = self
-            .ca
-            .revocation_list(&revoked, number, validity)
-            .expect("a list");
+        let revoked: Vec<_> =
+            revoked.iter().map(|credentials| (credentials.serial.clone(), self.now)).collect();
+        let list = self.ca.revocation_list(&revoked, number, validity).expect("a list");
         self.write("crl.pem", &list);
     }
 
@@ -142,18 +131,9 @@ impl Pki {
         let key = KeyPair::from_pem(self.ca.key_pem()).expect("the CA's key");
         let issuer = Issuer::from_ca_cert_pem(self.ca.certificate_pem(), key).expect("the CA");
         let key = KeyPair::generate_for(wish.algorithm).expect("a key");
-        let certificate = wish
-            .params(self.now)
-            .signed_by(&key, &issuer)
-            .expect("a certificate");
-        let serial = watchfire::pki::inspect(&certificate.pem())
-            .expect("its facts")
-            .serial;
-        Credentials {
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-            serial,
-        }
+        let certificate = wish.params(self.now).signed_by(&key, &issuer).expect("a certificate");
+        let serial = watchfire::pki::inspect(&certificate.pem()).expect("its facts").serial;
+        Credentials { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), serial }
     }
 }
 
@@ -199,10 +179,7 @@ impl Wish {
 pub(crate) fn days(now: SystemTime, ago: u64, ahead: u64) -> Validity {
     let day = Duration::from_hours(24);
     let times = |count: u64| day * u32::try_from(count).expect("not that many days");
-    Validity {
-        not_before: now - times(ago),
-        not_after: now + times(ahead),
-    }
+    Validity { not_before: now - times(ago), not_after: now + times(ahead) }
 }
 
 /// As an operator should: a reader sees the old text or the new one.

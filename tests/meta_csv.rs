@@ -26,12 +26,7 @@ const DEVIATIONS: &[Deviation] = &[
     // Lines 37, 38, 39 and 48: a URL that a line wrap tore, joined; line 46 stays ambiguous.
     ("China-based CIB network_2.csv", 4, 0, 0),
     // 16 addresses differ from others only in tracking parameters; line 89 has a remark in the cell.
-    (
-        "Doppelganger_Russia_based_CIB_network_updated.csv",
-        -15,
-        0,
-        0,
-    ),
+    ("Doppelganger_Russia_based_CIB_network_updated.csv", -15, 0, 0),
     // Line 205 has a remark in the cell.
     ("Spamouflage_China_based_CIB_updated.csv", 1, 0, 0),
 ];
@@ -81,9 +76,8 @@ type Counts = (i64, i64, i64, i64);
 /// The same, as the table of an independent script says; and records with blank ones.
 fn expected(sources: &str) -> HashMap<String, Counts> {
     let mut table = HashMap::new();
-    for line in sources
-        .lines()
-        .filter(|line| line.starts_with("| meta-threat-research/indicators/csv/"))
+    for line in
+        sources.lines().filter(|line| line.starts_with("| meta-threat-research/indicators/csv/"))
     {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [file, records, _blank, values, aggregates, ..] = cells.as_slice() else {
@@ -101,10 +95,7 @@ fn expected(sources: &str) -> HashMap<String, Counts> {
         }
         let name = file.rsplit('/').next().expect("a name").trim().to_owned();
         let aggregates = aggregates.parse().unwrap_or(0);
-        table.insert(
-            name,
-            (records.parse().expect("a number"), net, hashes, aggregates),
-        );
+        table.insert(name, (records.parse().expect("a number"), net, hashes, aggregates));
     }
     table
 }
@@ -119,21 +110,11 @@ fn every_published_list_is_read_and_every_row_accounted_for() {
     let (mut files, mut wrong) = (0, Vec::new());
     for path in lists(&folder.join("meta-threat-research/indicators/csv")) {
         let file = read(&path);
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .trim()
-            .to_owned();
+        let name = path.file_name().expect("a name").to_string_lossy().trim().to_owned();
         let summary = file.summary();
-        let (records, net, hashes, aggregates) = *table
-            .get(&name)
-            .unwrap_or_else(|| panic!("{name} is not in the table"));
-        assert_eq!(
-            i64::try_from(summary.rows + summary.blank),
-            Ok(records),
-            "{name}: {summary:?}"
-        );
+        let (records, net, hashes, aggregates) =
+            *table.get(&name).unwrap_or_else(|| panic!("{name} is not in the table"));
+        assert_eq!(i64::try_from(summary.rows + summary.blank), Ok(records), "{name}: {summary:?}");
         let found = classes(&file);
         let found = (found.0 - net, found.1 - hashes, found.2 - aggregates);
         let allowed = DEVIATIONS
@@ -155,11 +136,8 @@ fn every_published_list_is_read_and_every_row_accounted_for() {
 }
 
 fn sample() -> ImportedFile {
-    import(
-        "Q2_2024_Lantern_CIB_network.csv",
-        include_bytes!("data/sample-list.csv"),
-    )
-    .expect("our own sample")
+    import("Q2_2024_Lantern_CIB_network.csv", include_bytes!("data/sample-list.csv"))
+        .expect("our own sample")
 }
 
 #[test]
@@ -167,10 +145,7 @@ fn our_list_ends_row_by_row_as_it_should() {
     let file = sample();
     let summary = file.summary();
     let reason = |text: SkipReason| {
-        file.rows
-            .iter()
-            .filter(|row| row.outcome == RowOutcome::Skipped { reason: text })
-            .count()
+        file.rows.iter().filter(|row| row.outcome == RowOutcome::Skipped { reason: text }).count()
     };
     assert_eq!(reason(SkipReason::Invalid), 1, "t[.]/example_bot");
     assert_eq!(reason(SkipReason::Template), 1);
@@ -187,14 +162,9 @@ fn our_list_ends_row_by_row_as_it_should() {
         .iter()
         .map(|technique| technique.external_id.as_str())
         .collect();
-    assert_eq!(
-        ids,
-        ["0.6.2", "1.3.1"],
-        "the duplicate's technique is added"
-    );
+    assert_eq!(ids, ["0.6.2", "1.3.1"], "the duplicate's technique is added");
     assert!(
-        file.drafts()
-            .any(|draft| draft.normal_form == "https://files.example.org:8080/app.apk")
+        file.drafts().any(|draft| draft.normal_form == "https://files.example.org:8080/app.apk")
     );
 }
 
@@ -203,28 +173,15 @@ fn our_flat_list_ends_row_by_row_as_it_should() {
     let file = import("2022_09_sample.csv", include_bytes!("data/sample-flat.csv"))
         .expect("our own sample");
     let summary = file.summary();
-    assert_eq!(
-        (
-            summary.rows,
-            summary.carried,
-            summary.duplicates,
-            summary.skipped
-        ),
-        (12, 9, 1, 2)
-    );
-    assert_eq!(
-        file.operation_hint.and_then(|hint| hint.quarter).as_deref(),
-        Some("Q3 2022")
-    );
+    assert_eq!((summary.rows, summary.carried, summary.duplicates, summary.skipped), (12, 9, 1, 2));
+    assert_eq!(file.operation_hint.and_then(|hint| hint.quarter).as_deref(), Some("Q3 2022"));
 }
 
 #[test]
 fn ids_are_unique_and_stay_the_same() {
     let namespace = uuid::Uuid::from_u128(7);
     let ids = |file: &ImportedFile| {
-        file.drafts()
-            .map(|draft| record_id(&namespace, "lantern", draft))
-            .collect::<Vec<_>>()
+        file.drafts().map(|draft| record_id(&namespace, "lantern", draft)).collect::<Vec<_>>()
     };
     let first = ids(&sample());
     assert_eq!(first, ids(&sample()));

@@ -75,9 +75,7 @@ async fn a_member_gets_in_and_is_known() {
     let world = World::start().await;
     let member = world.pki.member("acme-video");
     let mut health = HealthClient::new(world.connect(&member).await.expect("a connection"));
-    let answer = within(health.check(HealthCheckRequest::default()))
-        .await
-        .expect("an answer");
+    let answer = within(health.check(HealthCheckRequest::default())).await.expect("an answer");
     assert_eq!(
         answer.into_inner().status(),
         tonic_health::pb::health_check_response::ServingStatus::Serving
@@ -95,20 +93,12 @@ async fn a_member_gets_in_and_is_known() {
 async fn an_agent_acts_for_its_member() {
     let world = World::start().await;
     let request = CertificateRequest::generate("feed").expect("a request");
-    let (member, agent) = (
-        "acme-video".parse().expect("an id"),
-        "feed".parse().expect("an id"),
-    );
+    let (member, agent) = ("acme-video".parse().expect("an id"), "feed".parse().expect("an id"));
     let validity = days(world.pki.now, 1, 30);
     let issued = world
         .pki
         .ca
-        .issue_agent(
-            TRUST_DOMAIN,
-            (&member, &agent),
-            &request.request_pem,
-            validity,
-        )
+        .issue_agent(TRUST_DOMAIN, (&member, &agent), &request.request_pem, validity)
         .expect("a certificate");
     let credentials = Credentials {
         certificate_pem: issued.certificate_pem,
@@ -124,10 +114,7 @@ async fn an_agent_acts_for_its_member() {
 async fn p384_and_ed25519_keys_get_in() {
     let world = World::start().await;
     for algorithm in [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
-        let credentials = world.pki.forge(&Wish {
-            algorithm,
-            ..Wish::good("acme-video")
-        });
+        let credentials = world.pki.forge(&Wish { algorithm, ..Wish::good("acme-video") });
         world.call(&credentials).await.expect("an answer");
     }
 }
@@ -135,10 +122,7 @@ async fn p384_and_ed25519_keys_get_in() {
 #[tokio::test]
 async fn a_client_with_x25519_only_gets_in() {
     let world = World::start().await;
-    let config = world.config(
-        &world.pki.member("acme-video"),
-        &[aws_lc_rs::kx_group::X25519],
-    );
+    let config = world.config(&world.pki.member("acme-video"), &[aws_lc_rs::kx_group::X25519]);
     let mut stream = world.dial(config.into()).await.expect("a handshake");
     read_some(&mut stream).await.expect("the hub's settings");
 }
@@ -150,15 +134,9 @@ async fn the_key_exchange_is_hybrid_and_nothing_can_be_resumed() {
     let mut stream = world.dial(config.into()).await.expect("a handshake");
     read_some(&mut stream).await.expect("the hub's settings");
     let (_socket, session) = stream.get_ref();
-    let group = session
-        .negotiated_key_exchange_group()
-        .expect("a key exchange")
-        .name();
+    let group = session.negotiated_key_exchange_group().expect("a key exchange").name();
     assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
-    assert_eq!(
-        session.protocol_version(),
-        Some(rustls::ProtocolVersion::TLSv1_3)
-    );
+    assert_eq!(session.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
     assert_eq!(session.tls13_tickets_received(), 0);
 }
 
@@ -182,18 +160,14 @@ async fn a_chain_may_have_three_intermediates_and_no_more() {
 async fn a_client_without_a_certificate_is_refused() {
     let world = World::start().await;
     let config = builder(&world.pki, aws_lc_rs::ALL_KX_GROUPS).with_no_client_auth();
-    world
-        .check_raw_refused(with_h2(config), "CertificateRequired")
-        .await;
+    world.check_raw_refused(with_h2(config), "CertificateRequired").await;
 }
 
 #[tokio::test]
 async fn a_certificate_of_a_foreign_authority_is_refused() {
     let world = World::start().await;
     let foreign = Pki::named("autumn CA", world.pki.now);
-    world
-        .check_refused(&foreign.member("acme-video"), "UnknownCA")
-        .await;
+    world.check_refused(&foreign.member("acme-video"), "UnknownCA").await;
 }
 
 #[tokio::test]
@@ -201,20 +175,14 @@ async fn a_certificate_of_an_authority_that_borrows_our_name_is_refused() {
     let world = World::start().await;
     let foreign = Pki::new(world.pki.now);
     let alert = world.alert(&foreign.member("acme-video")).await;
-    assert!(
-        alert.contains("DecryptError") || alert.contains("UnknownCA"),
-        "{alert}"
-    );
+    assert!(alert.contains("DecryptError") || alert.contains("UnknownCA"), "{alert}");
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let world = World::start().await;
     let (now, day) = (world.pki.now, Duration::from_hours(24));
-    let validity = watchfire::pki::Validity {
-        not_before: now - 9 * day,
-        not_after: now - day,
-    };
+    let validity = watchfire::pki::Validity { not_before: now - 9 * day, not_after: now - day };
     let expired = world.pki.member_for("acme-video", validity);
     world.check_refused(&expired, "CertificateExpired").await;
 }
@@ -223,10 +191,7 @@ async fn an_expired_certificate_is_refused() {
 async fn a_certificate_that_is_not_valid_yet_is_refused() {
     let world = World::start().await;
     let (now, day) = (world.pki.now, Duration::from_hours(24));
-    let validity = watchfire::pki::Validity {
-        not_before: now + day,
-        not_after: now + 9 * day,
-    };
+    let validity = watchfire::pki::Validity { not_before: now + day, not_after: now + 9 * day };
     let early = world.pki.member_for("acme-video", validity);
     world.check_refused(&early, "CertificateExpired").await;
 }
@@ -234,10 +199,7 @@ async fn a_certificate_that_is_not_valid_yet_is_refused() {
 #[tokio::test]
 async fn a_revoked_certificate_is_refused() {
     let world = World::start().await;
-    let (revoked, other) = (
-        world.pki.member("acme-video"),
-        world.pki.member("acme-video"),
-    );
+    let (revoked, other) = (world.pki.member("acme-video"), world.pki.member("acme-video"));
     world.pki.revoke(&[&revoked], 2);
     world.reloader.reload().expect("a reload");
     world.check_refused(&revoked, "CertificateRevoked").await;
@@ -248,10 +210,7 @@ async fn a_revoked_certificate_is_refused() {
 async fn a_certificate_for_servers_is_refused() {
     let world = World::start().await;
     let usage = ExtendedKeyUsagePurpose::ServerAuth;
-    let forged = world.pki.forge(&Wish {
-        usage,
-        ..Wish::good("acme-video")
-    });
+    let forged = world.pki.forge(&Wish { usage, ..Wish::good("acme-video") });
     world.check_refused(&forged, "UnsupportedCertificate").await;
 }
 
@@ -268,29 +227,17 @@ async fn a_certificate_with_two_uri_names_is_refused() {
     let other = format!("spiffe://{TRUST_DOMAIN}/members/other-video");
     world.check_uris_refused(&[&acme, &other]).await;
     world.check_uris_refused(&[&acme, &acme]).await;
-    world
-        .check_uris_refused(&[&acme, "https://www.example.com/"])
-        .await;
+    world.check_uris_refused(&[&acme, "https://www.example.com/"]).await;
 }
 
 #[tokio::test]
 async fn a_certificate_of_another_trust_domain_is_refused() {
     let world = World::start().await;
-    world
-        .check_uris_refused(&["spiffe://autumn.example/members/acme-video"])
-        .await;
-    world
-        .check_uris_refused(&["spiffe://spring.example.example.org/members/acme-video"])
-        .await;
-    world
-        .check_uris_refused(&["spiffe://SPRING.example/members/acme-video"])
-        .await;
-    world
-        .check_uris_refused(&["spiffe://user@spring.example/members/acme-video"])
-        .await;
-    world
-        .check_uris_refused(&["spiffe://spring.example:443/members/acme-video"])
-        .await;
+    world.check_uris_refused(&["spiffe://autumn.example/members/acme-video"]).await;
+    world.check_uris_refused(&["spiffe://spring.example.example.org/members/acme-video"]).await;
+    world.check_uris_refused(&["spiffe://SPRING.example/members/acme-video"]).await;
+    world.check_uris_refused(&["spiffe://user@spring.example/members/acme-video"]).await;
+    world.check_uris_refused(&["spiffe://spring.example:443/members/acme-video"]).await;
 }
 
 #[tokio::test]
@@ -316,24 +263,16 @@ async fn a_uri_name_that_plays_tricks_is_refused() {
         "/hubs/acme-video",
     ];
     for path in paths {
-        world
-            .check_uris_refused(&[&format!("spiffe://{TRUST_DOMAIN}{path}")])
-            .await;
+        world.check_uris_refused(&[&format!("spiffe://{TRUST_DOMAIN}{path}")]).await;
     }
 }
 
 #[tokio::test]
 async fn a_certificate_of_an_authority_speaks_for_no_member() {
     let world = World::start().await;
-    let forged = world.pki.forge(&Wish {
-        is_authority: true,
-        ..Wish::good("acme-video")
-    });
+    let forged = world.pki.forge(&Wish { is_authority: true, ..Wish::good("acme-video") });
     let alert = world.alert(&forged).await;
-    assert!(
-        alert.contains("BadCertificate") || alert.contains("CertificateUnknown"),
-        "{alert}"
-    );
+    assert!(alert.contains("BadCertificate") || alert.contains("CertificateUnknown"), "{alert}");
 }
 
 // --------------------------------------------------------------------------------------- protocols refused
@@ -342,14 +281,9 @@ async fn a_certificate_of_an_authority_speaks_for_no_member() {
 async fn tls_1_2_is_refused() {
     let world = World::start().await;
     let mut socket = TcpStream::connect(world.address).await.expect("a socket");
-    socket
-        .write_all(&client_hello_of_tls_1_2())
-        .await
-        .expect("written");
+    socket.write_all(&client_hello_of_tls_1_2()).await.expect("written");
     let mut answer = Vec::new();
-    within(socket.read_to_end(&mut answer))
-        .await
-        .expect("an alert, then the end");
+    within(socket.read_to_end(&mut answer)).await.expect("an alert, then the end");
     // Alert, fatal, protocol_version.
     assert_eq!(answer, [0x15, 3, 3, 0, 2, 2, 70]);
 }
@@ -357,30 +291,20 @@ async fn tls_1_2_is_refused() {
 #[tokio::test]
 async fn a_key_exchange_over_p256_only_is_refused() {
     let world = World::start().await;
-    let config = world.config(
-        &world.pki.member("acme-video"),
-        &[aws_lc_rs::kx_group::SECP256R1],
-    );
+    let config = world.config(&world.pki.member("acme-video"), &[aws_lc_rs::kx_group::SECP256R1]);
     world.check_raw_refused(config, "HandshakeFailure").await;
 }
 
 #[tokio::test]
 async fn plaintext_is_refused() {
     let world = World::start().await;
-    for words in [
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: hub.example\r\n\r\n",
-    ] {
+    for words in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\nHost: hub.example\r\n\r\n"]
+    {
         let mut socket = TcpStream::connect(world.address).await.expect("a socket");
         socket.write_all(words.as_bytes()).await.expect("written");
         let mut answer = Vec::new();
-        within(socket.read_to_end(&mut answer))
-            .await
-            .expect("an alert, then the end");
-        assert!(
-            answer.is_empty() || answer.starts_with(&[0x15]),
-            "{answer:?}"
-        );
+        within(socket.read_to_end(&mut answer)).await.expect("an alert, then the end");
+        assert!(answer.is_empty() || answer.starts_with(&[0x15]), "{answer:?}");
     }
     assert_eq!(world.reloader.live(), 0);
 }
@@ -391,9 +315,7 @@ async fn a_client_that_does_not_speak_h2_is_refused() {
     let member = world.pki.member("acme-video");
     let mut config = world.config(&member, aws_lc_rs::ALL_KX_GROUPS);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    world
-        .check_raw_refused(config.clone(), "NoApplicationProtocol")
-        .await;
+    world.check_raw_refused(config.clone(), "NoApplicationProtocol").await;
     config.alpn_protocols = Vec::new();
     let mut stream = world.dial(config.into()).await.expect("a handshake");
     let mut words = Vec::new();
@@ -411,10 +333,7 @@ async fn a_client_that_says_nothing_is_dropped() {
     let mut socket = TcpStream::connect(world.address).await.expect("a socket");
     let _end = within(socket.read(&mut [0])).await;
     let waited = started.elapsed();
-    assert!(
-        waited + Duration::from_millis(100) >= tls::limits::HANDSHAKE_MAX,
-        "{waited:?}"
-    );
+    assert!(waited + Duration::from_millis(100) >= tls::limits::HANDSHAKE_MAX, "{waited:?}");
     assert!(waited < tls::limits::HANDSHAKE_MAX * 2, "{waited:?}");
 }
 
@@ -424,10 +343,7 @@ async fn a_member_that_says_nothing_is_dropped() {
     let config = world.config(&world.pki.member("acme-video"), aws_lc_rs::ALL_KX_GROUPS);
     let mut stream = world.dial(config.into()).await.expect("a handshake");
     // One byte short of the preface.
-    stream
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r")
-        .await
-        .expect("written");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r").await.expect("written");
     let mut words = Vec::new();
     let started = Instant::now();
     let _end = within(stream.read_to_end(&mut words)).await;
@@ -438,25 +354,15 @@ async fn a_member_that_says_nothing_is_dropped() {
 
 #[tokio::test]
 async fn silent_clients_take_no_turn_from_others() {
-    let limits = ConnectionLimits {
-        handshakes: 1,
-        ..ConnectionLimits::default()
-    };
+    let limits = ConnectionLimits { handshakes: 1, ..ConnectionLimits::default() };
     let world = World::start_with(limits).await;
     let mut silent = Vec::new();
     for _ in 0..8 {
         silent.push(TcpStream::connect(world.address).await.expect("a socket"));
     }
     let started = Instant::now();
-    world
-        .call(&world.pki.member("acme-video"))
-        .await
-        .expect("an answer");
-    assert!(
-        started.elapsed() < tls::limits::HANDSHAKE_MAX,
-        "{:?}",
-        started.elapsed()
-    );
+    world.call(&world.pki.member("acme-video")).await.expect("an answer");
+    assert!(started.elapsed() < tls::limits::HANDSHAKE_MAX, "{:?}", started.elapsed());
     drop(silent);
 }
 
@@ -464,13 +370,8 @@ async fn silent_clients_take_no_turn_from_others() {
 async fn a_connection_ends_with_its_certificate() {
     let world = World::start().await;
     let not_after = world.pki.now + Duration::from_secs(3);
-    let validity = watchfire::pki::Validity {
-        not_after,
-        ..days(world.pki.now, 1, 1)
-    };
-    let mut stream = world
-        .watch(&world.pki.member_for("acme-video", validity))
-        .await;
+    let validity = watchfire::pki::Validity { not_after, ..days(world.pki.now, 1, 1) };
+    let mut stream = world.watch(&world.pki.member_for("acme-video", validity)).await;
     check_ends(&mut stream).await;
 }
 
@@ -478,10 +379,7 @@ async fn a_connection_ends_with_its_certificate() {
 async fn a_connection_ends_with_the_revocation_list() {
     let world = World::start().await;
     let not_after = world.pki.now + Duration::from_secs(3);
-    let validity = watchfire::pki::Validity {
-        not_after,
-        ..days(world.pki.now, 1, 1)
-    };
+    let validity = watchfire::pki::Validity { not_after, ..days(world.pki.now, 1, 1) };
     world.pki.revoke_for(&[], 2, validity);
     world.reloader.reload().expect("a reload");
     let mut stream = world.watch(&world.pki.member("acme-video")).await;
@@ -492,22 +390,13 @@ async fn a_connection_ends_with_the_revocation_list() {
 
 #[tokio::test]
 async fn a_member_has_a_number_of_connections() {
-    let limits = ConnectionLimits {
-        per_member: 2,
-        ..ConnectionLimits::default()
-    };
+    let limits = ConnectionLimits { per_member: 2, ..ConnectionLimits::default() };
     let world = World::start_with(limits).await;
-    let (acme, other) = (
-        world.pki.member("acme-video"),
-        world.pki.member("other-video"),
-    );
+    let (acme, other) = (world.pki.member("acme-video"), world.pki.member("other-video"));
     let first = world.watch(&acme).await;
     let second = world.watch(&acme).await;
     let third = world.connect(&acme).await;
-    assert!(
-        matches!(third, Err(ConnectError::Unreachable { .. })),
-        "{third:?}"
-    );
+    assert!(matches!(third, Err(ConnectError::Unreachable { .. })), "{third:?}");
     let others = world.watch(&other).await;
     drop(second);
     world.eventually(|world| world.reloader.live() == 2).await;
@@ -517,19 +406,13 @@ async fn a_member_has_a_number_of_connections() {
 
 #[tokio::test]
 async fn an_address_has_a_number_of_connections() {
-    let limits = ConnectionLimits {
-        per_address: 2,
-        ..ConnectionLimits::default()
-    };
+    let limits = ConnectionLimits { per_address: 2, ..ConnectionLimits::default() };
     check_limit_of_two(limits).await;
 }
 
 #[tokio::test]
 async fn the_hub_has_a_number_of_connections() {
-    let limits = ConnectionLimits {
-        total: 2,
-        ..ConnectionLimits::default()
-    };
+    let limits = ConnectionLimits { total: 2, ..ConnectionLimits::default() };
     check_limit_of_two(limits).await;
 }
 
@@ -538,16 +421,10 @@ async fn check_limit_of_two(limits: ConnectionLimits) {
     let first = world.watch(&world.pki.member("acme-video")).await;
     let second = world.watch(&world.pki.member("other-video")).await;
     let third = world.connect(&world.pki.member("third-video")).await;
-    assert!(
-        matches!(third, Err(ConnectError::Unreachable { .. })),
-        "{third:?}"
-    );
+    assert!(matches!(third, Err(ConnectError::Unreachable { .. })), "{third:?}");
     drop(first);
     world.eventually(|world| world.reloader.live() == 1).await;
-    world
-        .call(&world.pki.member("third-video"))
-        .await
-        .expect("an answer");
+    world.call(&world.pki.member("third-video")).await.expect("an answer");
     drop(second);
 }
 
@@ -557,67 +434,36 @@ async fn the_hub_announces_its_limits() {
     let config = world.config(&world.pki.member("acme-video"), aws_lc_rs::ALL_KX_GROUPS);
     let mut stream = world.dial(config.into()).await.expect("a handshake");
     let settings = within(settings_of(&mut stream)).await.expect("a frame");
-    let value = |id| {
-        settings
-            .iter()
-            .find(|(found, _value)| *found == id)
-            .map(|(_id, value)| *value)
-    };
+    let value =
+        |id| settings.iter().find(|(found, _value)| *found == id).map(|(_id, value)| *value);
     assert_eq!(value(3), Some(tls::limits::STREAMS_MAX), "{settings:?}");
-    assert_eq!(
-        value(4),
-        Some(tls::limits::STREAM_WINDOW_BYTES),
-        "{settings:?}"
-    );
+    assert_eq!(value(4), Some(tls::limits::STREAM_WINDOW_BYTES), "{settings:?}");
     assert_eq!(value(5), Some(tls::limits::FRAME_BYTES_MAX), "{settings:?}");
-    assert_eq!(
-        value(6),
-        Some(tls::limits::HEADER_LIST_BYTES_MAX),
-        "{settings:?}"
-    );
+    assert_eq!(value(6), Some(tls::limits::HEADER_LIST_BYTES_MAX), "{settings:?}");
 }
 
 #[tokio::test]
 async fn metadata_over_the_limit_is_refused() {
     let world = World::start().await;
-    let channel = world
-        .connect(&world.pki.member("acme-video"))
-        .await
-        .expect("a connection");
+    let channel = world.connect(&world.pki.member("acme-video")).await.expect("a connection");
     let mut health = HealthClient::new(channel);
     let mut request = Request::new(HealthCheckRequest::default());
     let bomb = "x".repeat(40 * 1024).parse().expect("metadata");
     request.metadata_mut().insert("bomb", bomb);
-    within(health.check(request))
-        .await
-        .expect_err("40 KiB of metadata must be refused");
-    within(health.check(HealthCheckRequest::default()))
-        .await
-        .expect("an answer");
+    within(health.check(request)).await.expect_err("40 KiB of metadata must be refused");
+    within(health.check(HealthCheckRequest::default())).await.expect("an answer");
 }
 
 #[tokio::test]
 async fn no_header_carries_identity() {
     let world = World::start().await;
-    let channel = world
-        .connect(&world.pki.member("acme-video"))
-        .await
-        .expect("a connection");
+    let channel = world.connect(&world.pki.member("acme-video")).await.expect("a connection");
     let mut request = Request::new(HealthCheckRequest::default());
-    for name in [
-        "x-member",
-        "x-forwarded-client-cert",
-        "x-spiffe-id",
-        "authorization",
-    ] {
-        let value = "spiffe://spring.example/members/other-video"
-            .parse()
-            .expect("metadata");
+    for name in ["x-member", "x-forwarded-client-cert", "x-spiffe-id", "authorization"] {
+        let value = "spiffe://spring.example/members/other-video".parse().expect("metadata");
         request.metadata_mut().insert(name, value);
     }
-    within(HealthClient::new(channel).check(request))
-        .await
-        .expect("an answer");
+    within(HealthClient::new(channel).check(request)).await.expect("an answer");
     assert_eq!(world.last_peer().member.as_str(), "acme-video");
 }
 
@@ -626,37 +472,23 @@ async fn no_header_carries_identity() {
 #[tokio::test]
 async fn revocation_ends_a_live_connection_and_no_other() {
     let world = World::start().await;
-    let (revoked, other) = (
-        world.pki.member("acme-video"),
-        world.pki.member("other-video"),
-    );
+    let (revoked, other) = (world.pki.member("acme-video"), world.pki.member("other-video"));
     let mut ended = world.watch(&revoked).await;
     let mut lives = world.watch(&other).await;
     world.pki.revoke(&[&revoked], 2);
     assert_eq!(world.reloader.reload().expect("a reload").ended, 1);
     check_ends(&mut ended).await;
     world.eventually(|world| world.reloader.live() == 1).await;
-    world
-        .health
-        .set_service_status("", ServingStatus::NotServing)
-        .await;
-    let news = within(lives.message())
-        .await
-        .expect("a message")
-        .expect("not the end");
-    assert_eq!(
-        news.status(),
-        tonic_health::pb::health_check_response::ServingStatus::NotServing
-    );
+    world.health.set_service_status("", ServingStatus::NotServing).await;
+    let news = within(lives.message()).await.expect("a message").expect("not the end");
+    assert_eq!(news.status(), tonic_health::pb::health_check_response::ServingStatus::NotServing);
 }
 
 #[tokio::test]
 async fn the_files_are_watched() {
     let world = World::start().await;
     let watching = Arc::clone(&world.reloader);
-    world
-        .tasks
-        .spawn(watching.watch(tls::limits::RELOAD_INTERVAL, world.stop.clone()));
+    world.tasks.spawn(watching.watch(tls::limits::RELOAD_INTERVAL, world.stop.clone()));
     let member = world.pki.member("acme-video");
     let mut stream = world.watch(&member).await;
     world.pki.write("crl.pem", "half a file");
@@ -674,10 +506,7 @@ async fn a_session_cannot_be_resumed_after_revocation() {
     read_some(&mut stream).await.expect("the hub's settings");
     world.pki.revoke(&[&member], 2);
     world.reloader.reload().expect("a reload");
-    let error = world
-        .dial_and_read(config)
-        .await
-        .expect_err("a revoked certificate");
+    let error = world.dial_and_read(config).await.expect_err("a revoked certificate");
     assert!(error.contains("CertificateRevoked"), "{error}");
 }
 
@@ -702,20 +531,12 @@ async fn nobody_gets_in_when_the_list_is_past_its_end() {
 #[tokio::test]
 async fn serial_numbers_count_for_their_authority_only() {
     let clock = ManualClock::start();
-    let (spring, autumn) = (
-        Pki::new(clock.time()),
-        Pki::named("autumn CA", clock.time()),
-    );
+    let (spring, autumn) = (Pki::new(clock.time()), Pki::named("autumn CA", clock.time()));
     let mut files = spring.files();
     files.client_ca.extend(autumn.files().client_ca);
-    files
-        .revocation_lists
-        .extend(autumn.files().revocation_lists);
+    files.revocation_lists.extend(autumn.files().revocation_lists);
     let serial = Some(vec![0x51]);
-    let wish = Wish {
-        serial,
-        ..Wish::good("acme-video")
-    };
+    let wish = Wish { serial, ..Wish::good("acme-video") };
     let (revoked, other) = (spring.forge(&wish), autumn.forge(&wish));
     spring.revoke(&[&revoked], 7);
     let world = World::start_from(spring, clock, ConnectionLimits::default(), files).await;
@@ -723,14 +544,8 @@ async fn serial_numbers_count_for_their_authority_only() {
     let mut stream = world.watch(&other).await;
     // The lists' numbers are 7 and 1: each is compared with its own.
     assert_eq!(world.reloader.reload().expect("a reload").ended, 0);
-    world
-        .health
-        .set_service_status("", ServingStatus::NotServing)
-        .await;
-    within(stream.message())
-        .await
-        .expect("a message")
-        .expect("not the end");
+    world.health.set_service_status("", ServingStatus::NotServing).await;
+    within(stream.message()).await.expect("a message").expect("not the end");
 }
 
 #[tokio::test]
@@ -744,10 +559,7 @@ async fn connections_of_an_authority_that_is_taken_out_end() {
     }
     assert_eq!(world.reloader.reload().expect("a reload").ended, 1);
     check_ends(&mut stream).await;
-    world
-        .call(&other.member("acme-video"))
-        .await
-        .expect("an answer");
+    world.call(&other.member("acme-video")).await.expect("an answer");
 }
 
 #[tokio::test]
@@ -763,42 +575,23 @@ async fn a_new_server_certificate_is_served_without_a_restart() {
     assert_eq!(reloaded.expiry.certificate, facts.not_after);
     let config = world.config(&member, aws_lc_rs::ALL_KX_GROUPS);
     let stream = world.dial(config.into()).await.expect("a handshake");
-    let shown = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first)
-        .expect("a certificate");
+    let shown =
+        stream.get_ref().1.peer_certificates().and_then(<[_]>::first).expect("a certificate");
     assert_eq!(shown.as_ref(), facts.der);
-    world
-        .health
-        .set_service_status("", ServingStatus::NotServing)
-        .await;
-    within(old.message())
-        .await
-        .expect("a message")
-        .expect("the old connection goes on");
+    world.health.set_service_status("", ServingStatus::NotServing).await;
+    within(old.message()).await.expect("a message").expect("the old connection goes on");
 }
 
 #[tokio::test]
 async fn a_bad_reload_keeps_what_was_in_use() {
     let world = World::start().await;
-    let (member, revoked) = (
-        world.pki.member("acme-video"),
-        world.pki.member("other-video"),
-    );
+    let (member, revoked) = (world.pki.member("acme-video"), world.pki.member("other-video"));
     world.pki.revoke(&[&revoked], 5);
     world.reloader.reload().expect("a reload");
     let before = world.reloader.expiry();
-    world.pki.write(
-        "server.pem",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    );
+    world.pki.write("server.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     world.pki.revoke(&[], 6);
-    world
-        .reloader
-        .reload()
-        .expect_err("a certificate of three bytes");
+    world.reloader.reload().expect_err("a certificate of three bytes");
     assert_eq!(world.reloader.expiry(), before);
     world.call(&member).await.expect("an answer");
     world.check_refused(&revoked, "CertificateRevoked").await;
@@ -809,12 +602,7 @@ async fn all_connections_can_be_ended() {
     let world = World::start().await;
     let mut acme = world.watch(&world.pki.member("acme-video")).await;
     let mut other = world.watch(&world.pki.member("other-video")).await;
-    assert_eq!(
-        world
-            .reloader
-            .end_if(|peer| peer.member.as_str() == "acme-video"),
-        1
-    );
+    assert_eq!(world.reloader.end_if(|peer| peer.member.as_str() == "acme-video"), 1);
     check_ends(&mut acme).await;
     assert_eq!(world.reloader.end_if(|_all| true), 1);
     check_ends(&mut other).await;
@@ -824,18 +612,12 @@ async fn all_connections_can_be_ended() {
 #[tokio::test]
 async fn after_stop_nobody_is_accepted() {
     let world = World::start().await;
-    world
-        .call(&world.pki.member("acme-video"))
-        .await
-        .expect("an answer");
+    world.call(&world.pki.member("acme-video")).await.expect("an answer");
     world.stop.cancel();
     world.tasks.close();
     within(world.tasks.wait()).await;
     let result = world.connect(&world.pki.member("acme-video")).await;
-    assert!(
-        matches!(result, Err(ConnectError::Unreachable { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(ConnectError::Unreachable { .. })), "{result:?}");
 }
 
 // --------------------------------------------------------------------------- files that are not to be used
@@ -948,10 +730,7 @@ fn a_revocation_list_of_another_authority_is_not_loaded() {
 fn each_authority_has_one_revocation_list() {
     let is_missing = |error: &TlsLoadError| matches!(error, TlsLoadError::NoRevocationList);
     check_files(|_pki, files| files.revocation_lists.clear(), is_missing);
-    check_files(
-        |pki, files| files.revocation_lists.push(pki.path("crl.pem")),
-        is_missing,
-    );
+    check_files(|pki, files| files.revocation_lists.push(pki.path("crl.pem")), is_missing);
     check_files(
         |pki, _files| {
             let other = Pki::named("autumn CA", pki.now);
@@ -990,31 +769,16 @@ async fn a_client_refuses_a_hub_that_it_does_not_know() {
 #[tokio::test]
 async fn a_refused_client_is_told_the_cause() {
     let world = World::start().await;
-    let (revoked, foreign) = (
-        world.pki.member("acme-video"),
-        Pki::named("autumn CA", world.pki.now),
-    );
+    let (revoked, foreign) =
+        (world.pki.member("acme-video"), Pki::named("autumn CA", world.pki.now));
     world.pki.revoke(&[&revoked], 2);
     world.reloader.reload().expect("a reload");
     check_hint(&world, &world.client(&revoked), "the operator revoked").await;
     let stranger = world.client(&foreign.member("acme-video"));
-    check_hint(
-        &world,
-        &stranger,
-        "of another exchange, or the hub's revocation list",
-    )
-    .await;
+    check_hint(&world, &stranger, "of another exchange, or the hub's revocation list").await;
     let uris = vec!["spiffe://autumn.example/members/acme-video".to_owned()];
-    let nobody = world.pki.forge(&Wish {
-        uris,
-        ..Wish::good("acme-video")
-    });
-    check_hint(
-        &world,
-        &world.client(&nobody),
-        "names no member of this exchange",
-    )
-    .await;
+    let nobody = world.pki.forge(&Wish { uris, ..Wish::good("acme-video") });
+    check_hint(&world, &world.client(&nobody), "names no member of this exchange").await;
 }
 
 #[tokio::test]
@@ -1025,16 +789,10 @@ async fn a_refused_client_that_talks_on_still_hears_the_alert() {
     world.reloader.reload().expect("a reload");
     let config = Arc::new(world.config(&member, aws_lc_rs::ALL_KX_GROUPS));
     for _ in 0..20 {
-        let mut stream = world
-            .dial(Arc::clone(&config))
-            .await
-            .expect("our side is done first");
+        let mut stream = world.dial(Arc::clone(&config)).await.expect("our side is done first");
         // As most clients do: the preface and the first call at once.
         for _ in 0..4 {
-            stream
-                .write_all(&[b'x'; 16 * 1024])
-                .await
-                .expect("the hub reads on for a while");
+            stream.write_all(&[b'x'; 16 * 1024]).await.expect("the hub reads on for a while");
             stream.flush().await.expect("the hub reads on for a while");
             tokio::task::yield_now().await;
         }
@@ -1057,9 +815,7 @@ async fn a_call_that_dials_again_is_told_the_cause() {
     let member = world.pki.member("acme-video");
     let channel = world.connect(&member).await.expect("a connection");
     let mut health = HealthClient::new(channel);
-    within(health.check(HealthCheckRequest::default()))
-        .await
-        .expect("an answer");
+    within(health.check(HealthCheckRequest::default())).await.expect("an answer");
     world.pki.revoke(&[&member], 2);
     world.reloader.reload().expect("a reload");
     // The first error may be that of the connection that ended.
@@ -1082,9 +838,7 @@ async fn a_lazy_client_dials_at_its_first_call() {
     let channel = tls::connect_lazily(&world.address.to_string(), &tls).expect("a channel");
     assert!(world.peers.lock().expect("the peers").is_empty());
     let mut health = HealthClient::new(channel);
-    within(health.check(HealthCheckRequest::default()))
-        .await
-        .expect("an answer");
+    within(health.check(HealthCheckRequest::default())).await.expect("an answer");
 }
 
 #[tokio::test]
@@ -1094,13 +848,8 @@ async fn a_hub_that_is_not_there_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
-    let error = within(tls::connect(&address, &tls))
-        .await
-        .expect_err("nobody listens");
-    assert!(
-        matches!(error, ConnectError::Unreachable { .. }),
-        "{error:?}"
-    );
+    let error = within(tls::connect(&address, &tls)).await.expect_err("nobody listens");
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
@@ -1111,16 +860,11 @@ async fn what_does_not_speak_tls_is_named_so() {
     let address = listener.local_addr().expect("an address").to_string();
     world.tasks.spawn(async move {
         let (mut socket, _address) = listener.accept().await.expect("a client");
-        socket
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .expect("written");
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("written");
         let _end = socket.read_to_end(&mut Vec::new()).await;
     });
     let tls = world.client(&world.pki.member("acme-video"));
-    let error = within(tls::connect(&address, &tls))
-        .await
-        .expect_err("plaintext");
+    let error = within(tls::connect(&address, &tls)).await.expect_err("plaintext");
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
 }
 
@@ -1131,50 +875,15 @@ async fn a_profile_that_cannot_be_used_is_named() {
     let other = world.pki.member("other-video");
     let garbage = || "garbage".to_owned();
     let spoilt = [
-        (
-            ClientTls {
-                server_name: "not a name".to_owned(),
-                ..good.clone()
-            },
-            "server name",
-        ),
-        (
-            ClientTls {
-                key_pem: garbage(),
-                ..good.clone()
-            },
-            "TLS key",
-        ),
-        (
-            ClientTls {
-                key_pem: other.key_pem,
-                ..good.clone()
-            },
-            "certificate and TLS key",
-        ),
-        (
-            ClientTls {
-                certificate_pem: garbage(),
-                ..good.clone()
-            },
-            "certificate",
-        ),
-        (
-            ClientTls {
-                ca_pem: garbage(),
-                ..good
-            },
-            "authority",
-        ),
+        (ClientTls { server_name: "not a name".to_owned(), ..good.clone() }, "server name"),
+        (ClientTls { key_pem: garbage(), ..good.clone() }, "TLS key"),
+        (ClientTls { key_pem: other.key_pem, ..good.clone() }, "certificate and TLS key"),
+        (ClientTls { certificate_pem: garbage(), ..good.clone() }, "certificate"),
+        (ClientTls { ca_pem: garbage(), ..good }, "authority"),
     ];
     for (tls, what) in spoilt {
-        let error = tls::connect("127.0.0.1:1", &tls)
-            .await
-            .expect_err("a spoilt profile");
-        assert!(
-            matches!(error, ConnectError::Profile(_)),
-            "{what}: {error:?}"
-        );
+        let error = tls::connect("127.0.0.1:1", &tls).await.expect_err("a spoilt profile");
+        assert!(matches!(error, ConnectError::Profile(_)), "{what}: {error:?}");
         assert!(error.to_string().contains(what), "{what}: {error}");
     }
 }
@@ -1217,13 +926,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("an address");
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let incoming = tls::incoming(
-            listener,
-            Arc::clone(&reloader),
-            limits,
-            stop.clone(),
-            &tasks,
-        );
+        let incoming = tls::incoming(listener, Arc::clone(&reloader), limits, stop.clone(), &tasks);
         let health = HealthReporter::new();
         health.set_service_status("", ServingStatus::Serving).await;
         let peers: Arc<Mutex<Vec<Arc<Peer>>>> = Arc::default();
@@ -1235,16 +938,7 @@ impl World {
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         tasks.spawn(serving);
-        Self {
-            pki,
-            clock,
-            reloader,
-            address,
-            health,
-            peers,
-            stop,
-            tasks,
-        }
+        Self { pki, clock, reloader, address, health, peers, stop, tasks }
     }
 
     fn client(&self, credentials: &Credentials) -> ClientTls {
@@ -1257,11 +951,7 @@ impl World {
     }
 
     async fn connect(&self, credentials: &Credentials) -> Result<Channel, ConnectError> {
-        within(tls::connect(
-            &self.address.to_string(),
-            &self.client(credentials),
-        ))
-        .await
+        within(tls::connect(&self.address.to_string(), &self.client(credentials))).await
     }
 
     async fn call(&self, credentials: &Credentials) -> Result<(), Box<dyn std::error::Error>> {
@@ -1276,10 +966,7 @@ impl World {
         let mut health = HealthClient::new(channel);
         let stream = within(health.watch(HealthCheckRequest::default())).await;
         let mut stream = stream.expect("a stream").into_inner();
-        within(stream.message())
-            .await
-            .expect("a message")
-            .expect("not the end");
+        within(stream.message()).await.expect("a message").expect("not the end");
         stream
     }
 
@@ -1301,10 +988,7 @@ impl World {
 
     async fn check_uris_refused(&self, uris: &[&str]) {
         let wished = uris.iter().map(|&uri| uri.to_owned()).collect();
-        let forged = self.pki.forge(&Wish {
-            uris: wished,
-            ..Wish::good("acme-video")
-        });
+        let forged = self.pki.forge(&Wish { uris: wished, ..Wish::good("acme-video") });
         let alert = self.alert(&forged).await;
         assert!(alert.contains("AccessDenied"), "{uris:?}: {alert}");
     }
@@ -1334,10 +1018,7 @@ impl World {
     }
 
     async fn check_raw_refused(&self, config: ClientConfig, expected: &str) {
-        let error = self
-            .dial_and_read(config.into())
-            .await
-            .expect_err("a refusal");
+        let error = self.dial_and_read(config.into()).await.expect_err("a refusal");
         assert!(error.contains(expected), "{error:?} instead of {expected}");
     }
 
@@ -1351,10 +1032,7 @@ impl World {
     }
 
     fn calls(&self) -> usize {
-        self.peers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn last_peer(&self) -> Arc<Peer> {
@@ -1375,10 +1053,7 @@ fn remember(
     move |request: Request<()>| {
         let peer = request.extensions().get::<Arc<Peer>>();
         let peer = peer.ok_or_else(|| Status::unauthenticated("no peer"))?;
-        peers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(peer));
+        peers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(peer));
         Ok(request)
     }
 }
@@ -1407,9 +1082,7 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.time()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
+        self.time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
 
@@ -1418,9 +1091,7 @@ fn time_of(clock: &Arc<ManualClock>) -> Arc<dyn Clock> {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("no answer within the deadline")
+    tokio::time::timeout(DEADLINE, future).await.expect("no answer within the deadline")
 }
 
 async fn check_ends(stream: &mut Streaming<HealthCheckResponse>) {
@@ -1432,9 +1103,7 @@ async fn check_ends(stream: &mut Streaming<HealthCheckResponse>) {
             }
         }
     });
-    let status = end
-        .await
-        .expect_err("a connection that ends is an error to its streams");
+    let status = end.await.expect_err("a connection that ends is an error to its streams");
     assert_ne!(status.code(), tonic::Code::Ok);
 }
 
@@ -1491,11 +1160,7 @@ fn client_hello_of_tls_1_2() -> Vec<u8> {
         &[0, 13, 0, 4, 0, 2, 4, 3],            // signatures: ECDSA P-256
     ]
     .concat();
-    let short = |bytes: &[u8]| {
-        u16::try_from(bytes.len())
-            .expect("a short message")
-            .to_be_bytes()
-    };
+    let short = |bytes: &[u8]| u16::try_from(bytes.len()).expect("a short message").to_be_bytes();
     hello.extend(short(&extensions));
     hello.extend(extensions);
     let mut record = vec![0x16, 3, 1];

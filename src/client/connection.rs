@@ -58,7 +58,10 @@ impl Client {
     pub async fn connect(profile: Profile) -> Result<Self, ClientError> {
         let pin = Pin::open(&profile.genesis()?)?;
         if *pin.exchange() != profile.settings().exchange {
-            return Err(VerificationError::answer("the pinned founding record is of another exchange").into());
+            return Err(VerificationError::answer(
+                "the pinned founding record is of another exchange",
+            )
+            .into());
         }
         let known = KnownRoster::load(&profile, &pin)?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
@@ -190,7 +193,8 @@ impl Client {
 
 /// Withdrawals come with every filter, and are not for the roster. What cannot be read is judged, not passed over.
 fn concerns_roster(entry: &pb::Entry) -> bool {
-    let payload = entry.envelope.as_ref().map(|envelope| envelope.payload.as_ref()).unwrap_or_default();
+    let payload =
+        entry.envelope.as_ref().map(|envelope| envelope.payload.as_ref()).unwrap_or_default();
     wire::header::header(payload).map_or(true, |header| header.body_kind.is_roster())
 }
 
@@ -199,19 +203,32 @@ fn rolled_back(error: ClientError) -> ClientError {
     if let ClientError::Refused(refused) = &error
         && refused.is(Reason::CursorAhead)
     {
-        return VerificationError::answer("its log ends before what it showed earlier, in the same epoch").into();
+        return VerificationError::answer(
+            "its log ends before what it showed earlier, in the same epoch",
+        )
+        .into();
     }
     error
 }
 
 fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, ClientError> {
     let pb::GetExchangeResponse {
-        name, genesis, epoch, head, checkpoint, time, version, caller, ..
+        name,
+        genesis,
+        epoch,
+        head,
+        checkpoint,
+        time,
+        version,
+        caller,
+        ..
     } = response;
     let envelope = genesis.and_then(|entry| entry.envelope).unwrap_or_default();
     let same = envelope.encode_to_vec() == pin.envelope().encode_to_vec();
     if name != pin.exchange().name() || !same {
-        return Err(VerificationError::answer("it is not the exchange that this profile joined").into());
+        return Err(
+            VerificationError::answer("it is not the exchange that this profile joined").into()
+        );
     }
     let checkpoint = pin
         .log_key()

@@ -67,7 +67,10 @@ impl JoinRequest {
     ) -> Self {
         let [signing_key, recovery_key] = keys.map(|key| {
             let pb::PublicKey { spki, possession_proof } = proven_key(exchange, member, key);
-            ProvenKey { spki: BASE64.encode(spki), possession_proof: BASE64.encode(possession_proof) }
+            ProvenKey {
+                spki: BASE64.encode(spki),
+                possession_proof: BASE64.encode(possession_proof),
+            }
         });
         Self {
             version: VERSION,
@@ -99,14 +102,15 @@ impl JoinRequest {
 
     /// The exchange that the member wants to join.
     pub fn exchange(&self) -> Result<ExchangeName, InvalidPaper> {
-        ExchangeName::from_name(&self.exchange).map_err(|error| InvalidPaper::new("request", error.to_string()))
+        ExchangeName::from_name(&self.exchange)
+            .map_err(|error| InvalidPaper::new("request", error.to_string()))
     }
 
     /// The member.
     pub fn member(&self) -> Result<MemberId, InvalidPaper> {
-        self.member
-            .parse()
-            .map_err(|error: crate::model::names::InvalidName| InvalidPaper::new("request", error.to_string()))
+        self.member.parse().map_err(|error: crate::model::names::InvalidName| {
+            InvalidPaper::new("request", error.to_string())
+        })
     }
 
     /// The signing key and the recovery key.
@@ -131,8 +135,8 @@ fn check_possession(
     member: &MemberId,
     key: &pb::PublicKey,
 ) -> Result<(), InvalidPaper> {
-    let parsed =
-        VerifyingKey::from_spki(&key.spki).map_err(|error| InvalidPaper::new("request", error.to_string()))?;
+    let parsed = VerifyingKey::from_spki(&key.spki)
+        .map_err(|error| InvalidPaper::new("request", error.to_string()))?;
     let payload = signing::possession_payload(exchange, member, &parsed.id());
     let claim = Claim {
         payload_type: POSSESSION_PAYLOAD_TYPE,
@@ -262,7 +266,10 @@ impl RenewalRequest {
     }
 
     /// Reads one; its signature must be by a key that the roster has for the member.
-    pub fn parse(json: &str, verifier: &crate::client::Verifier) -> Result<(Self, MemberId), InvalidPaper> {
+    pub fn parse(
+        json: &str,
+        verifier: &crate::client::Verifier,
+    ) -> Result<(Self, MemberId), InvalidPaper> {
         let invalid = |why: &str| InvalidPaper::new("renewal request", why);
         let request: Self = parse("renewal request", json)?;
         if request.version != VERSION {
@@ -277,7 +284,8 @@ impl RenewalRequest {
             .key(&id)
             .filter(|key| standing.is_some() && key.member == member && key.retired_at.is_none())
             .ok_or_else(|| invalid("the key is not one of a member in good standing"))?;
-        let key = VerifyingKey::from_spki(&registered.spki).map_err(|error| invalid(&error.to_string()))?;
+        let key = VerifyingKey::from_spki(&registered.spki)
+            .map_err(|error| invalid(&error.to_string()))?;
         let signature = from_base64("renewal request", &request.signature)?;
         let claim = Claim {
             payload_type: RENEWAL_PAYLOAD_TYPE,
@@ -328,7 +336,8 @@ mod tests {
         let world = World::new();
         let key = SecretKey::generate().unwrap();
         let member = "charlie".parse().unwrap();
-        let request = JoinRequest::new(&world.founding.exchange, &member, [&key, world.bravo.key()], "pem");
+        let request =
+            JoinRequest::new(&world.founding.exchange, &member, [&key, world.bravo.key()], "pem");
         let json = request.to_json();
         assert_eq!(JoinRequest::parse(&json).unwrap(), request);
         let elsewhere = World::new().founding.exchange.name();
@@ -343,7 +352,10 @@ mod tests {
         let (_request, member) = RenewalRequest::parse(&json, &world.verifier()).unwrap();
         assert_eq!(member, *world.acme.member());
         for (from, to) in [("acme-video", "bravo-net"), ("pem", "mep")] {
-            assert!(RenewalRequest::parse(&json.replace(from, to), &world.verifier()).is_err(), "{to}");
+            assert!(
+                RenewalRequest::parse(&json.replace(from, to), &world.verifier()).is_err(),
+                "{to}"
+            );
         }
     }
 }

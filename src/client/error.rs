@@ -88,7 +88,8 @@ impl Refused {
 
 impl From<pb::Refusal> for Refused {
     fn from(wire: pb::Refusal) -> Self {
-        let pb::Refusal { code, reason, message, field, metadata, retry_delay: _ours_is_longer } = wire;
+        let pb::Refusal { code, reason, message, field, metadata, retry_delay: _ours_is_longer } =
+            wire;
         Self { code, reason, message, field, metadata }
     }
 }

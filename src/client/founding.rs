@@ -40,8 +40,12 @@ pub struct Founding<'a> {
 }
 
 /// The exchange's name and its founding envelope.
-pub fn found(founding: &Founding<'_>, now: Timestamp) -> Result<(ExchangeName, pb::Envelope), ClientError> {
-    let Founding { title, trust_domain, operator, operator_key, operator_recovery_key, .. } = *founding;
+pub fn found(
+    founding: &Founding<'_>,
+    now: Timestamp,
+) -> Result<(ExchangeName, pb::Envelope), ClientError> {
+    let Founding { title, trust_domain, operator, operator_key, operator_recovery_key, .. } =
+        *founding;
     let exchange = ExchangeName::derive(title, &operator_key.spki(), founding.log_key_spki)
         .map_err(|error| invalid_name(&error))?;
     let genesis = pb::Genesis {
@@ -74,12 +78,7 @@ pub fn proven_key(exchange: &ExchangeName, member: &MemberId, key: &SecretKey) -
 
 /// The handling of records whose reach is not theirs to choose.
 pub(super) fn unaddressed() -> Handling {
-    Handling {
-        tlp: Tlp::Green,
-        reach: Reach::default(),
-        onward_uses: Vec::new(),
-        use_until: None,
-    }
+    Handling { tlp: Tlp::Green, reach: Reach::default(), onward_uses: Vec::new(), use_until: None }
 }
 
 pub(super) fn invalid_name(error: &InvalidName) -> ClientError {

@@ -158,7 +158,8 @@ impl<'a> Planner<'a> {
             RowOutcome::Carried(drafts) => {
                 let new = drafts.iter().filter(|draft| self.take_draft(draft)).count();
                 // In another file of this import the same was said before.
-                let count = if new == 0 { &mut self.account.duplicates } else { &mut self.account.carried };
+                let count =
+                    if new == 0 { &mut self.account.duplicates } else { &mut self.account.carried };
                 *count += 1;
             }
             RowOutcome::Operation { techniques, metrics, narrative } => {
@@ -176,7 +177,8 @@ impl<'a> Planner<'a> {
 
     /// Whether it is a record that was not planned before.
     fn take_draft(&mut self, draft: &meta_csv::Draft) -> bool {
-        let ImportTarget { title, member, namespace, handling, earlier: _in_the_parts } = self.target;
+        let ImportTarget { title, member, namespace, handling, earlier: _in_the_parts } =
+            self.target;
         let record = meta_csv::record_id(namespace, title, draft);
         if !self.planned.insert(record) {
             return false;
@@ -228,7 +230,10 @@ impl<'a> Planner<'a> {
             self.parts.push(pb::Operation { title, ..pb::Operation::default() });
         }
         let last = self.parts.len().saturating_sub(1);
-        #[expect(clippy::indexing_slicing, reason = "there is a first part from the start, and parts only grow")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there is a first part from the start, and parts only grow"
+        )]
         &mut self.parts[last]
     }
 
@@ -278,8 +283,10 @@ mod tests {
     }
 
     fn plan_with(files: &[(&str, &str)], earlier: Vec<pb::Operation>) -> ImportPlan {
-        let files: Vec<_> =
-            files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
+            .collect();
         plan_import(&files, &target(earlier)).unwrap()
     }
 
@@ -316,7 +323,8 @@ mod tests {
 
     #[test]
     fn the_same_file_twice_makes_no_further_record() {
-        let (once, twice) = (plan(&[("a.csv", SAMPLE)]), plan(&[("a.csv", SAMPLE), ("b.csv", SAMPLE)]));
+        let (once, twice) =
+            (plan(&[("a.csv", SAMPLE)]), plan(&[("a.csv", SAMPLE), ("b.csv", SAMPLE)]));
         assert_eq!(once.drafts, twice.drafts);
         assert!(twice.account.adds_up());
         assert_eq!(twice.account.duplicates, once.account.duplicates * 2 + once.account.carried);

@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::client::verifier::Verifier;
-use crate::client::verifier::VerificationError;
 use crate::model::handling::Handling;
 use crate::model::handling::OnwardUse;
 use crate::model::handling::Reach;
@@ -81,7 +81,10 @@ pub fn entry_to_json(entry: &VerifiedEntry) -> String {
         revision: header.revision,
         publisher: header.name.member.name(),
         kind: header.body_kind.as_str(),
-        handling: to_json("watchfire.v1.Handling", &wire_header.handling.unwrap_or_default().encode_to_vec()),
+        handling: to_json(
+            "watchfire.v1.Handling",
+            &wire_header.handling.unwrap_or_default().encode_to_vec(),
+        ),
         body: to_json("watchfire.v1.Body", &entry.envelope().body),
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
@@ -147,7 +150,8 @@ pub fn body_from_json(value: Value) -> Result<pb::body::Content, Refusal> {
 /// A handling from proto-JSON.
 pub fn handling_from_json(value: Value) -> Result<Handling, Refusal> {
     let bytes = from_json("watchfire.v1.Handling", value, "handling")?;
-    let wire = pb::Handling::decode(bytes.as_slice()).map_err(|error| refusal("handling", error))?;
+    let wire =
+        pb::Handling::decode(bytes.as_slice()).map_err(|error| refusal("handling", error))?;
     let pb::Handling { tlp, audiences, recipients, onward_uses, use_until_time } = wire;
     let mut reach = Reach {
         audiences: names(&audiences, "handling.audiences", Audience::from_name)?,
@@ -206,7 +210,8 @@ fn to_json(name: &str, bytes: &[u8]) -> Value {
 }
 
 fn from_json(name: &str, value: Value, field: &'static str) -> Result<Vec<u8>, Refusal> {
-    let descriptor = descriptor(name).ok_or_else(|| refusal(field, "its description is missing"))?;
+    let descriptor =
+        descriptor(name).ok_or_else(|| refusal(field, "its description is missing"))?;
     let message =
         DynamicMessage::deserialize(descriptor, value).map_err(|error| refusal(field, error))?;
     Ok(message.encode_to_vec())
@@ -267,8 +272,14 @@ mod tests {
             assert!(matches!(error, SavedEntryError::Differs(_)), "{to}: {error}");
         }
         let moved = line.replace("\"sequence\":3", "\"sequence\":0");
-        assert!(matches!(entry_from_json(&moved, &world.verifier()), Err(SavedEntryError::Unverified(_))));
-        assert!(matches!(entry_from_json("{}", &world.verifier()), Err(SavedEntryError::Format(_))));
+        assert!(matches!(
+            entry_from_json(&moved, &world.verifier()),
+            Err(SavedEntryError::Unverified(_))
+        ));
+        assert!(matches!(
+            entry_from_json("{}", &world.verifier()),
+            Err(SavedEntryError::Format(_))
+        ));
     }
 
     #[test]

@@ -117,12 +117,17 @@ impl KnownRoster {
             epoch: self.epoch,
             position: self.position,
             keys: self.keys(),
-            entries: self.entries.values().map(|entry| BASE64.encode(entry.encode_to_vec())).collect(),
+            entries: self
+                .entries
+                .values()
+                .map(|entry| BASE64.encode(entry.encode_to_vec()))
+                .collect(),
         };
-        let text = serde_json::to_string_pretty(&saved).map_err(|error| ProfileError::Malformed {
-            path: profile.folder().join("known_keys.json"),
-            why: error.to_string(),
-        })?;
+        let text =
+            serde_json::to_string_pretty(&saved).map_err(|error| ProfileError::Malformed {
+                path: profile.folder().join("known_keys.json"),
+                why: error.to_string(),
+            })?;
         profile.save_known_keys(&text)?;
         self.saved = self.position;
         self.is_changed = false;
@@ -143,9 +148,13 @@ impl KnownRoster {
         // The founding record is folded already: it is what was pinned.
         if sequence > 0 {
             let place = Sequence(sequence);
-            let roster =
-                wire::roster::apply(self.verifier.roster(), &self.exchange, &prepared.record, place)
-                    .map_err(|refusal| VerificationError::at(sequence, Fault::Roster(refusal)))?;
+            let roster = wire::roster::apply(
+                self.verifier.roster(),
+                &self.exchange,
+                &prepared.record,
+                place,
+            )
+            .map_err(|refusal| VerificationError::at(sequence, Fault::Roster(refusal)))?;
             if let Some(roster) = roster {
                 Arc::make_mut(&mut self.verifier).adopt(roster);
                 self.entries.insert(sequence, prepared.to_entry());
@@ -229,7 +238,11 @@ mod tests {
         let next = SecretKey::generate().unwrap();
         let member = world.acme.member().clone();
         let add = pb::body::Content::KeyChange(pb::KeyChange {
-            change: Some(pb::key_change::Change::Add(proven_key(&world.founding.exchange, &member, &next))),
+            change: Some(pb::key_change::Change::Add(proven_key(
+                &world.founding.exchange,
+                &member,
+                &next,
+            ))),
         });
         known.fold(World::entry(3, world.change(&world.acme, &add))).unwrap();
         let retire = pb::body::Content::KeyChange(pb::KeyChange {
@@ -264,7 +277,8 @@ mod tests {
         let text = profile.known_keys().unwrap().unwrap();
         let mut saved: Saved = serde_json::from_str(&text).unwrap();
         saved.entries.swap(0, 1);
-        let mut entry = pb::Entry::decode(BASE64.decode(&saved.entries[0]).unwrap().as_slice()).unwrap();
+        let mut entry =
+            pb::Entry::decode(BASE64.decode(&saved.entries[0]).unwrap().as_slice()).unwrap();
         let mut body = entry.envelope.as_ref().unwrap().body.to_vec();
         *body.last_mut().unwrap() ^= 1;
         entry.envelope.as_mut().unwrap().body = body.into();

@@ -41,9 +41,11 @@ impl Pin {
             return Err(fault("it is another kind of record".to_owned()));
         };
         let genesis = (**genesis).clone();
-        let exchange = ExchangeName::derive(&genesis.title, &genesis.operator_key.spki, &genesis.log_key)
-            .map_err(|error| fault(error.to_string()))?;
-        let named = record.header.exchange == exchange && record.header.name.member == genesis.operator;
+        let exchange =
+            ExchangeName::derive(&genesis.title, &genesis.operator_key.spki, &genesis.log_key)
+                .map_err(|error| fault(error.to_string()))?;
+        let named =
+            record.header.exchange == exchange && record.header.name.member == genesis.operator;
         if !named || record.header.body_kind != BodyKind::Genesis {
             return Err(fault("its name is not that of its keys".to_owned()));
         }
@@ -109,7 +111,8 @@ impl Pin {
 }
 
 fn check_signature(record: &Record, genesis: &Genesis) -> Result<(), String> {
-    let key = VerifyingKey::from_spki(&genesis.operator_key.spki).map_err(|error| error.to_string())?;
+    let key =
+        VerifyingKey::from_spki(&genesis.operator_key.spki).map_err(|error| error.to_string())?;
     if key.id() != record.key_id {
         return Err("it is signed by another key than the operator's".to_owned());
     }

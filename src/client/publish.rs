@@ -81,7 +81,8 @@ impl Client {
     /// A stream of batches whose answers come in order; several are under way at once.
     pub async fn publish_stream(&self) -> Result<Pipeline, ClientError> {
         let (requests, receiver) = mpsc::channel(PIPELINE_REQUESTS);
-        let responses = self.exchange_service().publish_stream(ReceiverStream::new(receiver)).await?;
+        let responses =
+            self.exchange_service().publish_stream(ReceiverStream::new(receiver)).await?;
         Ok(Pipeline {
             client: self.clone(),
             requests: Some(requests),
@@ -116,7 +117,8 @@ impl Client {
                 return Ok(outcomes.into_iter().flatten().collect());
             }
             let over = Instant::now() >= deadline;
-            let error = failed.unwrap_or_else(|| ClientError::Unreachable("it stopped answering".to_owned()));
+            let error = failed
+                .unwrap_or_else(|| ClientError::Unreachable("it stopped answering".to_owned()));
             if over || !error.is_transient() {
                 self.keep_rest(waiting, &batch, &outcomes)?;
                 return Err(error);
@@ -131,10 +133,15 @@ impl Client {
         batch: &[pb::Envelope],
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), ClientError> {
-        let open: Vec<usize> =
-            outcomes.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(at, _)| at).collect();
+        let open: Vec<usize> = outcomes
+            .iter()
+            .enumerate()
+            .filter(|(_, outcome)| outcome.is_none())
+            .map(|(at, _)| at)
+            .collect();
         let requests = requests(batch, &open);
-        let sent: Vec<Vec<usize>> = requests.iter().map(|(places, _request)| places.clone()).collect();
+        let sent: Vec<Vec<usize>> =
+            requests.iter().map(|(places, _request)| places.clone()).collect();
         let messages: Vec<pb::PublishStreamRequest> =
             requests.into_iter().map(|(_places, request)| request).collect();
         let mut service = self.exchange_service();
@@ -145,7 +152,9 @@ impl Client {
                 return Err(ClientError::Unreachable("it ended the stream".to_owned()));
             };
             if answer.results.len() != places.len() {
-                return Err(VerificationError::answer("there is not one result for each record").into());
+                return Err(
+                    VerificationError::answer("there is not one result for each record").into()
+                );
             }
             for (place, result) in places.into_iter().zip(answer.results) {
                 transient = self.settle(batch, place, result, outcomes)?.or(transient);

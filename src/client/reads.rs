@@ -58,9 +58,12 @@ impl Client {
         let entry = entry.ok_or_else(|| VerificationError::answer("there is no entry"))?;
         let entry = self.verifier_past(entry.sequence).await?.verify(entry)?;
         let header = entry.header();
-        let asked = header.name == name.record && name.revision.is_none_or(|revision| revision == header.revision);
+        let asked = header.name == name.record
+            && name.revision.is_none_or(|revision| revision == header.revision);
         if !asked {
-            return Err(VerificationError::answer("it is another record than the one asked for").into());
+            return Err(
+                VerificationError::answer("it is another record than the one asked for").into()
+            );
         }
         Ok(Found { entry, withdrawn_sequence })
     }
@@ -101,7 +104,10 @@ impl Client {
     pub async fn look_up(&self, values: &[String]) -> Result<Vec<LookedUp>, ClientError> {
         let mut looked_up = Vec::with_capacity(values.len());
         for values in values.chunks(limits::LOOKUP_VALUES_MAX) {
-            let query = |value: &String| pb::ValueQuery { value: value.clone(), ..pb::ValueQuery::default() };
+            let query = |value: &String| pb::ValueQuery {
+                value: value.clone(),
+                ..pb::ValueQuery::default()
+            };
             let request = pb::LookupValuesRequest {
                 queries: values.iter().map(query).collect(),
                 matches_max: u32::try_from(limits::LOOKUP_MATCHES_MAX).unwrap_or(u32::MAX),
@@ -109,7 +115,9 @@ impl Client {
             };
             let response = self.exchange_service().lookup_values(request).await?.into_inner();
             if response.results.len() != values.len() {
-                return Err(VerificationError::answer("there is not one result for each value").into());
+                return Err(
+                    VerificationError::answer("there is not one result for each value").into()
+                );
             }
             for result in response.results {
                 looked_up.push(self.looked_up(result).await?);
@@ -123,7 +131,10 @@ impl Client {
         let entries = self.believe(entries).await?;
         let fits = |entry: &VerifiedEntry| wire::normal_form(entry.body()) == normal_form;
         if !entries.iter().all(fits) {
-            return Err(VerificationError::answer("a match has another value than the one looked up").into());
+            return Err(VerificationError::answer(
+                "a match has another value than the one looked up",
+            )
+            .into());
         }
         Ok(LookedUp { normal_form, entries, more, refused: refusal.map(Refused::from) })
     }

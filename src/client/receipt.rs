@@ -42,7 +42,15 @@ pub(super) fn check(
     envelope: &pb::Envelope,
     wire: pb::Receipt,
 ) -> Result<Receipt, VerificationError> {
-    let pb::Receipt { header_digest, epoch, sequence, accept_time, leaf_hash, checkpoint, repeated } = wire;
+    let pb::Receipt {
+        header_digest,
+        epoch,
+        sequence,
+        accept_time,
+        leaf_hash,
+        checkpoint,
+        repeated,
+    } = wire;
     let digest = sha256(&envelope.payload);
     if header_digest != digest {
         return Err(VerificationError::receipt("it is for another record"));
@@ -62,10 +70,9 @@ pub(super) fn check(
     if leaf_hash != leaf.hash() {
         return Err(VerificationError::receipt("the leaf is not that of the record"));
     }
-    let checkpoint = pin
-        .log_key()
-        .open(&checkpoint)
-        .map_err(|_invalid| VerificationError::receipt("its checkpoint is not signed by the log"))?;
+    let checkpoint = pin.log_key().open(&checkpoint).map_err(|_invalid| {
+        VerificationError::receipt("its checkpoint is not signed by the log")
+    })?;
     if checkpoint.size <= sequence || epoch == 0 {
         return Err(VerificationError::receipt("its checkpoint does not cover the place"));
     }
@@ -127,7 +134,10 @@ mod tests {
         check_refused(|receipt| receipt.sequence = 6, "the leaf");
         check_refused(|receipt| receipt.leaf_hash[0] ^= 1, "the leaf");
         check_refused(|receipt| receipt.accept_time = None, "no time");
-        check_refused(|receipt| receipt.checkpoint = receipt.checkpoint.replace("\n8\n", "\n9\n"), "not signed");
+        check_refused(
+            |receipt| receipt.checkpoint = receipt.checkpoint.replace("\n8\n", "\n9\n"),
+            "not signed",
+        );
     }
 
     #[test]

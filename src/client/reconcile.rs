@@ -59,7 +59,8 @@ pub fn reconcile(draft: Draft, current: Option<&Current>) -> Reconciled {
         None => Reconciled::New(Draft { previous: None, ..draft }),
         Some(current) if current.is_withdrawn => Reconciled::Withdrawn(draft.name),
         Some(current)
-            if current.handling == draft.handling && current.content.as_ref() == Some(&draft.content) =>
+            if current.handling == draft.handling
+                && current.content.as_ref() == Some(&draft.content) =>
         {
             Reconciled::Unchanged(draft.name)
         }
@@ -101,7 +102,9 @@ impl Client {
         stream::iter(names)
             .map(|name| async move { Ok((name.clone(), self.current(name).await?)) })
             .buffer_unordered(CALLS_AT_ONCE)
-            .try_filter_map(|(name, current)| async move { Ok(current.map(|current| (name, current))) })
+            .try_filter_map(
+                |(name, current)| async move { Ok(current.map(|current| (name, current))) },
+            )
             .try_collect()
             .await
     }
@@ -119,9 +122,9 @@ impl Client {
         // Withdrawals come with every filter.
         let entries = self.list_all(&filter).await?;
         let withdrawn: HashSet<RecordName> = entries.iter().filter_map(withdrawn_by).collect();
-        let records = entries
-            .iter()
-            .filter(|entry| matches!(entry.header().body_kind, BodyKind::Indicator | BodyKind::Operation));
+        let records = entries.iter().filter(|entry| {
+            matches!(entry.header().body_kind, BodyKind::Indicator | BodyKind::Operation)
+        });
         Ok(records
             .map(|entry| {
                 let name = entry.header().name.clone();
@@ -164,7 +167,10 @@ mod tests {
         let unchanged = reconcile(draft.clone(), Some(&current));
         assert_eq!(unchanged, Reconciled::Unchanged(draft.name.clone()));
 
-        let relabelled = Draft { handling: Handling { tlp: Tlp::Clear, ..draft.handling.clone() }, ..draft.clone() };
+        let relabelled = Draft {
+            handling: Handling { tlp: Tlp::Clear, ..draft.handling.clone() },
+            ..draft.clone()
+        };
         for changed in [relabelled, Draft { content: domain("example.org"), ..draft.clone() }] {
             let Reconciled::Changed(next) = reconcile(changed, Some(&current)) else {
                 panic!("a change is a revision");

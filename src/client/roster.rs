@@ -132,10 +132,18 @@ impl Client {
         );
         Ok(match roster {
             Some(roster_change::Change::Admit(_)) => {
-                service.admit_member(pb::AdmitMemberRequest { envelope }).await?.into_inner().receipt
+                service
+                    .admit_member(pb::AdmitMemberRequest { envelope })
+                    .await?
+                    .into_inner()
+                    .receipt
             }
             Some(roster_change::Change::Suspend(_)) => {
-                service.suspend_member(pb::SuspendMemberRequest { envelope }).await?.into_inner().receipt
+                service
+                    .suspend_member(pb::SuspendMemberRequest { envelope })
+                    .await?
+                    .into_inner()
+                    .receipt
             }
             Some(roster_change::Change::Reinstate(_)) => {
                 let request = pb::ReinstateMemberRequest { envelope };

@@ -143,6 +143,8 @@ mod tests {
         let mut draft = world.draft(&world.acme, domain("example.com"));
         draft.content = pb::body::Content::Operation(pb::Operation::default());
         let error = world.acme.sign(draft, world.now).unwrap_err();
-        assert!(matches!(&error, ClientError::Invalid(refusal) if refusal.reason == Reason::FieldInvalid));
+        assert!(
+            matches!(&error, ClientError::Invalid(refusal) if refusal.reason == Reason::FieldInvalid)
+        );
     }
 }

@@ -165,8 +165,12 @@ impl Subscription {
             };
             match stream.message().await.map_err(ClientError::from) {
                 Ok(Some(frame)) => self.take(frame).await?,
-                Ok(None) if self.options.until_head && self.progress == Progress::AtHead => return Ok(None),
-                Ok(None) => self.lost(ClientError::Unreachable("it ended the stream".to_owned()))?,
+                Ok(None) if self.options.until_head && self.progress == Progress::AtHead => {
+                    return Ok(None);
+                }
+                Ok(None) => {
+                    self.lost(ClientError::Unreachable("it ended the stream".to_owned()))?
+                }
                 Err(error) => self.lost(error)?,
             }
         }
@@ -285,7 +289,10 @@ impl Subscription {
             .map_err(|error| VerificationError::answer(error.to_string()))?;
         let behind = self.last.is_some_and(|last| position <= last);
         if opened.size != head || position > head || behind {
-            return Err(VerificationError::answer("a mark does not fit its checkpoint or its stream").into());
+            return Err(VerificationError::answer(
+                "a mark does not fit its checkpoint or its stream",
+            )
+            .into());
         }
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };
         self.ready.push_back(Delivery::Mark(Mark { cursor, epoch, position, head }));
@@ -293,7 +300,11 @@ impl Subscription {
     }
 
     /// Sequences strictly rise on a stream, and in a back-fill's own run.
-    fn demand_rising(&mut self, entries: &[pb::Entry], backfill: bool) -> Result<(), VerificationError> {
+    fn demand_rising(
+        &mut self,
+        entries: &[pb::Entry],
+        backfill: bool,
+    ) -> Result<(), VerificationError> {
         let last = if backfill { &mut self.last_backfilled } else { &mut self.last };
         for entry in entries {
             if last.is_some_and(|last| entry.sequence <= last) {
@@ -314,7 +325,10 @@ impl Subscription {
         !(seen && entry.epoch == self.place.epoch)
     }
 
-    async fn believe(&mut self, entries: Vec<pb::Entry>) -> Result<Vec<VerifiedEntry>, ClientError> {
+    async fn believe(
+        &mut self,
+        entries: Vec<pb::Entry>,
+    ) -> Result<Vec<VerifiedEntry>, ClientError> {
         let last = entries.last().map_or(0, |entry| entry.sequence);
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         if self.shows_roster {

@@ -53,7 +53,8 @@ impl World {
             now,
         )
         .unwrap();
-        let signer = |member: &str, key| Signer::new(exchange.clone(), member.parse().unwrap(), key);
+        let signer =
+            |member: &str, key| Signer::new(exchange.clone(), member.parse().unwrap(), key);
         let mut world = Self {
             operator: signer("operator", operator_key),
             acme: signer("acme-video", acme),
@@ -126,7 +127,9 @@ impl World {
 
     pub(super) fn admission(&self, member: &Signer) -> pb::body::Content {
         let recovery = SecretKey::generate().unwrap();
-        let key = |key: &SecretKey| Some(founding::proven_key(&self.founding.exchange, member.member(), key));
+        let key = |key: &SecretKey| {
+            Some(founding::proven_key(&self.founding.exchange, member.member(), key))
+        };
         pb::body::Content::RosterChange(pb::RosterChange {
             member: member.member().name(),
             change: Some(pb::roster_change::Change::Admit(pb::Admission {

@@ -223,7 +223,10 @@ impl Verifier {
     }
 
     /// Checks entries; the first that does not hold is named.
-    pub fn verify_all(&self, entries: Vec<pb::Entry>) -> Result<Vec<VerifiedEntry>, VerificationError> {
+    pub fn verify_all(
+        &self,
+        entries: Vec<pb::Entry>,
+    ) -> Result<Vec<VerifiedEntry>, VerificationError> {
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         self.verify_prepared(prepared)
     }
@@ -252,7 +255,8 @@ impl Verifier {
         for (one, verdict) in prepared.iter().zip(verdicts) {
             verdict.map_err(|_bad| VerificationError::at(one.sequence, Fault::Signature))?;
         }
-        let doubts: Vec<bool> = prepared.iter().zip(&keys).map(|(one, (key, _))| in_doubt(one, key)).collect();
+        let doubts: Vec<bool> =
+            prepared.iter().zip(&keys).map(|(one, (key, _))| in_doubt(one, key)).collect();
         prepared.into_iter().zip(doubts).map(|(one, in_doubt)| believed(one, in_doubt)).collect()
     }
 
@@ -300,8 +304,9 @@ fn in_doubt(one: &Prepared, key: &RegisteredKey) -> bool {
 
 fn believed(one: Prepared, in_doubt: bool) -> Result<VerifiedEntry, VerificationError> {
     let Prepared { epoch, sequence, accept_time, record } = one;
-    let body = wire::body::body(&record.envelope.body)
-        .map_err(|refusal| VerificationError::at(sequence, Fault::Malformed(refusal.to_string())))?;
+    let body = wire::body::body(&record.envelope.body).map_err(|refusal| {
+        VerificationError::at(sequence, Fault::Malformed(refusal.to_string()))
+    })?;
     Ok(VerifiedEntry { epoch, sequence, accept_time, record, body, in_doubt })
 }
 
@@ -373,11 +378,8 @@ mod tests {
     fn a_stranger_is_not_believed() {
         let world = World::new();
         let key = SecretKey::generate().unwrap();
-        let stranger = Signer::new(
-            world.founding.exchange.clone(),
-            world.acme.member().clone(),
-            key,
-        );
+        let stranger =
+            Signer::new(world.founding.exchange.clone(), world.acme.member().clone(), key);
         let envelope = world.publish(&stranger, domain("example.com"));
         check(&world, World::entry(3, envelope), "may sign this record");
     }

@@ -26,34 +26,38 @@ use crate::wire::envelope::Record;
 
 /// The revision before the one that is judged.
 #[derive(Clone, Debug)]
-pub struct Previous {
+pub(super) struct Previous {
     /// Its header digest.
-    pub header_digest: Digest,
+    pub(super) header_digest: Digest,
     /// Its facts.
-    pub facts: Facts,
+    pub(super) facts: Facts,
 }
 
 /// What the sequencer knows at the place that a record would get.
 #[derive(Debug)]
-pub struct Circumstances<'a> {
+pub(super) struct Circumstances<'a> {
     /// The exchange.
-    pub exchange: &'a ExchangeName,
+    pub(super) exchange: &'a ExchangeName,
     /// Everyone who takes part, at this place.
-    pub roster: &'a Roster,
+    pub(super) roster: &'a Roster,
     /// The place.
-    pub place: Sequence,
+    pub(super) place: Sequence,
     /// The hub's clock.
-    pub now: Timestamp,
+    pub(super) now: Timestamp,
     /// The revision before, if there is one.
-    pub previous: Option<&'a Previous>,
+    pub(super) previous: Option<&'a Previous>,
     /// Whether the record itself was withdrawn.
-    pub withdrawn: bool,
+    pub(super) withdrawn: bool,
     /// For a withdrawal: the latest revision of its target, and whether that was withdrawn already.
-    pub target: Option<(&'a Facts, bool)>,
+    pub(super) target: Option<(&'a Facts, bool)>,
 }
 
 /// Judges the caller, before anything else: it speaks for itself, and is not suspended.
-pub fn judge_caller(caller: &MemberId, record: &Record, roster: &Roster) -> Result<(), Refusal> {
+pub(super) fn judge_caller(
+    caller: &MemberId,
+    record: &Record,
+    roster: &Roster,
+) -> Result<(), Refusal> {
     let member = roster.member(caller).ok_or_else(|| {
         Refusal::new(Reason::NotAMember, format!("{caller} is not a member of this exchange"))
     })?;
@@ -72,7 +76,7 @@ pub fn judge_caller(caller: &MemberId, record: &Record, roster: &Roster) -> Resu
 }
 
 /// Judges a record that is not there yet and derives its facts.
-pub fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Result<Facts, Refusal> {
+pub(super) fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Result<Facts, Refusal> {
     let header = &record.header;
     if header.exchange != *circumstances.exchange {
         return Err(Refusal::field(
@@ -133,10 +137,7 @@ fn judge_role(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), 
     let kind = record.header.body_kind;
     let allowed = match (member.role, kind) {
         (_, BodyKind::KeyChange) | (Role::Operator, BodyKind::RosterChange) => true,
-        (
-            Role::Company,
-            BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal,
-        )
+        (Role::Company, BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal)
         | (Role::Observer, BodyKind::Withdrawal) => true,
         (Role::Observer, BodyKind::Indicator) => member.may_publish_indicators,
         (Role::Company | Role::Observer, BodyKind::RosterChange | BodyKind::Genesis)
@@ -187,9 +188,8 @@ fn judge_handling(header: &Header, roster: &Roster) -> Result<(), Refusal> {
             format!("{} is not an audience that you may address", audience.name()),
         ));
     }
-    let reads = |member: &&MemberId| {
-        roster.member(member).is_none_or(|member| !member.role.reads_bodies())
-    };
+    let reads =
+        |member: &&MemberId| roster.member(member).is_none_or(|member| !member.role.reads_bodies());
     if let Some(recipient) = reach.recipients.iter().find(reads) {
         return Err(Refusal::field(
             Reason::FieldInvalid,

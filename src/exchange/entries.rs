@@ -119,6 +119,8 @@ pub(super) fn readable(envelope: &pb::Envelope) -> Option<pb::Record> {
         header_digest: hex::encode(sha256(&envelope.payload)),
         header: Some(wire::header::header_to_wire(&header)),
         body: wire::body::body(&envelope.body).ok(),
-        normal_form: wire::body::body(&envelope.body).ok().and_then(|body| wire::normal_form(&body)),
+        normal_form: wire::body::body(&envelope.body)
+            .ok()
+            .and_then(|body| wire::normal_form(&body)),
     })
 }

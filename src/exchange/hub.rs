@@ -152,7 +152,10 @@ impl Hub {
         let thread = std::thread::Builder::new()
             .name("sequencer".to_owned())
             .spawn(move || sequencer.run(submissions))
-            .map_err(|error| StoreError::Io { action: "starting a thread", cause: error.to_string() })?;
+            .map_err(|error| StoreError::Io {
+                action: "starting a thread",
+                cause: error.to_string(),
+            })?;
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -236,8 +239,7 @@ impl Hub {
             return Err(draining());
         }
         let (answer, ticket) = oneshot::channel();
-        let submission =
-            Submission { caller: caller.clone(), records: prepared.records, answer };
+        let submission = Submission { caller: caller.clone(), records: prepared.records, answer };
         match self.queue.send_timeout(submission, limits::SEQUENCER_WAIT_MAX).await {
             Ok(()) => Ok(Ticket { answer: ticket, count: prepared.count }),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Refusal::new(
@@ -263,10 +265,8 @@ impl Hub {
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let ended = |_ended| StoreError::Io {
-            action: "reading",
-            cause: "the read was cut off".to_owned(),
-        };
+        let ended =
+            |_ended| StoreError::Io { action: "reading", cause: "the read was cut off".to_owned() };
         let turn = Arc::clone(&self.readers).acquire_owned().await;
         let store = Arc::clone(&self.store);
         let read = move || {
@@ -363,9 +363,8 @@ impl Founding {
         if facts.log_key != log_secret.spki() {
             return Err(OpenError::LogKey);
         }
-        let exchange =
-            ExchangeName::derive(&facts.title, &facts.operator_key.spki, &facts.log_key)
-                .map_err(|error| refused(error.to_string()))?;
+        let exchange = ExchangeName::derive(&facts.title, &facts.operator_key.spki, &facts.log_key)
+            .map_err(|error| refused(error.to_string()))?;
         if exchange != record.header.exchange || facts.operator != record.header.name.member {
             return Err(refused("its names do not fit its keys".to_owned()));
         }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -131,11 +130,7 @@ struct Walk {
 
 impl Walk {
     /// One page from a position on, and where the next begins.
-    fn page(
-        &self,
-        store: &Store,
-        start: u64,
-    ) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
+    fn page(&self, store: &Store, start: u64) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
         let mut position = start;
         let mut examined = 0;
         let mut bytes = 0;

@@ -147,9 +147,15 @@ impl Sequencer {
             Err(StoreError::Full { free, minimum }) => {
                 let refusal = Refusal::new(
                     Reason::StoreFull,
-                    format!("the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"),
+                    format!(
+                        "the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"
+                    ),
                 );
-                tracing::error!(disk.free = free, disk.minimum = minimum, "publishing stops: the disk is full");
+                tracing::error!(
+                    disk.free = free,
+                    disk.minimum = minimum,
+                    "publishing stops: the disk is full"
+                );
                 refuse_all(waiting, &refusal);
                 return Ok(());
             }
@@ -294,7 +300,11 @@ impl Sequencer {
     }
 
     /// The latest revision of a withdrawal's target, and whether that was withdrawn already.
-    fn target(&self, content: &Content, draft: &Draft) -> Result<Option<(Facts, bool)>, StoreError> {
+    fn target(
+        &self,
+        content: &Content,
+        draft: &Draft,
+    ) -> Result<Option<(Facts, bool)>, StoreError> {
         let Content::Withdrawal { of } = content else {
             return Ok(None);
         };

@@ -212,8 +212,7 @@ impl Subscription {
 
     fn mark(&mut self, reader: &Reader, head: DurableHead) -> Event {
         let caught_up = self.position >= head.size;
-        let interval =
-            if caught_up { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
+        let interval = if caught_up { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
         self.mark_due = Instant::now() + interval;
         self.marked = Some(self.position);
         Event::Mark { cursor: self.cursor(reader, head.epoch), position: self.position, head }

@@ -65,7 +65,11 @@ impl Tail {
 
     /// The blocks from the one that holds a sequence, up to about so many bytes; `None` if the ring does not reach
     /// back that far.
-    pub(super) fn blocks_from(&self, sequence: u64, bytes_max: usize) -> Option<Vec<Arc<LogBlock>>> {
+    pub(super) fn blocks_from(
+        &self,
+        sequence: u64,
+        bytes_max: usize,
+    ) -> Option<Vec<Arc<LogBlock>>> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         if ring.blocks.front()?.first > sequence {
             return None;

@@ -144,7 +144,10 @@ mod tests {
     use super::*;
 
     fn tokens(exchange: &str) -> Tokens {
-        Tokens::new(&[1; 32], ExchangeName::from_name(&format!("exchanges/{exchange}-0123456789abcdef")).unwrap())
+        Tokens::new(
+            &[1; 32],
+            ExchangeName::from_name(&format!("exchanges/{exchange}-0123456789abcdef")).unwrap(),
+        )
     }
 
     #[test]
@@ -159,7 +162,10 @@ mod tests {
         };
         assert_eq!(open(&tokens("spring"), "acme-video", 2, &cursor), Ok(place));
         assert_eq!(open(&tokens("spring"), "other", 2, &cursor), Err(Reason::CursorInvalid));
-        assert_eq!(open(&tokens("spring"), "acme-video", 3, &cursor), Err(Reason::CursorFilterMismatch));
+        assert_eq!(
+            open(&tokens("spring"), "acme-video", 3, &cursor),
+            Err(Reason::CursorFilterMismatch)
+        );
         assert_eq!(open(&tokens("autumn"), "acme-video", 2, &cursor), Err(Reason::CursorInvalid));
         for index in 0..cursor.len() {
             let mut forged = cursor.clone();

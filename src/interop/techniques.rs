@@ -23,10 +23,8 @@ const PHASES: [&str; 10] = [
 /// The technique that a row names, by its procedure, else by its technique; none if neither has a number.
 pub fn kill_chain(tactic: &str, technique: &str, procedure: &str) -> Option<pb::Technique> {
     let (number, label) = [procedure, technique].into_iter().find_map(numbered)?;
-    let phase = number
-        .bytes()
-        .next()
-        .and_then(|digit| PHASES.get(usize::from(digit.wrapping_sub(b'0'))));
+    let phase =
+        number.bytes().next().and_then(|digit| PHASES.get(usize::from(digit.wrapping_sub(b'0'))));
     let phase = phase.map_or_else(|| one_line(tactic), |phase| (*phase).to_owned());
     Some(pb::Technique {
         framework: KILL_CHAIN.to_owned(),
@@ -47,22 +45,9 @@ fn numbered(text: &str) -> Option<(String, String)> {
         && parts.iter().all(|part| {
             (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
         });
-    let kept = if parts.len() == 4 && parts.last() == Some(&"0") {
-        3
-    } else {
-        parts.len()
-    };
-    valid.then(|| {
-        (
-            parts
-                .iter()
-                .take(kept)
-                .copied()
-                .collect::<Vec<_>>()
-                .join("."),
-            label.to_owned(),
-        )
-    })
+    let kept = if parts.len() == 4 && parts.last() == Some(&"0") { 3 } else { parts.len() };
+    valid
+        .then(|| (parts.iter().take(kept).copied().collect::<Vec<_>>().join("."), label.to_owned()))
 }
 
 /// The text with every run of blanks and line breaks as one blank.

@@ -40,9 +40,7 @@ impl MemberId {
 
     /// Parses `members/{member}`.
     pub fn from_name(name: &str) -> Result<Self, InvalidName> {
-        name.strip_prefix("members/")
-            .ok_or(invalid("member", "members/{member}"))?
-            .parse()
+        name.strip_prefix("members/").ok_or(invalid("member", "members/{member}"))?.parse()
     }
 
     /// `members/{member}`.
@@ -222,9 +220,7 @@ impl Audience {
 
     /// Parses `audiences/{audience}`.
     pub fn from_name(name: &str) -> Result<Self, InvalidName> {
-        name.strip_prefix("audiences/")
-            .ok_or(invalid("audience", "audiences/{audience}"))?
-            .parse()
+        name.strip_prefix("audiences/").ok_or(invalid("audience", "audiences/{audience}"))?.parse()
     }
 
     /// `audiences/{audience}`.

@@ -148,10 +148,7 @@ impl FromStr for ObservableKind {
             "hash" => "file-hash",
             other => other,
         };
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
-            .ok_or(UnknownKind)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or(UnknownKind)
     }
 }
 
@@ -167,12 +164,7 @@ mod tests {
             assert_eq!(ObservableKind::from_number(index), Some(kind));
             assert_eq!(kind.to_string().parse(), Ok(kind));
             let wire = pb::ObservableKind::try_from(index).unwrap();
-            assert_eq!(
-                wire.as_str_name()
-                    .trim_start_matches("OBSERVABLE_KIND_")
-                    .parse(),
-                Ok(kind)
-            );
+            assert_eq!(wire.as_str_name().trim_start_matches("OBSERVABLE_KIND_").parse(), Ok(kind));
         }
         assert_eq!(ObservableKind::from_number(0), None);
         assert_eq!("hash".parse(), Ok(ObservableKind::FileHash));

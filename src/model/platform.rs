@@ -41,9 +41,8 @@ impl FromStr for Platform {
         let slug: String = text.trim().to_ascii_lowercase().replace([' ', '_'], "-");
         let row = ROWS.iter().find(|row| row.is_named(&slug));
         let name = row.map_or(slug.as_str(), |row| row.name);
-        let legal = name
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+        let legal =
+            name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
         let edges = name.starts_with(['-', '.']) || name.ends_with(['-', '.']);
         if name.is_empty() || name.len() > 40 || !legal || edges {
             return Err(InvalidPlatform);
@@ -117,12 +116,10 @@ pub(super) struct Row {
 impl Row {
     /// What stands before the platform's host: empty for the host itself.
     fn subdomain<'a>(&self, host: &'a str) -> Option<&'a str> {
-        self.hosts
-            .iter()
-            .find_map(|own| match host.strip_suffix(own)? {
-                "" => Some(""),
-                before => before.strip_suffix('.'),
-            })
+        self.hosts.iter().find_map(|own| match host.strip_suffix(own)? {
+            "" => Some(""),
+            before => before.strip_suffix('.'),
+        })
     }
 
     /// Whether a host with this before the platform's is the platform itself, mobile or in some language.
@@ -132,19 +129,14 @@ impl Row {
 
     /// The kind of `name.host`, where there is such a thing.
     pub(super) fn subdomain_kind(&self) -> Option<Kind> {
-        self.shapes
-            .iter()
-            .find(|shape| matches!(shape, Subdomain(_)))
-            .map(Shape::kind)
+        self.shapes.iter().find(|shape| matches!(shape, Subdomain(_))).map(Shape::kind)
     }
 
     /// The one kind of all profiles but groups, if there is one.
     pub(super) fn sole_kind(&self) -> Option<Kind> {
         let mut kinds = self.shapes.iter().map(Shape::kind);
         let sole = kinds.find(|kind| *kind != Group)?;
-        kinds
-            .all(|kind| kind == sole || kind == Group)
-            .then_some(sole)
+        kinds.all(|kind| kind == sole || kind == Group).then_some(sole)
     }
 
     /// The name in `/name`, unless the platform keeps it for itself.
@@ -162,15 +154,12 @@ impl Row {
 
 /// The row whose host this is, and what stands before that host.
 pub(super) fn row_of_host(host: &str) -> Option<(&'static Row, &str)> {
-    ROWS.iter()
-        .find_map(|row| Some((row, row.subdomain(host)?)))
+    ROWS.iter().find_map(|row| Some((row, row.subdomain(host)?)))
 }
 
 /// Whether a parameter only says how an address of the platform came to be shared.
 pub(super) fn shares(row: &Row, parameter: &str) -> bool {
-    SHARING
-        .iter()
-        .any(|(platform, names)| *platform == row.name && names.contains(&parameter))
+    SHARING.iter().any(|(platform, names)| *platform == row.name && names.contains(&parameter))
 }
 
 /// `it`, `pt-br`.
@@ -179,9 +168,7 @@ fn is_language(label: &str) -> bool {
         |code: &str| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_lowercase());
     label
         .split_once('-')
-        .map_or(is_code(label), |(language, country)| {
-            is_code(language) && is_code(country)
-        })
+        .map_or(is_code(label), |(language, country)| is_code(language) && is_code(country))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the columns of a table")]
@@ -193,14 +180,7 @@ const fn row(
     shapes: &'static [Shape],
     reserved: &'static [&'static str],
 ) -> Row {
-    Row {
-        name,
-        aliases,
-        hosts,
-        fold,
-        shapes,
-        reserved,
-    }
+    Row { name, aliases, hosts, fold, shapes, reserved }
 }
 
 use Kind::Account;
@@ -299,9 +279,7 @@ const SHARING: &[(&str, &[&str])] = &[
 ];
 
 /// Host labels before a platform's host that name the same place.
-const MOBILE: &[&str] = &[
-    "", "www", "m", "mobile", "web", "old", "new", "mbasic", "touch",
-];
+const MOBILE: &[&str] = &["", "www", "m", "mobile", "web", "old", "new", "mbasic", "touch"];
 
 #[cfg(test)]
 mod tests {

@@ -24,32 +24,16 @@ const BRACKETED: [(&str, &str); 14] = [
 pub fn refang(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     for character in text.chars().filter(|character| !is_invisible(*character)) {
-        push(
-            &mut out,
-            if is_odd_space(character) {
-                ' '
-            } else {
-                character
-            },
-        );
+        push(&mut out, if is_odd_space(character) { ' ' } else { character });
     }
     let trimmed = out.trim();
-    if trimmed == text {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(trimmed.to_owned())
-    }
+    if trimmed == text { Cow::Borrowed(text) } else { Cow::Owned(trimmed.to_owned()) }
 }
 
 /// Makes a value harmless for display: nothing links it, nobody opens it by mistake.
 pub fn defang(text: &str) -> String {
-    let scheme = text
-        .replace("http://", "hxxp://")
-        .replace("https://", "hxxps://");
-    scheme
-        .replace("://", "[://]")
-        .replace('.', "[.]")
-        .replace('@', "[@]")
+    let scheme = text.replace("http://", "hxxp://").replace("https://", "hxxps://");
+    scheme.replace("://", "[://]").replace('.', "[.]").replace('@', "[@]")
 }
 
 fn push(out: &mut String, character: char) {
@@ -62,9 +46,7 @@ fn push(out: &mut String, character: char) {
 }
 
 fn unbracket(out: &mut String) {
-    let found = BRACKETED
-        .iter()
-        .find(|(defanged, _)| ends_with(out, defanged));
+    let found = BRACKETED.iter().find(|(defanged, _)| ends_with(out, defanged));
     if let Some((defanged, plain)) = found {
         out.truncate(out.len().saturating_sub(defanged.len()));
         plain.chars().for_each(|character| push(out, character));

@@ -80,10 +80,7 @@ impl CertificateRequest {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(common_name);
         let request_pem = params.serialize_request(&key)?.pem()?;
-        Ok(Self {
-            request_pem,
-            key_pem: Zeroizing::new(key.serialize_pem()),
-        })
+        Ok(Self { request_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
     }
 }
 
@@ -107,17 +104,11 @@ pub fn inspect(pem: &str) -> Result<CertificateFacts, PkiError> {
     let unreadable = || PkiError::Unreadable("certificate");
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_not_pem| unreadable())?;
     let (_rest, certificate) = X509Certificate::from_der(&der).map_err(|_not_x509| unreadable())?;
-    let names = certificate
-        .subject_alternative_name()
-        .map_err(|_bad_extension| unreadable())?;
+    let names = certificate.subject_alternative_name().map_err(|_bad_extension| unreadable())?;
     let uri_names = names
         .map(|names| {
             let uri = |name: &GeneralName<'_>| {
-                if let GeneralName::URI(uri) = name {
-                    Some((*uri).to_owned())
-                } else {
-                    None
-                }
+                if let GeneralName::URI(uri) = name { Some((*uri).to_owned()) } else { None }
             };
             names.value.general_names.iter().filter_map(uri).collect()
         })
@@ -149,9 +140,7 @@ pub fn inspect_list(pem: &str) -> Result<RevocationFacts, PkiError> {
         .map_err(|_not_pem| unreadable())?;
     let (_rest, list) =
         CertificateRevocationList::from_der(&der).map_err(|_not_a_list| unreadable())?;
-    let number = list
-        .crl_number()
-        .and_then(|number| u64::try_from(number).ok());
+    let number = list.crl_number().and_then(|number| u64::try_from(number).ok());
     let next_update = list.next_update().ok_or_else(unreadable)?;
     let revoked = list.iter_revoked_certificates().map(|revoked| {
         let time = system_time(revoked.revocation_date.timestamp());
@@ -190,11 +179,7 @@ impl CertificateAuthority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate_pem = params.self_signed(&key)?.pem();
-        Ok(Self {
-            issuer: Issuer::new(params, key),
-            certificate_pem,
-            key_pem,
-        })
+        Ok(Self { issuer: Issuer::new(params, key), certificate_pem, key_pem })
     }
 
     /// Reads one.
@@ -303,19 +288,11 @@ impl CertificateAuthority {
         let request = CertificateSigningRequestParams::from_pem(request_pem)?;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let serial = params
-            .serial_number
-            .as_ref()
-            .map(SerialNumber::to_bytes)
-            .unwrap_or_default();
+        let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
         let not_after = params.not_after.into();
         let certificate = params.signed_by(&request.public_key, &self.issuer)?;
         let serial = hex::encode(serial);
-        Ok(Issued {
-            certificate_pem: certificate.pem(),
-            serial,
-            not_after,
-        })
+        Ok(Issued { certificate_pem: certificate.pem(), serial, not_after })
     }
 }
 
@@ -351,10 +328,7 @@ mod tests {
     }
 
     fn year() -> Validity {
-        Validity {
-            not_before: at(0),
-            not_after: at(365),
-        }
+        Validity { not_before: at(0), not_after: at(365) }
     }
 
     fn authority() -> CertificateAuthority {
@@ -371,14 +345,10 @@ mod tests {
         let ca = authority();
         let request = CertificateRequest::generate("acme-video").unwrap();
         let member = "acme-video".parse().unwrap();
-        let issued = ca
-            .issue_member("spring.example", &member, &request.request_pem, year())
-            .unwrap();
+        let issued =
+            ca.issue_member("spring.example", &member, &request.request_pem, year()).unwrap();
         let facts = inspect(&issued.certificate_pem).unwrap();
-        assert_eq!(
-            facts.uri_names,
-            ["spiffe://spring.example/members/acme-video"]
-        );
+        assert_eq!(facts.uri_names, ["spiffe://spring.example/members/acme-video"]);
         assert_eq!(facts.serial, issued.serial);
         assert_eq!((facts.not_before, facts.not_after), (at(0), at(365)));
         assert_eq!(issued.not_after, at(365));
@@ -395,18 +365,10 @@ mod tests {
         let request = CertificateRequest::generate("feed").unwrap();
         let (member, agent) = ("acme-video".parse().unwrap(), "feed".parse().unwrap());
         let issued = ca
-            .issue_agent(
-                "spring.example",
-                (&member, &agent),
-                &request.request_pem,
-                year(),
-            )
+            .issue_agent("spring.example", (&member, &agent), &request.request_pem, year())
             .unwrap();
         let facts = inspect(&issued.certificate_pem).unwrap();
-        assert_eq!(
-            facts.uri_names,
-            ["spiffe://spring.example/members/acme-video/agents/feed"]
-        );
+        assert_eq!(facts.uri_names, ["spiffe://spring.example/members/acme-video/agents/feed"]);
     }
 
     #[test]
@@ -419,30 +381,14 @@ mod tests {
         wish.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let request = wish.serialize_request(&key).unwrap().pem().unwrap();
         let member = "acme-video".parse().unwrap();
-        let issued = authority()
-            .issue_member("spring.example", &member, &request, year())
-            .unwrap();
+        let issued = authority().issue_member("spring.example", &member, &request, year()).unwrap();
         parsed(&issued.certificate_pem, |certificate| {
             assert!(!certificate.is_ca());
             assert_eq!(certificate.subject().to_string(), "CN=acme-video");
             let names = certificate.subject_alternative_name().unwrap().unwrap();
             assert_eq!(names.value.general_names.len(), 1);
-            assert!(
-                !certificate
-                    .extended_key_usage()
-                    .unwrap()
-                    .unwrap()
-                    .value
-                    .server_auth
-            );
-            assert!(
-                !certificate
-                    .key_usage()
-                    .unwrap()
-                    .unwrap()
-                    .value
-                    .key_cert_sign()
-            );
+            assert!(!certificate.extended_key_usage().unwrap().unwrap().value.server_auth);
+            assert!(!certificate.key_usage().unwrap().unwrap().value.key_cert_sign());
             let der = rcgen::PublicKeyData::subject_public_key_info(&key);
             assert_eq!(certificate.public_key().raw, der);
         });
@@ -456,10 +402,7 @@ mod tests {
         let place = der.windows(4).position(|bytes| bytes == b"acme").unwrap();
         der[place] ^= 1;
         let result = CertificateSigningRequestParams::from_der(&der.clone().into());
-        assert!(matches!(
-            result,
-            Err(rcgen::Error::InvalidCertificationRequestSignature)
-        ));
+        assert!(matches!(result, Err(rcgen::Error::InvalidCertificationRequestSignature)));
         let forged = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &der);
         let forged = format!(
             "-----BEGIN CERTIFICATE REQUEST-----\n{forged}\n-----END CERTIFICATE REQUEST-----\n"
@@ -472,26 +415,19 @@ mod tests {
     fn pem_bytes(pem: &str) -> Vec<u8> {
         use rustls::pki_types::CertificateSigningRequestDer;
 
-        CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
-            .unwrap()
-            .to_vec()
+        CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
     }
 
     #[test]
     fn a_server_is_certified_under_names_and_addresses() {
         let request = CertificateRequest::generate("watchfired").unwrap();
         let hosts = ["hub.example".to_owned(), "192.0.2.1".to_owned()];
-        let issued = authority()
-            .issue_server(&hosts, &request.request_pem, year())
-            .unwrap();
+        let issued = authority().issue_server(&hosts, &request.request_pem, year()).unwrap();
         parsed(&issued.certificate_pem, |certificate| {
             let names = certificate.subject_alternative_name().unwrap().unwrap();
             assert_eq!(
                 names.value.general_names,
-                [
-                    GeneralName::DNSName("hub.example"),
-                    GeneralName::IPAddress(&[192, 0, 2, 1])
-                ]
+                [GeneralName::DNSName("hub.example"), GeneralName::IPAddress(&[192, 0, 2, 1])]
             );
             let usage = certificate.extended_key_usage().unwrap().unwrap().value;
             assert!(usage.server_auth && !usage.client_auth);
@@ -525,13 +461,7 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_pem_are_refused() {
-        assert!(matches!(
-            inspect("hello"),
-            Err(PkiError::Unreadable("certificate"))
-        ));
-        assert!(matches!(
-            inspect_list("hello"),
-            Err(PkiError::Unreadable("revocation list"))
-        ));
+        assert!(matches!(inspect("hello"), Err(PkiError::Unreadable("certificate"))));
+        assert!(matches!(inspect_list("hello"), Err(PkiError::Unreadable("revocation list"))));
     }
 }

@@ -68,7 +68,10 @@ pub struct Authority {
 /// From an hour ago, for so many days.
 pub fn validity(now: Timestamp, days: u32) -> Validity {
     let now = SystemTime::from(now);
-    Validity { not_before: now.checked_sub(CLOCK_SLACK).unwrap_or(now), not_after: now + DAY * days }
+    Validity {
+        not_before: now.checked_sub(CLOCK_SLACK).unwrap_or(now),
+        not_after: now + DAY * days,
+    }
 }
 
 impl Authority {
@@ -116,7 +119,8 @@ impl Authority {
             member: member.to_string(),
             serial: issued.serial.clone(),
             issued_micros: now.as_micros(),
-            not_after_micros: Timestamp::from(validity(now, CERTIFICATE_DAYS).not_after).as_micros(),
+            not_after_micros: Timestamp::from(validity(now, CERTIFICATE_DAYS).not_after)
+                .as_micros(),
         })
     }
 
@@ -197,8 +201,9 @@ impl Authority {
 
     fn save(&self, revocations: &Revocations) -> Result<(), ProfileError> {
         let path = self.folder.join(REVOKED);
-        let text = serde_json::to_string_pretty(revocations)
-            .map_err(|error| ProfileError::Malformed { path: path.clone(), why: error.to_string() })?;
+        let text = serde_json::to_string_pretty(revocations).map_err(|error| {
+            ProfileError::Malformed { path: path.clone(), why: error.to_string() }
+        })?;
         files::write_private(&path, text.as_bytes())
     }
 }

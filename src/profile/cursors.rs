@@ -60,7 +60,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cursor.json");
         assert_eq!(SavedCursor::load(&path).unwrap(), None);
-        let saved = SavedCursor { cursor: Some("00ff".to_owned()), epoch: 1, ..SavedCursor::default() };
+        let saved =
+            SavedCursor { cursor: Some("00ff".to_owned()), epoch: 1, ..SavedCursor::default() };
         saved.save(&path).unwrap();
         assert_eq!(SavedCursor::load(&path).unwrap(), Some(saved));
     }

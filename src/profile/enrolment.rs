@@ -86,7 +86,11 @@ impl Enrolment {
     /// The exchange of a name as people give it: with or without `exchanges/`.
     pub fn exchange(text: &str) -> Result<ExchangeName, crate::model::names::InvalidName> {
         let whole = text.starts_with("exchanges/");
-        if whole { ExchangeName::from_name(text) } else { ExchangeName::from_name(&format!("exchanges/{text}")) }
+        if whole {
+            ExchangeName::from_name(text)
+        } else {
+            ExchangeName::from_name(&format!("exchanges/{text}"))
+        }
     }
 }
 
@@ -102,7 +106,8 @@ mod tests {
         let enrolment = Enrolment::create(&folder, &settings.member).unwrap();
         enrolment.save_request("{}").unwrap();
         assert!(matches!(Profile::open(&folder), Err(ProfileError::NotAccepted { .. })));
-        let profile = Enrolment::accept(&folder, &settings, "ca", "certificate", b"genesis").unwrap();
+        let profile =
+            Enrolment::accept(&folder, &settings, "ca", "certificate", b"genesis").unwrap();
         assert_eq!(profile.key(OwnKey::Signing).unwrap().id(), enrolment.signing_key.id());
         assert!(!Enrolment::is_pending(&folder));
     }

@@ -112,9 +112,7 @@ pub(super) fn demand_private(path: &Path) -> Result<(), ProfileError> {
 
 pub(super) fn demand_empty(folder: &Path) -> Result<(), ProfileError> {
     match fs::read_dir(folder).map(|entries| entries.take(1).count()) {
-        Ok(1..) => {
-            Err(ProfileError::Occupied { path: folder.to_owned() })
-        }
+        Ok(1..) => Err(ProfileError::Occupied { path: folder.to_owned() }),
         Ok(_empty) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(reading(folder)(error)),

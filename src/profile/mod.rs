@@ -19,10 +19,10 @@ use crate::model::roster::Role;
 use crate::signing::SecretKey;
 use crate::tls::ClientTls;
 
+pub use self::authority::AUTHORITY_DAYS;
 pub use self::authority::Authority;
 pub use self::authority::CERTIFICATE_DAYS;
 pub use self::authority::IssuedCertificate;
-pub use self::authority::AUTHORITY_DAYS;
 pub use self::authority::REVOCATION_LIST_DAYS;
 pub use self::authority::RevokedCertificate;
 pub use self::authority::validity;
@@ -270,10 +270,8 @@ fn write_namespace(folder: &Path) -> Result<(), ProfileError> {
 }
 
 fn read_key(path: &Path) -> Result<SecretKey, ProfileError> {
-    SecretKey::from_pem(&read_private(path)?).map_err(|error| ProfileError::Malformed {
-        path: path.to_owned(),
-        why: error.to_string(),
-    })
+    SecretKey::from_pem(&read_private(path)?)
+        .map_err(|error| ProfileError::Malformed { path: path.to_owned(), why: error.to_string() })
 }
 
 fn write_key(path: &Path, key: &SecretKey) -> Result<(), ProfileError> {
@@ -295,8 +293,10 @@ mod tests {
         Settings {
             address: "127.0.0.1:7443".to_owned(),
             server_name: "localhost".to_owned(),
-            exchange: crate::model::names::ExchangeName::from_name("exchanges/spring-0123456789abcdef")
-                .unwrap(),
+            exchange: crate::model::names::ExchangeName::from_name(
+                "exchanges/spring-0123456789abcdef",
+            )
+            .unwrap(),
             trust_domain: "spring.watchfire.internal".to_owned(),
             member: "acme-video".parse().unwrap(),
             role: Role::Company,

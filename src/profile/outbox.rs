@@ -108,6 +108,9 @@ mod tests {
         outbox.remove(&first).unwrap();
         outbox.shrink(&second, b"sec").unwrap();
         let waiting = outbox.waiting().unwrap();
-        assert_eq!(waiting.iter().map(|batch| batch.bytes.as_slice()).collect::<Vec<_>>(), [b"sec"]);
+        assert_eq!(
+            waiting.iter().map(|batch| batch.bytes.as_slice()).collect::<Vec<_>>(),
+            [b"sec"]
+        );
     }
 }

@@ -46,8 +46,10 @@ struct RawSettings {
 impl Settings {
     pub(super) fn parse(text: &str, path: &Path) -> Result<Self, ProfileError> {
         let malformed = |why: String| ProfileError::Malformed { path: path.to_owned(), why };
-        let raw: RawSettings = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
-        let RawSettings { address, server_name, exchange, trust_domain, member, role, hub_data } = raw;
+        let raw: RawSettings =
+            toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        let RawSettings { address, server_name, exchange, trust_domain, member, role, hub_data } =
+            raw;
         let exchange =
             ExchangeName::from_name(&exchange).map_err(|error| malformed(error.to_string()))?;
         let member = member

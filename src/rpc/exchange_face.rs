@@ -149,10 +149,9 @@ impl ExchangeService for ExchangeFace {
         request: Request<pb::LookupValuesRequest>,
     ) -> Answer<pb::LookupValuesResponse> {
         let member = caller(&request)?;
-        let pb::LookupValuesRequest { queries, matches_max, include_record } =
-            request.into_inner();
-        let matches_max =
-            demand_lookup(queries.len(), matches_max).map_err(|refusal| status::refused(&refusal))?;
+        let pb::LookupValuesRequest { queries, matches_max, include_record } = request.into_inner();
+        let matches_max = demand_lookup(queries.len(), matches_max)
+            .map_err(|refusal| status::refused(&refusal))?;
         let forms: Vec<Result<(pb::NormalForm, Digest), Refusal>> =
             queries.iter().map(wire::query_form).collect();
         let digests =
@@ -167,7 +166,12 @@ impl ExchangeService for ExchangeFace {
                     Ok((form, _digest)) => (Some(form), None),
                     Err(refusal) => (None, Some(status::item(&refusal))),
                 };
-                pb::ValueMatches { normal_form, entries: looked.entries, more: looked.more, refusal }
+                pb::ValueMatches {
+                    normal_form,
+                    entries: looked.entries,
+                    more: looked.more,
+                    refusal,
+                }
             })
             .collect();
         Ok(Response::new(pb::LookupValuesResponse { results }))
@@ -183,9 +187,8 @@ fn frames(
         let mut subscription = subscription?;
         match subscription.next().await {
             Ok(event) => {
-                let last = until_head
-                    && matches!(event, Event::Mark { .. })
-                    && subscription.is_at_head();
+                let last =
+                    until_head && matches!(event, Event::Mark { .. }) && subscription.is_at_head();
                 Some((Ok(frame(event)), (!last).then_some(subscription)))
             }
             Err(error) => Some((Err(status::failed(&error)), None)),

@@ -27,8 +27,14 @@ pub(super) fn filter(wire: Option<pb::Filter>) -> Result<Filter, Refusal> {
             return Err(Refusal::field(Reason::FieldInvalid, field, message));
         }
     }
-    let unknown = |field| move |_unknown| Refusal::field(Reason::UnsupportedField, field, "is not known to this version");
-    let named = |field| move |error: InvalidName| Refusal::field(Reason::FieldInvalid, field, error.to_string());
+    let unknown = |field| {
+        move |_unknown| {
+            Refusal::field(Reason::UnsupportedField, field, "is not known to this version")
+        }
+    };
+    let named = |field| {
+        move |error: InvalidName| Refusal::field(Reason::FieldInvalid, field, error.to_string())
+    };
     Ok(Filter {
         body_kinds: body_kinds
             .into_iter()

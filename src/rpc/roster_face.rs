@@ -105,10 +105,10 @@ impl RosterService for RosterFace {
         let page_size = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
         let roster = self.hub.roster();
         let mut rest = roster.members().filter(|member| *member.id.as_str() > *page_token);
-        let members: Vec<pb::Member> =
-            rest.by_ref().take(page_size).map(member_to_wire).collect();
+        let members: Vec<pb::Member> = rest.by_ref().take(page_size).map(member_to_wire).collect();
         let more = rest.next().is_some();
-        let last = members.last().map(|member| member.name.trim_start_matches("members/").to_owned());
+        let last =
+            members.last().map(|member| member.name.trim_start_matches("members/").to_owned());
         let next_page_token = last.filter(|_last| more).unwrap_or_default();
         Ok(Response::new(pb::ListMembersResponse { members, next_page_token }))
     }

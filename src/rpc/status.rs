@@ -20,11 +20,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// The status of a refused call.
 pub(super) fn refused(refusal: &Refusal) -> Status {
-    let metadata: HashMap<String, String> = refusal
-        .metadata
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), value.clone()))
-        .collect();
+    let metadata: HashMap<String, String> =
+        refusal.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let mut details = ErrorDetails::with_error_info(refusal.reason.as_str(), DOMAIN, metadata);
     if !refusal.field.is_empty() {
         details.add_bad_request_violation(refusal.field, refusal.message.clone());
@@ -68,9 +65,10 @@ fn is_worth_retrying(reason: Reason) -> bool {
 fn store(cause: &StoreError) -> Status {
     tracing::error!(error = cause as &(dyn std::error::Error + 'static), "a read failed");
     let refusal = match cause {
-        StoreError::Corrupt { .. } | StoreError::Format { .. } => {
-            Refusal::new(Reason::StoreCorrupt, "the hub found damage on its disk; tell its operator")
-        }
+        StoreError::Corrupt { .. } | StoreError::Format { .. } => Refusal::new(
+            Reason::StoreCorrupt,
+            "the hub found damage on its disk; tell its operator",
+        ),
         StoreError::Full { .. } | StoreError::Io { .. } => {
             Refusal::new(Reason::Busy, "the hub cannot read its disk at the moment")
         }
@@ -95,8 +93,13 @@ mod tests {
 
     #[test]
     fn reasons_are_unique_words() {
-        let words: std::collections::HashSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        let words: std::collections::HashSet<_> =
+            Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
-        assert!(words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')));
+        assert!(
+            words
+                .iter()
+                .all(|word| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        );
     }
 }

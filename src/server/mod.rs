@@ -1,1 +1,14 @@
 //! Composition root of the hub: config, build, run, drain.
+
+mod config;
+mod run;
+pub mod telemetry;
+
+pub use self::config::Config;
+pub use self::config::ConfigError;
+pub use self::config::LogFormat;
+pub use self::config::address;
+pub use self::run::Exit;
+pub use self::run::ServeError;
+pub use self::run::open_store;
+pub use self::run::serve;

@@ -84,8 +84,7 @@ pub fn verify_all<T>(claims: Vec<Claim<'_, T>>) -> Vec<Result<Verified<T>, BadSi
 fn check(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
     match &key.algorithm {
         Algorithm::Ed25519(key) => {
-            let signature =
-                Signature::from_slice(signature).map_err(|_length| BadSignature)?;
+            let signature = Signature::from_slice(signature).map_err(|_length| BadSignature)?;
             key.verify_strict(message, &signature).map_err(|_rejected| BadSignature)
         }
         Algorithm::P256(key) => {
@@ -210,21 +209,25 @@ mod tests {
 
     #[test]
     fn the_speccheck_cases_are_judged_alike_alone_and_in_a_batch() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/vectors/ed25519-speccheck/cases.json");
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/vectors/ed25519-speccheck/cases.json");
         let Ok(text) = std::fs::read_to_string(path) else {
             return; // not beside every clone; .ci/run demands it
         };
         let cases: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
         for (number, case) in cases.iter().enumerate() {
             let field = |name: &str| hex::decode(case[name].as_str().unwrap()).unwrap();
-            let key = ed25519_dalek::VerifyingKey::from_bytes(&field("pub_key").try_into().unwrap());
+            let key =
+                ed25519_dalek::VerifyingKey::from_bytes(&field("pub_key").try_into().unwrap());
             let strict = key.is_ok_and(|key| {
                 Signature::from_slice(&field("signature"))
                     .is_ok_and(|signature| key.verify_strict(&field("message"), &signature).is_ok())
             });
             // Case 3 has mixed order: strict verification takes it, so registration must not.
             assert_eq!(strict, number == 3, "case {number}");
-            let spki = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &field("pub_key")].concat();
+            let spki =
+                [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &field("pub_key")]
+                    .concat();
             let registrable = VerifyingKey::from_spki(&spki).is_ok();
             assert!(!(strict && registrable), "case {number} would verify under a registered key");
         }

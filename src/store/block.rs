@@ -82,7 +82,8 @@ pub(super) fn fit(lengths: impl Iterator<Item = (usize, usize)>) -> usize {
 
 /// Encodes entries that [`fit`] said fit.
 pub(super) fn encode(entries: &[(Vec<u8>, &[u8])]) -> Result<Encoded, StoreError> {
-    let too_large = |_overflow| StoreError::corrupt("a new block", "an entry is too large to store");
+    let too_large =
+        |_overflow| StoreError::corrupt("a new block", "an entry is too large to store");
     let count = u8::try_from(entries.len()).map_err(too_large)?;
     let total: usize =
         entries.iter().map(|(facts, entry)| ROW_BYTES + facts.len() + entry.len()).sum();

@@ -39,7 +39,10 @@ pub(super) fn piece(sequence: u64, piece: u16) -> Vec<u8> {
 
 /// All revisions of a record begin with this.
 pub(super) fn name(name: &RecordName) -> Vec<u8> {
-    prefixed(NAME, &[&[member_length(&name.member)], name.member.as_str().as_bytes(), name.record.as_bytes()])
+    prefixed(
+        NAME,
+        &[&[member_length(&name.member)], name.member.as_str().as_bytes(), name.record.as_bytes()],
+    )
 }
 
 pub(super) fn revision(name: &RecordName, revision: u32) -> Vec<u8> {

@@ -76,7 +76,8 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
     pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(path).map_err(|error| system("making the data directory", &error))?;
+        std::fs::create_dir_all(path)
+            .map_err(|error| system("making the data directory", &error))?;
         let directory =
             File::open(path).map_err(|error| system("opening the data directory", &error))?;
         let db = open_sled(path)?;
@@ -155,7 +156,11 @@ impl Store {
     }
 
     /// Consecutive blocks from the one that holds a sequence, up to about so many bytes.
-    pub fn blocks_from(&self, sequence: u64, bytes_max: usize) -> Result<Vec<LogBlock>, StoreError> {
+    pub fn blocks_from(
+        &self,
+        sequence: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<LogBlock>, StoreError> {
         let Some(first) = self.block_at(sequence)? else {
             return Ok(Vec::new());
         };

@@ -76,7 +76,12 @@ impl Values {
     }
 
     /// Sequences whose digest begins as this one does, rising, at most `limit`.
-    pub(super) fn find(&self, tree: &Tree, digest: &Digest, limit: usize) -> Result<Vec<u64>, StoreError> {
+    pub(super) fn find(
+        &self,
+        tree: &Tree,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
         let value = prefix(digest);
         // The open run is read first: a run that is written meanwhile is then seen twice, never missed.
         let (number, recent) = {
@@ -115,7 +120,8 @@ fn prefix(digest: &Digest) -> u64 {
 fn runs(tree: &Tree) -> Result<u64, StoreError> {
     let value = tree.get(keys::RUNS).map_err(StoreError::io("reading the view"))?;
     value.map_or(Ok(0), |value| {
-        keys::number(&value).ok_or_else(|| StoreError::corrupt("the view", "its counter is unreadable"))
+        keys::number(&value)
+            .ok_or_else(|| StoreError::corrupt("the view", "its counter is unreadable"))
     })
 }
 
@@ -175,14 +181,17 @@ fn collect(
     for chunk in before.into_iter().chain(tree.range(wanted..=end)) {
         let (_key, bytes) = chunk.map_err(StoreError::io("reading the view"))?;
         let postings = decode(&bytes)?;
-        found.extend(postings.into_iter().filter(|posting| posting.0 == value).map(|posting| posting.1));
+        found.extend(
+            postings.into_iter().filter(|posting| posting.0 == value).map(|posting| posting.1),
+        );
     }
     found.dedup();
     Ok(())
 }
 
 fn decode(sealed: &[u8]) -> Result<Vec<Posting>, StoreError> {
-    let damaged = || StoreError::corrupt("the view by value", "a run is damaged; run watchfired rebuild");
+    let damaged =
+        || StoreError::corrupt("the view by value", "a run is damaged; run watchfired rebuild");
     let bytes = block::open(sealed).ok_or_else(damaged)?;
     let (chunks, rest) = bytes.as_chunks::<POSTING_BYTES>();
     if !rest.is_empty() {

@@ -110,9 +110,7 @@ async fn run(
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let Ok((socket, address)) = accepted else {
             // Trying again at once would only burn the processor.
-            let _stopped = stop
-                .run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE))
-                .await;
+            let _stopped = stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
             continue;
         };
         let Some(entrance) = acceptor.enter(address) else {
@@ -179,21 +177,10 @@ impl Acceptor {
         };
         let lease = self.reloader.enter(&certificate, &peer);
         let Entrance { total, address } = entrance;
-        let places = Places {
-            _total: total,
-            _address: address,
-            _member: member,
-            lease,
-        };
+        let places = Places { _total: total, _address: address, _member: member, lease };
         let now = Instant::now();
         let end_of_life = now + self.age_max(&peer, &loaded);
-        Some(Connection::new(
-            stream,
-            peer,
-            now + PREFACE_MAX,
-            end_of_life,
-            places,
-        ))
+        Some(Connection::new(stream, peer, now + PREFACE_MAX, end_of_life, places))
     }
 
     async fn handshake(
@@ -233,10 +220,7 @@ impl Acceptor {
     /// Until its certificate or the list that was looked at ends, and no longer than others.
     fn age_max(&self, peer: &Peer, loaded: &Loaded) -> Duration {
         let now: SystemTime = self.reloader.now();
-        let certified = peer
-            .not_after
-            .min(loaded.revocation.next_update)
-            .duration_since(now);
+        let certified = peer.not_after.min(loaded.revocation.next_update).duration_since(now);
         certified.unwrap_or_default().min(jittered_age())
     }
 
@@ -253,9 +237,7 @@ impl Acceptor {
 
 fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(TCP_KEEPALIVE)
-        .with_interval(TCP_KEEPALIVE / 3);
+    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE / 3);
     SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
@@ -273,9 +255,9 @@ async fn close_gently(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
     }
 }
 
@@ -311,10 +293,7 @@ impl<K: Clone + Eq + Hash> Place<K> {
         }
         *taken += 1;
         drop(map);
-        Some(Self {
-            counts: Arc::clone(counts),
-            key,
-        })
+        Some(Self { counts: Arc::clone(counts), key })
     }
 }
 

@@ -76,10 +76,7 @@ pub fn connect_lazily(address: &str, tls: &ClientTls) -> Result<Channel, Connect
     Ok(endpoint(tls)?.connect_with_connector_lazy(dialler(address, tls)?))
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "only this kind of name needs brackets"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "only this kind of name needs brackets")]
 fn endpoint(tls: &ClientTls) -> Result<Endpoint, ConnectError> {
     let host = match server_name(tls)? {
         ServerName::IpAddress(CertifiedAddress::V6(_)) => format!("[{}]", tls.server_name),
@@ -125,9 +122,7 @@ fn server_name(tls: &ClientTls) -> Result<ServerName<'static>, ConnectError> {
 fn config(tls: &ClientTls) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(&tls.ca_pem, "authority")? {
-        roots
-            .add(authority)
-            .map_err(|_unusable| ConnectError::Profile("authority"))?;
+        roots.add(authority).map_err(|_unusable| ConnectError::Profile("authority"))?;
     }
     let chain = certificates(&tls.certificate_pem, "certificate")?;
     let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())
@@ -202,14 +197,9 @@ impl io::Read for Arrived<'_> {
 fn refused(address: &str, error: &tonic::transport::Error) -> ConnectError {
     let address = address.to_owned();
     match refusal::tls_error(error) {
-        Some(error) => ConnectError::Refused {
-            address,
-            alert: error.to_string(),
-            hint: refusal::hint(error),
-        },
-        None => ConnectError::Unreachable {
-            address,
-            cause: refusal::last_cause(error),
-        },
+        Some(error) => {
+            ConnectError::Refused { address, alert: error.to_string(), hint: refusal::hint(error) }
+        }
+        None => ConnectError::Unreachable { address, cause: refusal::last_cause(error) },
     }
 }

@@ -62,10 +62,7 @@ impl Connection {
             ));
         }
         if self.deadline.as_mut().poll(context).is_ready() {
-            return Some(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the connection is overdue",
-            ));
+            return Some(io::Error::new(io::ErrorKind::TimedOut, "the connection is overdue"));
         }
         None
     }

@@ -60,23 +60,9 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn at(self, address: SocketAddr) -> (Arc<Peer>, CertificateId) {
-        let Self {
-            member,
-            agent,
-            certificate,
-            not_after,
-        } = self;
+        let Self { member, agent, certificate, not_after } = self;
         let serial = certificate.serial.clone();
-        (
-            Arc::new(Peer {
-                member,
-                agent,
-                serial,
-                not_after,
-                address,
-            }),
-            certificate,
-        )
+        (Arc::new(Peer { member, agent, serial, not_after, address }), certificate)
     }
 }
 
@@ -110,10 +96,7 @@ pub(super) fn identity(leaf: &[u8], trust_domain: &str) -> Result<Identity, &'st
     })
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "names of other kinds say nothing here"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "names of other kinds say nothing here")]
 fn uri_of<'a>(name: &GeneralName<'a>) -> Option<&'a str> {
     match name {
         GeneralName::URI(uri) => Some(uri),
@@ -130,9 +113,7 @@ fn member_of(uri: &str, trust_domain: &str) -> Option<(MemberId, Option<String>)
         Some((member, path)) => (member, Some(path.strip_prefix("agents/")?)),
     };
     // An agent's id has the form of a member's.
-    let agent = agent
-        .map(|agent| agent.parse::<MemberId>().map(|id| id.to_string()))
-        .transpose();
+    let agent = agent.map(|agent| agent.parse::<MemberId>().map(|id| id.to_string())).transpose();
     Some((member.parse().ok()?, agent.ok()?))
 }
 
@@ -181,8 +162,7 @@ impl ClientCertVerifier for MemberVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
+        self.inner.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -197,33 +177,22 @@ mod tests {
     #[track_caller]
     fn check(uri: &str, expected: Option<(&str, Option<&str>)>) {
         let found = member_of(uri, "spring.example");
-        let found = found
-            .as_ref()
-            .map(|(member, agent)| (member.as_str(), agent.as_deref()));
+        let found = found.as_ref().map(|(member, agent)| (member.as_str(), agent.as_deref()));
         assert_eq!(found, expected, "{uri}");
     }
 
     #[test]
     fn a_uri_names_one_member_of_one_trust_domain() {
-        check(
-            "spiffe://spring.example/members/acme-video",
-            Some(("acme-video", None)),
-        );
+        check("spiffe://spring.example/members/acme-video", Some(("acme-video", None)));
         check(
             "spiffe://spring.example/members/acme-video/agents/feed",
             Some(("acme-video", Some("feed"))),
         );
         check("spiffe://spring.example./members/acme-video", None);
         check("spiffe://SPRING.example/members/acme-video", None);
-        check(
-            "spiffe://spring.example.evil.example/members/acme-video",
-            None,
-        );
+        check("spiffe://spring.example.evil.example/members/acme-video", None);
         check("spiffe://spring.example/members/acme-video/", None);
-        check(
-            "spiffe://spring.example/members/../members/acme-video",
-            None,
-        );
+        check("spiffe://spring.example/members/../members/acme-video", None);
         check("spiffe://spring.example/members/acme%2dvideo", None);
         check("spiffe://spring.example/members/Acme", None);
         check("spiffe://spring.example/members/acme-video?x=1", None);

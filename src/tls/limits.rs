@@ -74,11 +74,6 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self {
-            total: 2000,
-            per_address: 64,
-            per_member: 16,
-            handshakes: 64,
-        }
+        Self { total: 2000, per_address: 64, per_member: 16, handshakes: 64 }
     }
 }

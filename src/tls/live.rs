@@ -41,21 +41,13 @@ pub(super) struct Lease {
 impl Live {
     pub(super) fn enter(self: &Arc<Self>, certificate: CertificateId, peer: &Arc<Peer>) -> Lease {
         let end = CancellationToken::new();
-        let open = Open {
-            certificate,
-            peer: Arc::clone(peer),
-            end: end.clone(),
-        };
+        let open = Open { certificate, peer: Arc::clone(peer), end: end.clone() };
         let mut registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = registered.next;
         registered.next += 1;
         registered.connections.insert(number, open);
         drop(registered);
-        Lease {
-            live: Arc::clone(self),
-            number,
-            end,
-        }
+        Lease { live: Arc::clone(self), number, end }
     }
 
     /// Ends those connections; says how many there were.
@@ -69,11 +61,7 @@ impl Live {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .connections
-            .len()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).connections.len()
     }
 }
 
@@ -86,9 +74,6 @@ impl Drop for Lease {
 
 impl fmt::Debug for Live {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Live")
-            .field("count", &self.count())
-            .finish()
+        formatter.debug_struct("Live").field("count", &self.count()).finish()
     }
 }

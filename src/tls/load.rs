@@ -129,16 +129,11 @@ pub(super) fn load(
         .with_crls(lists)
         .enforce_revocation_expiration()
         .build()?;
-    let verifier = MemberVerifier {
-        inner,
-        trust_domain: trust_domain.to_owned(),
-    };
+    let verifier = MemberVerifier { inner, trust_domain: trust_domain.to_owned() };
     let chain = certificates(&files.certificate)?;
     let not_after = end_of_life(&files.certificate, &chain)?;
     if not_after <= now {
-        return Err(TlsLoadError::Expired {
-            path: files.certificate.clone(),
-        });
+        return Err(TlsLoadError::Expired { path: files.certificate.clone() });
     }
     let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
         .map_err(|_not_a_key| content(&files.key, "private key"))?;
@@ -154,12 +149,7 @@ pub(super) fn load(
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Loaded {
-        config: Arc::new(config),
-        revocation,
-        not_after,
-        digest,
-    })
+    Ok(Loaded { config: Arc::new(config), revocation, not_after, digest })
 }
 
 /// Our clock as rustls wants it.
@@ -206,16 +196,11 @@ pub(super) fn digest(files: &TlsFiles) -> Result<Digest, TlsLoadError> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsLoadError> {
-    let failed = |cause| TlsLoadError::File {
-        path: path.to_owned(),
-        cause,
-    };
+    let failed = |cause| TlsLoadError::File { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     // One byte more than may be: devices say that they have no length.
     let file = File::open(path).map_err(failed)?;
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
         Ok(bytes)
     } else {
@@ -224,8 +209,5 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsLoadError> {
 }
 
 pub(super) fn content(path: &Path, what: &'static str) -> TlsLoadError {
-    TlsLoadError::Content {
-        path: path.to_owned(),
-        what,
-    }
+    TlsLoadError::Content { path: path.to_owned(), what }
 }

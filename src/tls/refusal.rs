@@ -15,9 +15,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> Option<String> {
 pub(super) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     causes(error).find_map(|cause| {
         // An I/O error hides what it carries: its source is the carried one's source.
-        let carried = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let carried = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let carried = carried.and_then(|carried| carried.downcast_ref::<rustls::Error>());
         carried.or_else(|| cause.downcast_ref::<rustls::Error>())
     })
@@ -25,10 +23,7 @@ pub(super) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rust
 
 /// The innermost cause, which says most.
 pub(super) fn last_cause(error: &(dyn Error + 'static)) -> String {
-    causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn causes<'a>(
@@ -37,10 +32,7 @@ fn causes<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "TLS says enough about the others"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "TLS says enough about the others")]
 pub(super) fn hint(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::AlertReceived(alert) => alert_hint(*alert),
@@ -50,10 +42,7 @@ pub(super) fn hint(error: &rustls::Error) -> &'static str {
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "TLS says enough about the others"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "TLS says enough about the others")]
 fn alert_hint(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateRevoked => " (the operator revoked this certificate)",

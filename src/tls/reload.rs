@@ -76,27 +76,17 @@ impl Reloader {
 
     /// Loads the files again; on any error what was in use stays in use. Reads files: not for the runtime's threads.
     pub fn reload(&self) -> Result<Reloaded, TlsLoadError> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.loaded.load();
         let loaded = load(&self.files, &self.trust_domain, &self.clock, Some(&before))?;
         self.loaded.store(Arc::new(loaded));
-        Ok(Reloaded {
-            expiry: self.expiry(),
-            ended: self.end_revoked(),
-        })
+        Ok(Reloaded { expiry: self.expiry(), ended: self.end_revoked() })
     }
 
     /// Looks at the files until `stop`, and loads them when they have changed.
     pub async fn watch(self: Arc<Self>, interval: Duration, stop: CancellationToken) {
         let mut failed = None;
-        while stop
-            .run_until_cancelled(tokio::time::sleep(interval))
-            .await
-            .is_some()
-        {
+        while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let reloader = Arc::clone(&self);
             let looked = tokio::task::spawn_blocking(move || reloader.look(failed));
             failed = looked.await.unwrap_or(failed);
@@ -116,10 +106,7 @@ impl Reloader {
     /// When what is in use ends.
     pub fn expiry(&self) -> Expiry {
         let loaded = self.loaded.load();
-        Expiry {
-            certificate: loaded.not_after,
-            revocation_lists: loaded.revocation.next_update,
-        }
+        Expiry { certificate: loaded.not_after, revocation_lists: loaded.revocation.next_update }
     }
 
     /// Loads what has changed, unless it is what failed already; returns what fails.
@@ -162,8 +149,7 @@ impl Reloader {
 
     fn end_revoked(&self) -> usize {
         let loaded = self.loaded.load();
-        self.live
-            .end_if(|open| loaded.revocation.is_over(&open.certificate))
+        self.live.end_if(|open| loaded.revocation.is_over(&open.certificate))
     }
 
     pub(super) fn now(&self) -> SystemTime {

@@ -66,28 +66,17 @@ impl Revocation {
             ends.push(end);
             lists.push(der);
         }
-        let next_update = ends
-            .into_iter()
-            .min()
-            .ok_or(TlsLoadError::NoRevocationList)?;
+        let next_update = ends.into_iter().min().ok_or(TlsLoadError::NoRevocationList)?;
         if read_lists.len() != keys.len() {
             return Err(TlsLoadError::NoRevocationList);
         }
-        Ok((
-            Self {
-                authorities: read_lists,
-                next_update,
-            },
-            lists,
-        ))
+        Ok((Self { authorities: read_lists, next_update }, lists))
     }
 
     /// Whether a certificate no longer holds: revoked, or of an authority that is not one any more.
     pub(super) fn is_over(&self, certificate: &CertificateId) -> bool {
         let CertificateId { issuer, serial } = certificate;
-        self.authorities
-            .get(issuer)
-            .is_none_or(|list| list.revoked.contains(serial))
+        self.authorities.get(issuer).is_none_or(|list| list.revoked.contains(serial))
     }
 }
 
@@ -96,19 +85,13 @@ fn keys(
     files: &TlsFiles,
     authorities: &[CertificateDer<'_>],
 ) -> Result<HashMap<Digest, Vec<u8>>, TlsLoadError> {
-    let path = files
-        .client_ca
-        .first()
-        .map_or(Path::new(""), |path| path.as_path());
+    let path = files.client_ca.first().map_or(Path::new(""), |path| path.as_path());
     let mut keys = HashMap::new();
     for authority in authorities {
         let (_rest, authority) = X509Certificate::from_der(authority)
             .map_err(|_not_x509| content(path, "certificate"))?;
         let key = authority.public_key().subject_public_key.data.to_vec();
-        if keys
-            .insert(sha256(authority.subject().as_raw()), key)
-            .is_some()
-        {
+        if keys.insert(sha256(authority.subject().as_raw()), key).is_some() {
             return Err(content(path, "authorities with names of their own"));
         }
     }
@@ -123,25 +106,16 @@ fn parse(
     let (_rest, list) = CertificateRevocationList::from_der(der)
         .map_err(|_not_a_list| content(path, "revocation list"))?;
     let issuer = sha256(list.issuer().as_raw());
-    let foreign = || TlsLoadError::ForeignRevocationList {
-        path: path.to_owned(),
-    };
+    let foreign = || TlsLoadError::ForeignRevocationList { path: path.to_owned() };
     let key = keys.get(&issuer).ok_or_else(foreign)?;
     if !is_signed(&super::provider(), key, &list) {
         return Err(foreign());
     }
-    let number = list
-        .crl_number()
-        .cloned()
-        .ok_or_else(|| content(path, "number of a list"))?;
-    let end = list
-        .next_update()
-        .ok_or_else(|| content(path, "next update"))?;
+    let number = list.crl_number().cloned().ok_or_else(|| content(path, "number of a list"))?;
+    let end = list.next_update().ok_or_else(|| content(path, "next update"))?;
     let end = u64::try_from(end.timestamp()).unwrap_or(0);
     let serials = list.iter_revoked_certificates();
-    let revoked = serials
-        .map(|revoked| hex::encode(revoked.raw_serial()))
-        .collect();
+    let revoked = serials.map(|revoked| hex::encode(revoked.raw_serial())).collect();
     let end = SystemTime::UNIX_EPOCH + Duration::from_secs(end);
     Ok((issuer, List { number, revoked }, end))
 }
@@ -151,9 +125,7 @@ fn is_signed(provider: &CryptoProvider, key: &[u8], list: &CertificateRevocation
     let message = list.tbs_cert_list.as_ref();
     let algorithms = provider.signature_verification_algorithms.all;
     algorithms.iter().any(|algorithm| {
-        algorithm
-            .verify_signature(key, message, &list.signature_value.data)
-            .is_ok()
+        algorithm.verify_signature(key, message, &list.signature_value.data).is_ok()
     })
 }
 

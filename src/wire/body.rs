@@ -131,7 +131,10 @@ pub struct Genesis {
 pub fn content(bytes: &[u8], kind: BodyKind) -> Result<Content, Refusal> {
     let salted = bytes.starts_with(&[0x0a, 0x20]) && bytes.len() >= 34;
     if !salted {
-        return Err(invalid("body.salt", "the body must begin with 0x0a 0x20 and a salt of 32 bytes"));
+        return Err(invalid(
+            "body.salt",
+            "the body must begin with 0x0a 0x20 and a salt of 32 bytes",
+        ));
     }
     let pb::Body { salt, content } = body(bytes)?;
     if salt.len() != 32 {
@@ -207,7 +210,8 @@ fn roster_change(wire: pb::RosterChange) -> Result<Content, Refusal> {
 }
 
 fn admission(wire: pb::Admission) -> Result<RosterAction, Refusal> {
-    let pb::Admission { role, signing_key, recovery_key, may_publish_indicators, display_name } = wire;
+    let pb::Admission { role, signing_key, recovery_key, may_publish_indicators, display_name } =
+        wire;
     check::text(&display_name, limits::LABEL_BYTES_MAX, "body.roster_change.admit.display_name")?;
     Ok(RosterAction::Admit {
         role: admissible_role(role)?,
@@ -259,7 +263,10 @@ fn genesis(wire: pb::Genesis) -> Result<Content, Refusal> {
         trust_domain,
         operator: member_id(&operator, "body.genesis.operator")?,
         operator_key: new_key(operator_key, "body.genesis.operator_key")?,
-        operator_recovery_key: new_key(operator_recovery_key, "body.genesis.operator_recovery_key")?,
+        operator_recovery_key: new_key(
+            operator_recovery_key,
+            "body.genesis.operator_recovery_key",
+        )?,
         log_key,
         ca_digest: ca_digest
             .as_slice()
@@ -289,7 +296,8 @@ fn retirement(wire: &pb::KeyRetirement, field: &'static str) -> Result<Retiremen
 }
 
 fn record_name(text: &str, field: &'static str) -> Result<RecordName, Refusal> {
-    text.parse().map_err(|error: crate::model::names::InvalidName| invalid(field, &error.to_string()))
+    text.parse()
+        .map_err(|error: crate::model::names::InvalidName| invalid(field, &error.to_string()))
 }
 
 fn member_id(text: &str, field: &'static str) -> Result<MemberId, Refusal> {

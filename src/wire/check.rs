@@ -18,7 +18,12 @@ pub(super) fn text(value: &str, bytes_max: usize, field: &'static str) -> Result
     Ok(())
 }
 
-fn texts(values: &[String], items: usize, bytes: usize, field: &'static str) -> Result<(), Refusal> {
+fn texts(
+    values: &[String],
+    items: usize,
+    bytes: usize,
+    field: &'static str,
+) -> Result<(), Refusal> {
     count(values.len(), items, field)?;
     values.iter().try_for_each(|value| text(value, bytes, field))
 }
@@ -178,7 +183,10 @@ fn money(currency: &str, is_money: bool, field: &'static str) -> Result<(), Refu
     match (is_money, currency.is_empty()) {
         (false, true) => Ok(()),
         (true, false) if code => Ok(()),
-        _ => Err(invalid(field, "money has a currency of three capital letters, nothing else has one")),
+        _ => Err(invalid(
+            field,
+            "money has a currency of three capital letters, nothing else has one",
+        )),
     }
 }
 

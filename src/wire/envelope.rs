@@ -63,17 +63,17 @@ pub fn record(envelope: pb::Envelope) -> Result<Record, Refusal> {
 }
 
 fn key_id(envelope: &pb::Envelope) -> Result<KeyId, Refusal> {
-    let malformed = |field, message: &str| Refusal::field(Reason::MalformedEnvelope, field, message);
+    let malformed =
+        |field, message: &str| Refusal::field(Reason::MalformedEnvelope, field, message);
     let [signature] = envelope.signatures.as_slice() else {
         return Err(malformed("envelope.signatures", "there must be exactly one signature"));
     };
     if signature.sig.len() != 64 {
         return Err(malformed("envelope.signatures.sig", "must be 64 bytes"));
     }
-    signature
-        .keyid
-        .parse()
-        .map_err(|_not_a_key| malformed("envelope.signatures.keyid", "must be 64 lower-case hex digits"))
+    signature.keyid.parse().map_err(|_not_a_key| {
+        malformed("envelope.signatures.keyid", "must be 64 lower-case hex digits")
+    })
 }
 
 /// SHA-256 of the signatures as stored: each key id and signature, as fields of the envelope's encoding.

@@ -48,8 +48,7 @@ pub fn header(bytes: &[u8]) -> Result<Header, Refusal> {
         }
         _ => Some(fixed(&previous_digest, "header.previous_digest", "must be 32 bytes")?),
     };
-    let create_time =
-        create_time.ok_or_else(|| invalid("header.create_time", "must be set"))?;
+    let create_time = create_time.ok_or_else(|| invalid("header.create_time", "must be set"))?;
     let handling = handling.ok_or_else(|| {
         Refusal::field(Reason::TlpMissing, "header.handling.tlp", "every record has a TLP label")
     })?;
@@ -195,7 +194,9 @@ fn names<T, E: ToString>(
     if !wire.is_sorted_by(|a, b| a < b) {
         return Err(invalid(field, "must be sorted, without repeats"));
     }
-    wire.iter().map(|name| parse(name).map_err(|error| invalid(field, &error.to_string()))).collect()
+    wire.iter()
+        .map(|name| parse(name).map_err(|error| invalid(field, &error.to_string())))
+        .collect()
 }
 
 pub(super) fn invalid(field: &'static str, message: &str) -> Refusal {
@@ -203,7 +204,11 @@ pub(super) fn invalid(field: &'static str, message: &str) -> Refusal {
 }
 
 fn unknown(field: &'static str, number: i32) -> Refusal {
-    Refusal::field(Reason::UnsupportedField, field, format!("{number} is not known to this version"))
+    Refusal::field(
+        Reason::UnsupportedField,
+        field,
+        format!("{number} is not known to this version"),
+    )
 }
 
 fn fixed<const N: usize>(
@@ -222,7 +227,9 @@ mod tests {
     pub(crate) fn example() -> Header {
         Header {
             exchange: ExchangeName::from_name("exchanges/spring-0123456789abcdef").unwrap(),
-            name: "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            name: "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057"
+                .parse()
+                .unwrap(),
             revision: 1,
             previous_digest: None,
             create_time: Timestamp::from_micros(1_534_896_000_000_001).unwrap(),
@@ -254,7 +261,10 @@ mod tests {
     #[test]
     fn the_bytes_of_a_header_are_golden() {
         // Every signature ever made depends on these bytes.
-        assert_eq!(hex::encode(header_bytes(&example())), include_str!("../../tests/vectors/header.hex").trim());
+        assert_eq!(
+            hex::encode(header_bytes(&example())),
+            include_str!("../../tests/vectors/header.hex").trim()
+        );
     }
 
     #[test]
@@ -269,9 +279,15 @@ mod tests {
         check(|header| header.handling.as_mut().unwrap().tlp = 0, Reason::TlpMissing);
         check(|header| header.handling.as_mut().unwrap().tlp = 6, Reason::UnsupportedField);
         check(|header| header.handling.as_mut().unwrap().tlp = 5, Reason::FieldInvalid);
-        check(|header| header.handling.as_mut().unwrap().onward_uses = vec![9], Reason::UnsupportedField);
         check(
-            |header| header.handling.as_mut().unwrap().audiences = vec!["audiences/companies".into(), "audiences/all".into()],
+            |header| header.handling.as_mut().unwrap().onward_uses = vec![9],
+            Reason::UnsupportedField,
+        );
+        check(
+            |header| {
+                header.handling.as_mut().unwrap().audiences =
+                    vec!["audiences/companies".into(), "audiences/all".into()]
+            },
             Reason::FieldInvalid,
         );
         check(|header| header.body_kind = 4, Reason::UnsupportedField);
@@ -291,6 +307,9 @@ mod tests {
         for odd in [unknown_field, twice, long_varint] {
             assert_eq!(header(&odd).unwrap_err().reason, Reason::UnsupportedField);
         }
-        assert_eq!(header(&bytes[..bytes.len() - 1]).unwrap_err().reason, Reason::MalformedEnvelope);
+        assert_eq!(
+            header(&bytes[..bytes.len() - 1]).unwrap_err().reason,
+            Reason::MalformedEnvelope
+        );
     }
 }

@@ -18,7 +18,14 @@ pub mod pb {
 }
 
 #[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
 pub mod disk {
     tonic::include_proto!("watchfire.disk.v1");
 }

@@ -22,23 +22,13 @@ pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
     let platform = platform(wire)?;
     if kind == ObservableKind::Aggregate || wire.value.is_empty() {
         let platform = platform.map_or_else(String::new, |platform| platform.to_string());
-        return Ok(Form {
-            kind: kind.number(),
-            platform,
-            digest: None,
-        });
+        return Ok(Form { kind: kind.number(), platform, digest: None });
     }
     let form = normal_form::normal_form(kind, platform.as_ref(), &wire.value)
         .map_err(|error| invalid("body.indicator.observable.value", error.to_string()))?;
     let digest = Some(form.digest());
-    let platform = form
-        .platform
-        .map_or_else(String::new, |platform| platform.to_string());
-    Ok(Form {
-        kind: form.kind.number(),
-        platform,
-        digest,
-    })
+    let platform = form.platform.map_or_else(String::new, |platform| platform.to_string());
+    Ok(Form { kind: form.kind.number(), platform, digest })
 }
 
 /// The normal form of the observable in a body, if it has one.
@@ -55,21 +45,15 @@ pub fn normal_form_of_body(body: &pb::Body) -> Option<pb::NormalForm> {
 fn to_wire(form: NormalForm) -> pb::NormalForm {
     pb::NormalForm {
         kind: form.kind.number(),
-        platform: form
-            .platform
-            .map_or_else(String::new, |platform| platform.to_string()),
+        platform: form.platform.map_or_else(String::new, |platform| platform.to_string()),
         value: form.value,
         version: NORMAL_FORM_VERSION,
     }
 }
 
 fn kind(wire: &pb::Observable) -> Result<ObservableKind, Refusal> {
-    ObservableKind::from_number(wire.kind).ok_or_else(|| {
-        invalid(
-            "body.indicator.observable.kind",
-            "must be a known kind".to_owned(),
-        )
-    })
+    ObservableKind::from_number(wire.kind)
+        .ok_or_else(|| invalid("body.indicator.observable.kind", "must be a known kind".to_owned()))
 }
 
 fn platform(wire: &pb::Observable) -> Result<Option<Platform>, Refusal> {
@@ -86,10 +70,25 @@ fn invalid(field: &'static str, message: String) -> Refusal {
     Refusal::field(Reason::FieldInvalid, field, message)
 }
 
-/// The normal form that a look-up asks for, and its digest.
+/// The normal form that a look-up asks for, and its digest. Without a kind it is recognised from the value.
 pub fn query_form(query: &pb::ValueQuery) -> Result<(pb::NormalForm, Digest), Refusal> {
-    let wire = pb::Observable { kind: query.kind, platform: query.platform.clone(), value: query.value.clone(), ..pb::Observable::default() };
-    let form = normal_form(&wire)?;
-    let digest = form.digest.unwrap_or_default();
-    Ok((pb::NormalForm { kind: form.kind, platform: form.platform, value: query.value.clone(), version: 1 }, digest))
+    let pb::ValueQuery { value, kind: number, platform: _parsed_below } = query;
+    let wire = pb::Observable {
+        kind: *number,
+        platform: query.platform.clone(),
+        value: value.clone(),
+        ..pb::Observable::default()
+    };
+    let platform = platform(&wire)?;
+    let form = if *number == 0 {
+        let recognised = normal_form::recognise(value);
+        recognised.ok_or_else(|| {
+            invalid("queries.value", "is not recognised: name its kind and platform".to_owned())
+        })?
+    } else {
+        normal_form::normal_form(kind(&wire)?, platform.as_ref(), value)
+            .map_err(|error| invalid("queries.value", error.to_string()))?
+    };
+    let digest = form.digest();
+    Ok((to_wire(form), digest))
 }

@@ -9,7 +9,10 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 
 /// Decodes a message whose bytes must be canonical.
-pub(super) fn decode<M: Message + Default>(bytes: &[u8], field: &'static str) -> Result<M, Refusal> {
+pub(super) fn decode<M: Message + Default>(
+    bytes: &[u8],
+    field: &'static str,
+) -> Result<M, Refusal> {
     let message = M::decode(bytes)
         .map_err(|error| Refusal::field(Reason::MalformedEnvelope, field, error.to_string()))?;
     if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {

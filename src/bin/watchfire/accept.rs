@@ -99,7 +99,12 @@ fn settings(grant: &Grant, pin: &Pin) -> anyhow::Result<Settings> {
 
 fn show(folder: &Path, grant: &Grant, pin: &Pin) -> anyhow::Result<()> {
     let lines = [
-        format!("{} is the profile of {} in {}.", folder.display(), grant.member, pin.exchange().name()),
+        format!(
+            "{} is the profile of {} in {}.",
+            folder.display(),
+            grant.member,
+            pin.exchange().name()
+        ),
         "Compare with what the operator told you by another way:".to_owned(),
         format!("  exchange      {}", pin.exchange()),
         format!("  operator key  {}", pin.operator_key_id()),

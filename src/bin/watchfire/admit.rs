@@ -90,7 +90,8 @@ async fn in_one_step(context: &Context, member: &MemberId, args: &Args) -> anyho
         Err(error) => {
             if matches!(&error, ClientError::Refused(_) | ClientError::Invalid(_)) {
                 // Nobody was admitted with these keys, and nobody will be.
-                fs::remove_dir_all(&args.out).with_context(|| format!("{} stays", args.out.display()))?;
+                fs::remove_dir_all(&args.out)
+                    .with_context(|| format!("{} stays", args.out.display()))?;
             }
             return Err(error.into());
         }
@@ -158,5 +159,8 @@ async fn admit(client: &Client, request: &JoinRequest, args: &Args) -> Result<Gr
 
 async fn holds_key(client: &Client, member: &MemberId, id: KeyId) -> Result<bool, ClientError> {
     let verifier = client.roster().await?;
-    Ok(verifier.roster().key(&id).is_some_and(|key| key.member == *member && key.retired_at.is_none()))
+    Ok(verifier
+        .roster()
+        .key(&id)
+        .is_some_and(|key| key.member == *member && key.retired_at.is_none()))
 }

@@ -23,7 +23,8 @@ pub(crate) struct Context {
 impl Context {
     /// The folder that was named.
     pub(crate) fn folder(&self) -> Result<&PathBuf, Failure> {
-        let missing = || Failure::Usage("name a profile: --profile DIR, or WATCHFIRE_PROFILE".to_owned());
+        let missing =
+            || Failure::Usage("name a profile: --profile DIR, or WATCHFIRE_PROFILE".to_owned());
         self.profile.as_ref().ok_or_else(missing)
     }
 
@@ -49,6 +50,8 @@ pub(crate) fn record_name(text: &str, profile: &Profile) -> Result<RevisionName,
 pub(crate) fn whole_record(text: &str, profile: &Profile) -> Result<RecordName, Failure> {
     match record_name(text, profile)? {
         RevisionName { record, revision: None } => Ok(record),
-        RevisionName { .. } => Err(Failure::Usage(format!("{text} must be named without a revision"))),
+        RevisionName { .. } => {
+            Err(Failure::Usage(format!("{text} must be named without a revision")))
+        }
     }
 }

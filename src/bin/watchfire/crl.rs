@@ -34,7 +34,9 @@ pub(crate) fn renew(profile: &Profile, now: Timestamp) -> anyhow::Result<()> {
             write_public(&path, list.as_bytes())?;
             output::line(&format!("{} holds for {REVOCATION_LIST_DAYS} days.", path.display()))?;
         }
-        None => output::line(&format!("Put {} into tls/ of the hub's data directory.", own.display()))?,
+        None => {
+            output::line(&format!("Put {} into tls/ of the hub's data directory.", own.display()))?
+        }
     }
     Ok(())
 }

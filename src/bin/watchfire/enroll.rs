@@ -35,6 +35,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::line(&format!("  recovery key  {}", enrolment.recovery_key.id()))?;
     output::line("Next:")?;
     let path = Enrolment::request_path(out);
-    output::line(&format!("  send {} to the operator, which holds nothing secret", path.display()))?;
+    output::line(&format!(
+        "  send {} to the operator, which holds nothing secret",
+        path.display()
+    ))?;
     Ok(output::line(&format!("  watchfire --profile {} accept GRANT", out.display()))?)
 }

@@ -25,7 +25,8 @@ pub(crate) struct HandlingFlags {
 impl HandlingFlags {
     /// The handling, if a label was given.
     pub(crate) fn handling(&self) -> Option<Handling> {
-        let mut reach = Reach { audiences: self.audiences.clone(), recipients: self.recipients.clone() };
+        let mut reach =
+            Reach { audiences: self.audiences.clone(), recipients: self.recipients.clone() };
         // Sorts them, and lets each stand once: what is signed has one spelling.
         reach.widen(&Reach::default());
         self.tlp.map(|tlp| Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
@@ -33,7 +34,8 @@ impl HandlingFlags {
 
     /// The handling, which must be given.
     pub(crate) fn required(&self) -> Result<Handling, Failure> {
-        self.handling().ok_or_else(|| Failure::Usage("every record has a label: --tlp LABEL".to_owned()))
+        self.handling()
+            .ok_or_else(|| Failure::Usage("every record has a label: --tlp LABEL".to_owned()))
     }
 }
 

@@ -60,7 +60,13 @@ async fn list(client: &Client, only: Option<&MemberId>) -> anyhow::Result<()> {
                 (Some(end), Some(since)) => format!("{end} (in doubt since {since})"),
             };
             let from = key.valid_from.to_string();
-            table.add_row([member.id.to_string(), key_use.to_owned(), from, until, key.id.to_string()]);
+            table.add_row([
+                member.id.to_string(),
+                key_use.to_owned(),
+                from,
+                until,
+                key.id.to_string(),
+            ]);
         }
     }
     Ok(output::line(&table.to_string())?)

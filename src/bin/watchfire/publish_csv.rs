@@ -57,7 +57,10 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
             signer.sign(draft.clone(), now()).with_context(|| draft.name.to_string())?;
         }
         show_rows(&plan.account)?;
-        return Ok(output::line(&format!("{} records would be compared and sent.", plan.drafts.len()))?);
+        return Ok(output::line(&format!(
+            "{} records would be compared and sent.",
+            plan.drafts.len()
+        ))?);
     }
     let client = context.connect().await?;
     publish::send_waiting(&client).await?;

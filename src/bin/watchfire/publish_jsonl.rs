@@ -41,7 +41,15 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 const LINES_AHEAD: usize = 2 * limits::BATCH_RECORDS_MAX;
 /// Fields that `subscribe` prints and that are not the publisher's to say.
 const PASSED_OVER: [&str; 10] = [
-    "epoch", "sequence", "accept_time", "revision", "publisher", "kind", "header_digest", "verified", "in_doubt",
+    "epoch",
+    "sequence",
+    "accept_time",
+    "revision",
+    "publisher",
+    "kind",
+    "header_digest",
+    "verified",
+    "in_doubt",
     "envelope",
 ];
 
@@ -54,7 +62,11 @@ struct Wanted {
     is_named: bool,
 }
 
-pub(crate) async fn run(context: &Context, file: &Path, args: &publish::Args) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    context: &Context,
+    file: &Path,
+    args: &publish::Args,
+) -> anyhow::Result<()> {
     let profile = context.profile()?;
     let (member, fallback) = (profile.settings().member.clone(), args.handling.handling());
     let mut lines = read_lines(file)?;
@@ -64,7 +76,8 @@ pub(crate) async fn run(context: &Context, file: &Path, args: &publish::Args) ->
         let mut count = 0_usize;
         while lines.recv_many(&mut batch, limits::BATCH_RECORDS_MAX).await > 0 {
             for (number, line) in batch.drain(..).collect::<io::Result<Vec<Line>>>()? {
-                let wanted = parse(&line, &member, fallback.as_ref()).with_context(|| at(number))?;
+                let wanted =
+                    parse(&line, &member, fallback.as_ref()).with_context(|| at(number))?;
                 signer.sign(wanted.draft, now()).with_context(|| at(number))?;
                 count += 1;
             }
@@ -79,7 +92,11 @@ pub(crate) async fn run(context: &Context, file: &Path, args: &publish::Args) ->
         for (number, line) in batch.drain(..).collect::<io::Result<Vec<Line>>>()? {
             let one = parse(&line, &member, fallback.as_ref()).with_context(|| at(number))?;
             // Said twice in one batch: the second is compared with what the first leaves behind.
-            if one.is_named && wanted.iter().any(|(_, earlier): &(u64, Wanted)| earlier.draft.name == one.draft.name) {
+            if one.is_named
+                && wanted
+                    .iter()
+                    .any(|(_, earlier): &(u64, Wanted)| earlier.draft.name == one.draft.name)
+            {
                 unchanged += send(&client, std::mem::take(&mut wanted), &mut tally).await?;
             }
             wanted.push((number, one));
@@ -95,9 +112,16 @@ fn at(number: u64) -> String {
 }
 
 /// Publishes what is new or changed; says how many records were there already, or were withdrawn.
-async fn send(client: &Client, wanted: Vec<(u64, Wanted)>, tally: &mut Tally) -> anyhow::Result<usize> {
-    let named: Vec<RecordName> =
-        wanted.iter().filter(|(_, one)| one.is_named).map(|(_, one)| one.draft.name.clone()).collect();
+async fn send(
+    client: &Client,
+    wanted: Vec<(u64, Wanted)>,
+    tally: &mut Tally,
+) -> anyhow::Result<usize> {
+    let named: Vec<RecordName> = wanted
+        .iter()
+        .filter(|(_, one)| one.is_named)
+        .map(|(_, one)| one.draft.name.clone())
+        .collect();
     let current = client.current_each(&named).await?;
     let key = client.signer()?;
     let mut envelopes = Vec::with_capacity(wanted.len());
@@ -111,7 +135,10 @@ async fn send(client: &Client, wanted: Vec<(u64, Wanted)>, tally: &mut Tally) ->
             }
             Reconciled::Unchanged(_) => passed_over += 1,
             Reconciled::Withdrawn(name) => {
-                output::note(&format!("{}: {name} was withdrawn and is not brought back", at(number)));
+                output::note(&format!(
+                    "{}: {name} was withdrawn and is not brought back",
+                    at(number)
+                ));
                 passed_over += 1;
             }
         }
@@ -125,7 +152,8 @@ fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
     let mut reader: BufReader<Box<dyn io::Read + Send>> = if file == Path::new("-") {
         BufReader::new(Box::new(io::stdin()))
     } else {
-        let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let opened =
+            File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
         BufReader::new(Box::new(opened))
     };
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
@@ -135,7 +163,10 @@ fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
             let read = reader.by_ref().take(LINE_BYTES_MAX).read_line(&mut text);
             let line = match read {
                 Ok(0) => return,
-                Ok(_) if !text.ends_with('\n') && u64::try_from(text.len()).unwrap_or(0) >= LINE_BYTES_MAX => {
+                Ok(_)
+                    if !text.ends_with('\n')
+                        && u64::try_from(text.len()).unwrap_or(0) >= LINE_BYTES_MAX =>
+                {
                     let why = format!("line {number} is longer than {LINE_BYTES_MAX} bytes");
                     Err(io::Error::new(io::ErrorKind::InvalidData, why))
                 }
@@ -164,7 +195,9 @@ fn parse(line: &str, member: &MemberId, fallback: Option<&Handling>) -> anyhow::
     let body = fields.remove("body").ok_or_else(|| usage("it has no body".to_owned()))?;
     let handling = match fields.remove("handling") {
         Some(value) => handling_from_json(value).map_err(ClientError::Invalid)?,
-        None => fallback.cloned().ok_or_else(|| usage("it has no handling, and there is no --tlp".to_owned()))?,
+        None => fallback
+            .cloned()
+            .ok_or_else(|| usage("it has no handling, and there is no --tlp".to_owned()))?,
     };
     let name = fields.remove("name");
     if let Some(unknown) = fields.keys().next() {
@@ -172,9 +205,9 @@ fn parse(line: &str, member: &MemberId, fallback: Option<&Handling>) -> anyhow::
     }
     let is_named = name.is_some();
     let name = match name {
-        Some(Value::String(name)) => {
-            name.parse().map_err(|error: watchfire::model::names::InvalidName| usage(error.to_string()))?
-        }
+        Some(Value::String(name)) => name
+            .parse()
+            .map_err(|error: watchfire::model::names::InvalidName| usage(error.to_string()))?,
         Some(_) => return Err(usage("the name is not a text".to_owned()).into()),
         None => RecordName { member: member.clone(), record: Uuid::now_v7() },
     };
@@ -211,8 +244,20 @@ mod tests {
         check_refused("{}", "no body");
         check_refused(&LINE.replace("TLP_GREEN", "TLP_BLUE"), "TLP_BLUE");
         check_refused(&LINE.replace("sequence", "colour"), "colour");
-        check_refused(&LINE.replace(r#""handling":{"tlp":"TLP_GREEN","audiences":["audiences/companies"]}"#, r#""revision":1"#), "--tlp");
-        check_refused(&LINE.replace(r#""sequence":7"#, r#""name":"members/bravo-net/records/01890a5d-ac96-774b-bcce-b302099a8057""#), "another member");
+        check_refused(
+            &LINE.replace(
+                r#""handling":{"tlp":"TLP_GREEN","audiences":["audiences/companies"]}"#,
+                r#""revision":1"#,
+            ),
+            "--tlp",
+        );
+        check_refused(
+            &LINE.replace(
+                r#""sequence":7"#,
+                r#""name":"members/bravo-net/records/01890a5d-ac96-774b-bcce-b302099a8057""#,
+            ),
+            "another member",
+        );
     }
 
     #[tokio::test]

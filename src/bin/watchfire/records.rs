@@ -30,7 +30,8 @@ impl Shown {
         match self.format {
             Format::Table => output::raw(table::entries(entries, self.heading).as_bytes())?,
             Format::Jsonl => {
-                let lines: String = entries.iter().map(|entry| entry_to_json(entry) + "\n").collect();
+                let lines: String =
+                    entries.iter().map(|entry| entry_to_json(entry) + "\n").collect();
                 output::raw(lines.as_bytes())?;
             }
         }

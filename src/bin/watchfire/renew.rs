@@ -50,7 +50,8 @@ fn own(profile: &Profile) -> anyhow::Result<()> {
     let request = CertificateRequest::generate(settings.member.as_str())?;
     let authority = profile.authority()?;
     let pem = &request.request_pem;
-    let issued = authority.issue_member(&settings.trust_domain, &settings.member, pem, crl::now())?;
+    let issued =
+        authority.issue_member(&settings.trust_domain, &settings.member, pem, crl::now())?;
     profile.save_next_tls_key(&request.key_pem)?;
     profile.replace_certificate(&issued.certificate_pem)?;
     Ok(output::line("The certificate is renewed.")?)
@@ -102,7 +103,10 @@ async fn grant(context: &Context, file: &Path, out: &Path) -> anyhow::Result<()>
 fn server(profile: &Profile, hosts: &[String]) -> anyhow::Result<()> {
     let tls = profile.settings().hub_data.as_ref().map(|data| data.join("tls"));
     let tls = tls.filter(|tls| tls.is_dir()).ok_or_else(|| {
-        Failure::Usage("the hub's data directory is not on this machine: set hub_data in profile.toml".to_owned())
+        Failure::Usage(
+            "the hub's data directory is not on this machine: set hub_data in profile.toml"
+                .to_owned(),
+        )
     })?;
     let request = CertificateRequest::generate("watchfired")?;
     let issued = profile.authority()?.issue_server(hosts, &request.request_pem, crl::now())?;

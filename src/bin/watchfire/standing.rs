@@ -27,7 +27,8 @@ pub(crate) async fn suspend(context: &Context, args: Args) -> anyhow::Result<()>
 
 pub(crate) async fn reinstate(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
-    let receipt = client.change_roster(&args.member, OperatorChange::Reinstate(args.reason)).await?;
+    let receipt =
+        client.change_roster(&args.member, OperatorChange::Reinstate(args.reason)).await?;
     tell(&args.member, "reinstated", &receipt)
 }
 

@@ -23,8 +23,14 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     let client = Client::connect(profile).await?;
     let welcome = client.welcome();
     let version = output::clean(&welcome.version);
-    output::line(&format!("hub          {} (watchfired {version})", client.profile().settings().address))?;
-    output::line(&format!("log          {} entries, epoch {}", welcome.checkpoint.size, welcome.epoch))?;
+    output::line(&format!(
+        "hub          {} (watchfired {version})",
+        client.profile().settings().address
+    ))?;
+    output::line(&format!(
+        "log          {} entries, epoch {}",
+        welcome.checkpoint.size, welcome.epoch
+    ))?;
     if let Some(time) = welcome.time {
         output::line(&format!("hub's time   {time}"))?;
     }
@@ -49,7 +55,9 @@ fn local(profile: &Profile, now: Timestamp) -> anyhow::Result<()> {
     let waiting = profile.outbox()?.waiting()?.len();
     output::line(&format!("outbox       {waiting} batches wait"))?;
     if waiting > 0 {
-        output::note(&format!("warning: send what waits: watchfire --profile {folder} publish --outbox"));
+        output::note(&format!(
+            "warning: send what waits: watchfire --profile {folder} publish --outbox"
+        ));
     }
     Ok(())
 }

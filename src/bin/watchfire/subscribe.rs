@@ -59,7 +59,10 @@ impl FromStr for StartAt {
         match text {
             "start" => Ok(Self::Start),
             "now" => Ok(Self::Now),
-            _ => text.parse().map(Self::Sequence).map_err(|_not_a_number| "must be start, now or a sequence".to_owned()),
+            _ => text
+                .parse()
+                .map(Self::Sequence)
+                .map_err(|_not_a_number| "must be start, now or a sequence".to_owned()),
         }
     }
 }
@@ -114,7 +117,9 @@ async fn show(
             Delivery::Mark(_) => {}
             Delivery::AccessChanged(change) => {
                 let (gained, lost) = (change.gained.join(" "), change.lost.join(" "));
-                output::note(&output::clean(&format!("access changed: gained [{gained}], lost [{lost}]")));
+                output::note(&output::clean(&format!(
+                    "access changed: gained [{gained}], lost [{lost}]"
+                )));
             }
             Delivery::Interrupted(error) => {
                 output::note(&format!("the connection was lost, trying again: {error}"));
@@ -152,7 +157,10 @@ impl Keeper {
             return Ok(None);
         };
         let SavedCursor { exchange, member, filter, cursor, epoch, sequence } = saved;
-        if exchange != self.blank.exchange || member != self.blank.member || filter != self.blank.filter {
+        if exchange != self.blank.exchange
+            || member != self.blank.member
+            || filter != self.blank.filter
+        {
             let why = format!("{} is of another exchange, member or filter", file.display());
             return Err(Failure::Usage(why).into());
         }

@@ -12,7 +12,8 @@ use watchfire::wire::pb;
 
 use crate::output::clean;
 
-const TITLES: [&str; 8] = ["SEQUENCE", "ACCEPTED", "PUBLISHER", "KIND", "PLATFORM", "SAYS", "TLP", "RECORD"];
+const TITLES: [&str; 8] =
+    ["SEQUENCE", "ACCEPTED", "PUBLISHER", "KIND", "PLATFORM", "SAYS", "TLP", "RECORD"];
 const WIDTHS: [u16; 8] = [8, 20, 14, 14, 10, 40, 11, 38];
 /// Characters of what a record says.
 const SAYS_MAX: usize = 100;

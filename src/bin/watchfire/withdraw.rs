@@ -69,7 +69,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         onward_uses: Vec::new(),
         use_until: None,
     };
-    let name = RecordName { member: client.profile().settings().member.clone(), record: Uuid::now_v7() };
+    let name =
+        RecordName { member: client.profile().settings().member.clone(), record: Uuid::now_v7() };
     let draft = Draft { name, previous: None, handling, content: withdrawal };
     let receipt = client.publish_one(client.signer()?.sign(draft, client.now())?).await?;
     Ok(output::line(&format!("{of} is withdrawn at sequence {}.", receipt.sequence))?)

@@ -74,7 +74,8 @@ pub(crate) fn run(args: InitArgs) -> anyhow::Result<()> {
     let founded = make(&title, now)?;
     profile::create_folder(&data)?;
     // Absolute, since the operator's profile names it and may be used from anywhere.
-    let data = fs::canonicalize(&data).with_context(|| format!("{} cannot be found", data.display()))?;
+    let data =
+        fs::canonicalize(&data).with_context(|| format!("{} cannot be found", data.display()))?;
     write_hub(&data, &founded, &hosts, now)?;
     write_operator(&data, &founded, &hosts, now)?;
     report(&data, &founded).context("the account cannot be printed")
@@ -110,11 +111,25 @@ fn make(title: &str, now: Timestamp) -> anyhow::Result<Founded> {
     };
     let (exchange, genesis) = found(&founding, now)?;
     let genesis = genesis.encode_to_vec();
-    Ok(Founded { exchange, trust_domain, operator, operator_key, recovery_key, log_key, ca, genesis })
+    Ok(Founded {
+        exchange,
+        trust_domain,
+        operator,
+        operator_key,
+        recovery_key,
+        log_key,
+        ca,
+        genesis,
+    })
 }
 
 /// What the hub reads.
-fn write_hub(data: &Path, founded: &Founded, hosts: &[String], now: Timestamp) -> anyhow::Result<()> {
+fn write_hub(
+    data: &Path,
+    founded: &Founded,
+    hosts: &[String],
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let tls = data.join("tls");
     profile::create_folder(&tls)?;
     let request = CertificateRequest::generate("watchfired")?;
@@ -151,8 +166,12 @@ fn write_operator(
     };
     let request = CertificateRequest::generate(OPERATOR)?;
     let validity = profile::validity(now, CERTIFICATE_DAYS);
-    let issued =
-        founded.ca.issue_member(&founded.trust_domain, &founded.operator, &request.request_pem, validity)?;
+    let issued = founded.ca.issue_member(
+        &founded.trust_domain,
+        &founded.operator,
+        &request.request_pem,
+        validity,
+    )?;
     let made = Profile::create(
         &folder,
         &NewProfile {
@@ -186,7 +205,10 @@ fn report(data: &Path, founded: &Founded) -> io::Result<()> {
     writeln!(out, "The exchange {} is founded in {data}.", founded.exchange.name())?;
     writeln!(out, "  operator key  {}", founded.operator_key.id())?;
     writeln!(out, "  log key       {}", founded.log_key.id())?;
-    writeln!(out, "  operator      {operator} (holds the authority's key: it can be kept off this machine)")?;
+    writeln!(
+        out,
+        "  operator      {operator} (holds the authority's key: it can be kept off this machine)"
+    )?;
     writeln!(out, "  revocations   empty, for 90 days: watchfire --profile {operator} crl renew")?;
     writeln!(out)?;
     writeln!(out, "Next:")?;
@@ -222,11 +244,13 @@ mod tests {
         assert_eq!(pin.exchange(), &operator.settings().exchange);
         let ca = fs::read_to_string(data.join("tls/ca.pem")).unwrap();
         pin.check_authority(&pki::inspect(&ca).unwrap().der).unwrap();
-        let log_key = SecretKey::from_pem(&fs::read_to_string(data.join("log.key")).unwrap()).unwrap();
+        let log_key =
+            SecretKey::from_pem(&fs::read_to_string(data.join("log.key")).unwrap()).unwrap();
         assert_eq!(log_key.id(), pin.log_key_id());
         operator.authority().unwrap();
         pki::next_update(&fs::read_to_string(data.join("tls/crl.pem")).unwrap()).unwrap();
-        toml::from_str::<toml::Table>(&fs::read_to_string(data.join("watchfired.toml")).unwrap()).unwrap();
+        toml::from_str::<toml::Table>(&fs::read_to_string(data.join("watchfired.toml")).unwrap())
+            .unwrap();
     }
 
     #[test]
@@ -235,7 +259,12 @@ mod tests {
         let data = place.path().join("hub");
         init(&data).unwrap();
         let mode = |path: &str| fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o777;
-        for private in ["log.key", "tls/server.key", "profiles/operator/ca.key", "profiles/operator/signing.key"] {
+        for private in [
+            "log.key",
+            "tls/server.key",
+            "profiles/operator/ca.key",
+            "profiles/operator/signing.key",
+        ] {
             assert_eq!(mode(private), 0o600, "{private}");
         }
         for folder in ["", "tls", "profiles", "profiles/operator"] {

@@ -1,1 +1,170 @@
-fn main(){}
+//! `watchfired`: the hub's command line. Parse, load, call, exit code.
+
+mod init;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::Subcommand;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio_util::sync::CancellationToken;
+use watchfire::model::time::SystemClock;
+use watchfire::server;
+use watchfire::server::Config;
+use watchfire::server::ServeError;
+
+/// The process ended because a write failed: start it again.
+const EXIT_WRITE_FAILED: u8 = 74;
+/// The configuration or the data directory cannot be used: starting again does not help.
+const EXIT_UNUSABLE: u8 = 78;
+
+/// The hub of an exchange.
+///
+/// Exit codes: 0 stopped as asked, 1 another fault, 2 usage, 74 a write failed (start again), 78 the configuration or
+/// the data directory cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "watchfired", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new exchange in an empty folder.
+    Init(init::InitArgs),
+    /// Serve an exchange until told to stop.
+    Serve(ServeArgs),
+    /// Fold every view anew from the log, with the hub stopped.
+    Rebuild(DataArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", conflicts_with = "data", required_unless_present = "data")]
+    config: Option<PathBuf>,
+    /// The data directory; its own `watchfired.toml` is read if there is one.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Listen here instead of where the configuration says.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Only check the configuration.
+    #[arg(long)]
+    check_config: bool,
+    /// Vouch for a clock that stands behind the log, or that jumped.
+    #[arg(long)]
+    confirm_clock: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct DataArgs {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Init(args) => init::run(args),
+        Command::Serve(args) => serve(&args),
+        Command::Rebuild(args) => rebuild(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            exit_code(&error)
+        }
+    }
+}
+
+fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+    let mut config = match (&args.config, &args.data) {
+        (Some(file), _) => Config::read(file)?,
+        (None, Some(data)) => Config::of_data(data)?,
+        (None, None) => anyhow::bail!("name a configuration or a data directory"),
+    };
+    if let Some(listen) = &args.listen {
+        config.listen = server::address(listen, "--listen")?;
+    }
+    if args.check_config {
+        return Ok(());
+    }
+    server::telemetry::start(&config);
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+    let served = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let (reloads, reload) = tokio::sync::watch::channel(0);
+        let signals = watch_signals(stop.clone(), reloads)?;
+        let clock = Arc::new(SystemClock::default());
+        let serving = server::serve(config, clock, args.confirm_clock, stop, reload);
+        // The signals' future only ever listens; dropping it loses nothing.
+        tokio::select! {
+            served = serving => served.map_err(anyhow::Error::from),
+            never = signals => match never {},
+        }
+    });
+    runtime.shutdown_background();
+    served.map(|_exit| ())
+}
+
+/// Listens to the signals: the first to stop, each HUP to reload the certificates.
+fn watch_signals(
+    stop: CancellationToken,
+    reloads: tokio::sync::watch::Sender<u64>,
+) -> anyhow::Result<impl Future<Output = std::convert::Infallible>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            // A signal that arrives while another is handled stays pending in its own stream.
+            tokio::select! {
+                _ = terminate.recv() => stop.cancel(),
+                _ = interrupt.recv() => stop.cancel(),
+                _ = hangup.recv() => reloads.send_modify(|count| *count = count.wrapping_add(1)),
+            }
+        }
+    })
+}
+
+fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
+    let config = Config::of_data(&args.data)?;
+    let store = server::open_store(&config)?;
+    let before = store.views_digest()?;
+    let entries = store.rebuild()?;
+    let same = before == store.views_digest()?;
+    let verdict = if same { "as they were" } else { "changed: they did not equal the log" };
+    print_line(&format!("views folded from {entries} entries; they are {verdict}"));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+fn print_line(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "a command that fails says why")]
+fn print_error(error: &anyhow::Error) {
+    eprintln!("watchfired: {error:#}");
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<ServeError>() {
+        Some(ServeError::Write(_)) => ExitCode::from(EXIT_WRITE_FAILED),
+        Some(
+            ServeError::File { .. }
+            | ServeError::OpenTimeout(_)
+            | ServeError::Open(_)
+            | ServeError::Tls(_),
+        ) => ExitCode::from(EXIT_UNUSABLE),
+        _ if error.is::<server::ConfigError>() => ExitCode::from(EXIT_UNUSABLE),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -86,11 +86,7 @@ pub(super) fn value(word: &str) -> Option<Found> {
     let text = plain.as_ref();
     let of = |kind, algorithm| {
         let form = normal_form(kind, None, text).ok()?;
-        Some(Found {
-            form,
-            value: word.to_owned(),
-            algorithm,
-        })
+        Some(Found { form, value: word.to_owned(), algorithm })
     };
     if text.starts_with('#') && text.len() > 1 {
         return of(ObservableKind::Hashtag, "");
@@ -115,11 +111,7 @@ pub(super) fn address(word: &str) -> Option<Found> {
     let form = recognise(word)
         .or_else(|| normal_form(ObservableKind::Domain, None, word).ok())
         .or_else(|| normal_form(ObservableKind::Url, None, word).ok())?;
-    Some(Found {
-        form,
-        value: word.to_owned(),
-        algorithm: "",
-    })
+    Some(Found { form, value: word.to_owned(), algorithm: "" })
 }
 
 /// The algorithm of a hash, by its length.
@@ -130,9 +122,7 @@ pub(super) fn algorithm(text: &str) -> Option<&'static str> {
         64 => "sha256",
         _ => return None,
     };
-    text.bytes()
-        .all(|byte| byte.is_ascii_hexdigit())
-        .then_some(name)
+    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(name)
 }
 
 /// Whether the host of a bare word ends in a suffix that exists, or in a reserved one.
@@ -143,9 +133,7 @@ fn is_public(text: &str) -> bool {
         .unwrap_or_default()
         .trim_end_matches('.')
         .to_lowercase();
-    let reserved = [".example", ".test"]
-        .iter()
-        .any(|suffix| host.ends_with(suffix));
+    let reserved = [".example", ".test"].iter().any(|suffix| host.ends_with(suffix));
     reserved
         || (host.contains('.')
             && psl::suffix(host.as_bytes()).is_some_and(|suffix| suffix.is_known()))
@@ -154,9 +142,7 @@ fn is_public(text: &str) -> bool {
 /// Defanged or with a scheme: it was meant as a value.
 pub(super) fn looks_like_a_value(word: &str) -> bool {
     let lower = word.to_lowercase();
-    ["[.]", "[dot]", "://", "hxxp", "[:]", "[.", "(.)"]
-        .iter()
-        .any(|mark| lower.contains(mark))
+    ["[.]", "[dot]", "://", "hxxp", "[:]", "[.", "(.)"].iter().any(|mark| lower.contains(mark))
 }
 
 /// Remarks begin with a bracket or dash, or say where the value leads.

@@ -80,9 +80,8 @@ fn part<'text>(text: &'text str, place: &str) -> Option<(Part, &'text str)> {
     }
     let (named, rest) =
         platform(quantity.rest).map_or((None, quantity.rest), |(name, rest)| (Some(name), rest));
-    let (of, mut rest) = COUNTED
-        .iter()
-        .find_map(|(word, kind)| Some((*kind, strip_word(rest, word)?)))?;
+    let (of, mut rest) =
+        COUNTED.iter().find_map(|(word, kind)| Some((*kind, strip_word(rest, word)?)))?;
     let mut places: Vec<&str> = named.into_iter().collect();
     if let Some(mut after) = strip_word(rest, "on") {
         while let Some((name, next)) = platform(after) {
@@ -96,28 +95,17 @@ fn part<'text>(text: &'text str, place: &str) -> Option<(Part, &'text str)> {
         [one] => one,
         _ => "",
     };
-    Some((
-        Part {
-            of,
-            platform: platform.to_owned(),
-            figure: quantity.figure,
-        },
-        rest,
-    ))
+    Some((Part { of, platform: platform.to_owned(), figure: quantity.figure }, rest))
 }
 
 fn platform(text: &str) -> Option<(&'static str, &str)> {
-    PLATFORMS
-        .iter()
-        .find_map(|(word, name)| Some((*name, strip_word(text, word)?)))
+    PLATFORMS.iter().find_map(|(word, name)| Some((*name, strip_word(text, word)?)))
 }
 
 fn assemble(parts: Vec<Part>) -> Option<Count> {
     let first = parts.first()?;
-    let identity: Vec<String> = parts
-        .iter()
-        .map(|part| format!("{}@{}", part.of.number(), part.platform))
-        .collect();
+    let identity: Vec<String> =
+        parts.iter().map(|part| format!("{}@{}", part.of.number(), part.platform)).collect();
     let platform = if parts.iter().all(|part| part.platform == first.platform) {
         first.platform.clone()
     } else {
@@ -127,21 +115,13 @@ fn assemble(parts: Vec<Part>) -> Option<Count> {
     let parts = if parts.len() == 1 { Vec::new() } else { parts };
     let wire = |part: Part| pb::AggregatePart {
         of: part.of.number(),
-        platform: if part.platform == platform {
-            String::new()
-        } else {
-            part.platform
-        },
+        platform: if part.platform == platform { String::new() } else { part.platform },
         count: Some(part.figure),
     };
     let parts = parts.into_iter().map(wire).collect();
     Some(Count {
         identity: identity.join(","),
-        aggregate: pb::Aggregate {
-            of,
-            count: Some(whole),
-            parts,
-        },
+        aggregate: pb::Aggregate { of, count: Some(whole), parts },
         platform,
     })
 }
@@ -185,10 +165,7 @@ mod tests {
     #[test]
     fn several_platforms_are_no_platform() {
         let count = count("About 110 accounts on Facebook and Instagram", "facebook").unwrap();
-        assert_eq!(
-            (count.platform.as_str(), count.aggregate.parts.len()),
-            ("", 0)
-        );
+        assert_eq!((count.platform.as_str(), count.aggregate.parts.len()), ("", 0));
     }
 
     #[test]

@@ -25,34 +25,18 @@ pub(super) fn values(
         .copied()
         .collect::<Vec<_>>()
         .join("\n");
-    let source = found
-        .first()
-        .map(|found| found.value.clone())
-        .unwrap_or_default();
-    let mut drafts: Vec<Draft> = found
-        .into_iter()
-        .map(|found| draft(found, &description, technique))
-        .collect();
+    let source = found.first().map(|found| found.value.clone()).unwrap_or_default();
+    let mut drafts: Vec<Draft> =
+        found.into_iter().map(|found| draft(found, &description, technique)).collect();
     let led_to = format!("redirect target of {source}");
-    drafts.extend(
-        cell::redirects(remark)
-            .into_iter()
-            .map(|found| draft(found, &led_to, technique)),
-    );
+    drafts
+        .extend(cell::redirects(remark).into_iter().map(|found| draft(found, &led_to, technique)));
     drafts
 }
 
 fn draft(found: Found, description: &str, technique: Option<&pb::Technique>) -> Draft {
-    let Found {
-        form,
-        value,
-        algorithm,
-    } = found;
-    let platform = form
-        .platform
-        .as_ref()
-        .map_or("", Platform::as_str)
-        .to_owned();
+    let Found { form, value, algorithm } = found;
+    let platform = form.platform.as_ref().map_or("", Platform::as_str).to_owned();
     let observable = pb::Observable {
         kind: form.kind.number(),
         platform,
@@ -66,12 +50,7 @@ fn draft(found: Found, description: &str, technique: Option<&pb::Technique>) -> 
         description: bounded(description, limits::TEXT_BYTES_MAX),
         ..pb::Indicator::default()
     };
-    Draft {
-        kind: form.kind,
-        platform: form.platform,
-        normal_form: form.value,
-        indicator,
-    }
+    Draft { kind: form.kind, platform: form.platform, normal_form: form.value, indicator }
 }
 
 pub(super) fn aggregate(
@@ -115,11 +94,7 @@ pub(super) fn flat(
         let platform = platform.and_then(|name| name.parse().ok());
         let form =
             normal_form(kind, platform.as_ref(), &value).map_err(|_form| SkipReason::Invalid)?;
-        Ok(Found {
-            form,
-            value: value.clone(),
-            algorithm: "",
-        })
+        Ok(Found { form, value: value.clone(), algorithm: "" })
     };
     let found = match kind.trim() {
         "domain_name" => plain(ObservableKind::Domain, None)
@@ -163,7 +138,5 @@ pub(super) fn place(external_id: &str) -> &'static str {
 /// Registrars, shorteners and hosts that everybody uses: the role comes from the procedure.
 pub(super) fn is_service(external_id: &str, found: &[Found]) -> bool {
     let used = external_id.starts_with("5.1.") || matches!(external_id, "5.2.1" | "5.5.3");
-    used && found
-        .iter()
-        .all(|found| found.form.kind == ObservableKind::Domain)
+    used && found.iter().all(|found| found.form.kind == ObservableKind::Domain)
 }

@@ -28,11 +28,7 @@ pub(super) struct Quantity<'text> {
 pub(super) fn quantity(text: &str) -> Option<Quantity<'_>> {
     let (sureness, text) = qualifier(text.trim());
     if let Some(rest) = strip_word(text, "no") {
-        return Some(Quantity {
-            figure: exact(0),
-            currency: None,
-            rest,
-        });
+        return Some(Quantity { figure: exact(0), currency: None, rest });
     }
     let (mut currency, text) = symbol(text);
     let end = text
@@ -41,22 +37,15 @@ pub(super) fn quantity(text: &str) -> Option<Quantity<'_>> {
     let digits = text.get(..end)?.trim_end_matches(['.', ',']);
     let mut rest = text.get(digits.len()..)?.trim_start();
     let mut scale = 1_u64;
-    for (word, factor) in [
-        ("thousand", 1_000),
-        ("million", 1_000_000),
-        ("billion", 1_000_000_000),
-    ] {
+    for (word, factor) in [("thousand", 1_000), ("million", 1_000_000), ("billion", 1_000_000_000)]
+    {
         if let Some(after) = strip_word(rest, word) {
             (scale, rest) = (factor, after);
         }
     }
-    for (word, code) in [
-        ("usd", "USD"),
-        ("eur", "EUR"),
-        ("gbp", "GBP"),
-        ("dollars", "USD"),
-        ("euros", "EUR"),
-    ] {
+    for (word, code) in
+        [("usd", "USD"), ("eur", "EUR"), ("gbp", "GBP"), ("dollars", "USD"), ("euros", "EUR")]
+    {
         if currency.is_none()
             && let Some(after) = strip_word(rest, word)
         {
@@ -65,11 +54,7 @@ pub(super) fn quantity(text: &str) -> Option<Quantity<'_>> {
     }
     let hundredths = if currency.is_some() { 100 } else { 1 };
     let (number, unit) = scaled(digits, scale.checked_mul(hundredths)?)?;
-    Some(Quantity {
-        figure: figure(sureness, number, unit),
-        currency,
-        rest,
-    })
+    Some(Quantity { figure: figure(sureness, number, unit), currency, rest })
 }
 
 fn qualifier(text: &str) -> (Sureness, &str) {
@@ -115,9 +100,7 @@ fn scaled(digits: &str, scale: u64) -> Option<(u64, u64)> {
         return None;
     }
     let mut divisor = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let mut number: u64 = format!("{}{fraction}", whole.replace(',', ""))
-        .parse()
-        .ok()?;
+    let mut number: u64 = format!("{}{fraction}", whole.replace(',', "")).parse().ok()?;
     while divisor > 1 && number.is_multiple_of(10) {
         (number, divisor) = (number / 10, divisor / 10);
     }
@@ -137,10 +120,9 @@ fn figure(sureness: Sureness, number: u64, unit: u64) -> pb::Figure {
     let value = match sureness {
         Sureness::Exact => Value::Exact(number),
         Sureness::AtLeast => Value::AtLeast(number),
-        Sureness::Below => Value::Between(pb::FigureRange {
-            low: 0,
-            high: number.saturating_sub(1),
-        }),
+        Sureness::Below => {
+            Value::Between(pb::FigureRange { low: 0, high: number.saturating_sub(1) })
+        }
         Sureness::About => Value::Between(pb::FigureRange {
             low: number.saturating_sub(unit / 2),
             high: number.saturating_add(unit / 2),
@@ -150,9 +132,7 @@ fn figure(sureness: Sureness, number: u64, unit: u64) -> pb::Figure {
 }
 
 pub(super) fn exact(number: u64) -> pb::Figure {
-    pb::Figure {
-        value: Some(Value::Exact(number)),
-    }
+    pb::Figure { value: Some(Value::Exact(number)) }
 }
 
 /// The metric that a sentence states.
@@ -178,10 +158,7 @@ pub(super) fn metric(text: &str) -> Option<pb::Metric> {
     } else {
         return None;
     };
-    let platform = match (
-        says("facebook") || says("pages") || says("group"),
-        says("instagram"),
-    ) {
+    let platform = match (says("facebook") || says("pages") || says("group"), says("instagram")) {
         (true, false) => "facebook",
         (false, true) => "instagram",
         _ => "",
@@ -199,12 +176,8 @@ pub(super) fn metric(text: &str) -> Option<pb::Metric> {
 /// `Around $xx in spending`: somebody forgot to fill in the figure.
 pub(super) fn is_template(text: &str) -> bool {
     let lower = text.to_lowercase();
-    ["$x", "€x", "£x", "$[", "$__"]
-        .iter()
-        .any(|mark| lower.contains(mark))
-        || lower
-            .split_whitespace()
-            .any(|word| matches!(word, "xx" | "xxx"))
+    ["$x", "€x", "£x", "$[", "$__"].iter().any(|mark| lower.contains(mark))
+        || lower.split_whitespace().any(|word| matches!(word, "xx" | "xxx"))
 }
 
 #[cfg(test)]
@@ -230,13 +203,9 @@ mod tests {
                 "{text}"
             );
         }
-        for text in [
-            "$xx in spending",
-            "4,78 accounts",
-            "99999999999999999999 accounts",
-            "Sharing",
-            "",
-        ] {
+        for text in
+            ["$xx in spending", "4,78 accounts", "99999999999999999999 accounts", "Sharing", ""]
+        {
             assert!(quantity(text).is_none(), "{text}");
         }
     }

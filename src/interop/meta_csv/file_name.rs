@@ -15,20 +15,10 @@ pub struct OperationHint {
 }
 
 pub(super) fn hint(file_name: &str) -> Option<OperationHint> {
-    let base = file_name
-        .rsplit(['/', '\\'])
-        .next()
-        .unwrap_or_default()
-        .trim();
-    let base = base
-        .strip_suffix(".csv")
-        .or_else(|| base.strip_suffix(".CSV"))
-        .unwrap_or(base);
+    let base = file_name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
+    let base = base.strip_suffix(".csv").or_else(|| base.strip_suffix(".CSV")).unwrap_or(base);
     let spaced = base.replace(" _ ", " / ").replace('_', " ");
-    let words: Vec<&str> = spaced
-        .split_whitespace()
-        .filter(|word| *word != "updated")
-        .collect();
+    let words: Vec<&str> = spaced.split_whitespace().filter(|word| *word != "updated").collect();
     let title = bounded(&words.join(" "), limits::LABEL_BYTES_MAX);
     (!title.is_empty()).then(|| OperationHint {
         quarter: quarter(&words),
@@ -45,10 +35,7 @@ fn quarter(words: &[&str]) -> Option<String> {
         if is_year(second) && matches!(*first, "Q1" | "Q2" | "Q3" | "Q4") {
             return Some(format!("{first} {second}"));
         }
-        let month: u32 = second
-            .parse()
-            .ok()
-            .filter(|month| (1..=12).contains(month))?;
+        let month: u32 = second.parse().ok().filter(|month| (1..=12).contains(month))?;
         is_year(first).then(|| format!("Q{} {first}", month.div_ceil(3)))
     })
 }
@@ -59,11 +46,8 @@ fn is_year(word: &str) -> bool {
 
 /// What stands before `-based` or `based`, or after `in` or `from` at the end.
 fn origin(words: &[&str]) -> Option<String> {
-    let after_date: Vec<&str> = words
-        .iter()
-        .copied()
-        .skip_while(|word| word.starts_with('Q') || is_year(word))
-        .collect();
+    let after_date: Vec<&str> =
+        words.iter().copied().skip_while(|word| word.starts_with('Q') || is_year(word)).collect();
     for (at, word) in after_date.iter().enumerate() {
         let lower = word.to_lowercase();
         let country = match lower.find("based") {
@@ -77,16 +61,7 @@ fn origin(words: &[&str]) -> Option<String> {
         parts.extend((!country.is_empty()).then_some(country.as_str()));
         return Some(parts.join(" ")).filter(|origin| !origin.is_empty());
     }
-    let at = words
-        .iter()
-        .rposition(|word| matches!(*word, "in" | "from"))?;
-    Some(
-        words
-            .iter()
-            .skip(at + 1)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" "),
-    )
-    .filter(|origin| !origin.is_empty())
+    let at = words.iter().rposition(|word| matches!(*word, "in" | "from"))?;
+    Some(words.iter().skip(at + 1).copied().collect::<Vec<_>>().join(" "))
+        .filter(|origin| !origin.is_empty())
 }

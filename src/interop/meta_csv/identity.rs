@@ -9,10 +9,7 @@ use crate::model::platform::Platform;
 pub fn record_id(namespace: &Uuid, operation: &str, draft: &Draft) -> Uuid {
     let kind = draft.kind.number().to_string();
     let platform = draft.platform.as_ref().map_or("", Platform::as_str);
-    named(
-        namespace,
-        &["indicator", operation, &kind, platform, &draft.normal_form],
-    )
+    named(namespace, &["indicator", operation, &kind, platform, &draft.normal_form])
 }
 
 /// The id of an operation's record, in the member's secret namespace.
@@ -22,8 +19,7 @@ pub fn operation_id(namespace: &Uuid, title: &str) -> Uuid {
 
 /// Each part goes in with its length before it, so that no two lists of parts read alike.
 fn named(namespace: &Uuid, parts: &[&str]) -> Uuid {
-    let name = parts.iter().fold(String::new(), |name, part| {
-        name + &part.len().to_string() + ":" + part
-    });
+    let name =
+        parts.iter().fold(String::new(), |name, part| name + &part.len().to_string() + ":" + part);
     Uuid::new_v5(namespace, name.as_bytes())
 }

@@ -34,9 +34,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn is_blank(&self) -> bool {
-        self.cells
-            .as_ref()
-            .is_some_and(|cells| cells.iter().all(|cell| cell.trim().is_empty()))
+        self.cells.as_ref().is_some_and(|cells| cells.iter().all(|cell| cell.trim().is_empty()))
     }
 
     pub(super) fn columns(&self, layout: Layout) -> Option<Columns<'_>> {
@@ -50,12 +48,9 @@ impl Record {
                 indicator: cell(3),
                 remark: cell(4),
             },
-            Layout::Flat => Columns::Flat {
-                kind: cell(0),
-                value: cell(1),
-                comment: cell(2),
-                date: cell(3),
-            },
+            Layout::Flat => {
+                Columns::Flat { kind: cell(0), value: cell(1), comment: cell(2), date: cell(3) }
+            }
         })
     }
 }
@@ -66,41 +61,23 @@ pub(super) fn read(text: &[u8]) -> Result<(Layout, Vec<Record>), ImportError> {
     if text.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
         return Err(ImportError::UnclosedQuote);
     }
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
     let mut records = Vec::new();
-    let mut lines = Lines {
-        text,
-        at: 0,
-        line: 1,
-    };
+    let mut lines = Lines { text, at: 0, line: 1 };
     for record in reader.byte_records() {
         let record = record.map_err(|_csv| ImportError::Malformed { line: lines.line })?;
         let start = record.position().map_or(0, csv::Position::byte);
         let line = lines.of(usize::try_from(start).unwrap_or(usize::MAX));
-        records.push(Record {
-            line,
-            cells: csv::StringRecord::from_byte_record(record).ok(),
-        });
+        records.push(Record { line, cells: csv::StringRecord::from_byte_record(record).ok() });
     }
     let mut records = records.into_iter();
-    let layout = records
-        .next()
-        .as_ref()
-        .and_then(layout_of)
-        .ok_or(ImportError::UnknownLayout)?;
+    let layout = records.next().as_ref().and_then(layout_of).ok_or(ImportError::UnknownLayout)?;
     Ok((layout, records.collect()))
 }
 
 fn layout_of(header: &Record) -> Option<Layout> {
-    let names: Vec<String> = header
-        .cells
-        .as_ref()?
-        .iter()
-        .map(|name| name.trim().to_lowercase())
-        .collect();
+    let names: Vec<String> =
+        header.cells.as_ref()?.iter().map(|name| name.trim().to_lowercase()).collect();
     let starts = |expected: [&str; 4]| names.iter().take(4).map(String::as_str).eq(expected);
     if starts(["tactic", "technique", "procedure", "indicator"]) {
         return Some(Layout::KillChain);

@@ -160,10 +160,7 @@ impl ImportedFile {
     ///
     /// Never: the assertion states that the four ways add up to the rows.
     pub fn summary(&self) -> Summary {
-        let mut summary = Summary {
-            blank: self.blank,
-            ..Summary::default()
-        };
+        let mut summary = Summary { blank: self.blank, ..Summary::default() };
         for row in &self.rows {
             summary.rows += 1;
             match &row.outcome {

@@ -34,10 +34,7 @@ pub fn import(file_name: &str, text: &[u8]) -> Result<ImportedFile, ImportError>
         return Err(ImportError::TooLarge);
     }
     let (layout, records) = layout::read(text)?;
-    let mut plan = Plan {
-        described: described(layout, &records),
-        ..Plan::default()
-    };
+    let mut plan = Plan { described: described(layout, &records), ..Plan::default() };
     let mut blank = 0;
     for record in &records {
         if record.is_blank() {
@@ -45,10 +42,7 @@ pub fn import(file_name: &str, text: &[u8]) -> Result<ImportedFile, ImportError>
             continue;
         }
         let outcome = plan.outcome(layout, record);
-        plan.rows.push(Row {
-            line: record.line,
-            outcome,
-        });
+        plan.rows.push(Row { line: record.line, outcome });
     }
     Ok(ImportedFile {
         file: file_name.to_owned(),
@@ -61,13 +55,9 @@ pub fn import(file_name: &str, text: &[u8]) -> Result<ImportedFile, ImportError>
 /// Techniques of rows that say something: a row that only names one of them adds nothing.
 fn described(layout: Layout, records: &[Record]) -> HashSet<String> {
     let technique = |record: &Record| match record.columns(layout)? {
-        Columns::KillChain {
-            tactic,
-            technique,
-            procedure,
-            indicator,
-            ..
-        } if !clean(indicator).is_empty() => {
+        Columns::KillChain { tactic, technique, procedure, indicator, .. }
+            if !clean(indicator).is_empty() =>
+        {
             Some(techniques::kill_chain(tactic, technique, procedure)?.external_id)
         }
         Columns::KillChain { .. } | Columns::Flat { .. } => None,
@@ -92,19 +82,10 @@ impl Plan {
     fn outcome(&mut self, layout: Layout, record: &Record) -> RowOutcome {
         let result = match record.columns(layout) {
             None => Err(SkipReason::Encoding),
-            Some(Columns::Flat {
-                kind,
-                value,
-                comment,
-                date,
-            }) => draft::flat(kind, value, comment, date),
-            Some(Columns::KillChain {
-                tactic,
-                technique,
-                procedure,
-                indicator,
-                remark,
-            }) => {
+            Some(Columns::Flat { kind, value, comment, date }) => {
+                draft::flat(kind, value, comment, date)
+            }
+            Some(Columns::KillChain { tactic, technique, procedure, indicator, remark }) => {
                 let technique = techniques::kill_chain(tactic, technique, procedure);
                 return self.kill_chain(record.line, technique, &clean(indicator), &clean(remark));
             }
@@ -125,9 +106,7 @@ impl Plan {
         if cell.is_empty() {
             return self.empty(technique);
         }
-        let external_id = technique
-            .as_ref()
-            .map_or("", |technique| technique.external_id.as_str());
+        let external_id = technique.as_ref().map_or("", |technique| technique.external_id.as_str());
         if let Some(count) = count::count(cell, draft::place(external_id)) {
             return self.carry(vec![draft::aggregate(count, cell, technique, remark)]);
         }
@@ -135,9 +114,7 @@ impl Plan {
             return self.sentence(line, technique, cell, vec![metric]);
         }
         if figure::is_template(cell) {
-            return RowOutcome::Skipped {
-                reason: SkipReason::Template,
-            };
+            return RowOutcome::Skipped { reason: SkipReason::Template };
         }
         match cell::read(cell) {
             Reading::Values(found, _)
@@ -162,9 +139,7 @@ impl Plan {
                     narrative: None,
                 }
             }
-            _ => RowOutcome::Skipped {
-                reason: SkipReason::Empty,
-            },
+            _ => RowOutcome::Skipped { reason: SkipReason::Empty },
         }
     }
 
@@ -176,16 +151,11 @@ impl Plan {
         metrics: Vec<pb::Metric>,
     ) -> RowOutcome {
         if technique.is_none() && metrics.is_empty() {
-            return RowOutcome::Skipped {
-                reason: SkipReason::NoTechnique,
-            };
+            return RowOutcome::Skipped { reason: SkipReason::NoTechnique };
         }
-        let external_id = technique
-            .as_ref()
-            .map_or("", |technique| technique.external_id.as_str());
-        let narrative = external_id
-            .starts_with("6.1.")
-            .then(|| bounded(text, limits::TEXT_BYTES_MAX));
+        let external_id = technique.as_ref().map_or("", |technique| technique.external_id.as_str());
+        let narrative =
+            external_id.starts_with("6.1.").then(|| bounded(text, limits::TEXT_BYTES_MAX));
         let key = (external_id.to_owned(), techniques::one_line(text));
         if let Some(of_line) = self.sentences.get(&key) {
             return RowOutcome::Duplicate { of_line: *of_line };
@@ -198,16 +168,9 @@ impl Plan {
         };
         let techniques = technique
             .into_iter()
-            .map(|technique| pb::Technique {
-                observed: observed.clone(),
-                ..technique
-            })
+            .map(|technique| pb::Technique { observed: observed.clone(), ..technique })
             .collect();
-        RowOutcome::Operation {
-            techniques,
-            metrics,
-            narrative,
-        }
+        RowOutcome::Operation { techniques, metrics, narrative }
     }
 
     /// Keeps what is new; adds the techniques and remarks of the rest to the drafts that stand.
@@ -218,11 +181,7 @@ impl Plan {
             if draft.kind == ObservableKind::Aggregate {
                 self.name_apart(&mut draft);
             }
-            let key = (
-                draft.kind,
-                draft.platform.clone(),
-                draft.normal_form.clone(),
-            );
+            let key = (draft.kind, draft.platform.clone(), draft.normal_form.clone());
             match self.drafts.get(&key).copied() {
                 None => {
                     self.drafts.insert(key, (self.rows.len(), kept.len()));
@@ -237,9 +196,7 @@ impl Plan {
         }
         match (kept.is_empty(), first_line) {
             (true, Some(of_line)) => RowOutcome::Duplicate { of_line },
-            (true, None) => RowOutcome::Skipped {
-                reason: SkipReason::TooLong,
-            },
+            (true, None) => RowOutcome::Skipped { reason: SkipReason::TooLong },
             (false, _) => RowOutcome::Carried(kept),
         }
     }
@@ -249,16 +206,8 @@ impl Plan {
         let identity = draft.normal_form.clone();
         let mut number = 1_u32;
         while let Some(standing) = self.standing(draft) {
-            if standing
-                .indicator
-                .observable
-                .as_ref()
-                .map(|wire| &wire.aggregate)
-                == draft
-                    .indicator
-                    .observable
-                    .as_ref()
-                    .map(|wire| &wire.aggregate)
+            if standing.indicator.observable.as_ref().map(|wire| &wire.aggregate)
+                == draft.indicator.observable.as_ref().map(|wire| &wire.aggregate)
             {
                 return;
             }
@@ -268,11 +217,7 @@ impl Plan {
     }
 
     fn standing(&self, draft: &Draft) -> Option<&Draft> {
-        let key = (
-            draft.kind,
-            draft.platform.clone(),
-            draft.normal_form.clone(),
-        );
+        let key = (draft.kind, draft.platform.clone(), draft.normal_form.clone());
         let (row, at) = self.drafts.get(&key)?;
         match &self.rows.get(*row)?.outcome {
             RowOutcome::Carried(drafts) => drafts.get(*at),
@@ -295,11 +240,7 @@ impl Plan {
 fn merge(standing: &mut Draft, other: &Draft) -> bool {
     let ours = &mut standing.indicator;
     for technique in &other.indicator.techniques {
-        if ours
-            .techniques
-            .iter()
-            .any(|known| known.external_id == technique.external_id)
-        {
+        if ours.techniques.iter().any(|known| known.external_id == technique.external_id) {
             continue;
         }
         if ours.techniques.len() >= limits::ITEMS_MAX {
@@ -309,24 +250,14 @@ fn merge(standing: &mut Draft, other: &Draft) -> bool {
     }
     let remark = &other.indicator.description;
     if !remark.is_empty() && !ours.description.contains(remark.as_str()) {
-        let separator = if ours.description.is_empty() {
-            ""
-        } else {
-            "\n"
-        };
-        ours.description = bounded(
-            &format!("{}{separator}{remark}", ours.description),
-            limits::TEXT_BYTES_MAX,
-        );
+        let separator = if ours.description.is_empty() { "" } else { "\n" };
+        ours.description =
+            bounded(&format!("{}{separator}{remark}", ours.description), limits::TEXT_BYTES_MAX);
     }
     true
 }
 
 /// The text without what cannot be seen, trimmed.
 pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .filter(|symbol| !is_invisible(*symbol))
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    text.chars().filter(|symbol| !is_invisible(*symbol)).collect::<String>().trim().to_owned()
 }

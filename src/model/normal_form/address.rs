@@ -26,10 +26,7 @@ pub(super) struct Address {
 
 /// Whether a text was meant as an address: it has a scheme, or a path behind a host.
 pub(super) fn is_addressed(text: &str) -> bool {
-    has_scheme(text)
-        || text
-            .split_once('/')
-            .is_some_and(|(host, _)| host.contains('.'))
+    has_scheme(text) || text.split_once('/').is_some_and(|(host, _)| host.contains('.'))
 }
 
 impl Address {
@@ -56,12 +53,8 @@ impl Address {
             scheme,
             user: user(&url),
             host,
-            port: url
-                .port()
-                .map_or_else(String::new, |port| format!(":{port}")),
-            path: decode_unreserved(url.path())
-                .trim_end_matches('/')
-                .to_owned(),
+            port: url.port().map_or_else(String::new, |port| format!(":{port}")),
+            path: decode_unreserved(url.path()).trim_end_matches('/').to_owned(),
             query: query(url.query().unwrap_or_default(), is_tracking),
             fragment: url
                 .fragment()
@@ -91,15 +84,7 @@ impl Address {
 
     pub(super) fn spell(&self) -> String {
         let mark = |mark, text: &str| if text.is_empty() { "" } else { mark };
-        let Self {
-            scheme,
-            user,
-            host,
-            port,
-            path,
-            query,
-            fragment,
-        } = self;
+        let Self { scheme, user, host, port, path, query, fragment } = self;
         let (question, number) = (mark("?", query), mark("#", fragment));
         format!("{scheme}://{user}{host}{port}{path}{question}{query}{number}{fragment}")
     }
@@ -144,9 +129,7 @@ impl Address {
 
 fn has_scheme(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| {
-        scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
     })
 }
 
@@ -158,17 +141,13 @@ fn without_scheme(text: &str) -> Result<Url> {
     let bare = text.trim_start_matches('/');
     let url = Url::parse(&format!("https://{bare}")).map_err(|_invalid| NormalFormError::Url)?;
     let is_host = match url.host() {
-        Some(Host::Ipv4(ip)) => bare
-            .strip_prefix(&ip.to_string())
-            .is_some_and(|rest| !is_prefix_length(rest)),
+        Some(Host::Ipv4(ip)) => {
+            bare.strip_prefix(&ip.to_string()).is_some_and(|rest| !is_prefix_length(rest))
+        }
         Some(Host::Domain(_) | Host::Ipv6(_)) => true,
         None => false,
     };
-    if is_host && user(&url).is_empty() {
-        Ok(url)
-    } else {
-        Err(NormalFormError::Url)
-    }
+    if is_host && user(&url).is_empty() { Ok(url) } else { Err(NormalFormError::Url) }
 }
 
 /// `/24` behind an IP address names a network.
@@ -188,17 +167,13 @@ fn user(url: &Url) -> String {
 
 /// The parameters that matter, in their order.
 fn query(text: &str, is_idle: impl Fn(&str) -> bool) -> String {
-    let kept: Vec<&str> = text
-        .split('&')
-        .filter(|part| !part.is_empty() && !is_idle(part))
-        .collect();
+    let kept: Vec<&str> =
+        text.split('&').filter(|part| !part.is_empty() && !is_idle(part)).collect();
     decode_unreserved(&kept.join("&"))
 }
 
 fn key(parameter: &str) -> &str {
-    parameter
-        .split_once('=')
-        .map_or(parameter, |(name, _)| name)
+    parameter.split_once('=').map_or(parameter, |(name, _)| name)
 }
 
 fn is_tracking(parameter: &str) -> bool {

@@ -43,9 +43,7 @@ fn in_store(address: &Address) -> Option<NormalForm> {
 fn package(text: &str) -> Option<&str> {
     let is_part = |part: &str| {
         part.starts_with(|first: char| first.is_ascii_alphabetic())
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     let legal = text.contains('.') && text.len() <= 255 && text.split('.').all(is_part);
     legal.then_some(text)

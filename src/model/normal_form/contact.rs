@@ -9,17 +9,12 @@ use crate::model::normal_form::host::host_name;
 /// The standard lets a server tell local parts apart by case; none that matters does, and people do not.
 /// The host keeps its `www.`, which is no synonym in mail.
 pub(super) fn email(text: &str) -> Result<String> {
-    let (local, host) = without_scheme(text, "mailto:")
-        .rsplit_once('@')
-        .ok_or(NormalFormError::Email)?;
+    let (local, host) =
+        without_scheme(text, "mailto:").rsplit_once('@').ok_or(NormalFormError::Email)?;
     let legal = (1..=64).contains(&local.len())
         && !local.contains([' ', '@', '<', '>', ',', ';', '/', ':']);
     let host = host_name(host).map_err(|_invalid| NormalFormError::Email)?;
-    if legal {
-        Ok(format!("{}@{host}", local.to_lowercase()))
-    } else {
-        Err(NormalFormError::Email)
-    }
+    if legal { Ok(format!("{}@{host}", local.to_lowercase())) } else { Err(NormalFormError::Email) }
 }
 
 /// Digits, with `+` where the number is international; no country is guessed for one that is not.
@@ -28,9 +23,7 @@ pub(super) fn phone(text: &str) -> Result<String> {
         .chars()
         .filter(|character| !matches!(character, ' ' | '-' | '.' | '(' | ')' | '/'))
         .collect();
-    let international = compact
-        .strip_prefix('+')
-        .or_else(|| compact.strip_prefix("00"));
+    let international = compact.strip_prefix('+').or_else(|| compact.strip_prefix("00"));
     let digits = international.unwrap_or(&compact);
     // No country code begins with a nought.
     let legal = (5..=15).contains(&digits.len())

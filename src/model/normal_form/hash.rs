@@ -15,11 +15,7 @@ pub(super) fn hash(text: &str, lengths: &[usize]) -> Result<String> {
 /// Hex of a known length, or the text of a video hash, whose base is not hex and whose case matters.
 pub(super) fn media_hash(text: &str) -> Result<String> {
     let all_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if all_hex || text.len() <= 128 {
-        hash(text, &[32, 40, 64, 128])
-    } else {
-        Ok(text.to_owned())
-    }
+    if all_hex || text.len() <= 128 { hash(text, &[32, 40, 64, 128]) } else { Ok(text.to_owned()) }
 }
 
 pub(super) fn text_hash(text: &str) -> String {

@@ -115,11 +115,7 @@ impl NormalForm {
     }
 
     fn new(kind: Kind, platform: Option<&Platform>, value: String) -> Self {
-        Self {
-            kind,
-            platform: platform.cloned(),
-            value,
-        }
+        Self { kind, platform: platform.cloned(), value }
     }
 }
 
@@ -185,11 +181,7 @@ fn pass(kind: Kind, platform: Option<&Platform>, value: &str) -> Result<NormalFo
         Kind::EmailAddress => Ok(NormalForm::new(kind, None, email(&text)?)),
         Kind::PhoneNumber => Ok(NormalForm::new(kind, None, phone(&text)?)),
         Kind::IpAddress => Ok(NormalForm::new(kind, None, ip(&text)?)),
-        Kind::FileHash => Ok(NormalForm::new(
-            kind,
-            None,
-            hash(&text, &[32, 40, 64, 128])?,
-        )),
+        Kind::FileHash => Ok(NormalForm::new(kind, None, hash(&text, &[32, 40, 64, 128])?)),
         Kind::TextHash => Ok(NormalForm::new(kind, None, text_hash(&text))),
         Kind::MediaHash => Ok(NormalForm::new(kind, None, media_hash(&text)?)),
         Kind::Hashtag => Ok(NormalForm::new(kind, platform, hashtag(&text)?)),
@@ -232,10 +224,7 @@ fn url_or_profile(text: &str) -> Result<NormalForm> {
 
 /// A thing that has an address or an id of its own.
 fn item(kind: Kind, platform: Option<&Platform>, text: &str) -> NormalForm {
-    let Some(address) = is_addressed(text)
-        .then(|| Address::parse(text).ok())
-        .flatten()
-    else {
+    let Some(address) = is_addressed(text).then(|| Address::parse(text).ok()).flatten() else {
         return NormalForm::new(kind, platform, text.to_owned());
     };
     let found = row_of_host(&address.host).and_then(|(row, _)| row.name.parse().ok());

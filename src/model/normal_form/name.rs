@@ -34,16 +34,8 @@ pub(super) fn handle(kind: Kind, platform: Option<&Platform>, text: &str) -> Res
 
 /// A hashtag without its `#`, in lower case.
 pub(super) fn hashtag(text: &str) -> Result<String> {
-    let tag: String = text
-        .trim_start_matches(['#', '\u{ff03}'])
-        .to_lowercase()
-        .nfc()
-        .collect();
+    let tag: String = text.trim_start_matches(['#', '\u{ff03}']).to_lowercase().nfc().collect();
     let legal = !tag.is_empty()
         && !tag.contains(|character: char| character.is_whitespace() || character == '#');
-    if legal {
-        Ok(tag)
-    } else {
-        Err(NormalFormError::Hashtag)
-    }
+    if legal { Ok(tag) } else { Err(NormalFormError::Hashtag) }
 }

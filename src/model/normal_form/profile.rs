@@ -43,10 +43,7 @@ pub(super) fn profile_of_path(row: &'static Row, text: &str) -> Option<NormalFor
 /// and where handles ignore case, so does its spelling.
 pub(super) fn spelled(row: &'static Row, kind: Kind, handle: &str) -> Option<NormalForm> {
     let platform = row.name.parse().ok()?;
-    let is_profile = matches!(
-        kind,
-        Kind::Account | Kind::Page | Kind::Channel | Kind::Blog
-    );
+    let is_profile = matches!(kind, Kind::Account | Kind::Page | Kind::Channel | Kind::Blog);
     let kind = row.sole_kind().filter(|_sole| is_profile).unwrap_or(kind);
     let value = match handle.strip_prefix("channel/").unwrap_or(handle) {
         id if row.name == "youtube" && is_channel_id(handle, id) => format!("channel/{id}"),
@@ -60,9 +57,7 @@ pub(super) fn spelled(row: &'static Row, kind: Kind, handle: &str) -> Option<Nor
 fn is_channel_id(handle: &str, id: &str) -> bool {
     let shape = id.len() == 24
         && id.starts_with("UC")
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     shape || handle.len() != id.len()
 }
 
@@ -72,9 +67,7 @@ fn segments(path: &str) -> Vec<&str> {
 
 /// `name.host`, with nothing behind it.
 fn blog(row: &'static Row, before: &str, segments: &[&str]) -> Option<NormalForm> {
-    const NO_NAMES: [&str; 7] = [
-        "api", "assets", "cdn", "help", "static", "status", "support",
-    ];
+    const NO_NAMES: [&str; 7] = ["api", "assets", "cdn", "help", "static", "status", "support"];
     let kind = row.subdomain_kind()?;
     let own = segments.is_empty() && !before.contains('.') && !NO_NAMES.contains(&before);
     own.then(|| spelled(row, kind, before)).flatten()
@@ -106,18 +99,12 @@ fn by_path(row: &Row, shape: &Shape, segments: &[&str]) -> Option<(Kind, String)
         _ => return None,
     };
     let name = handle(name).filter(|_name| is_tab(tail))?;
-    let value = if let Shape::Kept(prefix, _) = shape {
-        format!("{prefix}/{name}")
-    } else {
-        name
-    };
+    let value = if let Shape::Kept(prefix, _) = shape { format!("{prefix}/{name}") } else { name };
     Some((*kind, value))
 }
 
 fn number(text: &str) -> Option<&str> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then_some(text)
+    text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text)
 }
 
 /// A part of a path as a handle: letters of any script, digits, and a few marks.

@@ -31,18 +31,12 @@ fn spelled(outcome: Result<NormalForm>) -> String {
 #[test]
 fn golden_vectors_hold() {
     let mut wrong = Vec::new();
-    let rows: Vec<&str> = VECTORS
-        .lines()
-        .filter(|line| !line.starts_with("# "))
-        .collect();
+    let rows: Vec<&str> = VECTORS.lines().filter(|line| !line.starts_with("# ")).collect();
     assert!(rows.len() >= 280, "{} rows", rows.len());
     for row in rows {
         let cells: Vec<&str> = row.splitn(4, '\t').collect();
-        let found = spelled(normal_form(
-            cells[0].parse().unwrap(),
-            parsed(cells[1]).as_ref(),
-            cells[2],
-        ));
+        let found =
+            spelled(normal_form(cells[0].parse().unwrap(), parsed(cells[1]).as_ref(), cells[2]));
         if found != cells[3] {
             wrong.push(format!(
                 "{} {:?}: found {found:?}, expected {:?}",
@@ -63,20 +57,13 @@ fn bare_values_are_recognised() {
         ("a[at]example.com", "email-address\t\ta@example.com"),
         ("https://medium.com/@example", "account\tmedium\texample"),
         ("192[.]0[.]2[.]1", "ip-address\t\t192.0.2.1"),
-        (
-            "D41D8CD98F00B204E9800998ECF8427E",
-            "file-hash\t\td41d8cd98f00b204e9800998ecf8427e",
-        ),
+        ("D41D8CD98F00B204E9800998ECF8427E", "file-hash\t\td41d8cd98f00b204e9800998ecf8427e"),
         ("#Example", "hashtag\t\texample"),
         ("+1 202 555 0123", "phone-number\t\t+12025550123"),
         ("example.com:8443", "url\t\thttps://example.com:8443"),
         ("example.com?page=1", "url\t\thttps://example.com?page=1"),
     ] {
-        assert_eq!(
-            spelled(recognise(text).ok_or(NormalFormError::Empty)),
-            expected,
-            "{text}"
-        );
+        assert_eq!(spelled(recognise(text).ok_or(NormalFormError::Empty)), expected, "{text}");
     }
     for text in [
         "63 accounts",
@@ -123,25 +110,16 @@ fn the_digest_tells_kind_platform_and_value_apart() {
 fn a_value_beyond_the_limit_is_refused() {
     let long = "a".repeat(VALUE_BYTES_MAX + 1);
     for kind in ObservableKind::ALL {
-        assert_eq!(
-            normal_form(kind, None, &long),
-            Err(NormalFormError::TooLong)
-        );
+        assert_eq!(normal_form(kind, None, &long), Err(NormalFormError::TooLong));
     }
     assert_eq!(recognise(&long), None);
 }
 
 fn values_of(path: &Path, cells: &mut Vec<String>) {
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(path)
-        .unwrap();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).unwrap();
     let headers = reader.byte_headers().unwrap().clone();
     let column = headers.iter().position(|name| {
-        matches!(
-            String::from_utf8_lossy(name).trim(),
-            "Indicator" | "indicator_value"
-        )
+        matches!(String::from_utf8_lossy(name).trim(), "Indicator" | "indicator_value")
     });
     let column = column.unwrap_or_else(|| panic!("no column of values in {}", path.display()));
     let records = reader.byte_records().map(std::result::Result::unwrap);
@@ -173,16 +151,11 @@ fn published_indicators_are_recognised_and_stay_as_they_are() {
     published(&folder, &mut cells);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for form in cells.iter().filter_map(|cell| recognise(cell)) {
-        assert_eq!(
-            normal_form(form.kind, form.platform.as_ref(), &form.value),
-            Ok(form.clone())
-        );
+        assert_eq!(normal_form(form.kind, form.platform.as_ref(), &form.value), Ok(form.clone()));
         *counts.entry(form.kind.to_string()).or_default() += 1;
     }
-    let spelled: Vec<String> = counts
-        .iter()
-        .map(|(kind, count)| format!("{kind} {count}"))
-        .collect();
+    let spelled: Vec<String> =
+        counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     assert_eq!(
         format!("{} cells: {}", cells.len(), spelled.join(", ")),
         "9549 cells: account 342, blog 50, channel 68, domain 7537, file-hash 106, group 2, hashtag 3, ip-address 4, url 468"
@@ -209,9 +182,7 @@ fn typed_values(path: &Path) -> Vec<(String, String)> {
     let column = |name| headers.iter().position(|header| header == name).unwrap();
     let (kind, value) = (column("indicator_type"), column("indicator_value"));
     let records = reader.records().map(std::result::Result::unwrap);
-    records
-        .map(|record| (record[kind].to_owned(), record[value].to_owned()))
-        .collect()
+    records.map(|record| (record[kind].to_owned(), record[value].to_owned())).collect()
 }
 
 #[test]
@@ -222,13 +193,8 @@ fn published_values_with_a_type_have_a_normal_form_or_are_refused() {
         return;
     }
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let lists = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    for (name, value) in lists
-        .filter(|path| path.is_file())
-        .flat_map(|path| typed_values(&path))
-    {
+    let lists = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    for (name, value) in lists.filter(|path| path.is_file()).flat_map(|path| typed_values(&path)) {
         let (kind, platform) = kind_of_type(&name).unwrap_or_else(|| panic!("{name}"));
         let (taken, refused) = counts.entry(name).or_default();
         match normal_form(kind, parsed(platform).as_ref(), &value) {
@@ -240,10 +206,8 @@ fn published_values_with_a_type_have_a_normal_form_or_are_refused() {
             Err(_refused) => *refused += 1,
         }
     }
-    let spelled: Vec<String> = counts
-        .iter()
-        .map(|(name, (taken, refused))| format!("{name} {taken}+{refused}"))
-        .collect();
+    let spelled: Vec<String> =
+        counts.iter().map(|(name, (taken, refused))| format!("{name} {taken}+{refused}")).collect();
     // The one that is refused is an "md5" of 33 characters.
     assert_eq!(
         spelled.join(", "),

@@ -1,0 +1,214 @@
+//! Serving: build everything, accept, and stop in the right order.
+//!
+//! A shutdown stops accepting, ends every subscription with its cursor, waits for what is under way up to a
+//! deadline, cuts the rest, and lets the sequencer finish what it has. A failed write ends the process at once.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+
+use crate::exchange::Hub;
+use crate::exchange::OpenError;
+use crate::exchange::Settings;
+use crate::model::time::Clock;
+use crate::rpc;
+use crate::server::config::Config;
+use crate::signing::SecretKey;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::tls;
+use crate::tls::Reloader;
+use crate::tls::TlsLoadError;
+use crate::wire::pb;
+
+/// How often the sequencer's thread is asked whether it still runs.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Why the hub does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A file of the data directory cannot be used.
+    #[error("{path} cannot be used: {what}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// The store did not open in time.
+    #[error(
+        "the store did not open within {0:?}: its files may be damaged; restore from a backup (docs/OPERATIONS.md)"
+    )]
+    OpenTimeout(Duration),
+    /// The log cannot be served.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Certificates or lists.
+    #[error(transparent)]
+    Tls(#[from] TlsLoadError),
+    /// The address is not ours to listen on.
+    #[error("cannot listen on {0}")]
+    Listen(std::net::SocketAddr, #[source] std::io::Error),
+    /// The services cannot be described.
+    #[error("the descriptors of the services are unreadable")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the transport failed")]
+    Transport(#[from] tonic::transport::Error),
+    /// A write failed: the process must end, and a new one finds what is durable.
+    #[error("a write failed; the hub stops so that nothing is promised that is not kept")]
+    Write(#[source] StoreError),
+}
+
+/// How serving ended, when it ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything under way was answered.
+    Drained,
+    /// Some connections had to be cut.
+    Cut,
+}
+
+/// Serves until `stop`.
+pub async fn serve(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    clock_confirmed: bool,
+    stop: CancellationToken,
+    reload: CancellationSource,
+) -> Result<Exit, ServeError> {
+    let store = open_store(&config)?;
+    let genesis_path = config.data.join("genesis.envelope");
+    let genesis = pb::Envelope::decode(read(&genesis_path)?.as_slice())
+        .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
+    let log_secret = secret(&config.data.join("log.key"))?;
+    let settings = Settings { clock_confirmed, workers: config.workers };
+    let (hub, sequencer) = Hub::start(store, genesis, log_secret, Arc::clone(&clock), &settings)?;
+    let reloader = Reloader::open(config.tls.clone(), hub.trust_domain(), clock)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| ServeError::Listen(config.listen, error))?;
+    let listen = listener.local_addr().map_err(|error| ServeError::Listen(config.listen, error))?;
+
+    let tasks = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let incoming = tls::incoming(
+        listener,
+        Arc::clone(&reloader),
+        config.connections.clone(),
+        stop.clone(),
+        &tasks,
+    );
+    tasks.spawn(Arc::clone(&reloader).watch(tls::limits::RELOAD_INTERVAL, cut.clone()));
+    tasks.spawn(reload_on_signal(Arc::clone(&reloader), reload, cut.clone()));
+    tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
+
+    let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
+    let shutdown = {
+        let (hub, stop) = (Arc::clone(&hub), stop.clone());
+        async move {
+            stop.cancelled().await;
+            tracing::info!("draining");
+            hub.drain();
+        }
+    };
+    let serving = server.serve_with_incoming_shutdown(incoming, shutdown);
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(config.drain_deadline).await;
+    };
+    let failed = async {
+        while !sequencer.is_finished() {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+    };
+    // Each arm ends the hub; none is needed after another has.
+    let exit = tokio::select! {
+        served = serving => { served?; Exit::Drained }
+        () = overdue => Exit::Cut,
+        () = failed => Exit::Cut,
+    };
+    reloader.end_if(|_every_connection| true);
+    cut.cancel();
+    stop.cancel();
+    tasks.close();
+    drop(hub);
+    finish(sequencer, config.drain_deadline).await?;
+    tracing::info!("stopped");
+    Ok(exit)
+}
+
+/// What asks for a reload of the certificates: an edge, like a signal.
+pub type CancellationSource = tokio::sync::watch::Receiver<u64>;
+
+/// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.
+pub fn open_store(config: &Config) -> Result<Store, ServeError> {
+    let (sender, receiver) = mpsc::channel();
+    let path = config.data.join("store");
+    let min_free_bytes = config.min_free_bytes;
+    let opening = std::thread::Builder::new().name("open store".to_owned());
+    opening
+        .spawn(move || sender.send(Store::open(&path, min_free_bytes)))
+        .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
+    match receiver.recv_timeout(config.open_deadline) {
+        Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
+        Err(_late) => Err(ServeError::OpenTimeout(config.open_deadline)),
+    }
+}
+
+async fn reload_on_signal(
+    reloader: Arc<Reloader>,
+    mut signals: CancellationSource,
+    stop: CancellationToken,
+) {
+    while let Some(Ok(())) = stop.run_until_cancelled(signals.changed()).await {
+        let reloader = Arc::clone(&reloader);
+        let reloaded = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        match reloaded {
+            Ok(Ok(_reloaded)) => tracing::info!("TLS files reloaded"),
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &(dyn std::error::Error + 'static),
+                "TLS files not reloaded: the old ones stay in use"
+            ),
+            Err(_stopping) => return,
+        }
+    }
+}
+
+/// Waits for the sequencer to write what it has.
+async fn finish(
+    sequencer: std::thread::JoinHandle<Result<(), StoreError>>,
+    deadline: Duration,
+) -> Result<(), ServeError> {
+    let joined = tokio::task::spawn_blocking(move || sequencer.join());
+    match tokio::time::timeout(deadline, joined).await {
+        Ok(Ok(Ok(outcome))) => outcome.map_err(ServeError::Write),
+        Ok(Ok(Err(_)) | Err(_)) => Err(ServeError::Write(StoreError::Io {
+            action: "the sequencer",
+            cause: "its thread ended by itself".to_owned(),
+        })),
+        // A stream that would not end still holds the hub; what was acknowledged is durable.
+        Err(_elapsed) => Ok(()),
+    }
+}
+
+fn secret(path: &Path) -> Result<SecretKey, ServeError> {
+    let fault = |what: String| ServeError::File { path: path.to_owned(), what };
+    let pem = zeroize::Zeroizing::new(
+        String::from_utf8(read(path)?).map_err(|error| fault(error.to_string()))?,
+    );
+    SecretKey::from_pem(&pem).map_err(|error| fault(error.to_string()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
+    std::fs::read(path)
+        .map_err(|error| ServeError::File { path: path.to_owned(), what: error.to_string() })
+}
