@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -77,13 +78,13 @@ pub enum Exit {
     Cut,
 }
 
-/// Serves until `stop`.
+/// Serves until `stop`. The certificates are loaded again whenever `reload` changes.
 pub async fn serve(
     config: Config,
     clock: Arc<dyn Clock>,
     clock_confirmed: bool,
     stop: CancellationToken,
-    reload: CancellationSource,
+    reload: watch::Receiver<u64>,
 ) -> Result<Exit, ServeError> {
     let store = open_store(&config)?;
     let genesis_path = config.data.join("genesis.envelope");
@@ -146,9 +147,6 @@ pub async fn serve(
     Ok(exit)
 }
 
-/// What asks for a reload of the certificates: an edge, like a signal.
-pub type CancellationSource = tokio::sync::watch::Receiver<u64>;
-
 /// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.
 pub fn open_store(config: &Config) -> Result<Store, ServeError> {
     let (sender, receiver) = mpsc::channel();
@@ -166,7 +164,7 @@ pub fn open_store(config: &Config) -> Result<Store, ServeError> {
 
 async fn reload_on_signal(
     reloader: Arc<Reloader>,
-    mut signals: CancellationSource,
+    mut signals: watch::Receiver<u64>,
     stop: CancellationToken,
 ) {
     while let Some(Ok(())) = stop.run_until_cancelled(signals.changed()).await {
