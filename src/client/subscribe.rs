@@ -169,7 +169,7 @@ impl Subscription {
                     return Ok(None);
                 }
                 Ok(None) => {
-                    self.lost(ClientError::Unreachable("it ended the stream".to_owned()))?
+                    self.lost(ClientError::Unreachable("it ended the stream".to_owned()))?;
                 }
                 Err(error) => self.lost(error)?,
             }

@@ -136,8 +136,9 @@ fn judge_role(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), 
     };
     let kind = record.header.body_kind;
     let allowed = match (member.role, kind) {
-        (_, BodyKind::KeyChange) | (Role::Operator, BodyKind::RosterChange) => true,
-        (Role::Company, BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal)
+        (_, BodyKind::KeyChange)
+        | (Role::Operator, BodyKind::RosterChange)
+        | (Role::Company, BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal)
         | (Role::Observer, BodyKind::Withdrawal) => true,
         (Role::Observer, BodyKind::Indicator) => member.may_publish_indicators,
         (Role::Company | Role::Observer, BodyKind::RosterChange | BodyKind::Genesis)
@@ -212,7 +213,6 @@ fn judge_predecessor(header: &Header, circumstances: &Circumstances<'_>) -> Resu
         Err(Refusal::field(Reason::PredecessorMismatch, "header.previous_digest", message))
     };
     match (header.previous_digest, circumstances.previous) {
-        (None, _) => Ok(()),
         (Some(_), None) => mismatch("there is no revision before this one"),
         (Some(digest), Some(previous)) if digest != previous.header_digest => {
             mismatch("the revision before this one has another digest")
@@ -227,7 +227,7 @@ fn judge_predecessor(header: &Header, circumstances: &Circumstances<'_>) -> Resu
                 "a revision reaches everyone whom the one before reached; withdraw the record to narrow it",
             ))
         }
-        (Some(_), Some(_)) => Ok(()),
+        (None | Some(_), _) => Ok(()),
     }
 }
 

@@ -92,6 +92,9 @@ pub enum ExchangeError {
     Store(#[from] StoreError),
 }
 
+/// The sequencer's thread, which ends with the hub or with a failed write.
+pub type SequencerThread = JoinHandle<Result<(), StoreError>>;
+
 /// A running exchange.
 pub struct Hub {
     pub(super) exchange: ExchangeName,
@@ -119,7 +122,7 @@ impl Hub {
         log_secret: SecretKey,
         clock: Arc<dyn Clock>,
         settings: &Settings,
-    ) -> Result<(Arc<Self>, JoinHandle<Result<(), StoreError>>), OpenError> {
+    ) -> Result<(Arc<Self>, SequencerThread), OpenError> {
         let founding = Founding::check(genesis, &log_secret)?;
         let store = Arc::new(store);
         let mut head = store.head()?;
@@ -375,7 +378,7 @@ impl Founding {
             .and_then(|key| LogKey::new(&exchange, key))
             .ok_or_else(|| refused("the log key is not an Ed25519 key".to_owned()))?;
         let trust_domain = facts.trust_domain.clone();
-        Ok(Self { exchange, log_key, trust_domain, verifying, record })
+        Ok(Self { record, exchange, log_key, trust_domain, verifying })
     }
 
     fn append(

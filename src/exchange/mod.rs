@@ -15,6 +15,7 @@ mod token;
 pub use self::hub::ExchangeError;
 pub use self::hub::Hub;
 pub use self::hub::OpenError;
+pub use self::hub::SequencerThread;
 pub use self::hub::Settings;
 pub use self::policy::Reader;
 pub use self::policy::may_see;

@@ -83,8 +83,9 @@ mod tests {
     fn the_policy_holds_for_every_role_and_reach() {
         use BodyKind::Indicator;
         use BodyKind::KeyChange;
+        type Row = (BodyKind, &'static [&'static str], &'static [&'static str], [bool; 6]);
         // kind, audiences, recipients; then author, company, observer, auditor, operator, suspended company
-        let table: &[(BodyKind, &[&str], &[&str], [bool; 6])] = &[
+        let table: &[Row] = &[
             (Indicator, &[], &[], [true, false, false, false, false, false]),
             (Indicator, &["companies"], &[], [true, true, false, false, false, false]),
             (Indicator, &["observers"], &[], [true, false, true, false, false, false]),

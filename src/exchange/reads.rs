@@ -20,6 +20,7 @@ use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::wire::pb;
@@ -121,6 +122,21 @@ impl Hub {
     }
 }
 
+/// A page while it is filled.
+struct Page {
+    position: u64,
+    examined: usize,
+    bytes: usize,
+    entries: Vec<pb::Entry>,
+}
+
+/// How much of a block was taken.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    All,
+    Full,
+}
+
 struct Walk {
     reader: Reader,
     filter: Filter,
@@ -131,32 +147,45 @@ struct Walk {
 impl Walk {
     /// One page from a position on, and where the next begins.
     fn page(&self, store: &Store, start: u64) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
-        let mut position = start;
-        let mut examined = 0;
-        let mut bytes = 0;
-        let mut entries = Vec::new();
-        while position < self.head {
-            for block in store.blocks_from(position, limits::FRAME_BYTES_TARGET)? {
-                for (sequence, stored) in (block.first..).zip(&block.entries) {
-                    if sequence < position {
-                        continue;
-                    }
-                    let full = entries.len() >= self.page_size
-                        || examined >= limits::PAGE_EXAMINED_MAX
-                        || bytes + stored.range.len() > limits::FRAME_BYTES_MAX;
-                    if full || sequence >= self.head {
-                        return Ok((entries, (sequence < self.head).then_some(sequence)));
-                    }
-                    examined += 1;
-                    position = sequence + 1;
-                    if self.wants(store, &stored.facts)? {
-                        bytes += stored.range.len();
-                        entries.push(entries::decode(&block, stored)?);
-                    }
-                }
+        let mut page = Page { position: start, examined: 0, bytes: 0, entries: Vec::new() };
+        while page.position < self.head {
+            let blocks = store.blocks_from(page.position, limits::FRAME_BYTES_TARGET)?;
+            if blocks.is_empty() {
+                let place = format!("sequence {}", page.position);
+                return Err(StoreError::Corrupt { place, what: "it is missing" });
+            }
+            let taken = blocks.iter().try_fold(Taken::All, |before, block| match before {
+                Taken::All => self.take(store, block, &mut page),
+                Taken::Full => Ok(Taken::Full),
+            })?;
+            if taken == Taken::Full {
+                return Ok((page.entries, Some(page.position)));
             }
         }
-        Ok((entries, None))
+        Ok((page.entries, None))
+    }
+
+    /// Takes what fits from a block.
+    fn take(&self, store: &Store, block: &LogBlock, page: &mut Page) -> Result<Taken, StoreError> {
+        for (sequence, stored) in block.entries_from(page.position) {
+            if sequence >= self.head {
+                page.position = self.head;
+                break;
+            }
+            let full = page.entries.len() >= self.page_size
+                || page.examined >= limits::PAGE_EXAMINED_MAX
+                || page.bytes + stored.range.len() > limits::FRAME_BYTES_MAX;
+            if full {
+                return Ok(Taken::Full);
+            }
+            page.examined += 1;
+            page.position = sequence + 1;
+            if self.wants(store, &stored.facts)? {
+                page.bytes += stored.range.len();
+                page.entries.push(entries::decode(block, stored)?);
+            }
+        }
+        Ok(Taken::All)
     }
 
     /// Visible, matching, and the latest revision.

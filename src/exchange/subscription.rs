@@ -26,6 +26,8 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Role;
 use crate::store::LogBlock;
+use crate::store::StoreError;
+use crate::store::StoredEntry;
 use crate::wire::pb;
 
 /// Where a subscription starts.
@@ -130,7 +132,7 @@ impl Subscription {
             }
             let due = Instant::now() >= self.mark_due;
             let caught_up = self.position >= head.size;
-            if (due || caught_up) && (self.marked != Some(self.position) || due) {
+            if due || (caught_up && self.marked != Some(self.position)) {
                 return Ok(self.mark(&reader, head));
             }
             if caught_up {
@@ -162,6 +164,10 @@ impl Subscription {
     /// Reads on from the position; `None` if nothing that was read is for this reader.
     async fn advance(&mut self, reader: &Reader) -> Result<Option<Event>, ExchangeError> {
         let blocks = self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?;
+        if blocks.is_empty() {
+            let place = format!("sequence {}", self.position);
+            return Err(StoreError::Corrupt { place, what: "it is missing" }.into());
+        }
         let mut framed = Vec::new();
         let mut left_filter = Vec::new();
         for block in &blocks {
@@ -179,10 +185,7 @@ impl Subscription {
         left_filter: &mut Vec<u64>,
     ) -> Result<(), ExchangeError> {
         let mut piece: Option<std::ops::Range<usize>> = None;
-        for (sequence, entry) in (block.first..).zip(&block.entries) {
-            if sequence < self.position {
-                continue;
-            }
+        for (sequence, entry) in block.entries_from(self.position) {
             let verdict = if may_see(reader, &entry.facts) {
                 self.filter.matches(&entry.facts)
             } else {
@@ -231,10 +234,7 @@ impl Subscription {
     }
 }
 
-fn with_record(
-    block: &LogBlock,
-    stored: &crate::store::StoredEntry,
-) -> Result<Bytes, ExchangeError> {
+fn with_record(block: &LogBlock, stored: &StoredEntry) -> Result<Bytes, ExchangeError> {
     use prost::Message as _;
 
     let mut entry: pb::Entry = entries::decode(block, stored)?;

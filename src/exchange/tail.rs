@@ -40,6 +40,19 @@ struct Ring {
     bytes: usize,
 }
 
+impl Ring {
+    fn push(&mut self, blocks: Vec<LogBlock>) {
+        for block in blocks {
+            self.bytes = self.bytes.saturating_add(block.bytes.len());
+            self.blocks.push_back(Arc::new(block));
+        }
+        while self.bytes > TAIL_BYTES_MAX {
+            let Some(oldest) = self.blocks.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.bytes.len());
+        }
+    }
+}
+
 impl Tail {
     pub(super) fn new(head: DurableHead) -> Self {
         Self { ring: RwLock::default(), head: watch::Sender::new(head) }
@@ -47,17 +60,7 @@ impl Tail {
 
     /// Takes in the blocks of a group that is durable, then tells everyone.
     pub(super) fn advance(&self, blocks: Vec<LogBlock>, head: DurableHead) {
-        {
-            let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-            for block in blocks {
-                ring.bytes = ring.bytes.saturating_add(block.bytes.len());
-                ring.blocks.push_back(Arc::new(block));
-            }
-            while ring.bytes > TAIL_BYTES_MAX {
-                let Some(oldest) = ring.blocks.pop_front() else { break };
-                ring.bytes = ring.bytes.saturating_sub(oldest.bytes.len());
-            }
-        }
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).push(blocks);
         // After the ring, and after the sync: a subscriber must never hear of a sequence that a crash could
         // take back.
         self.head.send_replace(head);

@@ -50,10 +50,10 @@ pub const FILTER_VALUES_MAX: usize = 256;
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Keys that a member may have registered, retired ones included.
 pub const MEMBER_KEYS_MAX: usize = 1000;
-/// How far ahead of the hub's clock a create_time may be.
-pub const CREATE_TIME_AHEAD_MAX: Duration = Duration::from_secs(600);
+/// How far ahead of the hub's clock a ``create_time`` may be.
+pub const CREATE_TIME_AHEAD_MAX: Duration = Duration::from_mins(10);
 /// How far the clock may jump against monotonic time before appends stop.
-pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(600);
+pub const CLOCK_JUMP_MAX: Duration = Duration::from_mins(10);
 /// Records that one commit group holds at most.
 pub const GROUP_RECORDS_MAX: usize = 1024;
 /// Bytes that one commit group holds at most.
@@ -62,7 +62,7 @@ pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const SEQUENCER_QUEUE: usize = 256;
 /// How long a publisher's batch waits for a place before it hears BUSY.
 pub const SEQUENCER_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Batches of one PublishStream that are under way; further ones wait in the transport's window.
+/// Batches of one ``PublishStream`` that are under way; further ones wait in the transport's window.
 pub const STREAM_BATCHES_IN_FLIGHT: usize = 16;
 /// Bytes of encoded entries kept in memory for live subscribers.
 pub const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;

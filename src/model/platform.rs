@@ -171,7 +171,6 @@ fn is_language(label: &str) -> bool {
         .map_or(is_code(label), |(language, country)| is_code(language) && is_code(country))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns of a table")]
 const fn row(
     name: &'static str,
     aliases: &'static [&'static str],

@@ -1,5 +1,7 @@
 //! Why a call or a record is refused: one stable word for each reason, one code for each word.
 
+use std::fmt::Display;
+
 /// The gRPC code that goes with a reason; the numbers are those of `google.rpc.Code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the standard's")]
@@ -66,7 +68,7 @@ reasons! {
     BadSignature = "BAD_SIGNATURE", InvalidArgument;
     /// The body is not the one that was signed.
     BodyDigestMismatch = "BODY_DIGEST_MISMATCH", InvalidArgument;
-    /// The create_time is too far ahead of the hub's clock.
+    /// The `create_time` is too far ahead of the hub's clock.
     ClockSkew = "CLOCK_SKEW", InvalidArgument;
     /// A field has a value that it must not have.
     FieldInvalid = "FIELD_INVALID", InvalidArgument;
@@ -165,7 +167,7 @@ impl Refusal {
 
     /// Adds a fact.
     #[must_use]
-    pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+    pub fn with(mut self, key: &'static str, value: impl Display) -> Self {
         self.metadata.push((key, value.to_string()));
         self
     }

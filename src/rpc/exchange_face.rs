@@ -200,7 +200,9 @@ fn frame(event: Event) -> SubscribeFrame {
     let mut frame = SubscribeFrame::default();
     let rest = match event {
         Event::Entries { framed, left_filter } => {
-            framed.into_iter().for_each(|piece| frame.push(piece));
+            for piece in framed {
+                frame.push(piece);
+            }
             pb::SubscribeResponse { left_filter, ..pb::SubscribeResponse::default() }
         }
         Event::Mark { cursor, position, head } => pb::SubscribeResponse {

@@ -63,7 +63,8 @@ fn is_worth_retrying(reason: Reason) -> bool {
 }
 
 fn store(cause: &StoreError) -> Status {
-    tracing::error!(error = cause as &(dyn std::error::Error + 'static), "a read failed");
+    let error: &(dyn std::error::Error + 'static) = cause;
+    tracing::error!(error, "a read failed");
     let refusal = match cause {
         StoreError::Corrupt { .. } | StoreError::Format { .. } => Refusal::new(
             Reason::StoreCorrupt,

@@ -150,7 +150,9 @@ impl Config {
 
     fn check(raw: RawConfig, folder: &Path) -> Result<Self, ConfigError> {
         let RawConfig { listen, data, workers, drain_seconds, tls, connections, store, log } = raw;
-        let data = data.map_or_else(|| folder.to_owned(), |data| folder.join(data));
+        // Through its components, so that `.` disappears.
+        let data: PathBuf =
+            data.map_or_else(|| folder.to_owned(), |data| folder.join(data)).components().collect();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let filter = log.filter.unwrap_or_else(|| "info".to_owned());
         let _parsed: tracing_subscriber::EnvFilter = filter

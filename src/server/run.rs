@@ -18,6 +18,7 @@ use tonic::transport::Server;
 
 use crate::exchange::Hub;
 use crate::exchange::OpenError;
+use crate::exchange::SequencerThread;
 use crate::exchange::Settings;
 use crate::model::time::Clock;
 use crate::rpc;
@@ -121,7 +122,7 @@ pub async fn serve(
             hub.drain();
         }
     };
-    let serving = server.serve_with_incoming_shutdown(incoming, shutdown);
+    let transport = server.serve_with_incoming_shutdown(incoming, shutdown);
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
@@ -133,7 +134,7 @@ pub async fn serve(
     };
     // Each arm ends the hub; none is needed after another has.
     let exit = tokio::select! {
-        served = serving => { served?; Exit::Drained }
+        ended = transport => { ended?; Exit::Drained }
         () = overdue => Exit::Cut,
         () = failed => Exit::Cut,
     };
@@ -154,7 +155,10 @@ pub fn open_store(config: &Config) -> Result<Store, ServeError> {
     let min_free_bytes = config.min_free_bytes;
     let opening = std::thread::Builder::new().name("open store".to_owned());
     opening
-        .spawn(move || sender.send(Store::open(&path, min_free_bytes)))
+        .spawn(move || {
+            // Nobody waits any more when the watchdog was faster.
+            let _late = sender.send(Store::open(&path, min_free_bytes));
+        })
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {
         Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
@@ -169,23 +173,20 @@ async fn reload_on_signal(
 ) {
     while let Some(Ok(())) = stop.run_until_cancelled(signals.changed()).await {
         let reloader = Arc::clone(&reloader);
-        let reloaded = tokio::task::spawn_blocking(move || reloader.reload()).await;
-        match reloaded {
+        let work = tokio::task::spawn_blocking(move || reloader.reload());
+        match work.await {
             Ok(Ok(_reloaded)) => tracing::info!("TLS files reloaded"),
-            Ok(Err(error)) => tracing::error!(
-                error = &error as &(dyn std::error::Error + 'static),
-                "TLS files not reloaded: the old ones stay in use"
-            ),
+            Ok(Err(fault)) => {
+                let error: &(dyn std::error::Error + 'static) = &fault;
+                tracing::error!(error, "TLS files not reloaded: the old ones stay in use");
+            }
             Err(_stopping) => return,
         }
     }
 }
 
 /// Waits for the sequencer to write what it has.
-async fn finish(
-    sequencer: std::thread::JoinHandle<Result<(), StoreError>>,
-    deadline: Duration,
-) -> Result<(), ServeError> {
+async fn finish(sequencer: SequencerThread, deadline: Duration) -> Result<(), ServeError> {
     let joined = tokio::task::spawn_blocking(move || sequencer.join());
     match tokio::time::timeout(deadline, joined).await {
         Ok(Ok(Ok(outcome))) => outcome.map_err(ServeError::Write),

@@ -53,6 +53,11 @@ impl LogBlock {
         self.bytes.slice(entry.range.clone())
     }
 
+    /// The entries from a sequence on, each with its own.
+    pub fn entries_from(&self, sequence: u64) -> impl Iterator<Item = (u64, &StoredEntry)> {
+        (self.first..).zip(&self.entries).filter(move |(own, _entry)| *own >= sequence)
+    }
+
     /// The entry at a sequence.
     pub fn at(&self, sequence: u64) -> Option<&StoredEntry> {
         let index = usize::try_from(sequence.checked_sub(self.first)?).ok()?;

@@ -262,12 +262,8 @@ impl Store {
             let Some(end) = blocks.last().map(LogBlock::end) else {
                 return Err(StoreError::corrupt(format!("sequence {next}"), "it is missing"));
             };
-            for block in &blocks {
-                for (sequence, entry) in (block.first..).zip(&block.entries) {
-                    if sequence >= next {
-                        self.values.apply(&self.db, sequence, entry.facts.value_digest.as_ref())?;
-                    }
-                }
+            for (sequence, entry) in blocks.iter().flat_map(|block| block.entries_from(next)) {
+                self.values.apply(&self.db, sequence, entry.facts.value_digest.as_ref())?;
             }
             next = end;
         }

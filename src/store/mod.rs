@@ -59,7 +59,7 @@ impl StoreError {
         move |cause| Self::Io { action, cause: cause.to_string() }
     }
 
-    fn corrupt(place: impl ToString, what: &'static str) -> Self {
+    fn corrupt(place: impl std::fmt::Display, what: &'static str) -> Self {
         Self::Corrupt { place: place.to_string(), what }
     }
 }

@@ -62,7 +62,7 @@ impl Values {
         if let Some(digest) = digest {
             open.postings.entry(prefix(digest)).or_default().push(sequence);
         }
-        if (sequence + 1) % RUN_SEQUENCES != 0 {
+        if !(sequence + 1).is_multiple_of(RUN_SEQUENCES) {
             return Ok(());
         }
         let postings: Vec<Posting> = open
@@ -134,7 +134,7 @@ fn layout(number: u64) -> impl Iterator<Item = (u8, u64)> {
 
 fn write_run(tree: &Tree, number: u64, postings: &[Posting]) -> Result<(), StoreError> {
     let mut batch = Batch::default();
-    if (number + 1) % RUNS_MERGED == 0 {
+    if (number + 1).is_multiple_of(RUNS_MERGED) {
         let first = number + 1 - RUNS_MERGED;
         let mut all = postings.to_vec();
         for run in first..number {
@@ -176,7 +176,7 @@ fn collect(
 ) -> Result<(), StoreError> {
     let start = keys::run(level, run);
     let wanted = keys::postings(level, run, value, 0);
-    let before = tree.range(start.clone()..=wanted.clone()).next_back();
+    let before = tree.range(start..=wanted.clone()).next_back();
     let end = keys::postings(level, run, value, u64::MAX);
     for chunk in before.into_iter().chain(tree.range(wanted..=end)) {
         let (_key, bytes) = chunk.map_err(StoreError::io("reading the view"))?;

@@ -142,14 +142,13 @@ fn aggregate(wire: &pb::Aggregate) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn countable(kind: i32) -> Result<(), Refusal> {
-    match known::<pb::ObservableKind>(kind, "body.indicator.observable.aggregate.of")? {
-        pb::ObservableKind::Aggregate => Err(invalid(
-            "body.indicator.observable.aggregate.of",
-            "an aggregate does not count aggregates",
-        )),
-        _countable => Ok(()),
+fn countable(number: i32) -> Result<(), Refusal> {
+    let field = "body.indicator.observable.aggregate.of";
+    let kind = known::<pb::ObservableKind>(number, field)?;
+    if matches!(kind, pb::ObservableKind::Aggregate | pb::ObservableKind::Unspecified) {
+        return Err(invalid(field, "must say which assets are counted"));
     }
+    Ok(())
 }
 
 /// The lower bound and, if there is one, the upper bound of a figure.

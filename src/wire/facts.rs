@@ -48,8 +48,14 @@ pub fn decode(bytes: &[u8]) -> Option<Facts> {
             recipients: recipients.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
         },
         shapes: shapes.into_iter().map(shape_from_disk).collect::<Option<_>>()?,
-        value_digest: optional(&value_digest, |bytes| bytes.try_into().ok())?,
-        withdraws: optional(&withdraws, |bytes| Uuid::from_slice(bytes).ok())?,
+        value_digest: match value_digest.as_slice() {
+            [] => None,
+            bytes => Some(bytes.try_into().ok()?),
+        },
+        withdraws: match withdraws.as_slice() {
+            [] => None,
+            bytes => Some(Uuid::from_slice(bytes).ok()?),
+        },
     })
 }
 
@@ -63,11 +69,9 @@ fn shape_to_disk(shape: &Shape) -> disk::Shape {
 
 fn shape_from_disk(shape: disk::Shape) -> Option<Shape> {
     let disk::Shape { observable_kind, platform, operation } = shape;
-    let operation = optional(operation.as_bytes(), |_bytes| operation.parse().ok())?;
+    let operation = match operation.as_str() {
+        "" => None,
+        name => Some(name.parse().ok()?),
+    };
     Some(Shape { kind: observable_kind, platform, operation })
-}
-
-/// `Some(None)` for empty bytes, `None` for bytes that cannot be parsed.
-fn optional<T>(bytes: &[u8], parse: impl FnOnce(&[u8]) -> Option<T>) -> Option<Option<T>> {
-    if bytes.is_empty() { Some(None) } else { parse(bytes).map(Some) }
 }

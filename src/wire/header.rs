@@ -286,7 +286,7 @@ mod tests {
         check(
             |header| {
                 header.handling.as_mut().unwrap().audiences =
-                    vec!["audiences/companies".into(), "audiences/all".into()]
+                    vec!["audiences/companies".into(), "audiences/all".into()];
             },
             Reason::FieldInvalid,
         );

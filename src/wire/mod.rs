@@ -1,6 +1,5 @@
 //! Protobuf to model and back; the only place that takes generated messages apart.
 
-#[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -17,7 +16,6 @@ pub mod pb {
     tonic::include_proto!("watchfire.v1");
 }
 
-#[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -33,7 +31,6 @@ pub mod disk {
 /// The compiled descriptors of `proto/`, for reflection and for JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/watchfire.descriptors"));
 
-#[expect(clippy::allow_attributes, reason = "which lints fire depends on the generator")]
 #[allow(
     missing_docs,
     unreachable_pub,

@@ -35,7 +35,7 @@ pub(crate) fn renew(profile: &Profile, now: Timestamp) -> anyhow::Result<()> {
             output::line(&format!("{} holds for {REVOCATION_LIST_DAYS} days.", path.display()))?;
         }
         None => {
-            output::line(&format!("Put {} into tls/ of the hub's data directory.", own.display()))?
+            output::line(&format!("Put {} into tls/ of the hub's data directory.", own.display()))?;
         }
     }
     Ok(())
