@@ -5,6 +5,7 @@ mod admit;
 mod completions;
 mod context;
 mod crl;
+mod demo;
 mod enroll;
 mod failure;
 mod filter_flags;
@@ -87,6 +88,8 @@ enum Command {
     Keys(keys::Command),
     /// Check saved entries offline.
     Verify(verify::Args),
+    /// Watch the whole path work, on a throw-away exchange.
+    Demo(demo::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
 }
@@ -123,6 +126,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Verify(args) => verify::run(context, &args),
+        Command::Demo(args) => demo::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }
 }

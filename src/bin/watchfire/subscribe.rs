@@ -132,13 +132,13 @@ async fn show(
 }
 
 /// Keeps the place in a file.
-struct Keeper {
+pub(crate) struct Keeper {
     file: Option<PathBuf>,
     blank: SavedCursor,
 }
 
 impl Keeper {
-    fn new(file: Option<PathBuf>, profile: &Profile, filter: &Filter) -> Self {
+    pub(crate) fn new(file: Option<PathBuf>, profile: &Profile, filter: &Filter) -> Self {
         let blank = SavedCursor {
             exchange: profile.settings().exchange.name(),
             member: profile.settings().member.name(),
@@ -149,7 +149,7 @@ impl Keeper {
     }
 
     /// Where it stood; refuses a cursor that was made for something else.
-    fn load(&self) -> anyhow::Result<Option<Place>> {
+    pub(crate) fn load(&self) -> anyhow::Result<Option<Place>> {
         let Some(file) = &self.file else {
             return Ok(None);
         };
@@ -168,7 +168,7 @@ impl Keeper {
         Ok(Some(Place { cursor, epoch, sequence }))
     }
 
-    fn save(&self, place: &Place) -> anyhow::Result<()> {
+    pub(crate) fn save(&self, place: &Place) -> anyhow::Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
         };

@@ -1,0 +1,317 @@
+//! `watchfire demo`: the whole path, real, in one command.
+//!
+//! A throw-away exchange with its own authority; the real hub as a process of its own; three companies and an
+//! observer; records published, streamed and verified; the hub killed half-way and started again; and an account
+//! at the end in which everything must add up, or the command fails.
+
+mod account;
+mod case;
+mod hub;
+mod watcher;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio_util::task::TaskTracker;
+use watchfire::client::Client;
+use watchfire::client::ImportAccount;
+use watchfire::client::ImportTarget;
+use watchfire::client::Outcome;
+use watchfire::client::Signer;
+use watchfire::client::plan_import;
+use watchfire::model::names::Digest;
+use watchfire::model::names::sha256;
+use watchfire::profile;
+use watchfire::profile::OwnKey;
+use watchfire::profile::Profile;
+use watchfire::wire::pb;
+
+use self::case::Readers;
+use self::hub::Hub;
+use self::watcher::Seen;
+use self::watcher::Sent;
+use self::watcher::Watcher;
+use crate::output;
+
+pub(crate) const VIDEO: &str = "alder-video";
+pub(crate) const SOCIAL: &str = "birch-social";
+pub(crate) const MICROBLOG: &str = "cedar-microblog";
+pub(crate) const OBSERVER: &str = "harbour-liaison";
+const MEMBERS: [(&str, &str); 4] =
+    [(VIDEO, "company"), (SOCIAL, "company"), (MICROBLOG, "company"), (OBSERVER, "observer")];
+/// The list that is published when no other is named: our own, with reserved names.
+const SAMPLE: (&str, &[u8]) = (
+    "Q2_2024_Lantern_CIB_network.csv",
+    include_bytes!("../../../interop/samples/Q2_2024_Lantern_CIB_network.csv"),
+);
+/// Records that are published one by one, and timed.
+const SINGLES_MAX: usize = 100;
+const BATCH_RECORDS: usize = 128;
+const CATCH_UP_MAX: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(5);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Publish these lists, in the layouts in which Meta publishes its own, instead of the sample.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    meta_csv: Vec<PathBuf>,
+    /// Leave the hub running and its folder in place, and print what to try next.
+    #[arg(long)]
+    keep: bool,
+    /// Use this folder, which must not exist, instead of a temporary one.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// A signed record, its publisher, and who may read it.
+pub(crate) struct Published {
+    pub(crate) digest: Digest,
+    pub(crate) publisher: &'static str,
+    pub(crate) readers: Readers,
+    pub(crate) sequence: u64,
+}
+
+struct Ready {
+    envelope: pb::Envelope,
+    publisher: &'static str,
+    readers: Readers,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let temporary = tempfile::Builder::new().prefix("watchfire-demo-").tempdir()?;
+    let data = args.data.clone().unwrap_or_else(|| temporary.path().join("exchange"));
+    output::line("An exchange of its own is founded, with its own certificates.")?;
+    let mut hub = Hub::found(&data)?;
+    hub.start().await?;
+    output::line(&format!("The hub serves on {}, a process of its own.", hub.address()))?;
+    for (member, role) in MEMBERS {
+        hub.admit(member, role).await?;
+        output::line(&format!("  {member} is admitted as {role}."))?;
+    }
+    let shown = show(&args, &mut hub).await;
+    if let Err(error) = shown {
+        let kept = temporary.keep();
+        let log = hub.log();
+        return Err(error.context(format!(
+            "kept for a look: {} {}",
+            kept.display(),
+            log.display()
+        )));
+    }
+    if args.keep {
+        let kept = temporary.keep();
+        drop(kept);
+        return account::next_steps(&mut hub);
+    }
+    let rebuilt = hub.stop_and_rebuild()?;
+    output::line(&format!("The hub stopped as asked; {rebuilt}."))?;
+    output::line(&format!("\nEverything adds up. ({:.1} s)", begun.elapsed().as_secs_f64()))?;
+    Ok(())
+}
+
+async fn show(args: &Args, hub: &mut Hub) -> anyhow::Result<()> {
+    let tasks = TaskTracker::new();
+    let sent = Sent::default();
+    let clients = connect(hub).await?;
+    let (ready, import) = prepare(args, &clients)?;
+    let mut watchers = Vec::new();
+    for (member, _role) in MEMBERS {
+        watchers.push(watch(hub, member, &sent, Arc::default(), &tasks).await?);
+    }
+    output::line(
+        "Four subscribers stream live; each verifies every record and stores its cursor.\n",
+    )?;
+
+    let singles = (ready.len() / 2).min(SINGLES_MAX);
+    let mut rest = ready;
+    let batches = rest.split_off(singles);
+    let mut published = Vec::new();
+    for record in rest {
+        published.push(publish_one(&clients, record, &sent).await?);
+    }
+    let half = if batches.len() > singles { batches.len() / 2 } else { 0 };
+    let mut first = batches;
+    let second = first.split_off(half);
+    publish_batches(&clients, first, &mut published).await?;
+
+    let before = head(&clients).await?;
+    output::line(&format!(
+        "The log has {before} entries. The hub is killed with SIGKILL, in the middle."
+    ))?;
+    let crashed = watchers.swap_remove(1);
+    let stopped = crashed.member;
+    let (kept, ()) = tokio::try_join!(crashed.stop(), async { hub.kill() })?;
+    let publishing = publish_batches(&clients, second, &mut published);
+    let ((), ()) = tokio::try_join!(publishing, hub.start())?;
+    let after = head(&clients).await?;
+    anyhow::ensure!(after >= before, "the log shrank from {before} to {after} entries");
+    output::line(&format!(
+        "The hub is back and has {after} entries. {stopped} was stopped with it and goes on from its stored cursor.\n"
+    ))?;
+    watchers.push(watch(hub, stopped, &sent, kept, &tasks).await?);
+    let late = late_record(&clients, &sent).await?;
+    published.push(late);
+
+    catch_up(&watchers, &published).await?;
+    account::check_places(&clients, &published).await?;
+    account::print(&watchers, &published, &import, before)
+}
+
+async fn connect(hub: &Hub) -> anyhow::Result<Vec<(&'static str, Client)>> {
+    let mut clients = Vec::new();
+    for (member, role) in MEMBERS {
+        if role == "company" {
+            let profile = Profile::open(&hub.profile(member))?;
+            let profile = profile.at_address(Some(hub.address().to_owned()));
+            clients.push((member, Client::connect(profile).await?));
+        }
+    }
+    Ok(clients)
+}
+
+async fn watch(
+    hub: &Hub,
+    member: &'static str,
+    sent: &Sent,
+    seen: Arc<Mutex<Seen>>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Watcher> {
+    Watcher::start(member, &hub.profile(member), hub.address(), sent, seen, tasks).await
+}
+
+/// Signs everything that will be published: the case of each company, and one company's list.
+fn prepare(
+    args: &Args,
+    clients: &[(&'static str, Client)],
+) -> anyhow::Result<(Vec<Ready>, ImportAccount)> {
+    let mut ready = Vec::new();
+    for (member, client) in clients {
+        let signer = Signer::of(client.profile(), OwnKey::Signing)?;
+        for planned in case::reports(signer.member())? {
+            let envelope = signer.sign(planned.draft, client.now())?;
+            ready.push(Ready { envelope, publisher: member, readers: planned.readers });
+        }
+    }
+    let mut files = Vec::new();
+    for path in &args.meta_csv {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.push((name, profile::read(path)?));
+    }
+    if files.is_empty() {
+        files.push((SAMPLE.0.to_owned(), SAMPLE.1.to_vec()));
+    }
+    let publisher = clients.iter().find(|(member, _client)| *member == SOCIAL);
+    let Some((member, client)) = publisher else {
+        anyhow::bail!("the publisher of the list is missing");
+    };
+    let readers = Readers::Companies;
+    let target = ImportTarget {
+        title: "A published list".to_owned(),
+        member: member.parse()?,
+        namespace: client.profile().namespace()?,
+        handling: case::handling(readers)?,
+        earlier: Vec::new(),
+    };
+    let plan = plan_import(&files, &target)?;
+    let signer = Signer::of(client.profile(), OwnKey::Signing)?;
+    for draft in plan.drafts {
+        let envelope = signer.sign(draft, client.now())?;
+        ready.push(Ready { envelope, publisher: member, readers });
+    }
+    Ok((ready, plan.account))
+}
+
+fn client_of<'a>(
+    clients: &'a [(&'static str, Client)],
+    member: &str,
+) -> anyhow::Result<&'a Client> {
+    let found = clients.iter().find(|(name, _client)| *name == member);
+    found.map(|(_name, client)| client).ok_or_else(|| anyhow::anyhow!("{member} has no client"))
+}
+
+async fn publish_one(
+    clients: &[(&'static str, Client)],
+    record: Ready,
+    sent: &Sent,
+) -> anyhow::Result<Published> {
+    let Ready { envelope, publisher, readers } = record;
+    let digest = sha256(&envelope.payload);
+    sent.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Instant::now());
+    let receipt = client_of(clients, publisher)?.publish_one(envelope).await?;
+    Ok(Published { digest, publisher, readers, sequence: receipt.sequence })
+}
+
+/// Publishes the rest in batches; a batch that meets a dead hub is sent again until it has its receipts.
+async fn publish_batches(
+    clients: &[(&'static str, Client)],
+    records: Vec<Ready>,
+    published: &mut Vec<Published>,
+) -> anyhow::Result<()> {
+    let bar = output::progress("publishing", records.len());
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        let batch: Vec<Ready> = records.by_ref().take(BATCH_RECORDS).collect();
+        let Some(member) = batch.first().map(|record| record.publisher) else { break };
+        let envelopes = batch.iter().map(|record| record.envelope.clone()).collect();
+        let outcomes = client_of(clients, member)?.publish(envelopes).await?;
+        bar.inc(u64::try_from(batch.len()).unwrap_or(u64::MAX));
+        for (record, outcome) in batch.into_iter().zip(outcomes) {
+            let receipt = Outcome::receipt(outcome)?;
+            let Ready { publisher, readers, .. } = record;
+            let digest = receipt.header_digest;
+            published.push(Published { digest, publisher, readers, sequence: receipt.sequence });
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// One more record after the restart, so that every subscriber has something to hear.
+async fn late_record(clients: &[(&'static str, Client)], sent: &Sent) -> anyhow::Result<Published> {
+    let client = client_of(clients, MICROBLOG)?;
+    let signer = Signer::of(client.profile(), OwnKey::Signing)?;
+    let Some(planned) = case::reports(signer.member())?.into_iter().next() else {
+        anyhow::bail!("there is nothing to report");
+    };
+    let envelope = signer.sign(planned.draft, client.now())?;
+    publish_one(clients, Ready { envelope, publisher: MICROBLOG, readers: planned.readers }, sent)
+        .await
+}
+
+async fn head(clients: &[(&'static str, Client)]) -> anyhow::Result<u64> {
+    let client = client_of(clients, VIDEO)?;
+    let begun = Instant::now();
+    loop {
+        match client.roster_service().get_exchange(pb::GetExchangeRequest {}).await {
+            Ok(answer) => return Ok(answer.into_inner().head),
+            Err(error) => {
+                anyhow::ensure!(begun.elapsed() < CATCH_UP_MAX, "the hub is gone: {error}");
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Waits until every subscriber has what it should have.
+async fn catch_up(watchers: &[Watcher], published: &[Published]) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    for watcher in watchers {
+        let expected = account::expected(watcher.member, published).len() + account::ROSTER_ENTRIES;
+        while watcher.count() < expected {
+            anyhow::ensure!(!watcher.has_ended(), "the subscriber of {} ended", watcher.member);
+            anyhow::ensure!(
+                begun.elapsed() < CATCH_UP_MAX,
+                "{} saw {} of {expected} entries",
+                watcher.member,
+                watcher.count()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+    Ok(())
+}
