@@ -16,6 +16,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 use watchfire::client::Client;
 use watchfire::client::ImportAccount;
@@ -157,7 +158,7 @@ async fn show(args: &Args, hub: &mut Hub) -> anyhow::Result<()> {
     let late = late_record(&clients, &sent).await?;
     published.push(late);
 
-    catch_up(&watchers, &published).await?;
+    catch_up(&mut watchers, &published).await?;
     account::check_places(&clients, &published).await?;
     account::print(&watchers, &published, &import, before)
 }
@@ -298,12 +299,16 @@ async fn head(clients: &[(&'static str, Client)]) -> anyhow::Result<u64> {
 }
 
 /// Waits until every subscriber has what it should have.
-async fn catch_up(watchers: &[Watcher], published: &[Published]) -> anyhow::Result<()> {
+async fn catch_up(watchers: &mut [Watcher], published: &[Published]) -> anyhow::Result<()> {
     let begun = Instant::now();
     for watcher in watchers {
         let expected = account::expected(watcher.member, published).len() + account::ROSTER_ENTRIES;
         while watcher.count() < expected {
-            anyhow::ensure!(!watcher.has_ended(), "the subscriber of {} ended", watcher.member);
+            let member = watcher.member;
+            watcher
+                .demand_running()
+                .await
+                .with_context(|| format!("the subscriber of {member}"))?;
             anyhow::ensure!(
                 begun.elapsed() < CATCH_UP_MAX,
                 "{} saw {} of {expected} entries",

@@ -80,9 +80,13 @@ impl Watcher {
         }
     }
 
-    /// The error with which it ended, if it has.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.task.is_finished()
+    /// An error if it has ended: it should go on until it is stopped.
+    pub(crate) async fn demand_running(&mut self) -> anyhow::Result<()> {
+        if !self.task.is_finished() {
+            return Ok(());
+        }
+        (&mut self.task).await??;
+        anyhow::bail!("its stream ended")
     }
 
     /// How many records it has seen.
