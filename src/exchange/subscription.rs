@@ -139,7 +139,7 @@ impl Subscription {
                 self.wait().await;
                 continue;
             }
-            if let Some(event) = self.advance(&reader).await? {
+            if let Some(event) = self.advance(&reader, head.size).await? {
                 return Ok(event);
             }
         }
@@ -161,8 +161,13 @@ impl Subscription {
         }
     }
 
-    /// Reads on from the position; `None` if nothing that was read is for this reader.
-    async fn advance(&mut self, reader: &Reader) -> Result<Option<Event>, ExchangeError> {
+    /// Reads on from the position up to the head that was announced, though more may be there already: a mark must
+    /// never run ahead of its checkpoint. `None` if nothing that was read is for this reader.
+    async fn advance(
+        &mut self,
+        reader: &Reader,
+        head: u64,
+    ) -> Result<Option<Event>, ExchangeError> {
         let blocks = self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?;
         if blocks.is_empty() {
             let place = format!("sequence {}", self.position);
@@ -170,7 +175,7 @@ impl Subscription {
         }
         let mut framed = Vec::new();
         let mut left_filter = Vec::new();
-        for block in &blocks {
+        for block in blocks.iter().filter(|block| block.first < head) {
             self.take(reader, block, &mut framed, &mut left_filter)?;
         }
         Ok((!framed.is_empty()).then_some(Event::Entries { framed, left_filter }))

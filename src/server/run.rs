@@ -87,13 +87,7 @@ pub async fn serve(
     stop: CancellationToken,
     reload: watch::Receiver<u64>,
 ) -> Result<Exit, ServeError> {
-    let store = open_store(&config)?;
-    let genesis_path = config.data.join("genesis.envelope");
-    let genesis = pb::Envelope::decode(read(&genesis_path)?.as_slice())
-        .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
-    let log_secret = secret(&config.data.join("log.key"))?;
-    let settings = Settings { clock_confirmed, workers: config.workers };
-    let (hub, sequencer) = Hub::start(store, genesis, log_secret, Arc::clone(&clock), &settings)?;
+    let (hub, sequencer) = open_hub(&config, Arc::clone(&clock), clock_confirmed)?;
     let reloader = Reloader::open(config.tls.clone(), hub.trust_domain(), clock)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -114,15 +108,16 @@ pub async fn serve(
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
-    let shutdown = {
+    // On its own: the transport forgets its signal when the stream of connections ends first.
+    tasks.spawn({
         let (hub, stop) = (Arc::clone(&hub), stop.clone());
         async move {
             stop.cancelled().await;
             tracing::info!("draining");
             hub.drain();
         }
-    };
-    let transport = server.serve_with_incoming_shutdown(incoming, shutdown);
+    });
+    let transport = server.serve_with_incoming_shutdown(incoming, stop.cancelled());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
@@ -138,6 +133,9 @@ pub async fn serve(
         () = overdue => Exit::Cut,
         () = failed => Exit::Cut,
     };
+    if exit == Exit::Cut {
+        tracing::warn!(connections = reloader.live(), "cutting connections that did not end");
+    }
     reloader.end_if(|_every_connection| true);
     cut.cancel();
     stop.cancel();
@@ -146,6 +144,21 @@ pub async fn serve(
     finish(sequencer, config.drain_deadline).await?;
     tracing::info!("stopped");
     Ok(exit)
+}
+
+/// Opens the log and starts the sequencer.
+fn open_hub(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    clock_confirmed: bool,
+) -> Result<(Arc<Hub>, SequencerThread), ServeError> {
+    let store = open_store(config)?;
+    let genesis_path = config.data.join("genesis.envelope");
+    let genesis = pb::Envelope::decode(read(&genesis_path)?.as_slice())
+        .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
+    let log_secret = secret(&config.data.join("log.key"))?;
+    let settings = Settings { clock_confirmed, workers: config.workers };
+    Ok(Hub::start(store, genesis, log_secret, clock, &settings)?)
 }
 
 /// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.

@@ -7,6 +7,7 @@
 //! | `hub.time`, `log.time` | the clock and the log's last accept time          |
 //! | `disk.free`, `disk.minimum` | bytes on the data volume                     |
 //! | `exchange`, `listen`, `head` | what is served, where, and how far           |
+//! | `connections`      | connections that a shutdown had to cut                |
 //! | `error`            | the cause of a fault of ours                          |
 
 use std::io::IsTerminal as _;
