@@ -11,6 +11,7 @@ mod sequencer;
 mod subscription;
 mod tail;
 mod token;
+mod whole_log;
 
 pub use self::hub::ExchangeError;
 pub use self::hub::Hub;
@@ -27,3 +28,6 @@ pub use self::subscription::Event;
 pub use self::subscription::Start;
 pub use self::subscription::Subscription;
 pub use self::tail::DurableHead;
+pub use self::whole_log::LogFault;
+pub use self::whole_log::LogReport;
+pub use self::whole_log::verify_log;

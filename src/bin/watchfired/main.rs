@@ -12,6 +12,7 @@ use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
+use watchfire::exchange::verify_log;
 use watchfire::model::time::SystemClock;
 use watchfire::server;
 use watchfire::server::Config;
@@ -41,6 +42,8 @@ enum Command {
     Serve(ServeArgs),
     /// Fold every view anew from the log, with the hub stopped.
     Rebuild(DataArgs),
+    /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
+    Verify(DataArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve(&args),
         Command::Rebuild(args) => rebuild(&args),
+        Command::Verify(args) => verify(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -142,6 +146,17 @@ fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let same = before == store.views_digest()?;
     let verdict = if same { "as they were" } else { "changed: they did not equal the log" };
     print_line(&format!("views folded from {entries} entries; they are {verdict}"));
+    Ok(())
+}
+
+fn verify(args: &DataArgs) -> anyhow::Result<()> {
+    let config = Config::of_data(&args.data)?;
+    let store = server::open_store(&config)?;
+    let report = verify_log(&store, |_entries| {})?;
+    anyhow::ensure!(store.blobs_are_empty(), "sled spilled values to its blobs folder");
+    let exchange = report.exchange.name();
+    let root = hex::encode(report.root);
+    print_line(&format!("{} entries of {exchange} hold; root {root}", report.entries));
     Ok(())
 }
 

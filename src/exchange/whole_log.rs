@@ -1,0 +1,217 @@
+//! The whole log, checked from the disk: places without holes, times that never run backwards, every signature by a
+//! key that was valid there, facts and index as the entries say, and the root that the checkpoint signs.
+
+use crate::exchange::entries;
+use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::names::Digest;
+use crate::model::names::ExchangeName;
+use crate::model::names::Sequence;
+use crate::model::roster::Roster;
+use crate::model::time::Timestamp;
+use crate::signing;
+use crate::signing::Claim;
+use crate::signing::VerifyingKey;
+use crate::store::LogBlock;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::StoredEntry;
+use crate::transparency::Checkpoint;
+use crate::transparency::Frontier;
+use crate::transparency::LogKey;
+use crate::wire;
+use crate::wire::body::Content;
+use crate::wire::envelope::Record;
+
+/// Bytes of blocks that are checked at a time.
+const STEP_BYTES: usize = 4 * 1024 * 1024;
+
+/// What was found to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReport {
+    /// The exchange.
+    pub exchange: ExchangeName,
+    /// The number of entries.
+    pub entries: u64,
+    /// The root of the Merkle tree over them.
+    pub root: Digest,
+}
+
+/// Why the log does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum LogFault {
+    /// An entry is not what it should be.
+    #[error("the entry at sequence {sequence} does not hold: {what}")]
+    Entry {
+        /// Its place.
+        sequence: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The head does not fit the entries.
+    #[error("the head does not fit the entries: {0}")]
+    Head(&'static str),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks everything; `progress` hears how many entries were checked.
+pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogReport, LogFault> {
+    let head = store.head()?;
+    let mut walk = Walk::default();
+    while walk.frontier.size() < head.frontier.size() {
+        let before = walk.frontier.size();
+        for block in store.blocks_from(before, STEP_BYTES)? {
+            walk.take_block(store, &block)?;
+        }
+        if walk.frontier.size() == before {
+            return Err(fault(before, "it is missing"));
+        }
+        progress(walk.frontier.size());
+    }
+    if walk.frontier != head.frontier {
+        return Err(LogFault::Head("the tree is another"));
+    }
+    if walk.accept_time != head.accept_time {
+        return Err(LogFault::Head("its time is another"));
+    }
+    let (exchange, log_key) = walk.founding.ok_or(LogFault::Head("there is no founding record"))?;
+    let checkpoint = log_key
+        .open(&head.checkpoint)
+        .map_err(|_invalid| LogFault::Head("its checkpoint is not signed"))?;
+    let root = head.frontier.root();
+    if checkpoint != (Checkpoint { size: head.frontier.size(), root }) {
+        return Err(LogFault::Head("its checkpoint is of another tree"));
+    }
+    Ok(LogReport { exchange, entries: checkpoint.size, root })
+}
+
+/// What the entries so far add up to.
+#[derive(Default)]
+struct Walk {
+    frontier: Frontier,
+    accept_time: Timestamp,
+    roster: Roster,
+    founding: Option<(ExchangeName, LogKey)>,
+}
+
+impl Walk {
+    fn take_block(&mut self, store: &Store, block: &LogBlock) -> Result<(), LogFault> {
+        if block.first != self.frontier.size() {
+            return Err(fault(self.frontier.size(), "it is missing"));
+        }
+        for (sequence, stored) in block.entries_from(0) {
+            self.take(store, block, sequence, stored)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        store: &Store,
+        block: &LogBlock,
+        sequence: u64,
+        stored: &StoredEntry,
+    ) -> Result<(), LogFault> {
+        let entry = entries::decode(block, stored)?;
+        if entry.sequence != sequence {
+            return Err(fault(sequence, "it names another place"));
+        }
+        let time = wire::time::timestamp(&entry.accept_time.unwrap_or_default(), "accept_time")
+            .map_err(|refusal| fault(sequence, &refusal.to_string()))?;
+        if time < self.accept_time {
+            return Err(fault(sequence, "its time runs backwards"));
+        }
+        self.accept_time = time;
+        let envelope = entry.envelope.unwrap_or_default();
+        let record = wire::envelope::record(envelope)
+            .map_err(|refusal| fault(sequence, &refusal.to_string()))?;
+        self.found(&record);
+        self.fold(&record, sequence)?;
+        self.check_signature(&record, sequence)?;
+        check_derived(store, &record, stored, sequence)?;
+        self.frontier.push(entries::leaf(&record, Sequence(sequence), time).hash());
+        Ok(())
+    }
+
+    fn found(&mut self, record: &Record) {
+        if let Content::Genesis(genesis) = &record.content
+            && self.founding.is_none()
+        {
+            let exchange = record.header.exchange.clone();
+            let key = VerifyingKey::from_spki(&genesis.log_key).ok();
+            let key = key.and_then(|key| LogKey::new(&exchange, key));
+            self.founding = key.map(|key| (exchange, key));
+        }
+    }
+
+    fn fold(&mut self, record: &Record, sequence: u64) -> Result<(), LogFault> {
+        let Some((exchange, _key)) = &self.founding else {
+            return Err(fault(sequence, "there is no founding record before it"));
+        };
+        if record.header.exchange != *exchange {
+            return Err(fault(sequence, "it was signed for another exchange"));
+        }
+        let changed = wire::roster::apply(&self.roster, exchange, record, Sequence(sequence))
+            .map_err(|refusal| fault(sequence, &refusal.to_string()))?;
+        if let Some(changed) = changed {
+            self.roster = changed;
+        }
+        Ok(())
+    }
+
+    fn check_signature(&self, record: &Record, sequence: u64) -> Result<(), LogFault> {
+        let key = self
+            .roster
+            .key(&record.key_id)
+            .filter(|key| key.member == record.header.name.member)
+            .filter(|key| key.is_valid_at(Sequence(sequence)))
+            .and_then(|key| VerifyingKey::from_spki(&key.spki).ok())
+            .ok_or_else(|| fault(sequence, "its key was not its publisher's there"))?;
+        let signature = record.envelope.signatures.first();
+        let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
+        signing::verify(Claim {
+            payload_type: HEADER_PAYLOAD_TYPE,
+            payload: &record.envelope.payload,
+            signature: &signature,
+            key: &key,
+            value: (),
+        })
+        .map(|_verified| ())
+        .map_err(|error| fault(sequence, &error.to_string()))
+    }
+}
+
+/// The facts beside an entry and its row in the index of names are what the entry says.
+fn check_derived(
+    store: &Store,
+    record: &Record,
+    stored: &StoredEntry,
+    sequence: u64,
+) -> Result<(), LogFault> {
+    let (header, facts) = (&record.header, &stored.facts);
+    let value_digest = match &record.content {
+        Content::Indicator { value_digest, .. } => *value_digest,
+        Content::Operation
+        | Content::Withdrawal { .. }
+        | Content::RosterChange { .. }
+        | Content::KeyChange(_)
+        | Content::Genesis(_) => None,
+    };
+    let same = facts.name() == header.name
+        && facts.revision == header.revision
+        && facts.body_kind == header.body_kind
+        && facts.value_digest == value_digest
+        && (facts.withdraws.is_some() || facts.reach == header.handling.reach);
+    if !same {
+        return Err(fault(sequence, "the facts beside it are not its own"));
+    }
+    if store.revision(&header.name, header.revision)? != Some(sequence) {
+        return Err(fault(sequence, "the index of names has another place for it"));
+    }
+    Ok(())
+}
+
+fn fault(sequence: u64, what: &str) -> LogFault {
+    LogFault::Entry { sequence, what: what.to_owned() }
+}
