@@ -1,0 +1,8 @@
+//! The whole system through the front door: the real hub as a process, real mutual TLS, the real client.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod crash;
+mod path;
+mod refusals;
+mod world;

@@ -1,0 +1,356 @@
+//! A world: an exchange of its own, the real hub serving it, and members with profiles of their own.
+//!
+//! Every scenario ends with [`World::finish`]: the hub stops as asked, the whole log is checked from the disk, the
+//! views equal a new fold, and the hub's own log holds neither a panic nor what members reported.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use tempfile::TempDir;
+use watchfire::client::Client;
+use watchfire::client::Delivery;
+use watchfire::client::Draft;
+use watchfire::client::From;
+use watchfire::client::Patience;
+use watchfire::client::Signer;
+use watchfire::client::SubscribeOptions;
+use watchfire::client::Subscription;
+use watchfire::client::VerifiedEntry;
+use watchfire::model::filter::Filter;
+use watchfire::model::handling::Handling;
+use watchfire::model::handling::Reach;
+use watchfire::model::handling::Tlp;
+use watchfire::model::names::RecordName;
+use watchfire::model::time::Timestamp;
+use watchfire::profile::Profile;
+use watchfire::wire::pb;
+
+/// Stands in every description that tests publish; it must never stand in the hub's log.
+pub(crate) const CANARY: &str = "canary-in-a-description";
+/// How long anything is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct World {
+    folder: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+/// A memory file system where there is one: syncing a shared disk makes parallel tests stall each other.
+pub(crate) fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("watchfire-it-").tempdir_in(base).expect("a folder")
+}
+
+impl World {
+    /// An exchange with its hub running and no member but the operator.
+    pub(crate) async fn new() -> Self {
+        let mut world = Self::stopped();
+        world.start(&[]).await;
+        world
+    }
+
+    /// The same, with members admitted.
+    pub(crate) async fn with(members: &[(&str, &str)]) -> Self {
+        let world = Self::new().await;
+        for (member, role) in members {
+            world.admit(member, role);
+        }
+        world
+    }
+
+    /// An exchange whose hub does not run yet.
+    pub(crate) fn stopped() -> Self {
+        let folder = scratch();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let world = Self { folder, port, process: None };
+        let data = world.data();
+        let data = data.to_str().expect("a path in UTF-8");
+        demand(&watchfired(&["init", "--exchange", "spring", "--data", data]));
+        world
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("hub")
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    pub(crate) fn profile_folder(&self, member: &str) -> PathBuf {
+        self.data().join("profiles").join(member)
+    }
+
+    pub(crate) fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("hub.log")
+    }
+
+    pub(crate) async fn start(&mut self, flags: &[&str]) {
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path());
+        let child = Command::new(env!("CARGO_BIN_EXE_watchfired"))
+            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .arg(self.data())
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(log.expect("a log file"))
+            .spawn()
+            .expect("watchfired runs");
+        self.process = Some(child);
+        until("the hub listens", || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok().then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().expect("the hub runs");
+        process.kill().expect("it can be killed");
+        process.wait().expect("it ends");
+    }
+
+    /// SIGTERM; waits until the hub has stopped by itself.
+    pub(crate) fn stop(&mut self) {
+        let mut process = self.process.take().expect("the hub runs");
+        Self::signal(&process, "-TERM");
+        let status = process.wait().expect("it ends");
+        assert!(status.success(), "the hub ended with {status}: {}", self.log_text());
+    }
+
+    fn signal(process: &Child, name: &str) {
+        let sent = Command::new("kill").args([name, &process.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Asks the hub to stop without waiting for it.
+    pub(crate) fn ask_to_stop(&self) {
+        Self::signal(self.process.as_ref().expect("the hub runs"), "-TERM");
+    }
+
+    /// Bytes of memory that the hub holds.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let id = self.process.as_ref().expect("the hub runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
+        let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// Stops the hub and checks everything that must hold, whatever happened.
+    pub(crate) fn finish(mut self) {
+        if self.process.is_some() {
+            self.stop();
+        }
+        self.check_log();
+    }
+
+    /// Checks the log on the disk, the views, and what the hub wrote about itself.
+    pub(crate) fn check_log(&self) {
+        let data = self.data();
+        let data = data.to_str().expect("a path in UTF-8");
+        demand(&watchfired(&["verify", "--data", data]));
+        let rebuilt = demand(&watchfired(&["rebuild", "--data", data]));
+        assert!(rebuilt.contains("as they were"), "{rebuilt}");
+        let log = self.log_text();
+        assert!(!log.contains("panicked"), "{log}");
+        assert!(!log.contains(CANARY), "the hub's log holds a payload");
+    }
+
+    /// The client's command line, as the operator or a member.
+    pub(crate) fn watchfire(&self, member: &str, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_watchfire"))
+            .arg("--profile")
+            .arg(self.profile_folder(member))
+            .args(["--address", &self.address()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("watchfire runs")
+    }
+
+    pub(crate) fn admit(&self, member: &str, role: &str) {
+        let folder = self.profile_folder(member);
+        let folder = folder.to_str().expect("a path in UTF-8");
+        demand(&self.watchfire("operator", &["admit", member, "--role", role, "--out", folder]));
+    }
+
+    pub(crate) async fn client(&self, member: &str) -> Client {
+        let profile = Profile::open(&self.profile_folder(member)).expect("a profile");
+        let profile = profile.at_address(Some(self.address()));
+        Client::connect(profile).await.expect("a connection")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
+
+fn watchfired(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_watchfired"))
+        .args(arguments)
+        .output()
+        .expect("watchfired runs")
+}
+
+/// Standard output of a command that must succeed.
+#[track_caller]
+pub(crate) fn demand(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Waits for a condition.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    condition: impl Fn() -> F,
+) -> T {
+    let begun = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        tick.tick().await;
+    }
+}
+
+/// Who may read.
+pub(crate) fn handling(audiences: &[&str], recipients: &[&str]) -> Handling {
+    let mut reach = Reach::default();
+    reach.widen(&Reach {
+        audiences: audiences.iter().map(|text| text.parse().expect("an audience")).collect(),
+        recipients: recipients.iter().map(|text| text.parse().expect("a member")).collect(),
+    });
+    Handling { tlp: Tlp::Green, reach, onward_uses: Vec::new(), use_until: None }
+}
+
+/// An indicator of a domain.
+pub(crate) fn domain(value: &str) -> pb::body::Content {
+    pb::body::Content::Indicator(pb::Indicator {
+        observable: Some(pb::Observable {
+            kind: pb::ObservableKind::Domain.into(),
+            value: value.to_owned(),
+            ..pb::Observable::default()
+        }),
+        description: CANARY.to_owned(),
+        ..pb::Indicator::default()
+    })
+}
+
+pub(crate) fn operation(title: &str) -> pb::body::Content {
+    pb::body::Content::Operation(pb::Operation {
+        title: title.to_owned(),
+        ..pb::Operation::default()
+    })
+}
+
+pub(crate) fn withdrawal(of: &RecordName) -> pb::body::Content {
+    pb::body::Content::Withdrawal(pb::Withdrawal {
+        of: of.to_string(),
+        reason: pb::WithdrawalReason::Error.into(),
+        ..pb::Withdrawal::default()
+    })
+}
+
+/// A new record's first revision.
+pub(crate) fn draft(signer: &Signer, content: pb::body::Content, handling: Handling) -> Draft {
+    let name = RecordName { member: signer.member().clone(), record: uuid::Uuid::now_v7() };
+    Draft { name, previous: None, handling, content }
+}
+
+pub(crate) fn sign(client: &Client, draft: Draft) -> pb::Envelope {
+    client.signer().expect("a key").sign(draft, client.now()).expect("a record")
+}
+
+/// Publishes a new record for companies; its name and place.
+pub(crate) async fn publish(client: &Client, content: pb::body::Content) -> (RecordName, u64) {
+    publish_for(client, content, handling(&["companies"], &[])).await
+}
+
+pub(crate) async fn publish_for(
+    client: &Client,
+    content: pb::body::Content,
+    handling: Handling,
+) -> (RecordName, u64) {
+    let signer = client.signer().expect("a key");
+    let draft = draft(&signer, content, handling);
+    let name = draft.name.clone();
+    let receipt = client.publish_one(sign(client, draft)).await.expect("a receipt");
+    (name, receipt.sequence)
+}
+
+/// Everything that a member may see and that matches, up to the head.
+pub(crate) async fn replay(client: &Client, filter: Filter) -> Vec<VerifiedEntry> {
+    let mut subscription = subscribe(client, From::Start, filter, Ends::AtHead).await;
+    let mut all = Vec::new();
+    while let Some(delivery) = subscription.next().await.expect("a delivery") {
+        if let Delivery::Entries { entries, .. } = delivery {
+            all.extend(entries);
+        }
+    }
+    all
+}
+
+/// When a subscription ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    AtHead,
+    Never,
+}
+
+pub(crate) async fn subscribe(
+    client: &Client,
+    from: From,
+    filter: Filter,
+    ends: Ends,
+) -> Subscription {
+    let options = SubscribeOptions {
+        from,
+        filter,
+        until_head: ends == Ends::AtHead,
+        patience: Patience::Limited(PATIENCE),
+    };
+    client.subscribe(options).await.expect("a subscription")
+}
+
+/// The next entries of a live subscription.
+pub(crate) async fn next_entries(subscription: &mut Subscription) -> Vec<VerifiedEntry> {
+    loop {
+        let next = tokio::time::timeout(PATIENCE, subscription.next()).await;
+        let delivery = next.expect("a delivery in time").expect("a delivery").expect("no end");
+        if let Delivery::Entries { entries, .. } = delivery {
+            return entries;
+        }
+    }
+}
+
+/// The log's size.
+pub(crate) async fn head(client: &Client) -> u64 {
+    let answer = client.roster_service().get_exchange(pb::GetExchangeRequest {}).await;
+    answer.expect("an answer").into_inner().head
+}
+
+/// The time in so many seconds.
+pub(crate) fn in_seconds(client: &Client, seconds: u64) -> Timestamp {
+    client.now().saturating_add(Duration::from_secs(seconds))
+}
