@@ -3,13 +3,15 @@
 //! Every scenario ends with [`World::finish`]: the hub stops as asked, the whole log is checked from the disk, the
 //! views equal a new fold, and the hub's own log holds neither a panic nor what members reported.
 
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -39,8 +41,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     folder: TempDir,
-    port: u16,
+    address: Ipv4Addr,
     process: Option<Child>,
+}
+
+/// The port of every hub: outside the range from which the system takes ports of its own.
+const PORT: u16 = 7443;
+
+/// A loopback address that no other world of this machine has: a port that was free a moment ago may be taken.
+fn loopback() -> Ipv4Addr {
+    static WORLDS: AtomicU32 = AtomicU32::new(1);
+    let world = WORLDS.fetch_add(1, Ordering::Relaxed) % 1024;
+    let process = std::process::id() % 16_384;
+    let [_, a, b, c] = (process * 1024 + world).to_be_bytes();
+    Ipv4Addr::new(127, a, b, c)
 }
 
 /// A memory file system where there is one: syncing a shared disk makes parallel tests stall each other.
@@ -70,9 +84,7 @@ impl World {
     /// An exchange whose hub does not run yet.
     pub(crate) fn stopped() -> Self {
         let folder = scratch();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let world = Self { folder, port, process: None };
+        let world = Self { folder, address: loopback(), process: None };
         let data = world.data();
         let data = data.to_str().expect("a path in UTF-8");
         demand(&watchfired(&["init", "--exchange", "spring", "--data", data]));
@@ -84,7 +96,7 @@ impl World {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("localhost:{}", self.port)
+        format!("{}:{PORT}", self.address)
     }
 
     pub(crate) fn profile_folder(&self, member: &str) -> PathBuf {
@@ -102,7 +114,7 @@ impl World {
     pub(crate) async fn start(&mut self, flags: &[&str]) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path());
         let child = Command::new(env!("CARGO_BIN_EXE_watchfired"))
-            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .args(["serve", "--listen", &self.address(), "--data"])
             .arg(self.data())
             .args(flags)
             .stdout(Stdio::null())
@@ -111,7 +123,7 @@ impl World {
             .expect("watchfired runs");
         self.process = Some(child);
         until("the hub listens", || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok().then_some(())
+            tokio::net::TcpStream::connect((self.address, PORT)).await.is_ok().then_some(())
         })
         .await;
     }
