@@ -2,6 +2,7 @@
 
 mod accept;
 mod admit;
+mod bench;
 mod completions;
 mod context;
 mod crl;
@@ -15,6 +16,7 @@ mod keys;
 mod list;
 mod lookup;
 mod output;
+mod own_hub;
 mod publish;
 mod publish_csv;
 mod publish_jsonl;
@@ -88,6 +90,8 @@ enum Command {
     Keys(keys::Command),
     /// Check saved entries offline.
     Verify(verify::Args),
+    /// Measure a hub: throughput, latency, processor time, memory.
+    Bench(bench::Args),
     /// Watch the whole path work, on a throw-away exchange.
     Demo(demo::Args),
     /// Print completions for a shell.
@@ -126,6 +130,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Verify(args) => verify::run(context, &args),
+        Command::Bench(args) => bench::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -19,10 +19,10 @@ use super::MEMBERS;
 use super::OBSERVER;
 use super::Published;
 use super::case::Readers;
-use super::hub::Hub;
 use super::watcher;
 use super::watcher::Watcher;
 use crate::output;
+use crate::own_hub::Hub;
 
 /// Genesis and an admission for each member: everyone sees them.
 pub(crate) const ROSTER_ENTRIES: usize = 1 + MEMBERS.len();

@@ -6,7 +6,6 @@
 
 mod account;
 mod case;
-mod hub;
 mod watcher;
 
 use std::path::PathBuf;
@@ -32,11 +31,11 @@ use watchfire::profile::Profile;
 use watchfire::wire::pb;
 
 use self::case::Readers;
-use self::hub::Hub;
 use self::watcher::Seen;
 use self::watcher::Sent;
 use self::watcher::Watcher;
 use crate::output;
+use crate::own_hub::Hub;
 
 pub(crate) const VIDEO: &str = "alder-video";
 pub(crate) const SOCIAL: &str = "birch-social";
@@ -87,7 +86,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let temporary = tempfile::Builder::new().prefix("watchfire-demo-").tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().join("exchange"));
     output::line("An exchange of its own is founded, with its own certificates.")?;
-    let mut hub = Hub::found(&data)?;
+    let mut hub = Hub::found(&data, "demo")?;
     hub.start().await?;
     output::line(&format!("The hub serves on {}, a process of its own.", hub.address()))?;
     for (member, role) in MEMBERS {

@@ -1,4 +1,4 @@
-//! The hub of the demonstration: the real server as a process of its own.
+//! A hub of one's own, for the demonstration and for measuring: the real server as a process beside this one.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Founds an exchange in a folder, with the server that stands beside this program.
-    pub(crate) fn found(data: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn found(data: &Path, title: &str) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("this program cannot find itself")?;
         let watchfired = own.with_file_name("watchfired");
         anyhow::ensure!(
@@ -33,7 +33,7 @@ impl Hub {
             watchfired.display()
         );
         let output = Command::new(&watchfired)
-            .args(["init", "--exchange", "demo", "--data"])
+            .args(["init", "--exchange", title, "--data"])
             .arg(data)
             .output()
             .context("watchfired init cannot run")?;
@@ -51,6 +51,11 @@ impl Hub {
     /// The folder of a profile.
     pub(crate) fn profile(&self, member: &str) -> PathBuf {
         self.data.join("profiles").join(member)
+    }
+
+    /// The server's process.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// What the server wrote.

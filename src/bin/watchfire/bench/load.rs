@@ -1,0 +1,122 @@
+//! The setting of a measurement: a hub, a publisher, and signed records.
+
+use std::path::Path;
+
+use watchfire::client::Client;
+use watchfire::client::Draft;
+use watchfire::client::Signer;
+use watchfire::model::handling::Handling;
+use watchfire::model::handling::Reach;
+use watchfire::model::handling::Tlp;
+use watchfire::model::names::Audience;
+use watchfire::model::names::RecordName;
+use watchfire::model::time::Timestamp;
+use watchfire::profile::OwnKey;
+use watchfire::profile::Profile;
+use watchfire::tls;
+use watchfire::wire::pb;
+
+use super::Args;
+use super::process;
+use super::process::Usage;
+use crate::own_hub::Hub;
+
+const PUBLISHER: &str = "alder-video";
+const SUBSCRIBER: &str = "birch-social";
+/// What a record weighs without its description.
+const BARE_BYTES: usize = 445;
+
+/// A hub with two members.
+pub(crate) struct Setting {
+    hub: Hub,
+    pub(crate) publisher: Client,
+    pub(crate) subscriber: Client,
+    signer: Signer,
+    padding: String,
+    made: u64,
+}
+
+impl Setting {
+    pub(crate) async fn new(data: &Path, args: &Args) -> anyhow::Result<Self> {
+        let mut hub = Hub::found(data, "bench")?;
+        // All of the load comes from one address.
+        let settings = "[connections]\nper_address = 1000\nper_member = 1000\n";
+        std::fs::write(data.join("watchfired.toml"), settings)?;
+        hub.start().await?;
+        hub.admit(PUBLISHER, "company").await?;
+        hub.admit(SUBSCRIBER, "company").await?;
+        let client = async |member: &str| {
+            let profile = Profile::open(&hub.profile(member))?;
+            Ok::<_, anyhow::Error>(
+                Client::connect(profile.at_address(Some(hub.address().to_owned()))).await?,
+            )
+        };
+        let (publisher, subscriber) = (client(PUBLISHER).await?, client(SUBSCRIBER).await?);
+        let signer = Signer::of(publisher.profile(), OwnKey::Signing)?;
+        let size = usize::try_from(args.size).unwrap_or(usize::MAX);
+        let padding = "x".repeat(size.saturating_sub(BARE_BYTES).min(4096));
+        Ok(Self { hub, publisher, subscriber, signer, padding, made: 0 })
+    }
+
+    /// A connection of its own, as the subscriber.
+    pub(crate) async fn channel(&self) -> anyhow::Result<tonic::transport::Channel> {
+        Ok(tls::connect(self.hub.address(), &self.subscriber.profile().tls()?).await?)
+    }
+
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        let process = self.hub.process_id().ok_or_else(|| anyhow::anyhow!("the hub is gone"))?;
+        process::usage(process)
+    }
+
+    pub(crate) async fn head(&self) -> anyhow::Result<u64> {
+        let request = pb::GetExchangeRequest {};
+        Ok(self.publisher.roster_service().get_exchange(request).await?.into_inner().head)
+    }
+
+    /// Signs new records, on every core.
+    pub(crate) fn sign(&mut self, count: usize) -> anyhow::Result<Vec<pb::Envelope>> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let first = self.made;
+        self.made += u64::try_from(count)?;
+        let now = self.publisher.now();
+        let this: &Self = self;
+        let numbers: Vec<u64> = (first..this.made).collect();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = numbers
+                .chunks(count.div_ceil(cores).max(1))
+                .map(|chunk| scope.spawn(move || this.sign_chunk(chunk, now)))
+                .collect();
+            let mut all = Vec::with_capacity(count);
+            for worker in workers {
+                let signed =
+                    worker.join().map_err(|_panicked| anyhow::anyhow!("signing failed"))?;
+                all.extend(signed?);
+            }
+            Ok(all)
+        })
+    }
+
+    fn sign_chunk(&self, numbers: &[u64], now: Timestamp) -> anyhow::Result<Vec<pb::Envelope>> {
+        numbers.iter().map(|number| Ok(self.signer.sign(self.draft(*number), now)?)).collect()
+    }
+
+    fn draft(&self, number: u64) -> Draft {
+        let observable = pb::Observable {
+            kind: pb::ObservableKind::Domain.into(),
+            value: format!("n{number:012}.example"),
+            ..pb::Observable::default()
+        };
+        let indicator = pb::Indicator {
+            observable: Some(observable),
+            description: self.padding.clone(),
+            ..pb::Indicator::default()
+        };
+        let reach = Reach { audiences: vec![Audience::companies()], ..Reach::default() };
+        Draft {
+            name: RecordName { member: self.signer.member().clone(), record: uuid::Uuid::now_v7() },
+            previous: None,
+            handling: Handling { tlp: Tlp::Green, reach, onward_uses: Vec::new(), use_until: None },
+            content: pb::body::Content::Indicator(indicator),
+        }
+    }
+}

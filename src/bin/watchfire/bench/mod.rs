@@ -1,0 +1,100 @@
+//! `watchfire bench`: a load over real mutual TLS against the real hub, as a process of its own on a throw-away
+//! exchange.
+//!
+//! Records are signed before the clock starts. Every receipt and every sequence is checked: a figure whose check
+//! fails is an error, not a figure. Rates are medians of the rounds.
+
+mod counted;
+mod figures;
+mod load;
+mod process;
+mod workloads;
+
+use std::path::PathBuf;
+
+use self::figures::Figure;
+use self::figures::median;
+use self::load::Setting;
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure; all if nothing is named.
+    #[arg(value_enum)]
+    workloads: Vec<Workload>,
+    /// Records to publish in each round.
+    #[arg(long, default_value_t = 100_000)]
+    records: usize,
+    /// Bytes of a record's envelope.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(450..=50_000))]
+    size: u32,
+    /// Records in a batch.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=256))]
+    batch: u32,
+    /// Rounds of each workload.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+    /// Subscribers of the fan-out.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=512))]
+    subscribers: u32,
+    /// The folder for the exchange; must not exist. A temporary one if none is named.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print one JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Workload {
+    /// Durable publishes, pipelined in batches.
+    Publish,
+    /// Durable publishes, one a call, 128 at once.
+    Unary,
+    /// From publish to verified delivery, with the hub idle.
+    Latency,
+    /// The whole log to one subscriber, its sequences checked.
+    Replay,
+    /// The whole log to one subscriber, everything verified.
+    Verify,
+    /// Batches of 64 to many live subscribers.
+    Fanout,
+    /// Values looked up, 100 a call.
+    Lookup,
+}
+
+const ALL: [Workload; 7] = [
+    Workload::Publish,
+    Workload::Unary,
+    Workload::Latency,
+    Workload::Replay,
+    Workload::Verify,
+    Workload::Fanout,
+    Workload::Lookup,
+];
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let temporary = tempfile::Builder::new().prefix("watchfire-bench-").tempdir()?;
+    let data = args.data.clone().unwrap_or_else(|| temporary.path().join("exchange"));
+    let mut setting = Setting::new(&data, &args).await?;
+    let workloads = if args.workloads.is_empty() { ALL.to_vec() } else { args.workloads.clone() };
+    let mut figures: Vec<Figure> = Vec::new();
+    for workload in workloads {
+        let mut rounds = Vec::new();
+        for round in 0..args.rounds {
+            let figure = workloads::run(workload, &mut setting, &args).await?;
+            output::note(&format!("{} round {}: {:.0}/s", figure.workload, round + 1, figure.rate));
+            rounds.push(figure);
+        }
+        figures.extend(median(rounds));
+    }
+    if args.json {
+        for figure in &figures {
+            output::line(&figure.to_json())?;
+        }
+        return Ok(());
+    }
+    output::line(&figures::table(&figures))?;
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! The workloads. Each returns what it did only after it has checked what came back.
+
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use hdrhistogram::Histogram;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use watchfire::client::Client;
+use watchfire::client::Delivery;
+use watchfire::client::From;
+use watchfire::client::Patience;
+use watchfire::client::SubscribeOptions;
+use watchfire::client::Subscription;
+use watchfire::model::filter::Filter;
+use watchfire::model::names::sha256;
+use watchfire::wire::pb;
+
+use super::Args;
+use super::Workload;
+use super::counted;
+use super::counted::Counted;
+use super::figures::Done;
+use super::figures::Figure;
+use super::load::Setting;
+
+const UNARY_AT_ONCE: usize = 128;
+const UNARY_RECORDS: usize = 10_000;
+const LATENCY_SAMPLES: usize = 500;
+const FANOUT_BATCH: usize = 64;
+const STREAMS_PER_CONNECTION: usize = 8;
+const LOOKUPS: usize = 200;
+const LOOKUP_VALUES: usize = 100;
+const HISTOGRAM_MAX_MICROS: u64 = 60_000_000;
+
+/// Runs one round.
+pub(crate) async fn run(
+    workload: Workload,
+    setting: &mut Setting,
+    args: &Args,
+) -> anyhow::Result<Figure> {
+    if matches!(workload, Workload::Replay | Workload::Verify | Workload::Lookup) {
+        ensure_records(setting, args).await?;
+    }
+    let batch = usize::try_from(args.batch)?;
+    let signed = match workload {
+        Workload::Publish => setting.sign(args.records)?,
+        Workload::Fanout => setting.sign(args.records / 2)?,
+        Workload::Unary => setting.sign(args.records.min(UNARY_RECORDS))?,
+        Workload::Latency => setting.sign(LATENCY_SAMPLES)?,
+        Workload::Replay | Workload::Verify | Workload::Lookup => Vec::new(),
+    };
+    let subscribers = usize::try_from(args.subscribers)?;
+    let before = setting.usage()?;
+    let done = match workload {
+        Workload::Publish => publish(setting, signed, batch).await?,
+        Workload::Unary => unary(setting, signed).await?,
+        Workload::Latency => latency(setting, signed).await?,
+        Workload::Replay => replay(setting).await?,
+        Workload::Verify => verify(setting).await?,
+        Workload::Fanout => fanout(setting, signed, subscribers).await?,
+        Workload::Lookup => lookup(setting).await?,
+    };
+    Ok(Figure::new(name(workload, args), &done, before, setting.usage()?))
+}
+
+fn name(workload: Workload, args: &Args) -> String {
+    match workload {
+        Workload::Publish => format!("publish, batches of {}", args.batch),
+        Workload::Unary => format!("publish, one a call, {UNARY_AT_ONCE} at once"),
+        Workload::Latency => "publish to verified delivery, idle".to_owned(),
+        Workload::Replay => "replay, sequence checked".to_owned(),
+        Workload::Verify => "replay, all verified".to_owned(),
+        Workload::Fanout => format!("fan-out to {} subscribers", args.subscribers),
+        Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
+    }
+}
+
+async fn ensure_records(setting: &mut Setting, args: &Args) -> anyhow::Result<()> {
+    let head = usize::try_from(setting.head().await?)?;
+    if head < args.records {
+        let signed = setting.sign(args.records - head)?;
+        publish(setting, signed, 256).await?;
+    }
+    Ok(())
+}
+
+async fn publish(
+    setting: &Setting,
+    signed: Vec<pb::Envelope>,
+    batch: usize,
+) -> anyhow::Result<Done> {
+    let count = signed.len();
+    let begun = Instant::now();
+    let latencies = send_pipelined(&setting.publisher, signed, batch).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let head = setting.head().await?;
+    Ok(Done { count, seconds, unit: "durable records", latencies: Some(latencies), head })
+}
+
+/// Publishes on one stream; checks that every record has the receipt of its own header.
+async fn send_pipelined(
+    client: &Client,
+    signed: Vec<pb::Envelope>,
+    batch: usize,
+) -> anyhow::Result<Histogram<u64>> {
+    let mut latencies = histogram()?;
+    let (requests, receiver) = tokio::sync::mpsc::channel::<pb::PublishStreamRequest>(4);
+    let mut service = client.exchange_service();
+    let (starts, mut started) = tokio::sync::mpsc::channel(1024);
+    let digests: Vec<Vec<[u8; 32]>> = signed
+        .chunks(batch)
+        .map(|chunk| chunk.iter().map(|envelope| sha256(&envelope.payload)).collect())
+        .collect();
+    let sending = async {
+        let mut signed = signed.into_iter();
+        loop {
+            let envelopes: Vec<pb::Envelope> = signed.by_ref().take(batch).collect();
+            if envelopes.is_empty() {
+                break;
+            }
+            starts.send(Instant::now()).await?;
+            requests.send(pb::PublishStreamRequest { envelopes }).await?;
+        }
+        drop(requests);
+        Ok::<_, anyhow::Error>(())
+    };
+    let receiving = async {
+        let mut answers = service.publish_stream(ReceiverStream::new(receiver)).await?.into_inner();
+        for expected in &digests {
+            let answer = answers.message().await?;
+            let answer = answer.ok_or_else(|| anyhow::anyhow!("an answer is missing"))?;
+            check_receipts(&answer.results, expected)?;
+            if let Some(start) = started.recv().await {
+                let start: Instant = start;
+                record(&mut latencies, start)?;
+            }
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::try_join!(sending, receiving)?;
+    Ok(latencies)
+}
+
+fn check_receipts(results: &[pb::PublishResult], expected: &[[u8; 32]]) -> anyhow::Result<()> {
+    anyhow::ensure!(results.len() == expected.len(), "a result is missing");
+    for (result, digest) in results.iter().zip(expected) {
+        match &result.outcome {
+            Some(pb::publish_result::Outcome::Receipt(receipt)) => {
+                anyhow::ensure!(receipt.header_digest == digest, "a receipt is another record's");
+            }
+            other => anyhow::bail!("a record was not taken: {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+async fn unary(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result<Done> {
+    let count = signed.len();
+    let service = setting.publisher.exchange_service();
+    let begun = Instant::now();
+    let mut calls = stream::iter(signed)
+        .map(|envelope| {
+            let mut service = service.clone();
+            async move {
+                let start = Instant::now();
+                let digest = sha256(&envelope.payload);
+                let request = pb::PublishRequest { envelopes: vec![envelope] };
+                let answer = service.publish(request).await?.into_inner();
+                check_receipts(&answer.results, &[digest])?;
+                Ok::<_, anyhow::Error>(start)
+            }
+        })
+        .buffer_unordered(UNARY_AT_ONCE);
+    let mut latencies = histogram()?;
+    while let Some(start) = calls.next().await {
+        record(&mut latencies, start?)?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let head = setting.head().await?;
+    Ok(Done { count, seconds, unit: "durable records", latencies: Some(latencies), head })
+}
+
+async fn latency(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result<Done> {
+    let options = SubscribeOptions {
+        from: From::Now,
+        filter: Filter::default(),
+        until_head: false,
+        patience: Patience::Unlimited,
+    };
+    let mut subscription = setting.subscriber.subscribe(options).await?;
+    let mut service = setting.publisher.exchange_service();
+    let mut latencies = histogram()?;
+    let count = signed.len();
+    let begun = Instant::now();
+    for envelope in signed {
+        let digest = sha256(&envelope.payload);
+        let start = Instant::now();
+        let request = pb::PublishRequest { envelopes: vec![envelope] };
+        let delivered = delivery_of(&mut subscription, digest);
+        let published = async { Ok(service.publish(request).await?) };
+        let (end, _answer) = tokio::try_join!(delivered, published)?;
+        latencies.record(micros(start, end))?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let head = setting.head().await?;
+    Ok(Done { count, seconds, unit: "deliveries", latencies: Some(latencies), head })
+}
+
+/// When a record was delivered, verified.
+async fn delivery_of(subscription: &mut Subscription, digest: [u8; 32]) -> anyhow::Result<Instant> {
+    while let Some(delivery) = subscription.next().await? {
+        if let Delivery::Entries { entries, .. } = delivery {
+            anyhow::ensure!(entries.iter().any(|entry| entry.header_digest() == digest));
+            return Ok(Instant::now());
+        }
+    }
+    anyhow::bail!("the subscription ended")
+}
+
+async fn replay(setting: &Setting) -> anyhow::Result<Done> {
+    let head = setting.head().await?;
+    let channel = setting.channel().await?;
+    let begun = Instant::now();
+    let mut stream = counted::subscribe(channel, pb::StartPoint::Start).await?;
+    let mut next = 0;
+    let mut count = 0;
+    while next < head {
+        let Some(frame) = stream.message().await? else { break };
+        let Some(first) = frame.first else { continue };
+        anyhow::ensure!(first >= next && frame.rising, "the sequence does not rise");
+        next = frame.last + 1;
+        count += frame.entries;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    anyhow::ensure!(u64::try_from(count)? == head, "{count} of {head} entries came");
+    Ok(Done { count, seconds, unit: "entries", latencies: None, head })
+}
+
+async fn verify(setting: &Setting) -> anyhow::Result<Done> {
+    let options = SubscribeOptions {
+        from: From::Start,
+        filter: Filter::default(),
+        until_head: true,
+        patience: Patience::Unlimited,
+    };
+    let begun = Instant::now();
+    let mut subscription = setting.subscriber.subscribe(options).await?;
+    let mut count = 0;
+    while let Some(delivery) = subscription.next().await? {
+        if let Delivery::Entries { entries, .. } = delivery {
+            count += entries.len();
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let head = setting.head().await?;
+    anyhow::ensure!(u64::try_from(count)? == head, "{count} of {head} entries came");
+    Ok(Done { count, seconds, unit: "entries", latencies: None, head })
+}
+
+async fn fanout(
+    setting: &Setting,
+    signed: Vec<pb::Envelope>,
+    subscribers: usize,
+) -> anyhow::Result<Done> {
+    let expected = signed.len();
+    let mut streams = Vec::with_capacity(subscribers);
+    let mut channel = setting.channel().await?;
+    for number in 0..subscribers {
+        if number % STREAMS_PER_CONNECTION == 0 {
+            channel = setting.channel().await?;
+        }
+        let mut stream = counted::subscribe(channel.clone(), pb::StartPoint::Now).await?;
+        // Its first mark says that it stands at the head.
+        while stream.message().await?.is_some_and(|frame| !frame.marked) {}
+        streams.push(stream);
+    }
+    let tasks = tokio_util::task::TaskTracker::new();
+    let begun = Instant::now();
+    let readers: Vec<_> =
+        streams.into_iter().map(|stream| tasks.spawn(count_live(stream, expected))).collect();
+    send_pipelined(&setting.publisher, signed, FANOUT_BATCH).await?;
+    let mut count = 0;
+    for reader in readers {
+        count += reader.await??;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    anyhow::ensure!(
+        count == expected * subscribers,
+        "{count} of {} deliveries",
+        expected * subscribers
+    );
+    let head = setting.head().await?;
+    Ok(Done { count, seconds, unit: "deliveries", latencies: None, head })
+}
+
+/// Reads a live stream until so many entries have come; checks that their places rise.
+async fn count_live(mut stream: Streaming<Counted>, expected: usize) -> anyhow::Result<usize> {
+    let (mut seen, mut last) = (0, None);
+    while seen < expected {
+        let frame = stream.message().await?.ok_or_else(|| anyhow::anyhow!("a stream ended"))?;
+        if frame.entries == 0 {
+            continue;
+        }
+        anyhow::ensure!(frame.rising && last < frame.first, "the sequence does not rise");
+        last = Some(frame.last);
+        seen += frame.entries;
+    }
+    Ok(seen)
+}
+
+async fn lookup(setting: &Setting) -> anyhow::Result<Done> {
+    let mut service = setting.subscriber.exchange_service();
+    let mut latencies = histogram()?;
+    let begun = Instant::now();
+    for call in 0..LOOKUPS {
+        let queries = (0..LOOKUP_VALUES)
+            .map(|value| pb::ValueQuery {
+                value: format!("n{:012}.example", call * LOOKUP_VALUES + value),
+                ..pb::ValueQuery::default()
+            })
+            .collect();
+        let request = pb::LookupValuesRequest { queries, ..pb::LookupValuesRequest::default() };
+        let start = Instant::now();
+        let answer = service.lookup_values(request).await?.into_inner();
+        record(&mut latencies, start)?;
+        let found = answer.results.iter().all(|result| !result.entries.is_empty());
+        anyhow::ensure!(found, "a value that was published was not found");
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let (count, head) = (LOOKUPS * LOOKUP_VALUES, setting.head().await?);
+    Ok(Done { count, seconds, unit: "values", latencies: Some(latencies), head })
+}
+
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, HISTOGRAM_MAX_MICROS, 3)?)
+}
+
+fn record(histogram: &mut Histogram<u64>, start: Instant) -> anyhow::Result<()> {
+    Ok(histogram.record(micros(start, Instant::now()))?)
+}
+
+fn micros(start: Instant, end: Instant) -> u64 {
+    let micros = end.saturating_duration_since(start).as_micros();
+    u64::try_from(micros).unwrap_or(u64::MAX).clamp(1, HISTOGRAM_MAX_MICROS)
+}
