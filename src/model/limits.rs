@@ -69,7 +69,7 @@ pub const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Records of one block of the log.
 pub const BLOCK_RECORDS_MAX: usize = 16;
 /// Bytes of one value in the store: larger ones would leave sled's log for files that no sync reaches.
-pub const STORED_VALUE_BYTES_MAX: usize = 8 * 1024;
+pub const STORED_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Under traffic a subscriber hears a mark at least this often.
 pub const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Without traffic a subscriber hears a mark at least this often.

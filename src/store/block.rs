@@ -1,4 +1,4 @@
-//! Blocks: up to 16 entries, or one large one in pieces, as one value each of at most 8 KiB.
+//! Blocks: up to 16 entries, or one large one in pieces, as one value each of at most 4 KiB.
 //!
 //! ```text
 //! sealed value   := crc32 u32 || payload                     crc32 of the payload

@@ -25,7 +25,7 @@ use crate::wire::envelope::Record;
 /// The format of the data directory; another number is refused.
 const FORMAT: u32 = 1;
 /// Bytes of sled's page cache; resident memory is two to three times that.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES: u64 = 24 * 1024 * 1024;
 /// How often a directory that another process is about to release is tried again.
 const OPEN_ATTEMPTS: u32 = 50;
 

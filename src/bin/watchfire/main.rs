@@ -37,6 +37,10 @@ use clap::Subcommand;
 
 use crate::context::Context;
 
+/// Publishing spends a fifth of its time in the system's allocator; this one takes less.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Publish and subscribe to signed indicators of foreign influence operations.
 ///
 /// Exit codes: 0 done, 1 a local fault, 2 usage, 3 refused by the hub, 4 the hub is unreachable, 5 something that

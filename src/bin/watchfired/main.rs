@@ -23,6 +23,10 @@ const EXIT_WRITE_FAILED: u8 = 74;
 /// The configuration or the data directory cannot be used: starting again does not help.
 const EXIT_UNUSABLE: u8 = 78;
 
+/// Publishing spends a fifth of its time in the system's allocator; this one takes less.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The hub of an exchange.
 ///
 /// Exit codes: 0 stopped as asked, 1 another fault, 2 usage, 74 a write failed (start again), 78 the configuration or
