@@ -18,6 +18,8 @@ use crate::exchange::sequencer;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Sequencer;
 use crate::exchange::sequencer::Submission;
+use crate::exchange::streams::StreamSlot;
+use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::token::Tokens;
@@ -103,6 +105,7 @@ pub struct Hub {
     pub(super) roster: Arc<ArcSwap<Roster>>,
     pub(super) tokens: Tokens,
     pub(super) draining: CancellationToken,
+    streams: Streams,
     readers: Arc<Semaphore>,
     keys: Arc<KeyRing>,
     verifiers: Arc<Semaphore>,
@@ -166,6 +169,7 @@ impl Hub {
             tail,
             roster: published,
             draining: CancellationToken::new(),
+            streams: Streams::default(),
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             keys: Arc::default(),
             verifiers: Arc::new(Semaphore::new(settings.workers.max(1))),
@@ -221,6 +225,12 @@ impl Hub {
             return Err(Refusal::new(Reason::MemberSuspended, format!("{member} is suspended")));
         }
         Ok(reader)
+    }
+
+    /// The right of a member in good standing to one more stream.
+    pub fn open_stream(&self, member: &MemberId) -> Result<StreamSlot, Refusal> {
+        self.reader(member)?;
+        self.streams.open(member)
     }
 
     /// Checks the signatures of a batch, in parallel with other batches.

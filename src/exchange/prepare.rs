@@ -28,7 +28,8 @@ pub(super) struct KeyRing {
 }
 
 impl KeyRing {
-    fn key(&self, roster: &Roster, id: &KeyId) -> Option<Arc<VerifyingKey>> {
+    /// The parsed key with this id, if the roster has it.
+    pub(super) fn key(&self, roster: &Roster, id: &KeyId) -> Option<Arc<VerifyingKey>> {
         let found = self.parsed.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if found.is_some() {
             return found;

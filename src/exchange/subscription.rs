@@ -14,6 +14,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::policy::Reader;
 use crate::exchange::policy::may_see;
+use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
@@ -75,6 +76,7 @@ pub struct Subscription {
     marked: Option<u64>,
     mark_due: Instant,
     decoded: bool,
+    _slot: StreamSlot,
 }
 
 impl Hub {
@@ -86,7 +88,7 @@ impl Hub {
         start: &Start,
         decoded: bool,
     ) -> Result<Subscription, Refusal> {
-        self.reader(member)?;
+        let slot = self.open_stream(member)?;
         let filter_digest = filter.digest();
         let head = self.head();
         let position = match start {
@@ -117,6 +119,7 @@ impl Hub {
             marked: None,
             mark_due: Instant::now() + limits::MARK_INTERVAL,
             decoded,
+            _slot: slot,
         })
     }
 }

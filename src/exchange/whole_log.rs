@@ -1,8 +1,14 @@
 //! The whole log, checked from the disk: places without holes, times that never run backwards, every signature by a
 //! key that was valid there, facts and index as the entries say, and the root that the checkpoint signs.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use crate::exchange::entries;
+use crate::exchange::prepare::KeyRing;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::Sequence;
@@ -64,6 +70,7 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
         for block in store.blocks_from(before, STEP_BYTES)? {
             walk.take_block(store, &block)?;
         }
+        walk.check_signatures()?;
         if walk.frontier.size() == before {
             return Err(fault(before, "it is missing"));
         }
@@ -93,6 +100,16 @@ struct Walk {
     accept_time: Timestamp,
     roster: Roster,
     founding: Option<(ExchangeName, LogKey)>,
+    keys: KeyRing,
+    unchecked: Vec<Unchecked>,
+}
+
+/// A signature that waits for its batch.
+struct Unchecked {
+    sequence: u64,
+    payload: Bytes,
+    signature: Bytes,
+    key: Arc<VerifyingKey>,
 }
 
 impl Walk {
@@ -128,7 +145,7 @@ impl Walk {
             .map_err(|refusal| fault(sequence, &refusal.to_string()))?;
         self.found(&record);
         self.fold(&record, sequence)?;
-        self.check_signature(&record, sequence)?;
+        self.note_signature(&record, sequence)?;
         check_derived(store, &record, stored, sequence)?;
         self.frontier.push(entries::leaf(&record, Sequence(sequence), time).hash());
         Ok(())
@@ -160,25 +177,40 @@ impl Walk {
         Ok(())
     }
 
-    fn check_signature(&self, record: &Record, sequence: u64) -> Result<(), LogFault> {
+    /// Demands that the key was its publisher's at this place, and keeps the signature for its batch.
+    fn note_signature(&mut self, record: &Record, sequence: u64) -> Result<(), LogFault> {
         let key = self
             .roster
             .key(&record.key_id)
             .filter(|key| key.member == record.header.name.member)
             .filter(|key| key.is_valid_at(Sequence(sequence)))
-            .and_then(|key| VerifyingKey::from_spki(&key.spki).ok())
+            .and_then(|key| self.keys.key(&self.roster, &key.id))
             .ok_or_else(|| fault(sequence, "its key was not its publisher's there"))?;
         let signature = record.envelope.signatures.first();
         let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
-        signing::verify(Claim {
-            payload_type: HEADER_PAYLOAD_TYPE,
-            payload: &record.envelope.payload,
-            signature: &signature,
-            key: &key,
-            value: (),
-        })
-        .map(|_verified| ())
-        .map_err(|error| fault(sequence, &error.to_string()))
+        let payload = record.envelope.payload.clone();
+        self.unchecked.push(Unchecked { sequence, payload, signature, key });
+        Ok(())
+    }
+
+    fn check_signatures(&mut self) -> Result<(), LogFault> {
+        for batch in self.unchecked.chunks(limits::BATCH_RECORDS_MAX) {
+            let claims = batch.iter().map(|unchecked| Claim {
+                payload_type: HEADER_PAYLOAD_TYPE,
+                payload: &unchecked.payload,
+                signature: &unchecked.signature,
+                key: &unchecked.key,
+                value: (),
+            });
+            let verdicts = signing::verify_all(claims.collect());
+            if let Some((guilty, Err(error))) =
+                batch.iter().zip(verdicts).find(|(_unchecked, verdict)| verdict.is_err())
+            {
+                return Err(fault(guilty.sequence, &error.to_string()));
+            }
+        }
+        self.unchecked.clear();
+        Ok(())
     }
 }
 

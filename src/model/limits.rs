@@ -74,7 +74,7 @@ pub const STORED_VALUE_BYTES_MAX: usize = 4 * 1024;
 pub const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Without traffic a subscriber hears a mark at least this often.
 pub const MARK_IDLE_INTERVAL: Duration = Duration::from_secs(15);
-/// Subscriptions that one member may have open.
+/// Streams, subscriptions and publishing ones, that one member may have open.
 pub const STREAMS_PER_MEMBER_MAX: usize = 256;
 /// Bytes that must stay free on the data volume, or publishing stops.
 pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;

@@ -65,7 +65,7 @@ impl ExchangeService for ExchangeFace {
         request: Request<Streaming<pb::PublishStreamRequest>>,
     ) -> Answer<Self::PublishStreamStream> {
         let member = caller(&request)?;
-        self.hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
+        let slot = self.hub.open_stream(&member).map_err(|refusal| status::refused(&refusal))?;
         let hub = Arc::clone(&self.hub);
         let preparing = Arc::clone(&self.hub);
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
@@ -91,7 +91,10 @@ impl ExchangeService for ExchangeFace {
             .map_ok(|ticket| async move {
                 Ok(pb::PublishStreamResponse { results: results(ticket.outcomes().await) })
             })
-            .try_buffered(limits::STREAM_BATCHES_IN_FLIGHT);
+            .try_buffered(limits::STREAM_BATCHES_IN_FLIGHT)
+            .inspect(move |_answer| {
+                let _held_while_the_stream_lives = &slot;
+            });
         Ok(Response::new(Box::pin(answers)))
     }
 

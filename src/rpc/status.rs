@@ -70,7 +70,7 @@ fn store(cause: &StoreError) -> Status {
             Reason::StoreCorrupt,
             "the hub found damage on its disk; tell its operator",
         ),
-        StoreError::Full { .. } | StoreError::Io { .. } => {
+        StoreError::Full { .. } | StoreError::InUse | StoreError::Io { .. } => {
             Refusal::new(Reason::Busy, "the hub cannot read its disk at the moment")
         }
     };

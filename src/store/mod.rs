@@ -7,6 +7,8 @@
 mod block;
 mod keys;
 mod log;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub use self::block::LogBlock;
@@ -44,6 +46,9 @@ pub enum StoreError {
         /// The format that this program reads.
         expected: u32,
     },
+    /// Another process has the data directory open.
+    #[error("another process has the data directory open")]
+    InUse,
     /// A read, write, flush or sync failed.
     #[error("{action} failed: {cause}")]
     Io {

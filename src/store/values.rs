@@ -203,3 +203,49 @@ fn decode(sealed: &[u8]) -> Result<Vec<Posting>, StoreError> {
     };
     chunks.iter().map(posting).collect::<Option<_>>().ok_or_else(damaged)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::sha256;
+
+    /// The value of a sequence: few values, unevenly shared, some entries without one.
+    fn value(sequence: u64) -> Option<Digest> {
+        (!sequence.is_multiple_of(7)).then(|| sha256(&(sequence * sequence % 9973).to_be_bytes()))
+    }
+
+    #[test]
+    fn the_view_equals_the_fold_across_runs_and_merges() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
+        let view = Values::default();
+        let mut model: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        // Into the second merged run, and a little further.
+        let end = RUN_SEQUENCES * (2 * RUNS_MERGED + 3) + 17;
+        for sequence in view.start(&db).unwrap()..end {
+            view.apply(&db, sequence, value(sequence).as_ref()).unwrap();
+            if let Some(digest) = value(sequence) {
+                model.entry(prefix(&digest)).or_default().push(sequence);
+            }
+        }
+        for root in 0..200_u64 {
+            let digest = sha256(&(root * root % 9973).to_be_bytes());
+            let expected = model.get(&prefix(&digest)).cloned().unwrap_or_default();
+            assert_eq!(view.find(&db, &digest, usize::MAX).unwrap(), expected, "{root}");
+            let few: Vec<u64> = expected.iter().copied().take(3).collect();
+            assert_eq!(view.find(&db, &digest, 3).unwrap(), few, "the oldest come first");
+        }
+        // A restart knows the runs that were written and asks for the rest of the log again.
+        let again = Values::default();
+        let next = again.start(&db).unwrap();
+        assert_eq!(next, RUN_SEQUENCES * (2 * RUNS_MERGED + 3));
+        for sequence in next..end {
+            again.apply(&db, sequence, value(sequence).as_ref()).unwrap();
+        }
+        for root in 0..200_u64 {
+            let digest = sha256(&(root * root % 9973).to_be_bytes());
+            let found = again.find(&db, &digest, usize::MAX).unwrap();
+            assert_eq!(found, view.find(&db, &digest, usize::MAX).unwrap());
+        }
+    }
+}

@@ -152,7 +152,8 @@ impl Reloader {
         self.live.end_if(|open| loaded.revocation.is_over(&open.certificate))
     }
 
-    pub(super) fn now(&self) -> SystemTime {
+    /// The clock by which certificates and lists are judged.
+    pub fn now(&self) -> SystemTime {
         self.clock.now().into()
     }
 

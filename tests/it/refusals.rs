@@ -505,6 +505,33 @@ async fn a_certificate_without_a_member_on_the_roster_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_opens_so_many_streams_and_no_more() {
+    let world = World::with(MEMBERS).await;
+    let mut streams = Vec::new();
+    // Several connections: each has a limit of its own, and the member's is over all of them.
+    let mut birch = world.client("birch-social").await;
+    for number in 1..=limits::STREAMS_PER_MEMBER_MAX {
+        if number % 50 == 0 {
+            birch = world.client("birch-social").await;
+        }
+        let stream = birch.exchange_service().subscribe(pb::SubscribeRequest::default()).await;
+        streams.push(stream.expect("a stream"));
+    }
+    let one_more = || async {
+        let request = pb::SubscribeRequest::default();
+        birch.exchange_service().subscribe(request).await.map(drop)
+    };
+    let status = one_more().await.expect_err("a refusal");
+    demand_status(&status, Code::ResourceExhausted, Reason::TooManyStreams);
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("others.example")).await;
+    streams.truncate(limits::STREAMS_PER_MEMBER_MAX - 1);
+    crate::world::until("a place is free again", || async { one_more().await.ok() }).await;
+    drop(streams);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_never_reads_costs_bounded_memory() {
     let world = World::with(MEMBERS).await;
     let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);

@@ -91,6 +91,13 @@ impl World {
         world
     }
 
+    /// An exchange with members whose hub ran and was stopped.
+    pub(crate) async fn with_members_then_stopped(members: &[(&str, &str)]) -> Self {
+        let mut world = Self::with(members).await;
+        world.stop();
+        world
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("hub")
     }

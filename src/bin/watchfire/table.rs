@@ -91,7 +91,12 @@ fn said(entry: &VerifiedEntry) -> (String, String, String) {
 fn indicator_said(indicator: &pb::Indicator) -> (String, String, String) {
     let observable = indicator.observable.clone().unwrap_or_default();
     let value = if let Some(aggregate) = &observable.aggregate {
-        format!("{} {}", count(aggregate.count.as_ref()), kind_name(aggregate.of))
+        let whole = || format!("{} {}", count(aggregate.count.as_ref()), kind_name(aggregate.of));
+        let parts = aggregate.parts.iter();
+        let parts: Vec<String> = parts
+            .map(|part| format!("{} {}", count(part.count.as_ref()), kind_name(part.of)))
+            .collect();
+        if parts.is_empty() { whole() } else { parts.join(", ") }
     } else if observable.value.is_empty() {
         harmless(&observable.display_name)
     } else {

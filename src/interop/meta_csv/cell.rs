@@ -82,7 +82,8 @@ pub(super) fn redirects(remark: &str) -> Vec<Found> {
 
 /// One word as a value.
 pub(super) fn value(word: &str) -> Option<Found> {
-    let plain = refang(word.trim_end_matches([',', ';']));
+    let word = word.trim_end_matches([',', ';']);
+    let plain = refang(word);
     let text = plain.as_ref();
     let of = |kind, algorithm| {
         let form = normal_form(kind, None, text).ok()?;

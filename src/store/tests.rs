@@ -1,0 +1,315 @@
+//! The store against its promises: what was written is read, at every size; damage is named; views are folds.
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::facts::Facts;
+use crate::model::facts::Shape;
+use crate::model::handling::Handling;
+use crate::model::handling::Reach;
+use crate::model::handling::Tlp;
+use crate::model::header::BodyKind;
+use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::limits::ENVELOPE_BYTES_MAX;
+use crate::model::limits::STORED_VALUE_BYTES_MAX;
+use crate::model::names::RecordName;
+use crate::model::names::sha256;
+use crate::model::time::Timestamp;
+use crate::signing;
+use crate::signing::Claim;
+use crate::signing::SecretKey;
+use crate::signing::Verified;
+use crate::signing::VerifyingKey;
+use crate::wire::envelope::Record;
+use crate::wire::pb;
+
+/// Bytes of an entry above which it travels in pieces, give or take its facts.
+const NEAR_THE_LIMIT: usize = STORED_VALUE_BYTES_MAX;
+
+struct Disk {
+    folder: TempDir,
+    record: Verified<Record>,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let folder = tempfile::Builder::new().prefix("watchfire-store-").tempdir_in(base).unwrap();
+        Self { folder, record: signed_record() }
+    }
+
+    fn open(&self) -> Store {
+        Store::open(self.folder.path(), 0).unwrap()
+    }
+
+    /// Entries of these lengths, as the next group.
+    fn append(&self, store: &Store, lengths: &[usize]) -> Result<(), StoreError> {
+        let mut head = store.head()?;
+        let first = head.frontier.size();
+        let entries = (first..).zip(lengths).map(|(sequence, length)| NewEntry {
+            record: self.record.clone(),
+            facts: facts(sequence),
+            framed: framed(sequence, *length),
+        });
+        let entries: Vec<NewEntry> = entries.collect();
+        for _entry in &entries {
+            head.frontier.push([7; 32]);
+        }
+        let blocks = store.append(&Group { entries, head })?;
+        store.apply_views(&blocks)
+    }
+}
+
+/// A record with a real signature: the store takes no other. What it stores of an entry is the frame beside it.
+fn signed_record() -> Verified<Record> {
+    let secret = SecretKey::generate().unwrap();
+    let member: crate::model::names::MemberId = "acme-video".parse().unwrap();
+    let exchange =
+        crate::model::names::ExchangeName::derive("spring", &secret.spki(), b"log").unwrap();
+    let signer = crate::client::Signer::new(exchange, member.clone(), secret.clone());
+    let draft = crate::client::Draft {
+        name: RecordName { member, record: uuid::Uuid::now_v7() },
+        previous: None,
+        handling: Handling {
+            tlp: Tlp::Green,
+            reach: Reach::default(),
+            onward_uses: Vec::new(),
+            use_until: None,
+        },
+        content: pb::body::Content::Operation(pb::Operation {
+            title: "Winter garden".to_owned(),
+            ..pb::Operation::default()
+        }),
+    };
+    let now = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
+    let record = crate::wire::envelope::record(signer.sign(draft, now).unwrap()).unwrap();
+    let signature = record.envelope.signatures[0].sig.clone();
+    let payload = record.envelope.payload.clone();
+    signing::verify(Claim {
+        payload_type: HEADER_PAYLOAD_TYPE,
+        payload: &payload,
+        signature: &signature,
+        key: &VerifyingKey::from_spki(&secret.spki()).unwrap(),
+        value: record,
+    })
+    .unwrap()
+}
+
+fn facts(sequence: u64) -> Facts {
+    Facts {
+        publisher: "acme-video".parse().unwrap(),
+        record: uuid::Uuid::from_u128(u128::from(sequence)),
+        revision: 1,
+        body_kind: BodyKind::Indicator,
+        reach: Reach::default(),
+        shapes: vec![Shape::default()],
+        // Every value is seen five times.
+        value_digest: Some(sha256(&(sequence / 5).to_be_bytes())),
+        withdraws: None,
+    }
+}
+
+fn framed(sequence: u64, length: usize) -> Vec<u8> {
+    sequence.to_be_bytes().into_iter().cycle().take(length).collect()
+}
+
+#[track_caller]
+fn demand_all(store: &Store, lengths: &[usize]) {
+    let mut read = Vec::new();
+    let mut next = 0;
+    loop {
+        let blocks = store.blocks_from(next, 100_000).unwrap();
+        let Some(last) = blocks.last() else { break };
+        assert_eq!(blocks[0].first, next);
+        next = last.end();
+        for (block, (sequence, entry)) in
+            blocks.iter().flat_map(|block| block.entries_from(0).map(move |each| (block, each)))
+        {
+            assert_eq!(entry.facts, facts(sequence));
+            read.push(block.framed(entry).to_vec());
+        }
+    }
+    assert_eq!(store.head().unwrap().frontier.size(), next);
+    let expected: Vec<Vec<u8>> =
+        (0..).zip(lengths).map(|(at, length)| framed(at, *length)).collect();
+    assert!(read == expected, "{} entries read, {} written", read.len(), expected.len());
+    for sequence in 0..next {
+        let block = store.block_at(sequence).unwrap().unwrap();
+        assert_eq!(block.at(sequence).unwrap().facts, facts(sequence));
+        assert_eq!(store.revision(&facts(sequence).name(), 1).unwrap(), Some(sequence));
+    }
+    assert!(store.block_at(next).unwrap().is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn groups_of_any_sizes_are_read_back_before_and_after_a_restart(
+        groups in prop::collection::vec(prop::collection::vec(prop_oneof![
+            8 => 200..1500_usize,
+            2 => 1500..9000_usize,
+            1 => 9000..ENVELOPE_BYTES_MAX,
+        ], 1..40), 1..6),
+    ) {
+        let disk = Disk::new();
+        let store = disk.open();
+        for group in &groups {
+            disk.append(&store, group).unwrap();
+        }
+        demand_all(&store, &groups.concat());
+        drop(store);
+        demand_all(&disk.open(), &groups.concat());
+    }
+}
+
+#[test]
+fn entries_of_every_length_around_the_limit_of_a_value_are_read_back() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let alone: Vec<usize> = (NEAR_THE_LIMIT - 160..NEAR_THE_LIMIT + 20).collect();
+    for length in &alone {
+        disk.append(&store, &[*length]).unwrap();
+    }
+    let together: Vec<usize> = (NEAR_THE_LIMIT / 3 - 60..NEAR_THE_LIMIT / 3 + 20).collect();
+    disk.append(&store, &together).unwrap();
+    disk.append(&store, &[ENVELOPE_BYTES_MAX, 1, 2 * NEAR_THE_LIMIT - 8, 3 * NEAR_THE_LIMIT])
+        .unwrap();
+    let all =
+        [alone, together, vec![ENVELOPE_BYTES_MAX, 1, 2 * NEAR_THE_LIMIT - 8, 3 * NEAR_THE_LIMIT]];
+    demand_all(&store, &all.concat());
+}
+
+#[test]
+fn no_value_is_larger_than_the_limit() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let lengths: Vec<usize> = (0..600).map(|index| 150 + index * 97).collect();
+    for group in lengths.chunks(50) {
+        disk.append(&store, group).unwrap();
+    }
+    for row in store.db.iter() {
+        let (key, value) = row.unwrap();
+        assert!(value.len() <= STORED_VALUE_BYTES_MAX, "{key:?} has {} bytes", value.len());
+    }
+}
+
+#[test]
+fn values_as_large_as_they_may_be_leave_sleds_blobs_empty() {
+    let disk = Disk::new();
+    let store = disk.open();
+    // Every block is one row of nearly the limit, every large record fifteen of exactly the limit.
+    for round in 0..12 {
+        let single = vec![NEAR_THE_LIMIT - 120; 256];
+        disk.append(&store, &single).unwrap();
+        disk.append(&store, &[ENVELOPE_BYTES_MAX; 24]).unwrap();
+        assert!(store.blobs_are_empty(), "round {round}");
+    }
+    drop(store);
+    assert!(disk.open().blobs_are_empty());
+}
+
+#[test]
+fn a_rebuild_gives_the_bytes_that_were_there() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..9 {
+        disk.append(&store, &[20; 1000]).unwrap();
+    }
+    let before = store.views_digest().unwrap();
+    assert_eq!(store.rebuild().unwrap(), 9000);
+    assert_eq!(store.views_digest().unwrap(), before);
+    for value in [0_u64, 1, 819, 820, 1799] {
+        let places = store.find_value(&sha256(&value.to_be_bytes()), 100).unwrap();
+        assert_eq!(places, (value * 5..value * 5 + 5).collect::<Vec<_>>());
+    }
+    drop(store);
+    assert_eq!(disk.open().views_digest().unwrap(), before, "a restart folds what was lost");
+}
+
+#[test]
+fn a_full_volume_leaves_everything_as_it_was() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[300; 3]).unwrap();
+    let before = store.head().unwrap();
+    drop(store);
+    let store = Store::open(disk.folder.path(), u64::MAX).unwrap();
+    let refused = disk.append(&store, &[300; 3]);
+    assert!(matches!(refused, Err(StoreError::Full { minimum: u64::MAX, .. })), "{refused:?}");
+    assert_eq!(store.head().unwrap(), before);
+    demand_all(&store, &[300; 3]);
+    drop(store);
+    let store = disk.open();
+    disk.append(&store, &[300; 3]).unwrap();
+    demand_all(&store, &[300; 6]);
+}
+
+#[test]
+fn one_flipped_bit_in_any_row_is_damage_that_is_named() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[300, 30_000, 40]).unwrap();
+    let rows: Vec<_> = store.db.iter().map(Result::unwrap).collect();
+    let mut judged = 0;
+    for (key, value) in rows.iter().filter(|(_key, value)| value.len() > 8) {
+        for at in [0, value.len() / 2, value.len() - 1] {
+            let mut damaged = value.to_vec();
+            damaged[at] ^= 0x10;
+            store.db.insert(key, damaged).unwrap();
+            let found = match key[0] {
+                0x02 => store.head().map(drop),
+                keys::BLOCK | 0x11 => store.blocks_from(0, usize::MAX).map(drop),
+                _ => prepare_again(&store),
+            };
+            assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{key:?} at {at}: {found:?}");
+            judged += 1;
+        }
+        store.db.insert(key, value).unwrap();
+    }
+    assert!(judged > 30, "{judged} flips were judged");
+    demand_all(&store, &[300, 30_000, 40]);
+}
+
+fn prepare_again(store: &Store) -> Result<(), StoreError> {
+    log::prepare(&store.db).map(drop)
+}
+
+#[test]
+fn a_missing_row_is_damage_and_never_a_hole() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..3 {
+        disk.append(&store, &[300]).unwrap();
+    }
+    store.db.remove(keys::block(1)).unwrap();
+    let found = store.blocks_from(0, usize::MAX);
+    assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{found:?}");
+}
+
+#[test]
+fn a_directory_of_another_format_is_refused() {
+    let disk = Disk::new();
+    let store = disk.open();
+    store.db.insert(keys::FORMAT, &2_u32.to_be_bytes()).unwrap();
+    drop(store);
+    let opened = Store::open(disk.folder.path(), 0);
+    assert!(matches!(opened, Err(StoreError::Format { found: 2, expected: 1 })), "{opened:?}");
+}
+
+#[test]
+fn there_is_one_tree() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[300; 40]).unwrap();
+    assert_eq!(store.db.tree_names().len(), 1, "a group in two trees is not atomic");
+}
+
+#[test]
+fn a_directory_that_is_open_is_not_opened_again() {
+    let disk = Disk::new();
+    let _open = disk.open();
+    let second = Store::open(disk.folder.path(), 0);
+    assert!(matches!(second, Err(StoreError::InUse)), "{second:?}");
+}
