@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+use serde_json::json;
 use uuid::Uuid;
 use watchfire::client::Client;
 use watchfire::client::Draft;
 use watchfire::client::Outcome;
+use watchfire::client::Receipt;
 use watchfire::client::Signer;
 use watchfire::model::handling::Handling;
 use watchfire::model::names::RecordName;
@@ -27,6 +30,7 @@ use crate::publish_jsonl;
 /// Records signed and handed over at once: often enough to show progress, seldom enough to sync little.
 const RECORDS_AT_ONCE: usize = 2048;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["meta_csv", "kind", "jsonl", "outbox"]))]
 pub(crate) struct Args {
@@ -62,6 +66,9 @@ pub(crate) struct Args {
     /// Read and check everything, and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Print what became of each record, one JSON object a line, as soon as it is certain.
+    #[arg(long, conflicts_with_all = ["meta_csv", "outbox", "dry_run"])]
+    pub(crate) receipts: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
@@ -103,8 +110,39 @@ async fn one(context: &Context, args: &Args) -> anyhow::Result<()> {
         ensure_operation(&client, &profile, title, &handling).await?;
     }
     let receipt = client.publish_one(signer.sign(draft, client.now())?).await?;
+    if args.receipts {
+        return Ok(output::line(&taken_json(&receipt, None).to_string())?);
+    }
     let place = receipt.sequence;
     Ok(output::line(&format!("{}@{} is at sequence {place}.", receipt.name, receipt.revision))?)
+}
+
+/// What became of a record, as one line for programs; `line` is that of the input it came from.
+pub(crate) fn outcome_json(outcome: &Outcome, line: u64) -> Value {
+    match outcome {
+        Outcome::Taken(receipt) => taken_json(receipt, Some(line)),
+        Outcome::Refused(refused) => json!({
+            "line": line,
+            "refused": { "reason": refused.reason, "field": refused.field, "message": refused.message },
+        }),
+    }
+}
+
+fn taken_json(receipt: &Receipt, line: Option<u64>) -> Value {
+    let mut json = json!({
+        "name": receipt.name.to_string(),
+        "revision": receipt.revision,
+        "epoch": receipt.epoch,
+        "sequence": receipt.sequence,
+        "accept_time": receipt.accept_time.to_string(),
+        "header_digest": hex::encode(receipt.header_digest),
+        "leaf_hash": hex::encode(receipt.leaf_hash),
+        "repeated": receipt.repeated,
+    });
+    if let (Some(line), Value::Object(fields)) = (line, &mut json) {
+        fields.insert("line".to_owned(), line.into());
+    }
+    json
 }
 
 fn indicator(args: &Args, operation: String) -> pb::Indicator {

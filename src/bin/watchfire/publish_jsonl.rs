@@ -97,13 +97,19 @@ pub(crate) async fn run(
                     .iter()
                     .any(|(_, earlier): &(u64, Wanted)| earlier.draft.name == one.draft.name)
             {
-                unchanged += send(&client, std::mem::take(&mut wanted), &mut tally).await?;
+                let earlier = std::mem::take(&mut wanted);
+                unchanged += send(&client, earlier, args.receipts, &mut tally).await?;
             }
             wanted.push((number, one));
         }
-        unchanged += send(&client, wanted, &mut tally).await?;
+        unchanged += send(&client, wanted, args.receipts, &mut tally).await?;
     }
-    output::line(&format!("{} records are durable, {unchanged} were there already.", tally.taken))?;
+    let summary = format!("{} records are durable, {unchanged} were there already.", tally.taken);
+    if args.receipts {
+        output::note(&summary);
+    } else {
+        output::line(&summary)?;
+    }
     tally.demand_none_refused()
 }
 
@@ -115,6 +121,7 @@ fn at(number: u64) -> String {
 async fn send(
     client: &Client,
     wanted: Vec<(u64, Wanted)>,
+    receipts: bool,
     tally: &mut Tally,
 ) -> anyhow::Result<usize> {
     let named: Vec<RecordName> = wanted
@@ -125,6 +132,7 @@ async fn send(
     let current = client.current_each(&named).await?;
     let key = client.signer()?;
     let mut envelopes = Vec::with_capacity(wanted.len());
+    let mut lines = Vec::with_capacity(wanted.len());
     let mut passed_over = 0;
     for (number, one) in wanted {
         let there = current.get(&one.draft.name);
@@ -132,6 +140,7 @@ async fn send(
             Reconciled::New(draft) | Reconciled::Changed(draft) => {
                 let envelope = key.sign(draft, client.now());
                 envelopes.push(envelope.with_context(|| at(number))?);
+                lines.push(number);
             }
             Reconciled::Unchanged(_) => passed_over += 1,
             Reconciled::Withdrawn(name) => {
@@ -143,7 +152,11 @@ async fn send(
             }
         }
     }
-    tally.add(&client.publish(envelopes).await?);
+    let outcomes = client.publish(envelopes).await?;
+    tally.add(&outcomes);
+    for (line, outcome) in lines.into_iter().zip(&outcomes).filter(|_each| receipts) {
+        output::line(&publish::outcome_json(outcome, line).to_string())?;
+    }
     Ok(passed_over)
 }
 

@@ -1,0 +1,162 @@
+//! The pure parts, each alone: what a record costs before the disk and the network are asked.
+//!
+//! `cargo bench` prints them; `watchfire bench` measures the whole hub.
+
+#![expect(clippy::expect_used, reason = "a bench may panic")]
+
+use std::hint::black_box;
+
+use criterion::BatchSize;
+use criterion::Criterion;
+use criterion::Throughput;
+use criterion::criterion_group;
+use criterion::criterion_main;
+use watchfire::client::Draft;
+use watchfire::client::Signer;
+use watchfire::model::facts::Facts;
+use watchfire::model::facts::Shape;
+use watchfire::model::handling::Handling;
+use watchfire::model::handling::Reach;
+use watchfire::model::handling::Tlp;
+use watchfire::model::header::BodyKind;
+use watchfire::model::header::HEADER_PAYLOAD_TYPE;
+use watchfire::model::names::Audience;
+use watchfire::model::names::ExchangeName;
+use watchfire::model::names::MemberId;
+use watchfire::model::names::RecordName;
+use watchfire::model::names::sha256;
+use watchfire::model::normal_form::normal_form;
+use watchfire::model::observable::ObservableKind;
+use watchfire::model::time::Timestamp;
+use watchfire::signing::Claim;
+use watchfire::signing::SecretKey;
+use watchfire::signing::VerifyingKey;
+use watchfire::signing::verify;
+use watchfire::signing::verify_all;
+use watchfire::transparency::Frontier;
+use watchfire::wire;
+use watchfire::wire::pb;
+
+const BATCH: u64 = 256;
+
+struct Sample {
+    key: VerifyingKey,
+    envelopes: Vec<pb::Envelope>,
+}
+
+/// A batch of indicators, signed.
+fn sample() -> Sample {
+    let secret = SecretKey::generate().expect("a key");
+    let key = VerifyingKey::from_spki(&secret.spki()).expect("a key");
+    let member: MemberId = "acme-video".parse().expect("a name");
+    let exchange = ExchangeName::derive("spring", &secret.spki(), b"log").expect("a name");
+    let signer = Signer::new(exchange, member.clone(), secret);
+    let now = Timestamp::from_micros(1_800_000_000_000_000).expect("a time");
+    let envelope = |number: u64| {
+        let draft = Draft {
+            name: RecordName { member: member.clone(), record: uuid::Uuid::now_v7() },
+            previous: None,
+            handling: Handling {
+                tlp: Tlp::Green,
+                reach: Reach { audiences: vec![Audience::companies()], recipients: Vec::new() },
+                onward_uses: Vec::new(),
+                use_until: None,
+            },
+            content: pb::body::Content::Indicator(pb::Indicator {
+                observable: Some(pb::Observable {
+                    kind: pb::ObservableKind::Domain.into(),
+                    value: format!("site-{number}.example"),
+                    ..pb::Observable::default()
+                }),
+                ..pb::Indicator::default()
+            }),
+        };
+        signer.sign(draft, now).expect("a record")
+    };
+    Sample { key, envelopes: (0..BATCH).map(envelope).collect() }
+}
+
+fn claim<'a>(sample: &'a Sample, envelope: &'a pb::Envelope) -> Claim<'a, ()> {
+    Claim {
+        payload_type: HEADER_PAYLOAD_TYPE,
+        payload: &envelope.payload,
+        signature: envelope.signatures.first().map_or(&[], |first| &first.sig),
+        key: &sample.key,
+        value: (),
+    }
+}
+
+fn signatures(criterion: &mut Criterion) {
+    let sample = sample();
+    let mut group = criterion.benchmark_group("signatures");
+    group.throughput(Throughput::Elements(BATCH));
+    let claims = || sample.envelopes.iter().map(|envelope| claim(&sample, envelope));
+    group.bench_function("a batch of 256", |bencher| {
+        bencher.iter_batched(
+            || claims().collect::<Vec<_>>(),
+            |claims| verify_all(black_box(claims)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("256 one by one", |bencher| {
+        bencher.iter_batched(
+            || claims().collect::<Vec<_>>(),
+            |claims| claims.into_iter().map(verify).collect::<Vec<_>>(),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn parsing(criterion: &mut Criterion) {
+    let sample = sample();
+    let envelope = sample.envelopes.first().expect("a record");
+    let mut group = criterion.benchmark_group("parsing");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("a header", |bencher| {
+        bencher.iter(|| wire::header::header(black_box(&envelope.payload)));
+    });
+    group.bench_function("an envelope with its body", |bencher| {
+        bencher.iter(|| wire::envelope::record(black_box(envelope.clone())));
+    });
+    let facts = Facts {
+        publisher: "acme-video".parse().expect("a name"),
+        record: uuid::Uuid::now_v7(),
+        revision: 1,
+        body_kind: BodyKind::Indicator,
+        reach: Reach { audiences: vec![Audience::companies()], recipients: Vec::new() },
+        shapes: vec![Shape { kind: 12, platform: String::new(), operation: None }],
+        value_digest: Some(sha256(b"a value")),
+        withdraws: None,
+    };
+    let bytes = wire::facts::encode(&facts);
+    group.bench_function("stored facts", |bencher| {
+        bencher.iter(|| wire::facts::decode(black_box(&bytes)));
+    });
+}
+
+fn normal_forms(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("normal form");
+    group.throughput(Throughput::Elements(1));
+    for (name, kind, value) in [
+        ("a domain", ObservableKind::Domain, "WWW.News[.]Example."),
+        ("a URL", ObservableKind::Url, "hxxps://news[.]example:443/a/b?utm_source=x&id=7#top"),
+        ("a profile", ObservableKind::Url, "https://mobile.twitter[.]com/Example_Lantern/"),
+        ("a name in another script", ObservableKind::Domain, "bücher[.]example"),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| normal_form(kind, None, black_box(value)));
+        });
+    }
+}
+
+fn tree(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("Merkle frontier");
+    group.throughput(Throughput::Elements(1));
+    let mut frontier = Frontier::default();
+    let leaf = sha256(b"a leaf");
+    group.bench_function("a leaf", |bencher| bencher.iter(|| frontier.push(black_box(leaf))));
+    group.bench_function("a root", |bencher| bencher.iter(|| black_box(&frontier).root()));
+}
+
+criterion_group!(benches, signatures, parsing, normal_forms, tree);
+criterion_main!(benches);
