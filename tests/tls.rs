@@ -289,9 +289,9 @@ async fn tls_1_2_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_exchange_over_p256_only_is_refused() {
+async fn a_key_exchange_that_is_not_offered_is_refused() {
     let world = World::start().await;
-    let config = world.config(&world.pki.member("acme-video"), &[aws_lc_rs::kx_group::SECP256R1]);
+    let config = world.config(&world.pki.member("acme-video"), &[aws_lc_rs::kx_group::MLKEM768]);
     world.check_raw_refused(config, "HandshakeFailure").await;
 }
 

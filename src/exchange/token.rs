@@ -1,6 +1,6 @@
 //! Cursors and page tokens: opaque to their holder, and worthless if changed.
 //!
-//! `version || purpose || epoch u32 || position u64 || access digest 8 || HMAC-SHA-256`; exchange, member and filter
+//! `version || purpose || epoch u32 || position u64 || access u8 || HMAC-SHA-256`; exchange, member and filter
 //! are bound by the HMAC without being in the token.
 
 use aws_lc_rs::hmac;

@@ -6,6 +6,7 @@ use ed25519_dalek::Signer as _;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use ed25519_dalek::pkcs8::KeypairBytes;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use zeroize::Zeroizing;
 
@@ -121,9 +122,10 @@ impl SecretKey {
         Ok(Self::from_inner(inner))
     }
 
-    /// Writes PKCS#8 PEM.
+    /// Writes PKCS#8 PEM, without the public key: version 2 of the format, which has it, is not read everywhere.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, InvalidKey> {
-        self.inner.to_pkcs8_pem(LineEnding::LF).map_err(|_unwritable| InvalidKey::Private)
+        let bytes = KeypairBytes { secret_key: self.inner.to_bytes(), public_key: None };
+        bytes.to_pkcs8_pem(LineEnding::LF).map_err(|_unwritable| InvalidKey::Private)
     }
 
     /// The id of the public key.
@@ -169,8 +171,11 @@ mod tests {
     #[test]
     fn a_key_survives_its_pem() {
         let key = SecretKey::generate().unwrap();
-        let again = SecretKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        let pem = key.to_pem().unwrap();
+        let again = SecretKey::from_pem(&pem).unwrap();
         assert_eq!(again.id(), key.id());
+        // Version 1 of RFC 5958 for Ed25519 (RFC 8410): 48 bytes, which every reader takes.
+        assert_eq!(pem.lines().nth(1).map(str::len), Some(64), "48 bytes in base64");
         assert_eq!(VerifyingKey::from_spki(&key.spki()).unwrap().id(), key.id());
     }
 

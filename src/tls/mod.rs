@@ -40,6 +40,8 @@ fn provider() -> CryptoProvider {
         kx_groups: vec![
             aws_lc_rs::kx_group::X25519MLKEM768,
             aws_lc_rs::kx_group::X25519,
+            // All that gRPC's C core offers, and with it Python, Ruby, PHP and C++.
+            aws_lc_rs::kx_group::SECP256R1,
             aws_lc_rs::kx_group::SECP384R1,
         ],
         ..aws_lc_rs::default_provider()

@@ -23,6 +23,9 @@ START_SECONDS = 30
 BATCH_MAX = 256
 # A narrative is at most 4,096 bytes and an envelope at most 60 KiB; a batch at most 1 MiB.
 NARRATIVE_BYTES = 4000
+# The hub and the client hold the rig's pipe too, behind all their other files: the rig goes on when it is closed, and
+# then the image can be unmounted.
+PIPE = 250
 SIZES = [(200, 600), (200, 600), (600, 4_000), (4_000, 12_000), (12_000, 50_000)]
 BATCH_BYTES = 900_000
 
@@ -42,13 +45,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def hub(programs: Path, data: Path, log: Path) -> Iterator[str]:
+def hub(programs: Path, data: Path, log: Path, held: tuple[int, ...] = ()) -> Iterator[str]:
     """The real hub on this data directory; yields its address."""
     port = free_port()
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [programs / "watchfired", "serve", "--data", data, "--listen", f"127.0.0.1:{port}"],
-            stdout=sink, stderr=sink, stdin=subprocess.DEVNULL,
+            stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, pass_fds=held,
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -64,6 +67,12 @@ def hub(programs: Path, data: Path, log: Path) -> Iterator[str]:
         process.send_signal(signal.SIGTERM)
         if process.wait(timeout=30) != 0:
             sys.exit(f"the hub did not stop well: {log.read_text(errors='replace')[-600:]}")
+
+
+def sync_really(folder: Path) -> None:
+    """Syncs the file system of a folder even where the control has made every sync a no-op."""
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    subprocess.run(["sync", "-f", folder], check=True, env=environment)
 
 
 def prepare(programs: Path, work: Path) -> None:
@@ -102,13 +111,14 @@ def write(programs: Path, work: Path, data: Path) -> None:
     shutil.rmtree(profile, ignore_errors=True)
     shutil.copytree(work / "profile", profile)
     shutil.copytree(work / "exchange", data)
-    # What was there before the round is there in every copy.
-    os.sync()
-    with hub(programs, data, work / "writer.log") as address, receipts.open("w") as kept:
+    # What was there before the round is there in every copy, the control's too: only what follows may be lost.
+    sync_really(data)
+    os.dup2(sys.stdout.fileno(), PIPE)
+    with hub(programs, data, work / "writer.log", (PIPE,)) as address, receipts.open("w") as kept:
         client = subprocess.Popen(
             [programs / "watchfire", "--profile", profile, "--address", address,
              "publish", "--jsonl", "-", "--receipts"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(PIPE,),
         )
         count = 0
         while True:
