@@ -154,6 +154,7 @@ impl Hub {
             head,
             roster,
             guard,
+            is_full: false,
         };
         let thread = std::thread::Builder::new()
             .name("sequencer".to_owned())

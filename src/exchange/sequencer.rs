@@ -86,6 +86,8 @@ pub(super) struct Sequencer {
     pub(super) head: Head,
     pub(super) roster: Arc<Roster>,
     pub(super) guard: ClockGuard,
+    /// Whether the last group found too little space: that is told once.
+    pub(super) is_full: bool,
 }
 
 /// One group while it is being judged.
@@ -130,18 +132,7 @@ impl Sequencer {
             withdrawn: HashSet::new(),
             leaves: Vec::new(),
         };
-        let mut waiting = Vec::with_capacity(submissions.len());
-        for submission in submissions {
-            let Submission { caller, records, answer } = submission;
-            let mut pending = Vec::with_capacity(records.len());
-            for record in records {
-                pending.push(match record {
-                    Ok(record) => self.judge(&caller, record, &mut draft)?,
-                    Err(refusal) => Pending::Settled(Box::new(Err(refusal))),
-                });
-            }
-            waiting.push((answer, pending));
-        }
+        let waiting = self.judge_all(submissions, &mut draft)?;
         let blocks = match self.make_durable(&mut draft) {
             Ok(blocks) => blocks,
             Err(StoreError::Full { free, minimum }) => {
@@ -151,11 +142,13 @@ impl Sequencer {
                         "the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"
                     ),
                 );
-                tracing::error!(
-                    disk.free = free,
-                    disk.minimum = minimum,
-                    "publishing stops: the disk is full"
-                );
+                if !std::mem::replace(&mut self.is_full, true) {
+                    tracing::error!(
+                        disk.free = free,
+                        disk.minimum = minimum,
+                        "publishing stops: the disk is full"
+                    );
+                }
                 refuse_all(waiting, &refusal);
                 return Ok(());
             }
@@ -172,6 +165,9 @@ impl Sequencer {
         self.head = draft.group.head.clone();
         self.roster = Arc::clone(&draft.roster);
         if !blocks.is_empty() {
+            if std::mem::replace(&mut self.is_full, false) {
+                tracing::info!("publishing goes on: there is space again");
+            }
             // Before the answers, so that a caller reads its own writes on every path.
             self.store.apply_views(&blocks)?;
             self.published_roster.store(Arc::clone(&self.roster));
@@ -179,6 +175,26 @@ impl Sequencer {
         }
         answer(first, waiting, &draft);
         Ok(())
+    }
+
+    fn judge_all(
+        &self,
+        submissions: Vec<Submission>,
+        draft: &mut Draft,
+    ) -> Result<Waiting, StoreError> {
+        let mut waiting = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let Submission { caller, records, answer } = submission;
+            let mut pending = Vec::with_capacity(records.len());
+            for record in records {
+                pending.push(match record {
+                    Ok(record) => self.judge(&caller, record, draft)?,
+                    Err(refusal) => refused(refusal),
+                });
+            }
+            waiting.push((answer, pending));
+        }
+        Ok(waiting)
     }
 
     fn make_durable(&self, draft: &mut Draft) -> Result<Vec<crate::store::LogBlock>, StoreError> {

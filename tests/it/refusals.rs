@@ -505,6 +505,35 @@ async fn a_certificate_without_a_member_on_the_roster_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_publishes_serves_reads_and_recovers_by_space_alone() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let (name, before) = publish(&acme, domain("kept.example")).await;
+    let record = good(&acme);
+    world.stop();
+    let config = world.data().join("watchfired.toml");
+    let roomy = std::fs::read_to_string(&config).expect("a configuration");
+    let guarded = format!("{roomy}\n[store]\nmin_free_bytes = {}\n", i64::MAX);
+    std::fs::write(&config, guarded).expect("a configuration");
+    world.start(&[]).await;
+    let acme = world.client("acme-video").await;
+    let envelope = sign(&acme, record);
+    for _again in 0..3 {
+        check(&acme, envelope.clone(), Reason::StoreFull).await;
+    }
+    let told = world.log_text().matches("the disk is full").count();
+    assert_eq!(told, 1, "an alarm is told once");
+    let seen = replay(&world.client("birch-social").await, Filter::default()).await;
+    assert!(seen.iter().any(|entry| entry.sequence() == before && entry.header().name == name));
+    world.stop();
+    std::fs::write(&config, roomy).expect("a configuration");
+    world.start(&[]).await;
+    let acme = world.client("acme-video").await;
+    assert_eq!(offer(&acme, envelope).await.expect("a receipt").sequence, before + 1);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_opens_so_many_streams_and_no_more() {
     let world = World::with(MEMBERS).await;
     let mut streams = Vec::new();
