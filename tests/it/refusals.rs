@@ -17,6 +17,8 @@ use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
 use watchfire::signing::SecretKey;
+use watchfire::store::Group;
+use watchfire::store::Store;
 use watchfire::wire::pb;
 
 use crate::world::World;
@@ -501,6 +503,38 @@ async fn a_certificate_without_a_member_on_the_roster_gets_nothing() {
     demand_status(&status, Code::PermissionDenied, Reason::NotAMember);
     let status = exchange.publish(pb::PublishRequest::default()).await.expect_err("a refusal");
     demand_status(&status, Code::PermissionDenied, Reason::NotAMember);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_epoch_is_refused() {
+    let mut world = World::with(MEMBERS).await;
+    let request = |start| pb::SubscribeRequest {
+        start: Some(start),
+        until_head: true,
+        ..pb::SubscribeRequest::default()
+    };
+    let subscribe = |client: &Client, start| {
+        let mut service = client.exchange_service();
+        async move { service.subscribe(request(start)).await?.into_inner().message().await }
+    };
+    let now = pb::subscribe_request::Start::From(pb::StartPoint::Now.into());
+    let acme = world.client("acme-video").await;
+    let frame = subscribe(&acme, now.clone()).await.expect("a frame").expect("a frame");
+    let cursor = pb::subscribe_request::Start::Cursor(frame.mark.expect("a mark").cursor);
+    drop(acme);
+    world.stop();
+    let store = Store::open(&world.data().join("store"), 0).expect("the store");
+    let mut head = store.head().expect("a head");
+    head.epoch += 1;
+    store.append(&Group { entries: Vec::new(), head }).expect("another epoch");
+    drop(store);
+    world.start(&[]).await;
+    let acme = world.client("acme-video").await;
+    let status = subscribe(&acme, cursor).await.expect_err("a refusal");
+    demand_status(&status, Code::OutOfRange, Reason::CursorOtherEpoch);
+    let frame = subscribe(&acme, now).await.expect("a frame").expect("a frame");
+    assert_eq!(frame.mark.expect("a mark").epoch, 2);
     world.finish();
 }
 
