@@ -43,9 +43,6 @@ pub struct Looked {
     pub more: bool,
 }
 
-/// Postings examined for one value at most.
-const POSTINGS_EXAMINED_MAX: usize = 1000;
-
 impl Hub {
     /// One revision of a record, or its latest; and where it was withdrawn. Absent and forbidden are alike.
     pub async fn record(
@@ -108,8 +105,11 @@ impl Hub {
     ) -> Result<Vec<Looked>, ExchangeError> {
         let reader = self.reader(member)?;
         let looked = move |store: &Store| {
+            // One budget for the call: a value that a member floods with records that nobody else sees costs the
+            // caller an answer that says there is more, never one that says there is nothing.
+            let mut budget = limits::LOOKUP_EXAMINED_MAX;
             let one = |digest: Option<Digest>| match digest {
-                Some(digest) => look_up_one(store, &reader, &digest, matches_max),
+                Some(digest) => look_up_one(store, &reader, &digest, matches_max, &mut budget),
                 None => Ok(Looked { entries: Vec::new(), more: false }),
             };
             digests.into_iter().map(one).collect::<Result<Vec<_>, StoreError>>()
@@ -222,10 +222,16 @@ fn look_up_one(
     reader: &Reader,
     digest: &Digest,
     matches_max: usize,
+    budget: &mut usize,
 ) -> Result<Looked, StoreError> {
     let mut looked = Looked { entries: Vec::new(), more: false };
     let mut seen: HashSet<RecordName> = HashSet::new();
-    for sequence in store.find_value(digest, POSTINGS_EXAMINED_MAX)? {
+    for sequence in store.find_value(digest, budget.saturating_add(1))? {
+        let Some(left) = budget.checked_sub(1) else {
+            looked.more = true;
+            break;
+        };
+        *budget = left;
         let Some(block) = store.block_at(sequence)? else { continue };
         let Some(stored) = block.at(sequence) else { continue };
         let facts = &stored.facts;

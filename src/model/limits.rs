@@ -24,6 +24,8 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 100;
 pub const PAGE_EXAMINED_MAX: usize = 10_000;
 /// Values of one look-up.
 pub const LOOKUP_VALUES_MAX: usize = 1000;
+/// Postings examined by one look-up before it answers with what it has and says that there is more.
+pub const LOOKUP_EXAMINED_MAX: usize = 50_000;
 /// Matches returned for each value at most.
 pub const LOOKUP_MATCHES_MAX: usize = 100;
 /// Matches returned for each value when the caller does not say.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use prost::Message as _;
 use rustix::fs::FlockOperation;
+use sha2::Digest as _;
+use sha2::Sha256;
 use sled::Batch;
 use sled::Db;
 
@@ -255,13 +257,13 @@ impl Store {
 
     /// A digest of every row of the views, to compare a rebuild with what was there.
     pub fn views_digest(&self) -> Result<Digest, StoreError> {
-        let mut rows = Vec::new();
+        let mut hasher = Sha256::new();
         for row in self.db.range([keys::POSTINGS]..) {
             let (key, value) = row.map_err(StoreError::io("reading the view"))?;
-            rows.extend_from_slice(&key);
-            rows.extend_from_slice(&value);
+            hasher.update(&key);
+            hasher.update(&value);
         }
-        Ok(crate::model::names::sha256(&rows))
+        Ok(hasher.finalize().into())
     }
 
     /// Whether nothing lies in sled's `blobs` folder, which no sync of the log's file would reach.

@@ -26,11 +26,14 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 100_000)]
     records: usize,
     /// Bytes of a record's envelope.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(450..=50_000))]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(450..=4500))]
     size: u32,
     /// Records in a batch.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=256))]
     batch: u32,
+    /// Calls under way at once where records are published one a call.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    at_once: u32,
     /// Rounds of each workload.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
@@ -50,7 +53,7 @@ pub(crate) struct Args {
 pub(crate) enum Workload {
     /// Durable publishes, pipelined in batches.
     Publish,
-    /// Durable publishes, one a call, 128 at once.
+    /// Durable publishes, one a call.
     Unary,
     /// From publish to verified delivery, with the hub idle.
     Latency,

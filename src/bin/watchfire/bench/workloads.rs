@@ -25,7 +25,6 @@ use super::figures::Done;
 use super::figures::Figure;
 use super::load::Setting;
 
-const UNARY_AT_ONCE: usize = 128;
 const UNARY_RECORDS: usize = 10_000;
 const LATENCY_SAMPLES: usize = 500;
 const FANOUT_BATCH: usize = 64;
@@ -55,7 +54,7 @@ pub(crate) async fn run(
     let before = setting.usage()?;
     let done = match workload {
         Workload::Publish => publish(setting, signed, batch).await?,
-        Workload::Unary => unary(setting, signed).await?,
+        Workload::Unary => unary(setting, signed, usize::try_from(args.at_once)?).await?,
         Workload::Latency => latency(setting, signed).await?,
         Workload::Replay => replay(setting).await?,
         Workload::Verify => verify(setting).await?,
@@ -68,7 +67,7 @@ pub(crate) async fn run(
 fn name(workload: Workload, args: &Args) -> String {
     match workload {
         Workload::Publish => format!("publish, batches of {}", args.batch),
-        Workload::Unary => format!("publish, one a call, {UNARY_AT_ONCE} at once"),
+        Workload::Unary => format!("publish, one a call, {} at once", args.at_once),
         Workload::Latency => "publish to verified delivery, idle".to_owned(),
         Workload::Replay => "replay, sequence checked".to_owned(),
         Workload::Verify => "replay, all verified".to_owned(),
@@ -156,7 +155,11 @@ fn check_receipts(results: &[pb::PublishResult], expected: &[[u8; 32]]) -> anyho
     Ok(())
 }
 
-async fn unary(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result<Done> {
+async fn unary(
+    setting: &Setting,
+    signed: Vec<pb::Envelope>,
+    at_once: usize,
+) -> anyhow::Result<Done> {
     let count = signed.len();
     let service = setting.publisher.exchange_service();
     let begun = Instant::now();
@@ -172,7 +175,7 @@ async fn unary(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result<D
                 Ok::<_, anyhow::Error>(start)
             }
         })
-        .buffer_unordered(UNARY_AT_ONCE);
+        .buffer_unordered(at_once);
     let mut latencies = histogram()?;
     while let Some(start) = calls.next().await {
         record(&mut latencies, start?)?;
