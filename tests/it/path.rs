@@ -449,3 +449,22 @@ async fn a_key_that_another_member_owns_is_not_registered_again() {
     assert_eq!(world::head(&birch).await, before);
     world.finish();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_nobody_else_sees_do_not_hide_a_value_from_a_look_up() {
+    let world = World::with(COMPANIES).await;
+    let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
+    let signer = acme.signer().expect("a key");
+    for _batch in 0..5 {
+        let private = || draft(&signer, domain("flooded.example"), handling(&[], &[]));
+        let batch = (0..250).map(|_record| sign(&acme, private())).collect();
+        let outcomes = acme.publish(batch).await.expect("an answer");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Taken(_))));
+    }
+    let (_name, sequence) = publish(&birch, domain("flooded.example")).await;
+    let looked = birch.look_up(&["flooded.example".to_owned()]).await.expect("an answer");
+    let found: Vec<u64> =
+        looked[0].entries.iter().map(watchfire::client::VerifiedEntry::sequence).collect();
+    assert_eq!((found, looked[0].more), (vec![sequence], false));
+    world.finish();
+}
