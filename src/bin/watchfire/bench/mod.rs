@@ -63,17 +63,20 @@ pub(crate) enum Workload {
     Verify,
     /// Batches of 64 to many live subscribers.
     Fanout,
+    /// One record a call by 16 publishers, to many live subscribers.
+    FanoutSingle,
     /// Values looked up, 100 a call.
     Lookup,
 }
 
-const ALL: [Workload; 7] = [
+const ALL: [Workload; 8] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
     Workload::Replay,
     Workload::Verify,
     Workload::Fanout,
+    Workload::FanoutSingle,
     Workload::Lookup,
 ];
 

@@ -28,6 +28,7 @@ use super::load::Setting;
 const UNARY_RECORDS: usize = 10_000;
 const LATENCY_SAMPLES: usize = 500;
 const FANOUT_BATCH: usize = 64;
+const FANOUT_CALLERS: usize = 16;
 const STREAMS_PER_CONNECTION: usize = 8;
 const LOOKUPS: usize = 200;
 const LOOKUP_VALUES: usize = 100;
@@ -46,7 +47,9 @@ pub(crate) async fn run(
     let signed = match workload {
         Workload::Publish => setting.sign(args.records)?,
         Workload::Fanout => setting.sign(args.records / 2)?,
-        Workload::Unary => setting.sign(args.records.min(UNARY_RECORDS))?,
+        Workload::Unary | Workload::FanoutSingle => {
+            setting.sign(args.records.min(UNARY_RECORDS))?
+        }
         Workload::Latency => setting.sign(LATENCY_SAMPLES)?,
         Workload::Replay | Workload::Verify | Workload::Lookup => Vec::new(),
     };
@@ -58,7 +61,8 @@ pub(crate) async fn run(
         Workload::Latency => latency(setting, signed).await?,
         Workload::Replay => replay(setting).await?,
         Workload::Verify => verify(setting).await?,
-        Workload::Fanout => fanout(setting, signed, subscribers).await?,
+        Workload::Fanout => fanout(setting, signed, subscribers, Senders::Pipeline).await?,
+        Workload::FanoutSingle => fanout(setting, signed, subscribers, Senders::Single).await?,
         Workload::Lookup => lookup(setting).await?,
     };
     Ok(Figure::new(name(workload, args), &done, before, setting.usage()?))
@@ -72,6 +76,9 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::Replay => "replay, sequence checked".to_owned(),
         Workload::Verify => "replay, all verified".to_owned(),
         Workload::Fanout => format!("fan-out to {} subscribers", args.subscribers),
+        Workload::FanoutSingle => {
+            format!("fan-out to {} subscribers, one a call", args.subscribers)
+        }
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
     }
 }
@@ -262,10 +269,20 @@ async fn verify(setting: &Setting) -> anyhow::Result<Done> {
     Ok(Done { count, seconds, unit: "entries", latencies: None, head })
 }
 
+/// Who publishes while a fan-out is measured.
+#[derive(Clone, Copy)]
+enum Senders {
+    /// One stream of batches.
+    Pipeline,
+    /// Several callers with one record a call.
+    Single,
+}
+
 async fn fanout(
     setting: &Setting,
     signed: Vec<pb::Envelope>,
     subscribers: usize,
+    senders: Senders,
 ) -> anyhow::Result<Done> {
     let expected = signed.len();
     let mut streams = Vec::with_capacity(subscribers);
@@ -283,7 +300,14 @@ async fn fanout(
     let begun = Instant::now();
     let readers: Vec<_> =
         streams.into_iter().map(|stream| tasks.spawn(count_live(stream, expected))).collect();
-    send_pipelined(&setting.publisher, signed, FANOUT_BATCH).await?;
+    match senders {
+        Senders::Pipeline => {
+            send_pipelined(&setting.publisher, signed, FANOUT_BATCH).await?;
+        }
+        Senders::Single => {
+            unary(setting, signed, FANOUT_CALLERS).await?;
+        }
+    }
     let mut count = 0;
     for reader in readers {
         count += reader.await??;
