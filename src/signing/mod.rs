@@ -3,6 +3,7 @@
 //! What is signed is the DSSE pre-authentication encoding of a payload type and exact payload bytes; nobody
 //! ever re-encodes a message to verify it. The only module that names the signature libraries.
 
+mod ed25519;
 mod key;
 mod verify;
 
