@@ -1,6 +1,7 @@
 //! The hub: what all of the above makes together, behind one face.
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -12,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::entries;
 use crate::exchange::policy::Reader;
-use crate::exchange::prepare;
+use crate::exchange::prepare::Bench;
+use crate::exchange::prepare::Job;
 use crate::exchange::prepare::KeyRing;
+use crate::exchange::prepare::Then;
 use crate::exchange::sequencer;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Sequencer;
@@ -107,8 +110,7 @@ pub struct Hub {
     pub(super) draining: CancellationToken,
     streams: Streams,
     readers: Arc<Semaphore>,
-    keys: Arc<KeyRing>,
-    verifiers: Arc<Semaphore>,
+    jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Submission>,
     clock: Arc<dyn Clock>,
     genesis: pb::Entry,
@@ -156,13 +158,19 @@ impl Hub {
             guard,
             is_full: false,
         };
-        let thread = std::thread::Builder::new()
-            .name("sequencer".to_owned())
-            .spawn(move || sequencer.run(submissions))
-            .map_err(|error| StoreError::Io {
-                action: "starting a thread",
-                cause: error.to_string(),
-            })?;
+        let thread = spawn("sequencer", move || sequencer.run(submissions))?;
+        let (jobs, waiting) = mpsc::channel(limits::PREPARE_QUEUE);
+        let bench = Arc::new(Bench {
+            jobs: Mutex::new(waiting),
+            roster: Arc::clone(&published),
+            keys: KeyRing::default(),
+            sequencer: queue.clone(),
+        });
+        for _worker in 0..settings.workers.max(1) {
+            let bench = Arc::clone(&bench);
+            // Detached: it ends when the hub's handles are gone, and owns nothing that outlives it.
+            drop(spawn("prepare", move || bench.work())?);
+        }
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -172,8 +180,7 @@ impl Hub {
             draining: CancellationToken::new(),
             streams: Streams::default(),
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
-            keys: Arc::default(),
-            verifiers: Arc::new(Semaphore::new(settings.workers.max(1))),
+            jobs,
             queue,
             clock,
             genesis: first.entry,
@@ -237,13 +244,19 @@ impl Hub {
     /// Checks the signatures of a batch, in parallel with other batches.
     pub async fn prepare(&self, envelopes: Vec<pb::Envelope>) -> Result<Prepared, Refusal> {
         demand_batch(&envelopes)?;
-        let roster = self.roster.load_full();
-        let keys = Arc::clone(&self.keys);
-        let _turn = self.verifiers.acquire().await.map_err(|_closed| draining())?;
         let count = envelopes.len();
-        let work = move || prepare::prepare(envelopes, &roster, &keys);
-        let records = tokio::task::spawn_blocking(work).await.map_err(|_ended| draining())?;
+        let (answer, checked) = oneshot::channel();
+        self.hand_over(Job { envelopes, then: Then::Return(answer) }).await?;
+        let records = checked.await.map_err(|_ended| draining())?;
         Ok(Prepared { records, count })
+    }
+
+    async fn hand_over(&self, job: Job) -> Result<(), Refusal> {
+        match self.jobs.send_timeout(job, limits::SEQUENCER_WAIT_MAX).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy()),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(draining()),
+        }
     }
 
     /// Hands a batch to the sequencer; what comes back resolves when the batch is durable. Batches of one caller
@@ -256,10 +269,7 @@ impl Hub {
         let submission = Submission { caller: caller.clone(), records: prepared.records, answer };
         match self.queue.send_timeout(submission, limits::SEQUENCER_WAIT_MAX).await {
             Ok(()) => Ok(Ticket { answer: ticket, count: prepared.count }),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Refusal::new(
-                Reason::Busy,
-                "the hub has more to write than it can; nothing was appended, try again",
-            )),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(draining()),
         }
     }
@@ -270,8 +280,15 @@ impl Hub {
         caller: &MemberId,
         envelopes: Vec<pb::Envelope>,
     ) -> Result<Vec<Outcome>, Refusal> {
-        let prepared = self.prepare(envelopes).await?;
-        Ok(self.submit(caller, prepared).await?.outcomes().await)
+        demand_batch(&envelopes)?;
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        let count = envelopes.len();
+        let (answer, ticket) = oneshot::channel();
+        let then = Then::Submit { caller: caller.clone(), answer };
+        self.hand_over(Job { envelopes, then }).await?;
+        Ok(Ticket { answer: ticket, count }.outcomes().await)
     }
 
     /// Runs a read off the runtime's threads.
@@ -335,6 +352,22 @@ impl Ticket {
 /// The refusal of a hub that is shutting down.
 pub(super) fn draining() -> Refusal {
     Refusal::new(Reason::Draining, "the hub is shutting down; try again in a moment")
+}
+
+/// The refusal of a hub that has as much under way as it may.
+fn busy() -> Refusal {
+    let message = "the hub has more to write than it can; nothing was appended, try again";
+    Refusal::new(Reason::Busy, message)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| StoreError::Io { action: "starting a thread", cause: error.to_string() })
 }
 
 fn demand_batch(envelopes: &[pb::Envelope]) -> Result<(), Refusal> {

@@ -1,15 +1,26 @@
 //! Preparation: from received envelopes to records whose signature was checked.
 //!
-//! It runs in parallel, off the runtime's threads, and proves only "these bytes by this key"; whether the key and
-//! its owner may say so at that place is the sequencer's to decide.
+//! It runs in parallel, on threads of its own, and proves only "these bytes by this key"; whether the key and its
+//! owner may say so at that place is the sequencer's to decide. A thread takes everything that waits, up to one
+//! batch of signatures: calls with one record each share a batch when there are many, and wait for nobody when there
+//! are few.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::exchange::sequencer::Outcome;
+use crate::exchange::sequencer::Submission;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::limits;
 use crate::model::names::KeyId;
+use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Roster;
@@ -41,12 +52,77 @@ impl KeyRing {
     }
 }
 
+/// Envelopes of one call, and who waits for them.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) envelopes: Vec<pb::Envelope>,
+    pub(super) then: Then,
+}
+
+/// What becomes of records once their signatures were checked.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// The caller hands them over itself, in its own order.
+    Return(oneshot::Sender<Vec<Checked>>),
+    /// Straight to the sequencer.
+    Submit { caller: MemberId, answer: oneshot::Sender<Vec<Outcome>> },
+}
+
+/// A record whose signature was checked, or why it is refused.
+pub(super) type Checked = Result<Verified<Record>, Refusal>;
+
+/// What every thread of preparation shares. They end when no more jobs can come.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) jobs: Mutex<mpsc::Receiver<Job>>,
+    pub(super) roster: Arc<ArcSwap<Roster>>,
+    pub(super) keys: KeyRing,
+    pub(super) sequencer: mpsc::Sender<Submission>,
+}
+
+impl Bench {
+    /// Works until no more jobs can come.
+    pub(super) fn work(&self) {
+        while let Some(jobs) = self.take() {
+            let counts: Vec<usize> = jobs.iter().map(|job| job.envelopes.len()).collect();
+            let (envelopes, then): (Vec<_>, Vec<_>) =
+                jobs.into_iter().map(|job| (job.envelopes, job.then)).unzip();
+            let envelopes = envelopes.into_iter().flatten().collect();
+            let mut checked = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
+            for (count, then) in counts.into_iter().zip(then) {
+                self.pass_on(checked.by_ref().take(count).collect(), then);
+            }
+        }
+    }
+
+    /// Nobody may be there any more: a caller that went away asks again, and when the sequencer has ended, dropping
+    /// the answer tells the caller so.
+    fn pass_on(&self, records: Vec<Checked>, then: Then) {
+        match then {
+            Then::Return(answer) => drop(answer.send(records)),
+            Then::Submit { caller, answer } => {
+                drop(self.sequencer.blocking_send(Submission { caller, records, answer }));
+            }
+        }
+    }
+
+    /// Waits for a job, then takes what waits behind it, up to one batch.
+    fn take(&self) -> Option<Vec<Job>> {
+        let mut queue = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = queue.blocking_recv()?;
+        let mut records = first.envelopes.len();
+        let mut jobs = vec![first];
+        while records < limits::BATCH_RECORDS_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            records = records.saturating_add(next.envelopes.len());
+            jobs.push(next);
+        }
+        Some(jobs)
+    }
+}
+
 /// Parses envelopes and checks their signatures; each is answered for itself, in order.
-pub(super) fn prepare(
-    envelopes: Vec<pb::Envelope>,
-    roster: &Roster,
-    keys: &KeyRing,
-) -> Vec<Result<Verified<Record>, Refusal>> {
+fn prepare(envelopes: Vec<pb::Envelope>, roster: &Roster, keys: &KeyRing) -> Vec<Checked> {
     let parsed: Vec<Result<(Record, Arc<VerifyingKey>), Refusal>> = envelopes
         .into_iter()
         .map(|envelope| {

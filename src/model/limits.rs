@@ -60,6 +60,8 @@ pub const CLOCK_JUMP_MAX: Duration = Duration::from_mins(10);
 pub const GROUP_RECORDS_MAX: usize = 1024;
 /// Bytes that one commit group holds at most.
 pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Calls that wait for their signatures to be checked; a further one waits, then hears BUSY.
+pub const PREPARE_QUEUE: usize = 256;
 /// Batches that wait for the sequencer; a publisher whose batch finds no place waits, then hears BUSY.
 pub const SEQUENCER_QUEUE: usize = 256;
 /// How long a publisher's batch waits for a place before it hears BUSY.
