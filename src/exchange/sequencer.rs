@@ -233,7 +233,9 @@ impl Sequencer {
             place,
             now: self.clock.now(),
             previous: previous.as_ref(),
-            withdrawn: self.is_withdrawn(&parsed.header.name, draft)?,
+            // What was not there before cannot have been withdrawn.
+            withdrawn: parsed.header.revision > 1
+                && self.is_withdrawn(&parsed.header.name, draft)?,
             target: target.as_ref().map(|(facts, withdrawn)| (facts, *withdrawn)),
         };
         let judged = admission::judge(parsed, &circumstances).and_then(|facts| {

@@ -72,6 +72,7 @@ pub struct Group {
 pub struct Store {
     pub(super) db: Db,
     directory: File,
+    log_file: File,
     path: PathBuf,
     values: Values,
     min_free_bytes: u64,
@@ -87,15 +88,21 @@ impl Store {
             File::open(path).map_err(|error| system("opening the data directory", &error))?;
         let db = open_sled(path)?;
         let cursor_key = prepare(&db)?;
+        let log_file = File::open(path.join("db"))
+            .map_err(|error| system("opening the log's file", &error))?;
         let store = Self {
             db,
             directory,
+            log_file,
             path: path.to_owned(),
             values: Values::default(),
             min_free_bytes,
             cursor_key,
         };
         store.sync()?;
+        // The names of new files, and what sled wrote beside the log while it opened.
+        rustix::fs::syncfs(&store.directory)
+            .map_err(|error| system("syncing the data volume", &error.into()))?;
         store.catch_up()?;
         Ok(store)
     }
@@ -314,12 +321,17 @@ impl Store {
             .ok_or_else(|| StoreError::corrupt("an index", "a place is unreadable"))
     }
 
-    /// Flushes sled's buffers to the file system and the file system to the disk: on Linux sled's own flush
-    /// ends before the disk has anything.
+    /// Flushes sled's buffers to the file system and those to the disk: on Linux sled's own flush ends before the
+    /// disk has anything. The log's file is all that there is to sync as long as `blobs` is empty, which the bound
+    /// on values sees to; should anything lie there, the whole volume is synced.
     fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(StoreError::io("flushing"))?;
-        rustix::fs::syncfs(&self.directory)
-            .map_err(|error| system("syncing the data volume", &error.into()))
+        let synced = if self.blobs_are_empty() {
+            rustix::fs::fdatasync(&self.log_file)
+        } else {
+            rustix::fs::syncfs(&self.directory)
+        };
+        synced.map_err(|error| system("syncing the log", &error.into()))
     }
 
     fn demand_space(&self) -> Result<(), StoreError> {
