@@ -13,7 +13,7 @@ use criterion::criterion_group;
 use criterion::criterion_main;
 use watchfire::client::Draft;
 use watchfire::client::Signer;
-use watchfire::model::facts::Facts;
+use watchfire::model::facts::Scope;
 use watchfire::model::facts::Shape;
 use watchfire::model::handling::Handling;
 use watchfire::model::handling::Reach;
@@ -118,19 +118,15 @@ fn parsing(criterion: &mut Criterion) {
     group.bench_function("an envelope with its body", |bencher| {
         bencher.iter(|| wire::envelope::record(black_box(envelope.clone())));
     });
-    let facts = Facts {
+    let scope = Scope {
         publisher: "acme-video".parse().expect("a name"),
-        record: uuid::Uuid::now_v7(),
-        revision: 1,
         body_kind: BodyKind::Indicator,
         reach: Reach { audiences: vec![Audience::companies()], recipients: Vec::new() },
         shapes: vec![Shape { kind: 12, platform: String::new(), operation: None }],
-        value_digest: Some(sha256(b"a value")),
-        withdraws: None,
     };
-    let bytes = wire::facts::encode(&facts);
-    group.bench_function("stored facts", |bencher| {
-        bencher.iter(|| wire::facts::decode(black_box(&bytes)));
+    let bytes = wire::scope::encode(&scope);
+    group.bench_function("a stored scope", |bencher| {
+        bencher.iter(|| wire::scope::decode(black_box(&bytes)));
     });
 }
 

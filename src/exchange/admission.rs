@@ -3,9 +3,12 @@
 //! Pure: the sequencer gathers the facts, this judges, the sequencer acts. The order of the checks is part of
 //! the protocol: a record that was taken once is answered with its receipt whatever has changed since.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::model::facts::Facts;
+use crate::model::facts::Scope;
 use crate::model::facts::Shape;
 use crate::model::header::BodyKind;
 use crate::model::header::Header;
@@ -90,6 +93,8 @@ pub(super) fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Resul
     judge_role(record, circumstances)?;
     judge_handling(header, circumstances.roster)?;
     judge_predecessor(header, circumstances)?;
+    let (shape, _value, _withdraws) = shape(&record.content);
+    judge_shapes(&shape, circumstances.previous.map(|previous| &previous.facts))?;
     match &record.content {
         Content::Withdrawal { of } => judge_target(&header.name.member, of, circumstances),
         Content::Indicator { .. }
@@ -217,10 +222,10 @@ fn judge_predecessor(header: &Header, circumstances: &Circumstances<'_>) -> Resu
         (Some(digest), Some(previous)) if digest != previous.header_digest => {
             mismatch("the revision before this one has another digest")
         }
-        (Some(_), Some(previous)) if previous.facts.body_kind != header.body_kind => {
+        (Some(_), Some(previous)) if previous.facts.scope.body_kind != header.body_kind => {
             mismatch("the revision before this one has another kind of body")
         }
-        (Some(_), Some(previous)) if !header.handling.reach.covers(&previous.facts.reach) => {
+        (Some(_), Some(previous)) if !header.handling.reach.covers(&previous.facts.scope.reach) => {
             Err(Refusal::field(
                 Reason::ReachNarrowed,
                 "header.handling",
@@ -229,6 +234,23 @@ fn judge_predecessor(header: &Header, circumstances: &Circumstances<'_>) -> Resu
         }
         (None | Some(_), _) => Ok(()),
     }
+}
+
+/// What filters look at grows with each revision that looks different to them; without a bound a record would
+/// outgrow the row in which its facts lie.
+fn judge_shapes(shape: &Shape, previous: Option<&Facts>) -> Result<(), Refusal> {
+    let earlier = previous.map_or(0, |previous| different(previous, shape).count());
+    if earlier < limits::SHAPES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::field(
+        Reason::FieldInvalid,
+        "body",
+        format!(
+            "the revisions of a record have at most {} different kinds, platforms and operations; publish another record",
+            limits::SHAPES_MAX
+        ),
+    ))
 }
 
 fn judge_target(
@@ -250,7 +272,7 @@ fn judge_target(
             "the record was withdrawn before",
         )),
         Some((facts, false))
-            if matches!(facts.body_kind, BodyKind::Indicator | BodyKind::Operation) =>
+            if matches!(facts.scope.body_kind, BodyKind::Indicator | BodyKind::Operation) =>
         {
             Ok(())
         }
@@ -270,27 +292,32 @@ fn judge_target(
 fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
     let header = &record.header;
     let (shape, value_digest, withdraws) = shape(&record.content);
-    let mut shapes = vec![shape];
+    let mut shapes = vec![shape.clone()];
     if let Some(previous) = circumstances.previous {
-        let earlier = previous.facts.shapes.iter().filter(|shape| shapes.first() != Some(shape));
-        let earlier: Vec<Shape> = earlier.cloned().collect();
-        shapes.extend(earlier);
+        shapes.extend(different(&previous.facts, &shape).cloned());
     }
     let reach = match (&record.content, circumstances.target) {
         // A recall reaches everyone who could see any revision; reach only ever widens, so the last has all.
-        (Content::Withdrawal { .. }, Some((target, _withdrawn))) => target.reach.clone(),
+        (Content::Withdrawal { .. }, Some((target, _withdrawn))) => target.scope.reach.clone(),
         _ => header.handling.reach.clone(),
     };
     Facts {
-        publisher: header.name.member.clone(),
+        scope: Arc::new(Scope {
+            publisher: header.name.member.clone(),
+            body_kind: header.body_kind,
+            reach,
+            shapes,
+        }),
         record: header.name.record,
         revision: header.revision,
-        body_kind: header.body_kind,
-        reach,
-        shapes,
         value_digest,
         withdraws,
     }
+}
+
+/// The shapes of a revision, and of those before it, that are not this one.
+fn different<'a>(previous: &'a Facts, shape: &'a Shape) -> impl Iterator<Item = &'a Shape> {
+    previous.scope.shapes.iter().filter(move |earlier| *earlier != shape)
 }
 
 fn shape(content: &Content) -> (Shape, Option<Digest>, Option<Uuid>) {
@@ -305,5 +332,41 @@ fn shape(content: &Content) -> (Shape, Option<Digest>, Option<Uuid>) {
         | Content::RosterChange { .. }
         | Content::KeyChange(_)
         | Content::Genesis(_) => (Shape::default(), None, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::handling::Reach;
+
+    fn looks_like(platform: usize) -> Shape {
+        Shape { platform: format!("platform {platform}"), ..Shape::default() }
+    }
+
+    #[test]
+    fn the_revisions_of_a_record_have_a_bounded_number_of_shapes() {
+        let previous = |shapes: usize| Facts {
+            scope: Arc::new(Scope {
+                publisher: "acme-video".parse().unwrap(),
+                body_kind: BodyKind::Indicator,
+                reach: Reach::default(),
+                shapes: (0..shapes).map(looks_like).collect(),
+            }),
+            record: Uuid::from_bytes([1; 16]),
+            revision: 1,
+            value_digest: None,
+            withdraws: None,
+        };
+        let new = looks_like(usize::MAX);
+        assert!(judge_shapes(&new, None).is_ok());
+        assert!(judge_shapes(&new, Some(&previous(limits::SHAPES_MAX - 1))).is_ok());
+        let refusal = judge_shapes(&new, Some(&previous(limits::SHAPES_MAX))).unwrap_err();
+        assert_eq!(refusal.reason, Reason::FieldInvalid);
+        let known = looks_like(3);
+        assert!(
+            judge_shapes(&known, Some(&previous(limits::SHAPES_MAX))).is_ok(),
+            "one it had before"
+        );
     }
 }

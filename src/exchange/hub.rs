@@ -27,6 +27,7 @@ use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::token::Tokens;
 use crate::model::facts::Facts;
+use crate::model::facts::Scope;
 use crate::model::facts::Shape;
 use crate::model::handling::Reach;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
@@ -450,12 +451,14 @@ impl Founding {
         let encoded = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
         let entry = NewEntry {
             facts: Facts {
-                publisher: self.record.header.name.member.clone(),
+                scope: Arc::new(Scope {
+                    publisher: self.record.header.name.member.clone(),
+                    body_kind: self.record.header.body_kind,
+                    reach: Reach::default(),
+                    shapes: vec![Shape::default()],
+                }),
                 record: self.record.header.name.record,
                 revision: 1,
-                body_kind: self.record.header.body_kind,
-                reach: Reach::default(),
-                shapes: vec![Shape::default()],
                 value_digest: None,
                 withdraws: None,
             },

@@ -1,6 +1,6 @@
 //! Who may see what. One pure function, and every read path goes through it.
 
-use crate::model::facts::Facts;
+use crate::model::facts::Scope;
 use crate::model::names::Audience;
 use crate::model::names::MemberId;
 use crate::model::roster::Role;
@@ -36,22 +36,20 @@ impl Reader {
 
 /// Whether a reader may see an entry. Audiences and recipients alone decide; the publisher always may; the
 /// operator and auditors see no bodies but those about the exchange itself, which every member sees.
-pub fn may_see(reader: &Reader, facts: &Facts) -> bool {
+pub fn may_see(reader: &Reader, scope: &Scope) -> bool {
     if reader.suspended {
         return false;
     }
-    if facts.body_kind.is_roster() || facts.publisher == reader.member {
+    if scope.body_kind.is_roster() || scope.publisher == reader.member {
         return true;
     }
     reader.role.reads_bodies()
-        && (facts.reach.recipients.contains(&reader.member)
-            || facts.reach.audiences.iter().any(|audience| reader.audiences.contains(audience)))
+        && (scope.reach.recipients.contains(&reader.member)
+            || scope.reach.audiences.iter().any(|audience| reader.audiences.contains(audience)))
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::model::facts::Shape;
     use crate::model::handling::Reach;
@@ -63,19 +61,15 @@ mod tests {
         Reader { member: member.parse().unwrap(), role, suspended, audiences }
     }
 
-    fn facts(kind: BodyKind, audiences: &[&str], recipients: &[&str]) -> Facts {
-        Facts {
+    fn scope(kind: BodyKind, audiences: &[&str], recipients: &[&str]) -> Scope {
+        Scope {
             publisher: "author".parse().unwrap(),
-            record: Uuid::from_bytes([1; 16]),
-            revision: 1,
             body_kind: kind,
             reach: Reach {
                 audiences: audiences.iter().map(|text| text.parse().unwrap()).collect(),
                 recipients: recipients.iter().map(|text| text.parse().unwrap()).collect(),
             },
             shapes: vec![Shape::default()],
-            value_digest: None,
-            withdraws: None,
         }
     }
 
@@ -105,8 +99,8 @@ mod tests {
             reader("company", Role::Company, true),
         ];
         for (kind, audiences, recipients, expected) in table {
-            let facts = facts(*kind, audiences, recipients);
-            let seen: Vec<bool> = readers.iter().map(|reader| may_see(reader, &facts)).collect();
+            let scope = scope(*kind, audiences, recipients);
+            let seen: Vec<bool> = readers.iter().map(|reader| may_see(reader, &scope)).collect();
             assert_eq!(seen, expected, "{kind:?} {audiences:?} {recipients:?}");
         }
     }

@@ -190,7 +190,7 @@ impl Walk {
 
     /// Visible, matching, and the latest revision.
     fn wants(&self, store: &Store, facts: &crate::model::facts::Facts) -> Result<bool, StoreError> {
-        if !may_see(&self.reader, facts) || self.filter.matches(facts) != Match::Yes {
+        if !may_see(&self.reader, &facts.scope) || self.filter.matches(facts) != Match::Yes {
             return Ok(false);
         }
         let next = store.revision(&facts.name(), facts.revision.saturating_add(1))?;
@@ -211,7 +211,7 @@ fn find(
         return Ok(None);
     };
     let read = entries::read(store, sequence)?;
-    if !may_see(reader, &read.facts) {
+    if !may_see(reader, &read.facts.scope) {
         return Ok(None);
     }
     Ok(Some((read.entry, store.withdrawn(&name.record)?)))
@@ -236,8 +236,8 @@ fn look_up_one(
         let Some(stored) = block.at(sequence) else { continue };
         let facts = &stored.facts;
         let wanted = facts.value_digest.as_ref() == Some(digest)
-            && facts.body_kind == BodyKind::Indicator
-            && may_see(reader, facts)
+            && facts.scope.body_kind == BodyKind::Indicator
+            && may_see(reader, &facts.scope)
             && store.revision(&facts.name(), facts.revision.saturating_add(1))?.is_none()
             && store.withdrawn(&facts.name())?.is_none()
             && seen.insert(facts.name());

@@ -328,7 +328,7 @@ impl Sequencer {
         };
         let withdrawn = self.is_withdrawn(of, draft)?;
         let in_group = draft.group.entries.iter().rev().map(|entry| &entry.facts);
-        if let Some(facts) = in_group.into_iter().find(|facts| facts.name() == *of) {
+        if let Some(facts) = in_group.into_iter().find(|facts| facts.is_of(of)) {
             return Ok(Some((facts.clone(), withdrawn)));
         }
         let Some((_revision, sequence)) = self.store.latest(of)? else {
@@ -343,7 +343,15 @@ impl Sequencer {
 }
 
 impl Draft {
-    fn admit(&mut self, record: Verified<Record>, facts: Facts, accept_time: Timestamp) -> Pending {
+    fn admit(
+        &mut self,
+        record: Verified<Record>,
+        mut facts: Facts,
+        accept_time: Timestamp,
+    ) -> Pending {
+        if let Some(neighbour) = self.group.entries.last() {
+            facts.share_scope(&neighbour.facts);
+        }
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();

@@ -194,7 +194,7 @@ impl Subscription {
     ) -> Result<(), ExchangeError> {
         let mut piece: Option<std::ops::Range<usize>> = None;
         for (sequence, entry) in block.entries_from(self.position) {
-            let verdict = if may_see(reader, &entry.facts) {
+            let verdict = if may_see(reader, &entry.facts.scope) {
                 self.filter.matches(&entry.facts)
             } else {
                 Match::No

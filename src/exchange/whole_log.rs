@@ -232,9 +232,9 @@ fn check_derived(
     };
     let same = facts.name() == header.name
         && facts.revision == header.revision
-        && facts.body_kind == header.body_kind
+        && facts.scope.body_kind == header.body_kind
         && facts.value_digest == value_digest
-        && (facts.withdraws.is_some() || facts.reach == header.handling.reach);
+        && (facts.withdraws.is_some() || facts.scope.reach == header.handling.reach);
     if !same {
         return Err(fault(sequence, "the facts beside it are not its own"));
     }

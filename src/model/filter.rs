@@ -44,14 +44,15 @@ impl Filter {
 
     /// Decides about one entry. A withdrawal matches whatever the filter: a recall must reach its readers.
     pub fn matches(&self, facts: &Facts) -> Match {
-        if self.is_open() || facts.body_kind == BodyKind::Withdrawal {
+        if self.is_open() || facts.scope.body_kind == BodyKind::Withdrawal {
             return Match::Yes;
         }
-        let fixed = self.takes_kind(facts.body_kind) && self.takes_publisher(&facts.publisher);
+        let fixed =
+            self.takes_kind(facts.scope.body_kind) && self.takes_publisher(&facts.scope.publisher);
         if !fixed {
             return Match::No;
         }
-        match facts.shapes.iter().position(|shape| self.takes_shape(facts, shape)) {
+        match facts.scope.shapes.iter().position(|shape| self.takes_shape(facts, shape)) {
             Some(0) => Match::Yes,
             Some(_earlier) => Match::Left,
             None => Match::No,
@@ -96,7 +97,8 @@ impl Filter {
         self.operations.is_empty()
             || self.operations.iter().any(|operation| {
                 shape.operation.as_ref() == Some(operation)
-                    || (operation.record == facts.record && operation.member == facts.publisher)
+                    || (operation.record == facts.record
+                        && operation.member == facts.scope.publisher)
             })
     }
 }

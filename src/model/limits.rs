@@ -70,6 +70,8 @@ pub const SEQUENCER_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const STREAM_BATCHES_IN_FLIGHT: usize = 16;
 /// Bytes of encoded entries kept in memory for live subscribers.
 pub const TAIL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Different shapes (kind, platform, operation) that the revisions of one record have: each entry keeps them all.
+pub const SHAPES_MAX: usize = 64;
 /// Records of one block of the log.
 pub const BLOCK_RECORDS_MAX: usize = 16;
 /// Bytes of one value in the store: larger ones would leave sled's log for files that no sync reaches.

@@ -1,26 +1,39 @@
-//! Blocks: up to 16 entries, or one large one in pieces, as one value each of at most 4 KiB.
+//! Blocks: up to 16 entries with their facts, and behind the last entry of a group the head of the log.
 //!
 //! ```text
-//! sealed value   := crc32 u32 || payload                     crc32 of the payload
-//! block payload  := 0x01 || count u8 || pieces u16 || count x (facts length u16 || entry length u32)
-//!                   || facts... || entries...                entries are left out when there are pieces
-//! entry          := 0x0a || varint length || Entry           as a field of SubscribeResponse: spliced as it is
+//! value         := crc32 u32 || bytes                        crc32 of the bytes, at most 4 KiB together
+//! block         := row || pieces                             the payload, cut into values
+//! payload       := 0x02 || entries u8 || pieces u16 || length of the head u16 || scopes u8
+//!                  || scopes x (length u16 || disk.v1.Scope)
+//!                  || entries x (length u32 || scope u8 || revision u32 || record 16 || marks u8
+//!                                || [digest of the value 32, if marks & 1] || [record withdrawn 16, if marks & 2])
+//!                  || entries... || [disk.v1.Head]
+//! entry         := 0x0a || varint length || Entry            as a field of SubscribeResponse: spliced as it is
 //! ```
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::model::facts::Facts;
+use crate::model::facts::Scope;
 use crate::model::limits::BLOCK_RECORDS_MAX;
 use crate::model::limits::STORED_VALUE_BYTES_MAX;
 use crate::store::StoreError;
 use crate::wire;
 
-const VERSION: u8 = 1;
-const FIXED_BYTES: usize = 4;
-const ROW_BYTES: usize = 6;
+const VERSION: u8 = 2;
 const CRC_BYTES: usize = 4;
+/// Version, entries, pieces, length of the head, scopes.
+const FIXED_BYTES: usize = 7;
+/// Length, scope, revision, record, marks.
+const ROW_BYTES: usize = 26;
+const HAS_VALUE: u8 = 1;
+const HAS_WITHDRAWN: u8 = 2;
+/// Bytes of a block's payload that one value holds.
+const VALUE_PAYLOAD_MAX: usize = STORED_VALUE_BYTES_MAX - CRC_BYTES;
 
 /// One entry in memory: its facts, and its encoding as a field of a stream frame.
 #[derive(Clone, Debug)]
@@ -65,103 +78,157 @@ impl LogBlock {
     }
 }
 
-/// The values of one block, ready to be written: its row, and the pieces of a large entry.
-pub(super) struct Encoded {
+/// A block as it was read, and the encoded head behind it if it is the last of its group.
+pub(super) struct Decoded {
+    pub(super) block: LogBlock,
+    pub(super) head: Option<Vec<u8>>,
+}
+
+/// A block that is being filled.
+pub(super) struct Builder {
+    first: u64,
+    scopes: Vec<(Arc<Scope>, Vec<u8>)>,
+    rows: Vec<u8>,
+    entries: Vec<StoredEntry>,
+    bytes: Vec<u8>,
+}
+
+/// A block in memory and its values: the row, and what does not fit it.
+pub(super) struct Built {
+    pub(super) block: LogBlock,
     pub(super) row: Vec<u8>,
     pub(super) pieces: Vec<Vec<u8>>,
 }
 
-/// How many of these entries, given as lengths of facts and encoding, fit the next block; at least one.
-pub(super) fn fit(lengths: impl Iterator<Item = (usize, usize)>) -> usize {
-    let mut total = CRC_BYTES + FIXED_BYTES;
-    let mut count: usize = 0;
-    for (facts, entry) in lengths.take(BLOCK_RECORDS_MAX) {
-        total = total.saturating_add(ROW_BYTES + facts + entry);
-        if total > STORED_VALUE_BYTES_MAX {
-            break;
-        }
-        count += 1;
+impl Builder {
+    pub(super) const fn new(first: u64) -> Self {
+        Self { first, scopes: Vec::new(), rows: Vec::new(), entries: Vec::new(), bytes: Vec::new() }
     }
-    count.max(1)
+
+    /// Takes the entry if the block stays one value with it, or if it is the first; whether it was taken.
+    pub(super) fn take(&mut self, facts: &Facts, framed: &[u8]) -> Result<bool, StoreError> {
+        let known = self.scopes.iter().position(|(scope, _bytes)| *scope == facts.scope);
+        let scope = known.is_none().then(|| wire::scope::encode(&facts.scope));
+        let more =
+            row_bytes(facts) + framed.len() + scope.as_ref().map_or(0, |scope| 2 + scope.len());
+        let fits = self.payload_bytes() + more <= VALUE_PAYLOAD_MAX
+            && self.entries.len() < BLOCK_RECORDS_MAX;
+        if !fits && !self.entries.is_empty() {
+            return Ok(false);
+        }
+        let number = known.unwrap_or(self.scopes.len());
+        self.scopes.extend(scope.map(|bytes| (Arc::clone(&facts.scope), bytes)));
+        self.push_row(facts, number, framed.len())?;
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(framed);
+        self.entries.push(StoredEntry { facts: facts.clone(), range: start..self.bytes.len() });
+        Ok(true)
+    }
+
+    /// The values, with the head behind the last entry of a group.
+    pub(super) fn build(self, head: Option<&[u8]>) -> Result<Built, StoreError> {
+        let head = head.unwrap_or_default();
+        let total = self.payload_bytes() + head.len();
+        let pieces = total.div_ceil(VALUE_PAYLOAD_MAX).saturating_sub(1);
+        let mut payload = Vec::with_capacity(total);
+        payload.push(VERSION);
+        payload.push(number(self.entries.len())?);
+        payload.extend_from_slice(&number::<u16>(pieces)?.to_be_bytes());
+        payload.extend_from_slice(&number::<u16>(head.len())?.to_be_bytes());
+        payload.push(number(self.scopes.len())?);
+        for (_scope, bytes) in &self.scopes {
+            payload.extend_from_slice(&number::<u16>(bytes.len())?.to_be_bytes());
+            payload.extend_from_slice(bytes);
+        }
+        payload.extend_from_slice(&self.rows);
+        payload.extend_from_slice(&self.bytes);
+        payload.extend_from_slice(head);
+        let (row, rest) = payload.split_at(payload.len().min(VALUE_PAYLOAD_MAX));
+        Ok(Built {
+            row: seal(row),
+            pieces: rest.chunks(VALUE_PAYLOAD_MAX).map(seal).collect(),
+            block: LogBlock { first: self.first, entries: self.entries, bytes: self.bytes.into() },
+        })
+    }
+
+    fn payload_bytes(&self) -> usize {
+        let scopes: usize = self.scopes.iter().map(|(_scope, bytes)| 2 + bytes.len()).sum();
+        FIXED_BYTES + scopes + self.rows.len() + self.bytes.len()
+    }
+
+    fn push_row(&mut self, facts: &Facts, scope: usize, length: usize) -> Result<(), StoreError> {
+        let mut marks = 0;
+        if facts.value_digest.is_some() {
+            marks |= HAS_VALUE;
+        }
+        if facts.withdraws.is_some() {
+            marks |= HAS_WITHDRAWN;
+        }
+        self.rows.extend_from_slice(&number::<u32>(length)?.to_be_bytes());
+        self.rows.push(number(scope)?);
+        self.rows.extend_from_slice(&facts.revision.to_be_bytes());
+        self.rows.extend_from_slice(facts.record.as_bytes());
+        self.rows.push(marks);
+        self.rows.extend_from_slice(facts.value_digest.as_ref().map_or(&[], |digest| digest));
+        self.rows
+            .extend_from_slice(facts.withdraws.as_ref().map_or(&[], |record| record.as_bytes()));
+        Ok(())
+    }
 }
 
-/// Encodes entries that [`fit`] said fit.
-pub(super) fn encode(entries: &[(Vec<u8>, &[u8])]) -> Result<Encoded, StoreError> {
-    let too_large =
-        |_overflow| StoreError::corrupt("a new block", "an entry is too large to store");
-    let count = u8::try_from(entries.len()).map_err(too_large)?;
-    let total: usize =
-        entries.iter().map(|(facts, entry)| ROW_BYTES + facts.len() + entry.len()).sum();
-    let whole = CRC_BYTES + FIXED_BYTES + total <= STORED_VALUE_BYTES_MAX;
-    let pieces = match entries {
-        [(_facts, entry)] if !whole => entry
-            .chunks(STORED_VALUE_BYTES_MAX - CRC_BYTES)
-            .map(|piece| seal(piece.to_vec()))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let mut payload = vec![VERSION, count];
-    payload.extend_from_slice(&u16::try_from(pieces.len()).map_err(too_large)?.to_be_bytes());
-    for (facts, entry) in entries {
-        payload.extend_from_slice(&u16::try_from(facts.len()).map_err(too_large)?.to_be_bytes());
-        payload.extend_from_slice(&u32::try_from(entry.len()).map_err(too_large)?.to_be_bytes());
-    }
-    for (facts, _entry) in entries {
-        payload.extend_from_slice(facts);
-    }
-    if pieces.is_empty() {
-        for (_facts, entry) in entries {
-            payload.extend_from_slice(entry);
-        }
-    }
-    Ok(Encoded { row: seal(payload), pieces })
-}
-
-/// Decodes a block; `piece` reads the pieces of a large entry.
+/// Decodes a block; `piece` reads what did not fit its row.
 pub(super) fn decode(
     first: u64,
     row: &[u8],
     mut piece: impl FnMut(u16) -> Result<Vec<u8>, StoreError>,
-) -> Result<LogBlock, StoreError> {
-    let place = format_args!("block {first}").to_string();
-    let damaged = |what| StoreError::corrupt(&place, what);
+) -> Result<Decoded, StoreError> {
+    let damaged = |what| StoreError::corrupt(format!("block {first}"), what);
     let payload = open(row).ok_or_else(|| damaged("the checksum does not match"))?;
-    let mut reader = Reader(payload);
-    if reader.byte() != Some(VERSION) {
-        return Err(damaged("the version is unknown"));
-    }
-    let rows = reader.rows().ok_or_else(|| damaged("the table is cut short"))?;
-    let mut facts = Vec::with_capacity(rows.lengths.len());
-    for (facts_length, _entry) in &rows.lengths {
-        let bytes = reader.take(*facts_length).ok_or_else(|| damaged("the facts are cut short"))?;
-        facts.push(wire::facts::decode(bytes).ok_or_else(|| damaged("the facts are unreadable"))?);
-    }
-    let bytes = if rows.pieces == 0 {
-        Bytes::copy_from_slice(reader.0)
+    let table =
+        Table::read(&mut Reader(payload)).ok_or_else(|| damaged("the version is unknown"))?;
+    let decoded = if table.pieces == 0 {
+        decode_payload(first, payload)
     } else {
-        let mut whole = Vec::new();
-        for number in 0..rows.pieces {
+        let mut whole = payload.to_vec();
+        for number in 0..table.pieces {
             whole.extend(open(&piece(number)?).ok_or_else(|| damaged("a piece is damaged"))?);
         }
-        whole.into()
+        decode_payload(first, &whole)
     };
-    let mut start: usize = 0;
-    let mut entries = Vec::with_capacity(facts.len());
-    for (facts, (_facts, length)) in facts.into_iter().zip(&rows.lengths) {
-        let end = start.saturating_add(*length);
-        entries.push(StoredEntry { facts, range: start..end });
-        start = end;
+    decoded.ok_or_else(|| damaged("the payload is unreadable"))
+}
+
+fn decode_payload(first: u64, payload: &[u8]) -> Option<Decoded> {
+    let mut reader = Reader(payload);
+    let table = Table::read(&mut reader)?;
+    let mut scopes = Vec::with_capacity(usize::from(table.scopes));
+    for _scope in 0..table.scopes {
+        let length = u16::from_be_bytes(reader.array()?);
+        scopes.push(Arc::new(wire::scope::decode(reader.take(usize::from(length))?)?));
     }
-    if start != bytes.len() || entries.is_empty() {
-        return Err(damaged("the lengths do not add up"));
+    let mut end: usize = 0;
+    let mut entries = Vec::with_capacity(usize::from(table.entries));
+    for _entry in 0..table.entries {
+        let start = end;
+        let length = u32::from_be_bytes(reader.array()?);
+        end = end.checked_add(usize::try_from(length).ok()?)?;
+        entries.push(StoredEntry { facts: reader.facts(&scopes)?, range: start..end });
     }
-    Ok(LogBlock { first, entries, bytes })
+    let bytes = Bytes::copy_from_slice(reader.take(end)?);
+    let head = reader.take(usize::from(table.head))?;
+    // A head alone stands until the next group takes its place: that is how an epoch begins.
+    let whole = reader.0.is_empty() && (!entries.is_empty() || !head.is_empty());
+    whole.then(|| Decoded {
+        block: LogBlock { first, entries, bytes },
+        head: (!head.is_empty()).then(|| head.to_vec()),
+    })
 }
 
 /// Puts the CRC-32 of a payload before it.
-pub(super) fn seal(payload: Vec<u8>) -> Vec<u8> {
-    let mut value = crc32fast::hash(&payload).to_be_bytes().to_vec();
-    value.extend(payload);
+pub(super) fn seal(payload: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(CRC_BYTES + payload.len());
+    value.extend_from_slice(&crc32fast::hash(payload).to_be_bytes());
+    value.extend_from_slice(payload);
     value
 }
 
@@ -171,9 +238,25 @@ pub(super) fn open(value: &[u8]) -> Option<&[u8]> {
     (crc == crc32fast::hash(payload).to_be_bytes()).then_some(payload)
 }
 
-struct Rows {
+/// The fixed beginning of a payload.
+struct Table {
+    entries: u8,
     pieces: u16,
-    lengths: Vec<(usize, usize)>,
+    head: u16,
+    scopes: u8,
+}
+
+impl Table {
+    /// `None` if the version is another, or there is too little.
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let [version] = reader.array()?;
+        (version == VERSION).then_some(())?;
+        let [entries] = reader.array()?;
+        let pieces = u16::from_be_bytes(reader.array()?);
+        let head = u16::from_be_bytes(reader.array()?);
+        let [scopes] = reader.array()?;
+        Some(Self { entries, pieces, head, scopes })
+    }
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -185,19 +268,114 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
     }
 
-    fn rows(&mut self) -> Option<Rows> {
-        let count = self.byte()?;
-        let pieces = u16::from_be_bytes(self.take(2)?.try_into().ok()?);
-        let mut lengths = Vec::with_capacity(usize::from(count));
-        for _row in 0..count {
-            let facts = u16::from_be_bytes(self.take(2)?.try_into().ok()?);
-            let entry = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
-            lengths.push((usize::from(facts), usize::try_from(entry).ok()?));
+    fn facts(&mut self, scopes: &[Arc<Scope>]) -> Option<Facts> {
+        let [scope] = self.array()?;
+        let scope = Arc::clone(scopes.get(usize::from(scope))?);
+        let revision = u32::from_be_bytes(self.array()?);
+        let record = Uuid::from_bytes(self.array()?);
+        let [marks] = self.array()?;
+        (marks & !(HAS_VALUE | HAS_WITHDRAWN) == 0).then_some(())?;
+        let value_digest = if marks & HAS_VALUE == 0 { None } else { Some(self.array()?) };
+        let withdraws =
+            if marks & HAS_WITHDRAWN == 0 { None } else { Some(Uuid::from_bytes(self.array()?)) };
+        Some(Facts { scope, record, revision, value_digest, withdraws })
+    }
+}
+
+fn row_bytes(facts: &Facts) -> usize {
+    ROW_BYTES + facts.value_digest.map_or(0, |_digest| 32) + facts.withdraws.map_or(0, |_record| 16)
+}
+
+/// A number in the width that the format has for it.
+fn number<N: TryFrom<usize>>(wide: usize) -> Result<N, StoreError> {
+    N::try_from(wide)
+        .map_err(|_overflow| StoreError::corrupt("a new block", "an entry is too large to store"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::Shape;
+    use crate::model::handling::Reach;
+    use crate::model::header::BodyKind;
+
+    fn facts(kind: BodyKind) -> Facts {
+        Facts {
+            scope: Arc::new(Scope {
+                publisher: "acme-video".parse().unwrap(),
+                body_kind: kind,
+                reach: Reach {
+                    audiences: vec!["companies".parse().unwrap()],
+                    recipients: Vec::new(),
+                },
+                shapes: vec![Shape::default()],
+            }),
+            record: Uuid::from_bytes([0xab; 16]),
+            revision: 3,
+            value_digest: (kind == BodyKind::Indicator).then_some([0xcd; 32]),
+            withdraws: (kind == BodyKind::Withdrawal).then_some(Uuid::from_bytes([0xef; 16])),
         }
-        Some(Rows { pieces, lengths })
+    }
+
+    #[test]
+    fn the_bytes_of_a_block_are_golden() {
+        let mut builder = Builder::new(7);
+        for (kind, framed) in [
+            (BodyKind::Indicator, &b"one"[..]),
+            (BodyKind::Indicator, b"three"),
+            (BodyKind::Withdrawal, b"four"),
+        ] {
+            assert!(builder.take(&facts(kind), framed).unwrap());
+        }
+        let built = builder.build(Some(b"head")).unwrap();
+        let scope = |kind: &str| {
+            format!("0017{}10{kind}1a09{}2a00", "0a0a61636d652d766964656f", "636f6d70616e696573")
+        };
+        let record = "ab".repeat(16);
+        let rows = [
+            format!("000000030000000003{record}01{}", "cd".repeat(32)),
+            format!("000000050000000003{record}01{}", "cd".repeat(32)),
+            format!("000000040100000003{record}02{}", "ef".repeat(16)),
+        ];
+        let payload = format!(
+            "02030000000402{}{}{}{}{}",
+            scope("02").replace("0017", "001b"),
+            scope("0c").replace("0017", "001b"),
+            rows.concat(),
+            hex::encode(b"onethreefour"),
+            hex::encode(b"head"),
+        );
+        assert_eq!(hex::encode(&built.row[CRC_BYTES..]), payload);
+        assert!(built.pieces.is_empty());
+        let read = decode(7, &built.row, |_piece| unreachable!()).unwrap();
+        assert_eq!(read.head.unwrap(), b"head");
+        assert_eq!(read.block.bytes, built.block.bytes);
+        for (stored, built) in read.block.entries.iter().zip(&built.block.entries) {
+            assert_eq!((&stored.facts, &stored.range), (&built.facts, &built.range));
+        }
+        assert!(Arc::ptr_eq(
+            &read.block.entries[0].facts.scope,
+            &read.block.entries[1].facts.scope
+        ));
+    }
+
+    #[test]
+    fn no_cut_of_a_payload_decodes_or_panics() {
+        let mut builder = Builder::new(7);
+        builder.take(&facts(BodyKind::Indicator), b"one").unwrap();
+        let built = builder.build(Some(b"head")).unwrap();
+        let payload = &built.row[CRC_BYTES..];
+        for end in 0..payload.len() {
+            let cut = seal(&payload[..end]);
+            assert!(decode(7, &cut, |_piece| unreachable!()).is_err(), "cut at {end}");
+        }
+        let longer = seal(&[payload, b"x"].concat());
+        assert!(decode(7, &longer, |_piece| unreachable!()).is_err());
     }
 }

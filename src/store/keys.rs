@@ -3,75 +3,72 @@
 //! | prefix | key after the prefix                               | value                          | written when               |
 //! |--------|----------------------------------------------------|--------------------------------|----------------------------|
 //! | `0x01` | -                                                  | format version, u32            | the store is made          |
-//! | `0x02` | -                                                  | head (`disk.v1.Head`), sealed  | with every group           |
 //! | `0x03` | -                                                  | cursor key, 32 bytes, sealed   | the store is made          |
 //! | `0x10` | first sequence, u64                                | block of the log, sealed       | with every group           |
-//! | `0x11` | sequence, u64; piece, u16                          | piece of a large entry, sealed | with its block             |
-//! | `0x20` | member length, u8; member; record, 16; revision, u32 | sequence, u64                | with its entry             |
+//! | `0x11` | first sequence, u64; piece, u16                    | rest of a block, sealed        | with its block             |
 //! | `0x21` | member length, u8; member; record, 16              | sequence of the withdrawal     | with the withdrawal        |
 //! | `0x22` | sequence, u64                                      | empty                          | with a roster entry        |
-//! | `0x40` | level, u8; run, u64; value prefix, u64; sequence, u64 | postings, sealed            | behind the log, view       |
-//! | `0x41` | -                                                  | runs written, u64              | with each run of the view  |
+//! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
+//! | `0x50` | index, u8; 1; level, u8; run, u64; part, u8; piece, u8 | filter, sealed             | with its postings          |
+//! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
 //!
-//! A sealed value begins with the CRC-32 of the rest.
+//! A sealed value begins with the CRC-32 of the rest. Format 1 had `0x02`, `0x20`, `0x40` and `0x41` besides.
 
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
-pub(super) const HEAD: [u8; 1] = [0x02];
 pub(super) const CURSOR_KEY: [u8; 1] = [0x03];
 pub(super) const BLOCK: u8 = 0x10;
 const PIECE: u8 = 0x11;
-const NAME: u8 = 0x20;
 const WITHDRAWN: u8 = 0x21;
 pub(super) const ROSTER: u8 = 0x22;
-pub(super) const POSTINGS: u8 = 0x40;
-pub(super) const RUNS: [u8; 1] = [0x41];
+pub(super) const INDEX: u8 = 0x50;
 
 pub(super) fn block(first: u64) -> Vec<u8> {
     prefixed(BLOCK, &[&first.to_be_bytes()])
 }
 
-pub(super) fn piece(sequence: u64, piece: u16) -> Vec<u8> {
-    prefixed(PIECE, &[&sequence.to_be_bytes(), &piece.to_be_bytes()])
-}
-
-/// All revisions of a record begin with this.
-pub(super) fn name(name: &RecordName) -> Vec<u8> {
-    prefixed(
-        NAME,
-        &[&[member_length(&name.member)], name.member.as_str().as_bytes(), name.record.as_bytes()],
-    )
-}
-
-pub(super) fn revision(name: &RecordName, revision: u32) -> Vec<u8> {
-    let mut key = self::name(name);
-    key.extend_from_slice(&revision.to_be_bytes());
-    key
+pub(super) fn piece(first: u64, piece: u16) -> Vec<u8> {
+    prefixed(PIECE, &[&first.to_be_bytes(), &piece.to_be_bytes()])
 }
 
 pub(super) fn withdrawn(name: &RecordName) -> Vec<u8> {
-    let mut key = self::name(name);
-    if let Some(first) = key.first_mut() {
-        *first = WITHDRAWN;
-    }
-    key
+    prefixed(
+        WITHDRAWN,
+        &[&[member_length(&name.member)], name.member.as_str().as_bytes(), name.record.as_bytes()],
+    )
 }
 
 pub(super) fn roster(sequence: u64) -> Vec<u8> {
     prefixed(ROSTER, &[&sequence.to_be_bytes()])
 }
 
-pub(super) fn run(level: u8, run: u64) -> Vec<u8> {
-    prefixed(POSTINGS, &[&[level], &run.to_be_bytes()])
+/// All postings of a run begin with this.
+pub(super) fn run(index: u8, level: u8, run: u64) -> Vec<u8> {
+    prefixed(INDEX, &[&[index, 0, level], &run.to_be_bytes()])
 }
 
-pub(super) fn postings(level: u8, run: u64, value: u64, sequence: u64) -> Vec<u8> {
-    let mut key = self::run(level, run);
+pub(super) fn postings(index: u8, level: u8, run: u64, value: u64, sequence: u64) -> Vec<u8> {
+    let mut key = self::run(index, level, run);
     key.extend_from_slice(&value.to_be_bytes());
     key.extend_from_slice(&sequence.to_be_bytes());
     key
+}
+
+/// All filters of a run begin with this.
+pub(super) fn filters(index: u8, level: u8, run: u64) -> Vec<u8> {
+    prefixed(INDEX, &[&[index, 1, level], &run.to_be_bytes()])
+}
+
+pub(super) fn filter(index: u8, level: u8, run: u64, part: u8, piece: u8) -> Vec<u8> {
+    let mut key = filters(index, level, run);
+    key.extend_from_slice(&[part, piece]);
+    key
+}
+
+pub(super) const fn runs(index: u8) -> [u8; 3] {
+    [INDEX, index, 2]
 }
 
 /// The u64 that follows the prefix byte.
@@ -101,30 +98,27 @@ fn prefixed(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn record() -> RecordName {
-        "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
-    }
-
     #[test]
     fn the_keys_are_golden() {
-        let name = "2000".to_owned() + "0a";
-        let name = name.replace("2000", "20");
+        let record =
+            "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
         let record_hex = "61636d652d766964656f01890a5dac96774bbcceb302099a8057";
         assert_eq!(hex::encode(block(1)), "100000000000000001");
         assert_eq!(hex::encode(piece(1, 2)), "1100000000000000010002");
-        assert_eq!(hex::encode(revision(&record(), 3)), format!("{name}{record_hex}00000003"));
-        assert_eq!(hex::encode(withdrawn(&record())), format!("210a{record_hex}"));
+        assert_eq!(hex::encode(withdrawn(&record)), format!("210a{record_hex}"));
         assert_eq!(hex::encode(roster(7)), "220000000000000007");
         assert_eq!(
-            hex::encode(postings(1, 2, 3, 4)),
-            "4001000000000000000200000000000000030000000000000004"
+            hex::encode(postings(5, 1, 2, 3, 4)),
+            "50050001000000000000000200000000000000030000000000000004"
         );
+        assert_eq!(hex::encode(filter(5, 1, 2, 3, 4)), "5005010100000000000000020304");
+        assert_eq!(hex::encode(runs(5)), "500502");
     }
 
     #[test]
     fn keys_sort_as_their_numbers_do() {
         assert!(block(255) < block(256));
-        assert!(revision(&record(), 9) < revision(&record(), 10));
-        assert!(postings(0, 1, u64::MAX, 0) < postings(0, 2, 0, 0));
+        assert!(piece(1, 255) < piece(1, 256));
+        assert!(postings(0, 0, 1, u64::MAX, 0) < postings(0, 0, 2, 0, 0));
     }
 }

@@ -11,25 +11,32 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use sled::Batch;
 use sled::Db;
+use uuid::Uuid;
 
 use crate::model::facts::Facts;
 use crate::model::names::Digest;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 use crate::signing::Verified;
 use crate::store::StoreError;
 use crate::store::block;
+use crate::store::block::Builder;
+use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
+use crate::store::index::Index;
 use crate::store::keys;
-use crate::store::values::Values;
 use crate::transparency::Frontier;
 use crate::wire::disk;
 use crate::wire::envelope::Record;
 
 /// The format of the data directory; another number is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes of sled's page cache; resident memory is two to three times that.
 const CACHE_BYTES: u64 = 24 * 1024 * 1024;
+/// The indexes, as their keys have them.
+const NAMES: u8 = 1;
+const VALUES: u8 = 2;
 /// How often a directory that another process is about to release is tried again.
 const OPEN_ATTEMPTS: u32 = 50;
 const OPEN_INTERVAL: Duration = Duration::from_millis(100);
@@ -74,7 +81,8 @@ pub struct Store {
     directory: File,
     log_file: File,
     path: PathBuf,
-    values: Values,
+    names: Index,
+    values: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
 }
@@ -95,7 +103,8 @@ impl Store {
             directory,
             log_file,
             path: path.to_owned(),
-            values: Values::default(),
+            names: Index::new(NAMES),
+            values: Index::new(VALUES),
             min_free_bytes,
             cursor_key,
         };
@@ -109,13 +118,14 @@ impl Store {
 
     /// Where the log stands; the default head if it is empty.
     pub fn head(&self) -> Result<Head, StoreError> {
-        let Some(value) = self.get(&keys::HEAD)? else {
+        let Some(last) = self.db.range(keys::block(0)..=keys::block(u64::MAX)).next_back() else {
             return Ok(Head::default());
         };
         let damaged = || StoreError::corrupt("the head", "it is unreadable");
-        let payload = block::open(&value).ok_or_else(damaged)?;
+        let last = self.decode(&last.map_err(StoreError::io("reading the head"))?)?;
+        let payload = last.head.ok_or_else(damaged)?;
         let disk::Head { size, accept_time_us, epoch, frontier, checkpoint } =
-            disk::Head::decode(payload).map_err(|_undecodable| damaged())?;
+            disk::Head::decode(payload.as_slice()).map_err(|_undecodable| damaged())?;
         let peaks = frontier
             .iter()
             .map(|peak| peak.as_slice().try_into().ok())
@@ -129,30 +139,41 @@ impl Store {
         })
     }
 
-    /// Makes a group durable: one batch, one flush, one sync. When this returns `Ok` it survives a power cut.
+    /// Makes a group durable: one atomic write, one flush, one sync. When this returns `Ok` it survives a power cut.
     /// After any other error than [`StoreError::Full`] the process must end: what reached the disk is unknown.
     pub fn append(&self, group: &Group) -> Result<Vec<LogBlock>, StoreError> {
         self.demand_space()?;
         let count = u64::try_from(group.entries.len()).unwrap_or(u64::MAX);
         let first = group.head.frontier.size().saturating_sub(count);
-        let mut batch = Batch::default();
-        let blocks = insert_blocks(&mut batch, first, &group.entries)?;
+        let mut rows = Vec::new();
+        let blocks = insert_blocks(&mut rows, first, group)?;
         for (sequence, entry) in (first..).zip(&group.entries) {
-            insert_index(&mut batch, sequence, &entry.facts);
+            insert_marks(&mut rows, sequence, &entry.facts);
         }
-        batch.insert(&keys::HEAD, block::seal(head_to_disk(&group.head).encode_to_vec()));
-        self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
+        self.write(rows)?;
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
         Ok(blocks)
     }
 
-    /// Folds committed entries into the views. Behind the answers, in order, by the writing thread only.
-    pub fn apply_views(&self, blocks: &[LogBlock]) -> Result<(), StoreError> {
-        for block in blocks {
-            for (sequence, entry) in (block.first..).zip(&block.entries) {
-                self.values.apply(&self.db, sequence, entry.facts.value_digest.as_ref())?;
+    /// Writes rows, all or none. One row is atomic alone: sled writes twice for a batch.
+    fn write(&self, rows: Rows) -> Result<(), StoreError> {
+        let written = if let [(key, value)] = rows.as_slice() {
+            self.db.insert(key, value.as_slice()).map(drop)
+        } else {
+            let mut batch = Batch::default();
+            for (key, value) in rows {
+                batch.insert(key, value);
             }
+            self.db.apply_batch(batch)
+        };
+        written.map_err(StoreError::io("writing the log"))
+    }
+
+    /// Folds committed entries into the indexes. In order, by the writing thread only.
+    pub fn apply_views(&self, blocks: &[LogBlock]) -> Result<(), StoreError> {
+        for (sequence, entry) in blocks.iter().flat_map(|block| block.entries_from(0)) {
+            self.index(sequence, &entry.facts, 0, 0)?;
         }
         Ok(())
     }
@@ -163,7 +184,7 @@ impl Store {
         let Some(found) = self.db.range(range).next_back() else {
             return Ok(None);
         };
-        let block = self.decode(&found.map_err(StoreError::io("reading the log"))?)?;
+        let block = self.decode(&found.map_err(StoreError::io("reading the log"))?)?.block;
         Ok((sequence < block.end()).then_some(block))
     }
 
@@ -203,27 +224,45 @@ impl Store {
             found = self.get(&key)?;
         }
         let missing = || StoreError::corrupt(format!("block {sequence}"), "it is missing");
-        self.decode_row(sequence, &found.ok_or_else(missing)?).map(Some)
+        let block = self.decode_row(sequence, &found.ok_or_else(missing)?)?.block;
+        Ok((!block.entries.is_empty()).then_some(block))
     }
 
     /// The place of one revision of a record.
     pub fn revision(&self, name: &RecordName, revision: u32) -> Result<Option<u64>, StoreError> {
-        self.get_number(&keys::revision(name, revision))
+        let digest = revision_digest(&name.member, name.record, revision);
+        for sequence in self.names.find(&self.db, &digest, usize::MAX)? {
+            // The index has only the beginning of the digest.
+            let block = self.block_at(sequence)?;
+            let facts =
+                block.as_ref().and_then(|block| block.at(sequence)).map(|entry| &entry.facts);
+            if facts.is_some_and(|facts| facts.revision == revision && facts.is_of(name)) {
+                return Ok(Some(sequence));
+            }
+        }
+        Ok(None)
     }
 
-    /// The latest revision of a record and its place.
+    /// The latest revision of a record and its place. Revisions have no gaps, so that doubling finds one that is
+    /// not there, and halving the last that is.
     pub fn latest(&self, name: &RecordName) -> Result<Option<(u32, u64)>, StoreError> {
-        let prefix = keys::name(name);
-        let Some(found) = self.db.scan_prefix(&prefix).next_back() else {
+        let Some(first) = self.revision(name, 1)? else {
             return Ok(None);
         };
-        let (key, value) = found.map_err(StoreError::io("reading the names"))?;
-        let damaged = || StoreError::corrupt(name, "its row in the index of names is unreadable");
-        let revision = key
-            .get(prefix.len()..)
-            .and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)))
-            .ok_or_else(damaged)?;
-        Ok(Some((revision, keys::number(&value).ok_or_else(damaged)?)))
+        let (mut there, mut place) = (1_u32, first);
+        let mut absent = 2;
+        while let Some(sequence) = self.revision(name, absent)? {
+            (there, place) = (absent, sequence);
+            absent = absent.saturating_mul(2);
+        }
+        while absent - there > 1 {
+            let middle = there + (absent - there) / 2;
+            match self.revision(name, middle)? {
+                Some(sequence) => (there, place) = (middle, sequence),
+                None => absent = middle,
+            }
+        }
+        Ok(Some((there, place)))
     }
 
     /// The place of the record's withdrawal.
@@ -256,7 +295,8 @@ impl Store {
 
     /// Drops every view and folds it again from the log.
     pub fn rebuild(&self) -> Result<u64, StoreError> {
-        Values::clear(&self.db)?;
+        self.names.clear(&self.db)?;
+        self.values.clear(&self.db)?;
         self.catch_up()?;
         self.sync()?;
         Ok(self.head()?.frontier.size())
@@ -265,8 +305,8 @@ impl Store {
     /// A digest of every row of the views, to compare a rebuild with what was there.
     pub fn views_digest(&self) -> Result<Digest, StoreError> {
         let mut hasher = Sha256::new();
-        for row in self.db.range([keys::POSTINGS]..) {
-            let (key, value) = row.map_err(StoreError::io("reading the view"))?;
+        for row in self.db.scan_prefix([keys::INDEX]) {
+            let (key, value) = row.map_err(StoreError::io("reading the indexes"))?;
             hasher.update(&key);
             hasher.update(&value);
         }
@@ -280,31 +320,51 @@ impl Store {
 
     fn catch_up(&self) -> Result<(), StoreError> {
         let head = self.head()?.frontier.size();
-        let mut next = self.values.start(&self.db)?;
+        // Both are written at the same sequences, but a crash may come between.
+        let (names, values) = (self.names.start(&self.db)?, self.values.start(&self.db)?);
+        let mut next = names.min(values);
         while next < head {
             let blocks = self.blocks_from(next, 4 * 1024 * 1024)?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
                 return Err(StoreError::corrupt(format!("sequence {next}"), "it is missing"));
             };
             for (sequence, entry) in blocks.iter().flat_map(|block| block.entries_from(next)) {
-                self.values.apply(&self.db, sequence, entry.facts.value_digest.as_ref())?;
+                self.index(sequence, &entry.facts, names, values)?;
             }
             next = end;
         }
         Ok(())
     }
 
-    fn decode(&self, (key, value): &(sled::IVec, sled::IVec)) -> Result<LogBlock, StoreError> {
+    /// Folds one entry into the indexes that do not have it yet: those that begin at or before its place.
+    fn index(
+        &self,
+        sequence: u64,
+        facts: &Facts,
+        names: u64,
+        values: u64,
+    ) -> Result<(), StoreError> {
+        if sequence >= names {
+            let name = revision_digest(&facts.scope.publisher, facts.record, facts.revision);
+            self.names.apply(&self.db, sequence, Some(&name))?;
+        }
+        if sequence >= values {
+            self.values.apply(&self.db, sequence, facts.value_digest.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn decode(&self, (key, value): &(sled::IVec, sled::IVec)) -> Result<Decoded, StoreError> {
         let first = keys::first_number(key)
             .ok_or_else(|| StoreError::corrupt("the log", "a key is unreadable"))?;
         self.decode_row(first, value)
     }
 
-    fn decode_row(&self, first: u64, value: &[u8]) -> Result<LogBlock, StoreError> {
+    fn decode_row(&self, first: u64, value: &[u8]) -> Result<Decoded, StoreError> {
         block::decode(first, value, |number| {
             self.get(&keys::piece(first, number))?
                 .map(|piece| piece.to_vec())
-                .ok_or_else(|| StoreError::corrupt(format!("entry {first}"), "a piece is missing"))
+                .ok_or_else(|| StoreError::corrupt(format!("block {first}"), "a piece is missing"))
         })
     }
 
@@ -382,7 +442,7 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
             .map_err(|error| StoreError::Io { action: "making a key", cause: error.to_string() })?;
         let mut batch = Batch::default();
         batch.insert(&keys::FORMAT, FORMAT.to_be_bytes().to_vec());
-        batch.insert(&keys::CURSOR_KEY, block::seal(key.to_vec()));
+        batch.insert(&keys::CURSOR_KEY, block::seal(&key));
         db.apply_batch(batch).map_err(StoreError::io("writing the format"))?;
         return Ok(key);
     };
@@ -396,59 +456,48 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         .ok_or_else(|| StoreError::corrupt("the cursor key", "it is unreadable"))
 }
 
-fn insert_blocks(
-    batch: &mut Batch,
-    first: u64,
-    entries: &[NewEntry],
-) -> Result<Vec<LogBlock>, StoreError> {
-    let facts: Vec<Vec<u8>> =
-        entries.iter().map(|entry| crate::wire::facts::encode(&entry.facts)).collect();
-    let mut rest: Vec<(Vec<u8>, &[u8])> =
-        facts.into_iter().zip(entries.iter().map(|entry| entry.framed.as_slice())).collect();
-    let mut written = entries;
-    let mut sequence = first;
+/// Keys and values that are written together.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBlock>, StoreError> {
     let mut blocks = Vec::new();
-    while !rest.is_empty() {
-        let count = block::fit(rest.iter().map(|(facts, entry)| (facts.len(), entry.len())));
-        let later = rest.split_off(count.min(rest.len()));
-        let encoded = block::encode(&rest)?;
-        batch.insert(keys::block(sequence), encoded.row);
-        for (number, piece) in (0_u16..).zip(encoded.pieces) {
-            batch.insert(keys::piece(sequence, number), piece);
+    let mut finish = |builder: Builder, head: Option<&[u8]>| -> Result<u64, StoreError> {
+        let built = builder.build(head)?;
+        let (first, end) = (built.block.first, built.block.end());
+        rows.push((keys::block(first), built.row));
+        for (number, piece) in (0_u16..).zip(built.pieces) {
+            rows.push((keys::piece(first, number), piece));
         }
-        let (now, after) = written.split_at(rest.len());
-        let block = in_memory(sequence, now);
-        sequence = block.end();
-        blocks.push(block);
-        written = after;
-        rest = later;
+        blocks.push(built.block);
+        Ok(end)
+    };
+    let mut builder = Builder::new(first);
+    for entry in &group.entries {
+        if !builder.take(&entry.facts, &entry.framed)? {
+            let next = finish(builder, None)?;
+            builder = Builder::new(next);
+            // A block takes its first entry whatever its size.
+            builder.take(&entry.facts, &entry.framed)?;
+        }
     }
+    finish(builder, Some(&head_to_disk(&group.head).encode_to_vec()))?;
     Ok(blocks)
 }
 
-fn in_memory(first: u64, entries: &[NewEntry]) -> LogBlock {
-    let mut bytes = Vec::with_capacity(entries.iter().map(|entry| entry.framed.len()).sum());
-    let entries = entries
-        .iter()
-        .map(|entry| {
-            let start = bytes.len();
-            bytes.extend_from_slice(&entry.framed);
-            crate::store::StoredEntry { facts: entry.facts.clone(), range: start..bytes.len() }
-        })
-        .collect();
-    LogBlock { first, entries, bytes: bytes.into() }
+fn insert_marks(rows: &mut Rows, sequence: u64, facts: &Facts) {
+    if let Some(record) = facts.withdraws {
+        let target = RecordName { member: facts.scope.publisher.clone(), record };
+        rows.push((keys::withdrawn(&target), sequence.to_be_bytes().to_vec()));
+    }
+    if facts.scope.body_kind.is_roster() {
+        rows.push((keys::roster(sequence), Vec::new()));
+    }
 }
 
-fn insert_index(batch: &mut Batch, sequence: u64, facts: &Facts) {
-    let place = sequence.to_be_bytes().to_vec();
-    batch.insert(keys::revision(&facts.name(), facts.revision), place.clone());
-    if let Some(record) = facts.withdraws {
-        let target = RecordName { member: facts.publisher.clone(), record };
-        batch.insert(keys::withdrawn(&target), place);
-    }
-    if facts.body_kind.is_roster() {
-        batch.insert(keys::roster(sequence), Vec::new());
-    }
+/// What the index of names has of a revision.
+fn revision_digest(member: &MemberId, record: Uuid, revision: u32) -> Digest {
+    let hasher = Sha256::new().chain_update(record.as_bytes()).chain_update(revision.to_be_bytes());
+    hasher.chain_update(member.as_str()).finalize().into()
 }
 
 fn head_to_disk(head: &Head) -> disk::Head {

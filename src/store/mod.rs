@@ -1,23 +1,22 @@
 //! The disk: keys, values, batches, schema version.
 //!
-//! One sled tree holds the log as blocks, the index of names, the views and a little state; `keys` is the whole
-//! key space. A group of entries becomes durable in one atomic batch, one flush and one sync of the file
-//! system: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
+//! One sled tree holds the log as blocks, the indexes and a little state; `keys` is the whole key space. A group of
+//! entries becomes durable in one atomic write, one flush and one sync of the log's file: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
 
 mod block;
+mod index;
 mod keys;
 mod log;
 #[cfg(test)]
 mod tests;
-mod values;
 
 pub use self::block::LogBlock;
 pub use self::block::StoredEntry;
+pub use self::index::RUN_SEQUENCES;
 pub use self::log::Group;
 pub use self::log::Head;
 pub use self::log::NewEntry;
 pub use self::log::Store;
-pub use self::values::RUN_SEQUENCES;
 
 /// What went wrong with the disk.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -50,11 +50,11 @@ pub(crate) mod face {
 pub mod body;
 mod check;
 pub mod envelope;
-pub mod facts;
 mod frame;
 pub mod header;
 mod observable;
 pub mod roster;
+pub mod scope;
 mod strict;
 pub mod time;
 

@@ -53,6 +53,11 @@ impl Hub {
         self.data.join("profiles").join(member)
     }
 
+    /// The folder of its store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.data.join("store")
+    }
+
     /// The server's process.
     pub(crate) fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)

@@ -21,6 +21,8 @@ pub(crate) struct Figure {
     pub(crate) cpu_micros: f64,
     /// Bytes that the hub held at the end.
     pub(crate) resident: u64,
+    /// Bytes that its store took on the disk at the end.
+    pub(crate) stored: u64,
     /// Entries in the log at the end.
     pub(crate) head: u64,
 }
@@ -35,7 +37,13 @@ pub(crate) struct Done {
 }
 
 impl Figure {
-    pub(crate) fn new(workload: String, done: &Done, before: Usage, after: Usage) -> Self {
+    pub(crate) fn new(
+        workload: String,
+        done: &Done,
+        before: Usage,
+        after: Usage,
+        stored: u64,
+    ) -> Self {
         let count = f64::from(u32::try_from(done.count.max(1)).unwrap_or(u32::MAX));
         let at = |quantile: f64| {
             done.latencies.as_ref().map(|histogram| millis(histogram.value_at_quantile(quantile)))
@@ -49,6 +57,7 @@ impl Figure {
             p99: at(0.99),
             cpu_micros: cpu * 1e6 / count,
             resident: after.resident,
+            stored,
             head: done.head,
         }
     }
@@ -62,6 +71,7 @@ impl Figure {
             "p99_ms": self.p99,
             "hub_cpu_us": self.cpu_micros,
             "hub_resident_bytes": self.resident,
+            "hub_stored_bytes": self.stored,
             "log_entries": self.head,
         })
         .to_string()
@@ -85,6 +95,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
         "P99 ms",
         "HUB CPU us",
         "HUB RSS MiB",
+        "DISK MiB",
         "LOG",
     ]);
     let optional =
@@ -98,6 +109,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             optional(figure.p99),
             format!("{:.2}", figure.cpu_micros),
             (figure.resident / 1024 / 1024).to_string(),
+            (figure.stored / 1024 / 1024).to_string(),
             figure.head.to_string(),
         ]);
     }

@@ -63,6 +63,27 @@ impl Setting {
         Ok(tls::connect(self.hub.address(), &self.subscriber.profile().tls()?).await?)
     }
 
+    /// Kills the hub and starts it again.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.hub.kill()?;
+        self.hub.start().await
+    }
+
+    /// Records signed so far; their values are numbered.
+    pub(crate) const fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// The value of a record.
+    pub(crate) fn value(number: u64) -> String {
+        format!("n{number:012}.example")
+    }
+
+    /// Bytes that the hub's store takes on the disk.
+    pub(crate) fn stored(&self) -> anyhow::Result<u64> {
+        process::stored(&self.hub.store())
+    }
+
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         let process = self.hub.process_id().ok_or_else(|| anyhow::anyhow!("the hub is gone"))?;
         process::usage(process)
@@ -103,7 +124,7 @@ impl Setting {
     fn draft(&self, number: u64) -> Draft {
         let observable = pb::Observable {
             kind: pb::ObservableKind::Domain.into(),
-            value: format!("n{number:012}.example"),
+            value: Self::value(number),
             ..pb::Observable::default()
         };
         let indicator = pb::Indicator {

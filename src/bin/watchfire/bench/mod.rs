@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Records to publish in each round.
     #[arg(long, default_value_t = 100_000)]
     records: usize,
+    /// Records that are in the log before anything is measured.
+    #[arg(long, default_value_t = 0)]
+    filled: usize,
     /// Bytes of a record's envelope.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(450..=4500))]
     size: u32,
@@ -67,9 +70,11 @@ pub(crate) enum Workload {
     FanoutSingle,
     /// Values looked up, 100 a call.
     Lookup,
+    /// From the start of a hub that was killed to its first answer.
+    Start,
 }
 
-const ALL: [Workload; 8] = [
+const ALL: [Workload; 9] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
@@ -78,12 +83,14 @@ const ALL: [Workload; 8] = [
     Workload::Fanout,
     Workload::FanoutSingle,
     Workload::Lookup,
+    Workload::Start,
 ];
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let temporary = tempfile::Builder::new().prefix("watchfire-bench-").tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().join("exchange"));
     let mut setting = Setting::new(&data, &args).await?;
+    workloads::fill(&mut setting, args.filled).await?;
     let workloads = if args.workloads.is_empty() { ALL.to_vec() } else { args.workloads.clone() };
     let mut figures: Vec<Figure> = Vec::new();
     for workload in workloads {

@@ -1,9 +1,13 @@
 //! What the hub's process used, from the kernel's own account.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
+/// Bytes of a block in a file's account, fixed by POSIX' `stat`.
+const BLOCK_BYTES: u64 = 512;
 /// Ticks of the processor account in a second, fixed by Linux's interface to programs.
 const TICKS: u32 = 100;
 
@@ -34,4 +38,13 @@ pub(crate) fn usage(process: u32) -> anyhow::Result<Usage> {
         cpu: Duration::from_secs(1) * ticks.context("an unknown form of /proc")? / TICKS,
         resident: kib.context("an unknown form of /proc")? * 1024,
     })
+}
+
+/// Bytes that the files in a folder take on the disk.
+pub(crate) fn stored(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for file in std::fs::read_dir(folder)? {
+        bytes += file?.metadata()?.blocks() * BLOCK_BYTES;
+    }
+    Ok(bytes)
 }

@@ -30,8 +30,12 @@ const LATENCY_SAMPLES: usize = 500;
 const FANOUT_BATCH: usize = 64;
 const FANOUT_CALLERS: usize = 16;
 const STREAMS_PER_CONNECTION: usize = 8;
-const LOOKUPS: usize = 200;
-const LOOKUP_VALUES: usize = 100;
+const LOOKUPS: u64 = 200;
+const LOOKUP_VALUES: u64 = 100;
+/// How far apart in the log the values lie that are looked up one after the other: a prime, so that all come.
+const LOOKUP_STRIDE: u64 = 7919;
+/// Records signed at a time while the log is filled.
+const FILL_RECORDS: usize = 100_000;
 const HISTOGRAM_MAX_MICROS: u64 = 60_000_000;
 
 /// Runs one round.
@@ -51,7 +55,7 @@ pub(crate) async fn run(
             setting.sign(args.records.min(UNARY_RECORDS))?
         }
         Workload::Latency => setting.sign(LATENCY_SAMPLES)?,
-        Workload::Replay | Workload::Verify | Workload::Lookup => Vec::new(),
+        Workload::Replay | Workload::Verify | Workload::Lookup | Workload::Start => Vec::new(),
     };
     let subscribers = usize::try_from(args.subscribers)?;
     let before = setting.usage()?;
@@ -64,8 +68,10 @@ pub(crate) async fn run(
         Workload::Fanout => fanout(setting, signed, subscribers, Senders::Pipeline).await?,
         Workload::FanoutSingle => fanout(setting, signed, subscribers, Senders::Single).await?,
         Workload::Lookup => lookup(setting).await?,
+        Workload::Start => start(setting).await?,
     };
-    Ok(Figure::new(name(workload, args), &done, before, setting.usage()?))
+    let (after, stored) = (setting.usage()?, setting.stored()?);
+    Ok(Figure::new(name(workload, args), &done, before, after, stored))
 }
 
 fn name(workload: Workload, args: &Args) -> String {
@@ -80,7 +86,19 @@ fn name(workload: Workload, args: &Args) -> String {
             format!("fan-out to {} subscribers, one a call", args.subscribers)
         }
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
+        Workload::Start => "start after SIGKILL, to the first answer".to_owned(),
     }
+}
+
+/// Fills the log up to so many records.
+pub(crate) async fn fill(setting: &mut Setting, records: usize) -> anyhow::Result<()> {
+    let mut left = records.saturating_sub(usize::try_from(setting.head().await?)?);
+    while left > 0 {
+        let signed = setting.sign(left.min(FILL_RECORDS))?;
+        left -= signed.len();
+        publish(setting, signed, 256).await?;
+    }
+    Ok(())
 }
 
 async fn ensure_records(setting: &mut Setting, args: &Args) -> anyhow::Result<()> {
@@ -344,7 +362,9 @@ async fn lookup(setting: &Setting) -> anyhow::Result<Done> {
     for call in 0..LOOKUPS {
         let queries = (0..LOOKUP_VALUES)
             .map(|value| pb::ValueQuery {
-                value: format!("n{:012}.example", call * LOOKUP_VALUES + value),
+                value: Setting::value(
+                    (call * LOOKUP_VALUES + value) * LOOKUP_STRIDE % setting.made().max(1),
+                ),
                 ..pb::ValueQuery::default()
             })
             .collect();
@@ -356,8 +376,21 @@ async fn lookup(setting: &Setting) -> anyhow::Result<Done> {
         anyhow::ensure!(found, "a value that was published was not found");
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let (count, head) = (LOOKUPS * LOOKUP_VALUES, setting.head().await?);
+    let (count, head) = (usize::try_from(LOOKUPS * LOOKUP_VALUES)?, setting.head().await?);
     Ok(Done { count, seconds, unit: "values", latencies: Some(latencies), head })
+}
+
+async fn start(setting: &mut Setting) -> anyhow::Result<Done> {
+    let mut latencies = histogram()?;
+    let before = setting.head().await?;
+    let begun = Instant::now();
+    setting.restart().await?;
+    let mut service = pb::roster_service_client::RosterServiceClient::new(setting.channel().await?);
+    let head = service.get_exchange(pb::GetExchangeRequest {}).await?.into_inner().head;
+    record(&mut latencies, begun)?;
+    anyhow::ensure!(head == before, "{head} of {before} entries are there");
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Done { count: 1, seconds, unit: "starts", latencies: Some(latencies), head })
 }
 
 fn histogram() -> anyhow::Result<Histogram<u64>> {

@@ -1,0 +1,498 @@
+//! An index: from digests to the sequences of the entries that have them.
+//!
+//! A row for each entry would cost as much as a signature. So postings are kept in memory for the run of 4,096
+//! sequences that is being filled, and written as one sorted run when it is full. Every 64 runs are merged into a
+//! long run, a sixty-fourth with each run that follows, so that no record waits for a whole merge. A filter in
+//! memory for every 4,096 postings says which runs need not be read: a digest that is nowhere costs no read at all.
+//!
+//! Runs lie at fixed places of the log, so that a rebuild gives the same bytes. The index follows the log: what a
+//! crash takes from it is folded again at the next start.
+
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use sled::Batch;
+use sled::Tree;
+use xorf::BinaryFuse8;
+use xorf::BinaryFuse8Ref;
+use xorf::DmaSerializable;
+use xorf::Filter as _;
+use xorf::FilterRef as _;
+
+use crate::model::limits::STORED_VALUE_BYTES_MAX;
+use crate::model::names::Digest;
+use crate::store::StoreError;
+use crate::store::block;
+use crate::store::keys;
+
+/// Sequences of a short run.
+pub const RUN_SEQUENCES: u64 = 4096;
+/// Short runs that are merged into a long one, and parts in which that is done.
+const PARTS: u64 = 64;
+/// Bits of a value that say which part of a long run it lies in.
+const PART_SHIFT: u32 = u64::BITS - PARTS.trailing_zeros();
+const SHORT: u8 = 0;
+const LONG: u8 = 1;
+/// Bytes of a posting: the first eight of the digest, and the sequence.
+const POSTING_BYTES: usize = 16;
+const CHUNK_POSTINGS: usize = (STORED_VALUE_BYTES_MAX - 4) / POSTING_BYTES;
+
+/// A value, which is the beginning of a digest, and a sequence.
+type Posting = (u64, u64);
+
+/// One index of the store. One thread writes, any may read.
+#[derive(Debug)]
+pub(super) struct Index {
+    id: u8,
+    state: RwLock<State>,
+}
+
+/// What is in memory.
+#[derive(Debug, Default)]
+struct State {
+    /// Short runs written so far.
+    written: u64,
+    /// The run that is being filled.
+    open: BTreeSet<Posting>,
+    /// The short runs that are read, the last of which is the last written.
+    short: VecDeque<RunFilter>,
+    /// The parts of the long runs, those of one that is being written included.
+    parts: Vec<RunFilter>,
+}
+
+/// Where a value may lie.
+struct Plan {
+    long_runs: u64,
+    runs: Vec<(u8, u64)>,
+    open: Vec<u64>,
+}
+
+impl Index {
+    pub(super) fn new(id: u8) -> Self {
+        Self { id, state: RwLock::default() }
+    }
+
+    /// Reads the filters; returns the first sequence to be folded.
+    pub(super) fn start(&self, tree: &Tree) -> Result<u64, StoreError> {
+        let written = self.runs_written(tree)?;
+        let mut state = State { written, ..State::default() };
+        for run in long_runs(written) * PARTS..written {
+            state.short.push_back(self.load_filter(tree, SHORT, run, 0)?);
+        }
+        for number in 0..written.saturating_sub(PARTS) {
+            state.parts.push(self.load_filter(tree, LONG, number / PARTS, number % PARTS)?);
+        }
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        Ok(written.saturating_mul(RUN_SEQUENCES))
+    }
+
+    /// Takes in the next entry of the log; writes the run if it was its last.
+    pub(super) fn apply(
+        &self,
+        tree: &Tree,
+        sequence: u64,
+        digest: Option<&Digest>,
+    ) -> Result<(), StoreError> {
+        if let Some(digest) = digest {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.open.insert((beginning(digest), sequence));
+        }
+        if (sequence + 1).is_multiple_of(RUN_SEQUENCES) { self.close_run(tree) } else { Ok(()) }
+    }
+
+    /// Sequences whose digest begins as this one does, rising, at most `limit`.
+    pub(super) fn find(
+        &self,
+        tree: &Tree,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let value = beginning(digest);
+        loop {
+            let plan = self.state.read().unwrap_or_else(PoisonError::into_inner).plan(value);
+            let mut found = self.read_all(tree, &plan.runs, value, limit)?;
+            // Runs that became part of a long one meanwhile may be gone already.
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if long_runs(state.written) == plan.long_runs {
+                found.extend(plan.open);
+                found.truncate(limit);
+                return Ok(found);
+            }
+        }
+    }
+
+    /// What these runs have of a value, until there are enough.
+    fn read_all(
+        &self,
+        tree: &Tree,
+        runs: &[(u8, u64)],
+        value: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut found = Vec::new();
+        for (level, run) in runs {
+            if found.len() >= limit {
+                break;
+            }
+            let postings = self.read(tree, *level, *run, value..=value)?;
+            found.extend(postings.into_iter().map(|posting| posting.1));
+        }
+        Ok(found)
+    }
+
+    /// Removes every row, so that the index can be folded anew.
+    pub(super) fn clear(&self, tree: &Tree) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for key in tree.scan_prefix([keys::INDEX, self.id]).keys() {
+            batch.remove(key.map_err(StoreError::io("reading an index"))?);
+        }
+        tree.apply_batch(batch).map_err(StoreError::io("clearing an index"))
+    }
+
+    /// Writes the run that is full, and the next part of the long run before it.
+    fn close_run(&self, tree: &Tree) -> Result<(), StoreError> {
+        let (run, postings) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            (state.written, state.open.iter().copied().collect::<Vec<Posting>>())
+        };
+        let mut batch = Batch::default();
+        let short = self.insert(&mut batch, SHORT, run, 0, &postings)?;
+        let part = (run / PARTS).checked_sub(1).map(|long| (long, run % PARTS));
+        let part = part.map(|(long, part)| {
+            let postings = self.merge(tree, long, part)?;
+            self.insert(&mut batch, LONG, long, part, &postings)
+        });
+        let part = part.transpose()?;
+        // Its parts are complete since the run before, and nobody reads the short runs any more.
+        if run.is_multiple_of(PARTS)
+            && let Some(long) = (run / PARTS).checked_sub(2)
+        {
+            self.remove_short_runs(tree, &mut batch, long)?;
+        }
+        batch.insert(&keys::runs(self.id), (run + 1).to_be_bytes().to_vec());
+        tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let merged_before = long_runs(state.written);
+        state.written = run + 1;
+        state.open.clear();
+        state.short.push_back(short);
+        state.parts.extend(part);
+        if long_runs(state.written) > merged_before {
+            let merged = usize::try_from(PARTS).unwrap_or(usize::MAX).min(state.short.len());
+            state.short.drain(..merged);
+        }
+        Ok(())
+    }
+
+    /// The postings of one part of a long run, out of the short runs.
+    fn merge(&self, tree: &Tree, long: u64, part: u64) -> Result<Vec<Posting>, StoreError> {
+        let first = part << PART_SHIFT;
+        let last = first | ((1 << PART_SHIFT) - 1);
+        let mut postings = Vec::new();
+        for run in long * PARTS..(long + 1) * PARTS {
+            postings.extend(self.read(tree, SHORT, run, first..=last)?);
+        }
+        postings.sort_unstable();
+        Ok(postings)
+    }
+
+    /// Puts postings of one part of a run, and their filter, into a batch.
+    fn insert(
+        &self,
+        batch: &mut Batch,
+        level: u8,
+        run: u64,
+        part: u64,
+        postings: &[Posting],
+    ) -> Result<RunFilter, StoreError> {
+        for chunk in postings.chunks(CHUNK_POSTINGS) {
+            let Some((value, sequence)) = chunk.first() else { continue };
+            let mut bytes = Vec::with_capacity(chunk.len() * POSTING_BYTES);
+            for (value, sequence) in chunk {
+                bytes.extend_from_slice(&value.to_be_bytes());
+                bytes.extend_from_slice(&sequence.to_be_bytes());
+            }
+            batch.insert(
+                keys::postings(self.id, level, run, *value, *sequence),
+                block::seal(&bytes),
+            );
+        }
+        let filter = RunFilter::of(postings);
+        let bytes = filter.to_bytes();
+        for (piece, chunk) in (0..=u8::MAX).zip(bytes.chunks(FILTER_PIECE_BYTES)) {
+            batch.insert(self.filter_key(level, run, part, piece)?, block::seal(chunk));
+        }
+        Ok(filter)
+    }
+
+    fn remove_short_runs(
+        &self,
+        tree: &Tree,
+        batch: &mut Batch,
+        long: u64,
+    ) -> Result<(), StoreError> {
+        for run in long * PARTS..(long + 1) * PARTS {
+            let postings = tree.scan_prefix(keys::run(self.id, SHORT, run)).keys();
+            for key in postings.chain(tree.scan_prefix(keys::filters(self.id, SHORT, run)).keys()) {
+                batch.remove(key.map_err(StoreError::io("reading an index"))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The postings of a run whose values lie in a range, sorted.
+    fn read(
+        &self,
+        tree: &Tree,
+        level: u8,
+        run: u64,
+        values: std::ops::RangeInclusive<u64>,
+    ) -> Result<Vec<Posting>, StoreError> {
+        let start = keys::run(self.id, level, run);
+        let wanted = keys::postings(self.id, level, run, *values.start(), 0);
+        let end = keys::postings(self.id, level, run, *values.end(), u64::MAX);
+        let before = tree.range(start..wanted.clone()).next_back();
+        let mut found = Vec::new();
+        for chunk in before.into_iter().chain(tree.range(wanted..=end)) {
+            let (_key, bytes) = chunk.map_err(StoreError::io("reading an index"))?;
+            let postings = self.decode(&bytes)?;
+            found.extend(postings.into_iter().filter(|posting| values.contains(&posting.0)));
+        }
+        Ok(found)
+    }
+
+    fn decode(&self, sealed: &[u8]) -> Result<Vec<Posting>, StoreError> {
+        let bytes = block::open(sealed).ok_or_else(|| self.damaged())?;
+        let (chunks, rest) = bytes.as_chunks::<POSTING_BYTES>();
+        if !rest.is_empty() {
+            return Err(self.damaged());
+        }
+        let posting = |chunk: &[u8; POSTING_BYTES]| {
+            let (value, sequence) = chunk.split_at(8);
+            Some((keys::number(value)?, keys::number(sequence)?))
+        };
+        chunks.iter().map(posting).collect::<Option<_>>().ok_or_else(|| self.damaged())
+    }
+
+    /// How many short runs were written.
+    fn runs_written(&self, tree: &Tree) -> Result<u64, StoreError> {
+        let value = tree.get(keys::runs(self.id)).map_err(StoreError::io("reading an index"))?;
+        value.map_or(Ok(0), |value| keys::number(&value).ok_or_else(|| self.damaged()))
+    }
+
+    fn load_filter(
+        &self,
+        tree: &Tree,
+        level: u8,
+        run: u64,
+        part: u64,
+    ) -> Result<RunFilter, StoreError> {
+        let mut bytes = Vec::new();
+        for piece in 0..=u8::MAX {
+            let value = tree
+                .get(self.filter_key(level, run, part, piece)?)
+                .map_err(StoreError::io("reading an index"))?
+                .ok_or_else(|| self.damaged())?;
+            let chunk = block::open(&value).ok_or_else(|| self.damaged())?;
+            bytes.extend_from_slice(chunk);
+            if chunk.len() < FILTER_PIECE_BYTES {
+                break;
+            }
+        }
+        RunFilter::from_bytes(&bytes).ok_or_else(|| self.damaged())
+    }
+
+    fn filter_key(&self, level: u8, run: u64, part: u64, piece: u8) -> Result<Vec<u8>, StoreError> {
+        let part = u8::try_from(part).map_err(|_overflow| self.damaged())?;
+        Ok(keys::filter(self.id, level, run, part, piece))
+    }
+
+    fn damaged(&self) -> StoreError {
+        let place = format!("index {}", self.id);
+        StoreError::corrupt(place, "it is damaged; run watchfired rebuild")
+    }
+}
+
+impl State {
+    /// Long runs first, then short ones, then the open one: rising places of the log.
+    fn plan(&self, value: u64) -> Plan {
+        let long_runs = long_runs(self.written);
+        let part = value >> PART_SHIFT;
+        let mut runs = Vec::new();
+        for run in 0..long_runs {
+            let filter = usize::try_from(run * PARTS + part).ok().and_then(|at| self.parts.get(at));
+            if filter.is_none_or(|filter| filter.may_contain(value)) {
+                runs.push((LONG, run));
+            }
+        }
+        for (run, filter) in (long_runs * PARTS..).zip(&self.short) {
+            if filter.may_contain(value) {
+                runs.push((SHORT, run));
+            }
+        }
+        let open = self.open.range((value, 0)..=(value, u64::MAX)).map(|posting| posting.1);
+        Plan { long_runs, runs, open: open.collect() }
+    }
+}
+
+/// How many long runs are complete when so many short runs were written: each is written with the 64 after its own.
+const fn long_runs(written: u64) -> u64 {
+    (written / PARTS).saturating_sub(1)
+}
+
+fn beginning(digest: &Digest) -> u64 {
+    let (first, _rest) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    u64::from_be_bytes(*first)
+}
+
+/// Bytes of a filter in one row.
+const FILTER_PIECE_BYTES: usize = STORED_VALUE_BYTES_MAX - 4;
+const NOTHING: u8 = 0;
+const FUSE: u8 = 1;
+const EVERYTHING: u8 = 2;
+
+/// Which values may be in one part of a run: never wrong about one that is, once in 256 about one that is not.
+#[derive(Debug, PartialEq, Eq)]
+enum RunFilter {
+    /// There are no postings.
+    Nothing,
+    /// A binary fuse filter (Graf and Lemire, "Binary Fuse Filters", 2022).
+    Fuse { descriptor: [u8; BinaryFuse8::DESCRIPTOR_LEN], fingerprints: Box<[u8]> },
+    /// None could be made; the run is always read.
+    Everything,
+}
+
+impl RunFilter {
+    /// The filter of sorted postings.
+    fn of(postings: &[Posting]) -> Self {
+        let mut values: Vec<u64> = postings.iter().map(|posting| posting.0).collect();
+        values.dedup();
+        if values.is_empty() {
+            return Self::Nothing;
+        }
+        BinaryFuse8::try_from(values).map_or(Self::Everything, |filter| {
+            let mut descriptor = [0; BinaryFuse8::DESCRIPTOR_LEN];
+            filter.dma_copy_descriptor_to(&mut descriptor);
+            Self::Fuse { descriptor, fingerprints: filter.dma_fingerprints().into() }
+        })
+    }
+
+    fn may_contain(&self, value: u64) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Fuse { descriptor, fingerprints } => {
+                BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&value)
+            }
+        }
+    }
+
+    /// Never a multiple of a row's length, so that a shorter piece is the last.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = match self {
+            Self::Nothing => vec![NOTHING],
+            Self::Everything => vec![EVERYTHING],
+            Self::Fuse { descriptor, fingerprints } => {
+                [&[FUSE][..], &descriptor[..], &fingerprints[..]].concat()
+            }
+        };
+        if bytes.len().is_multiple_of(FILTER_PIECE_BYTES) {
+            bytes.push(0);
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&NOTHING, []) => Some(Self::Nothing),
+            (&EVERYTHING, []) => Some(Self::Everything),
+            (&FUSE, rest) => {
+                let (descriptor, fingerprints) = rest.split_first_chunk()?;
+                Some(Self::Fuse { descriptor: *descriptor, fingerprints: fingerprints.into() })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::names::sha256;
+
+    /// The value of a sequence: few values, unevenly shared, some entries without one.
+    fn value(sequence: u64) -> Option<Digest> {
+        (!sequence.is_multiple_of(7)).then(|| sha256(&(sequence * sequence % 9973).to_be_bytes()))
+    }
+
+    fn folded(index: &Index, tree: &Tree, end: u64) -> BTreeMap<u64, Vec<u64>> {
+        let mut model: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        let start = index.start(tree).unwrap();
+        for sequence in 0..end {
+            if sequence >= start {
+                index.apply(tree, sequence, value(sequence).as_ref()).unwrap();
+            }
+            if let Some(digest) = value(sequence) {
+                model.entry(beginning(&digest)).or_default().push(sequence);
+            }
+        }
+        model
+    }
+
+    fn demand_equal(index: &Index, tree: &Tree, model: &BTreeMap<u64, Vec<u64>>) {
+        for root in 0..100_u64 {
+            let digest = sha256(&(root * root % 9973).to_be_bytes());
+            let expected = model.get(&beginning(&digest)).cloned().unwrap_or_default();
+            assert_eq!(index.find(tree, &digest, usize::MAX).unwrap(), expected, "{root}");
+            let few: Vec<u64> = expected.iter().copied().take(3).collect();
+            assert_eq!(index.find(tree, &digest, 3).unwrap(), few, "the oldest come first");
+        }
+        let absent = sha256(b"a value that no entry has");
+        assert_eq!(index.find(tree, &absent, usize::MAX).unwrap(), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn an_index_equals_the_fold_across_runs_and_merges() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
+        // Before a merge begins, in the middle of the first and of the second, behind the removal of short runs.
+        for runs in [3, PARTS + 5, 2 * PARTS, 2 * PARTS + 1, 3 * PARTS + 2] {
+            let index = Index::new(9);
+            let model = folded(&index, &db, RUN_SEQUENCES * runs + 17);
+            demand_equal(&index, &db, &model);
+            let short = db.scan_prefix([keys::INDEX, 9, 0, SHORT]).count();
+            assert!(short < 4 * 17 * 64, "{short} rows of short runs are left");
+            // What was in memory alone is asked for again.
+            let again = Index::new(9);
+            assert_eq!(again.start(&db).unwrap(), RUN_SEQUENCES * runs);
+            assert_eq!(again.state.read().unwrap().short, index.state.read().unwrap().short);
+            assert_eq!(again.state.read().unwrap().parts, index.state.read().unwrap().parts);
+        }
+    }
+
+    #[test]
+    fn a_filter_knows_what_is_there_and_little_else() {
+        let postings: Vec<Posting> = (0..4096).map(|at| (at << 40, at)).collect();
+        let filter = RunFilter::of(&postings);
+        assert!(postings.iter().all(|posting| filter.may_contain(posting.0)));
+        let wrong = (4096..104_096_u64).filter(|value| filter.may_contain(value << 40 | 1)).count();
+        assert!(wrong < 600, "{wrong} of 100,000");
+        for filter in
+            [filter, RunFilter::of(&[]), RunFilter::of(&[(7, 1), (7, 2)]), RunFilter::Everything]
+        {
+            assert_eq!(RunFilter::from_bytes(&filter.to_bytes()).as_ref(), Some(&filter));
+        }
+        assert!(!RunFilter::of(&[]).may_contain(0));
+    }
+
+    #[test]
+    fn a_filter_of_a_rows_length_is_read_back() {
+        let fingerprints = vec![3; FILTER_PIECE_BYTES - 1 - BinaryFuse8::DESCRIPTOR_LEN].into();
+        let filter = RunFilter::Fuse { descriptor: [1; BinaryFuse8::DESCRIPTOR_LEN], fingerprints };
+        assert!(!filter.to_bytes().len().is_multiple_of(FILTER_PIECE_BYTES));
+    }
+}
