@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::clock_guard::ClockGuard;
@@ -297,8 +298,6 @@ impl Hub {
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let ended =
-            |_ended| StoreError::Io { action: "reading", cause: "the read was cut off".to_owned() };
         let turn = Arc::clone(&self.readers).acquire_owned().await;
         let store = Arc::clone(&self.store);
         let read = move || {
@@ -306,7 +305,23 @@ impl Hub {
             drop(turn);
             done
         };
-        tokio::task::spawn_blocking(read).await.map_err(ended)?
+        tokio::task::spawn_blocking(read).await.map_err(cut_off)?
+    }
+
+    /// Begins to read what comes next while what came before is sent. Nothing if it is in memory anyway, or if all
+    /// readers have work that somebody waits for.
+    pub(super) fn read_ahead(&self, sequence: u64, bytes_max: usize) -> Option<ReadAhead> {
+        if self.tail.reaches(sequence) {
+            return None;
+        }
+        let turn = Arc::clone(&self.readers).try_acquire_owned().ok()?;
+        let store = Arc::clone(&self.store);
+        let read = move || {
+            let blocks = store.blocks_from(sequence, bytes_max);
+            drop(turn);
+            blocks
+        };
+        Some(ReadAhead { sequence, blocks: tokio::task::spawn_blocking(read) })
     }
 
     /// Consecutive blocks from a sequence on, from memory or from the disk.
@@ -321,6 +336,30 @@ impl Hub {
         let blocks = self.read(move |store| store.blocks_from(sequence, bytes_max)).await?;
         Ok(blocks.into_iter().map(Arc::new).collect())
     }
+}
+
+/// Blocks that are being read before they are asked for.
+pub(super) struct ReadAhead {
+    sequence: u64,
+    blocks: tokio::task::JoinHandle<Result<Vec<LogBlock>, StoreError>>,
+}
+
+impl ReadAhead {
+    /// The blocks, if they are those from this sequence on.
+    pub(super) async fn from(
+        self,
+        sequence: u64,
+    ) -> Option<Result<Vec<Arc<LogBlock>>, StoreError>> {
+        if self.sequence != sequence {
+            return None;
+        }
+        let blocks = self.blocks.await.map_err(cut_off).and_then(|read| read);
+        Some(blocks.map(|blocks| blocks.into_iter().map(Arc::new).collect()))
+    }
+}
+
+fn cut_off(_ended: JoinError) -> StoreError {
+    StoreError::Io { action: "reading", cause: "the read was cut off".to_owned() }
 }
 
 /// A batch whose signatures were checked.

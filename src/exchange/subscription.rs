@@ -12,12 +12,15 @@ use tokio::time::Instant;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
+use crate::exchange::hub::ReadAhead;
 use crate::exchange::policy::Reader;
 use crate::exchange::policy::may_see;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::model::facts::Facts;
+use crate::model::facts::Scope;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
 use crate::model::limits;
@@ -76,6 +79,8 @@ pub struct Subscription {
     marked: Option<u64>,
     mark_due: Instant,
     decoded: bool,
+    /// What a replay needs next; one at most, so that a slow reader holds one frame more.
+    ahead: Option<ReadAhead>,
     _slot: StreamSlot,
 }
 
@@ -119,6 +124,7 @@ impl Hub {
             marked: None,
             mark_due: Instant::now() + limits::MARK_INTERVAL,
             decoded,
+            ahead: None,
             _slot: slot,
         })
     }
@@ -171,10 +177,20 @@ impl Subscription {
         reader: &Reader,
         head: u64,
     ) -> Result<Option<Event>, ExchangeError> {
-        let blocks = self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?;
-        if blocks.is_empty() {
+        let ahead = match self.ahead.take() {
+            Some(ahead) => ahead.from(self.position).await.transpose()?,
+            None => None,
+        };
+        let blocks = match ahead {
+            Some(blocks) => blocks,
+            None => self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?,
+        };
+        let Some(end) = blocks.last().map(|block| block.end()) else {
             let place = format!("sequence {}", self.position);
             return Err(StoreError::Corrupt { place, what: "it is missing" }.into());
+        };
+        if end < head {
+            self.ahead = self.hub.read_ahead(end, limits::FRAME_BYTES_TARGET);
         }
         let mut framed = Vec::new();
         let mut left_filter = Vec::new();
@@ -193,12 +209,15 @@ impl Subscription {
         left_filter: &mut Vec<u64>,
     ) -> Result<(), ExchangeError> {
         let mut piece: Option<std::ops::Range<usize>> = None;
+        // Neighbours with one scope have one verdict.
+        let by_scope = !self.filter.looks_at_records();
+        let mut judged: Option<(&Arc<Scope>, Match)> = None;
         for (sequence, entry) in block.entries_from(self.position) {
-            let verdict = if may_see(reader, &entry.facts.scope) {
-                self.filter.matches(&entry.facts)
-            } else {
-                Match::No
+            let verdict = match judged {
+                Some((scope, verdict)) if Arc::ptr_eq(scope, &entry.facts.scope) => verdict,
+                _ => self.judge(reader, &entry.facts),
             };
+            judged = by_scope.then_some((&entry.facts.scope, verdict));
             match (verdict, &mut piece) {
                 (Match::No, _) => {
                     framed.extend(piece.take().map(|range| block.bytes.slice(range)));
@@ -219,6 +238,10 @@ impl Subscription {
         framed.extend(piece.map(|range| block.bytes.slice(range)));
         self.position = self.position.max(block.end());
         Ok(())
+    }
+
+    fn judge(&self, reader: &Reader, facts: &Facts) -> Match {
+        if may_see(reader, &facts.scope) { self.filter.matches(facts) } else { Match::No }
     }
 
     fn mark(&mut self, reader: &Reader, head: DurableHead) -> Event {

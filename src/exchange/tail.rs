@@ -90,6 +90,12 @@ impl Tail {
         Some(found)
     }
 
+    /// Whether a sequence is in memory, or will be.
+    pub(super) fn reaches(&self, sequence: u64) -> bool {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.blocks.front().is_some_and(|block| block.first <= sequence)
+    }
+
     pub(super) fn head(&self) -> DurableHead {
         self.head.borrow().clone()
     }

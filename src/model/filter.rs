@@ -42,6 +42,11 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// Whether two entries of one scope may be told apart.
+    pub fn looks_at_records(&self) -> bool {
+        !self.operations.is_empty()
+    }
+
     /// Decides about one entry. A withdrawal matches whatever the filter: a recall must reach its readers.
     pub fn matches(&self, facts: &Facts) -> Match {
         if self.is_open() || facts.scope.body_kind == BodyKind::Withdrawal {

@@ -2,8 +2,9 @@
 //!
 //! A row for each entry would cost as much as a signature. So postings are kept in memory for the run of 4,096
 //! sequences that is being filled, and written as one sorted run when it is full. Every 64 runs are merged into a
-//! long run, a sixty-fourth with each run that follows, so that no record waits for a whole merge. A filter in
-//! memory for every 4,096 postings says which runs need not be read: a digest that is nowhere costs no read at all.
+//! long run, a sixty-fourth with each run that follows, so that no record waits for a whole merge. Short runs stay in
+//! memory until they are merged. A filter in memory for every 4,096 postings says which runs need not be looked at: a
+//! digest that is nowhere costs no read at all.
 //!
 //! Runs lie at fixed places of the log, so that a rebuild gives the same bytes. The index follows the log: what a
 //! crash takes from it is folded again at the next start.
@@ -56,17 +57,24 @@ struct State {
     written: u64,
     /// The run that is being filled.
     open: BTreeSet<Posting>,
-    /// The short runs that are read, the last of which is the last written.
-    short: VecDeque<RunFilter>,
+    /// The short runs that no complete long run has, the last of which is the last written.
+    short: VecDeque<ShortRun>,
     /// The parts of the long runs, those of one that is being written included.
     parts: Vec<RunFilter>,
 }
 
-/// Where a value may lie.
+/// A run in memory.
+#[derive(Debug, PartialEq, Eq)]
+struct ShortRun {
+    filter: RunFilter,
+    /// Sorted.
+    postings: Vec<Posting>,
+}
+
+/// Where a value may lie, and where it lies for certain.
 struct Plan {
-    long_runs: u64,
-    runs: Vec<(u8, u64)>,
-    open: Vec<u64>,
+    long: Vec<u64>,
+    recent: Vec<u64>,
 }
 
 impl Index {
@@ -79,10 +87,10 @@ impl Index {
         let written = self.runs_written(tree)?;
         let mut state = State { written, ..State::default() };
         for run in long_runs(written) * PARTS..written {
-            state.short.push_back(self.load_filter(tree, SHORT, run, 0)?);
+            state.short.push_back(ShortRun::of(self.read(tree, SHORT, run, 0..=u64::MAX)?));
         }
         for number in 0..written.saturating_sub(PARTS) {
-            state.parts.push(self.load_filter(tree, LONG, number / PARTS, number % PARTS)?);
+            state.parts.push(self.load_filter(tree, number / PARTS, number % PARTS)?);
         }
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(written.saturating_mul(RUN_SEQUENCES))
@@ -110,35 +118,17 @@ impl Index {
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
         let value = beginning(digest);
-        loop {
-            let plan = self.state.read().unwrap_or_else(PoisonError::into_inner).plan(value);
-            let mut found = self.read_all(tree, &plan.runs, value, limit)?;
-            // Runs that became part of a long one meanwhile may be gone already.
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            if long_runs(state.written) == plan.long_runs {
-                found.extend(plan.open);
-                found.truncate(limit);
-                return Ok(found);
-            }
-        }
-    }
-
-    /// What these runs have of a value, until there are enough.
-    fn read_all(
-        &self,
-        tree: &Tree,
-        runs: &[(u8, u64)],
-        value: u64,
-        limit: usize,
-    ) -> Result<Vec<u64>, StoreError> {
+        let plan = self.state.read().unwrap_or_else(PoisonError::into_inner).plan(value);
         let mut found = Vec::new();
-        for (level, run) in runs {
+        for run in plan.long {
             if found.len() >= limit {
                 break;
             }
-            let postings = self.read(tree, *level, *run, value..=value)?;
+            let postings = self.read(tree, LONG, run, value..=value)?;
             found.extend(postings.into_iter().map(|posting| posting.1));
         }
+        found.extend(plan.recent);
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -153,19 +143,22 @@ impl Index {
 
     /// Writes the run that is full, and the next part of the long run before it.
     fn close_run(&self, tree: &Tree) -> Result<(), StoreError> {
-        let (run, postings) = {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            (state.written, state.open.iter().copied().collect::<Vec<Posting>>())
-        };
         let mut batch = Batch::default();
-        let short = self.insert(&mut batch, SHORT, run, 0, &postings)?;
-        let part = (run / PARTS).checked_sub(1).map(|long| (long, run % PARTS));
-        let part = part.map(|(long, part)| {
-            let postings = self.merge(tree, long, part)?;
-            self.insert(&mut batch, LONG, long, part, &postings)
+        let (run, postings, part) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let postings: Vec<Posting> = state.open.iter().copied().collect();
+            (state.written, postings, state.next_part())
+        };
+        self.insert(&mut batch, SHORT, run, &postings);
+        let filter = part.map(|postings| {
+            let (long, part) = (run / PARTS - 1, run % PARTS);
+            let filter = RunFilter::of(&postings);
+            self.insert(&mut batch, LONG, long, &postings);
+            self.insert_filter(&mut batch, long, part, &filter)?;
+            Ok::<_, StoreError>(filter)
         });
-        let part = part.transpose()?;
-        // Its parts are complete since the run before, and nobody reads the short runs any more.
+        let filter = filter.transpose()?;
+        // The long run is complete since the run before.
         if run.is_multiple_of(PARTS)
             && let Some(long) = (run / PARTS).checked_sub(2)
         {
@@ -173,40 +166,15 @@ impl Index {
         }
         batch.insert(&keys::runs(self.id), (run + 1).to_be_bytes().to_vec());
         tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let merged_before = long_runs(state.written);
-        state.written = run + 1;
-        state.open.clear();
-        state.short.push_back(short);
-        state.parts.extend(part);
-        if long_runs(state.written) > merged_before {
-            let merged = usize::try_from(PARTS).unwrap_or(usize::MAX).min(state.short.len());
-            state.short.drain(..merged);
-        }
+        self.state
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .advance(ShortRun::of(postings), filter);
         Ok(())
     }
 
-    /// The postings of one part of a long run, out of the short runs.
-    fn merge(&self, tree: &Tree, long: u64, part: u64) -> Result<Vec<Posting>, StoreError> {
-        let first = part << PART_SHIFT;
-        let last = first | ((1 << PART_SHIFT) - 1);
-        let mut postings = Vec::new();
-        for run in long * PARTS..(long + 1) * PARTS {
-            postings.extend(self.read(tree, SHORT, run, first..=last)?);
-        }
-        postings.sort_unstable();
-        Ok(postings)
-    }
-
-    /// Puts postings of one part of a run, and their filter, into a batch.
-    fn insert(
-        &self,
-        batch: &mut Batch,
-        level: u8,
-        run: u64,
-        part: u64,
-        postings: &[Posting],
-    ) -> Result<RunFilter, StoreError> {
+    /// Puts postings of a run into a batch.
+    fn insert(&self, batch: &mut Batch, level: u8, run: u64, postings: &[Posting]) {
         for chunk in postings.chunks(CHUNK_POSTINGS) {
             let Some((value, sequence)) = chunk.first() else { continue };
             let mut bytes = Vec::with_capacity(chunk.len() * POSTING_BYTES);
@@ -219,12 +187,20 @@ impl Index {
                 block::seal(&bytes),
             );
         }
-        let filter = RunFilter::of(postings);
+    }
+
+    fn insert_filter(
+        &self,
+        batch: &mut Batch,
+        run: u64,
+        part: u64,
+        filter: &RunFilter,
+    ) -> Result<(), StoreError> {
         let bytes = filter.to_bytes();
         for (piece, chunk) in (0..=u8::MAX).zip(bytes.chunks(FILTER_PIECE_BYTES)) {
-            batch.insert(self.filter_key(level, run, part, piece)?, block::seal(chunk));
+            batch.insert(self.filter_key(run, part, piece)?, block::seal(chunk));
         }
-        Ok(filter)
+        Ok(())
     }
 
     fn remove_short_runs(
@@ -234,8 +210,7 @@ impl Index {
         long: u64,
     ) -> Result<(), StoreError> {
         for run in long * PARTS..(long + 1) * PARTS {
-            let postings = tree.scan_prefix(keys::run(self.id, SHORT, run)).keys();
-            for key in postings.chain(tree.scan_prefix(keys::filters(self.id, SHORT, run)).keys()) {
+            for key in tree.scan_prefix(keys::run(self.id, SHORT, run)).keys() {
                 batch.remove(key.map_err(StoreError::io("reading an index"))?);
             }
         }
@@ -282,17 +257,11 @@ impl Index {
         value.map_or(Ok(0), |value| keys::number(&value).ok_or_else(|| self.damaged()))
     }
 
-    fn load_filter(
-        &self,
-        tree: &Tree,
-        level: u8,
-        run: u64,
-        part: u64,
-    ) -> Result<RunFilter, StoreError> {
+    fn load_filter(&self, tree: &Tree, run: u64, part: u64) -> Result<RunFilter, StoreError> {
         let mut bytes = Vec::new();
         for piece in 0..=u8::MAX {
             let value = tree
-                .get(self.filter_key(level, run, part, piece)?)
+                .get(self.filter_key(run, part, piece)?)
                 .map_err(StoreError::io("reading an index"))?
                 .ok_or_else(|| self.damaged())?;
             let chunk = block::open(&value).ok_or_else(|| self.damaged())?;
@@ -304,9 +273,9 @@ impl Index {
         RunFilter::from_bytes(&bytes).ok_or_else(|| self.damaged())
     }
 
-    fn filter_key(&self, level: u8, run: u64, part: u64, piece: u8) -> Result<Vec<u8>, StoreError> {
+    fn filter_key(&self, run: u64, part: u64, piece: u8) -> Result<Vec<u8>, StoreError> {
         let part = u8::try_from(part).map_err(|_overflow| self.damaged())?;
-        Ok(keys::filter(self.id, level, run, part, piece))
+        Ok(keys::filter(self.id, run, part, piece))
     }
 
     fn damaged(&self) -> StoreError {
@@ -316,24 +285,57 @@ impl Index {
 }
 
 impl State {
-    /// Long runs first, then short ones, then the open one: rising places of the log.
+    /// Long runs that may have a value; and what shorter ones and the open one have, rising.
     fn plan(&self, value: u64) -> Plan {
-        let long_runs = long_runs(self.written);
         let part = value >> PART_SHIFT;
-        let mut runs = Vec::new();
-        for run in 0..long_runs {
+        let may_have = |run: &u64| {
             let filter = usize::try_from(run * PARTS + part).ok().and_then(|at| self.parts.get(at));
-            if filter.is_none_or(|filter| filter.may_contain(value)) {
-                runs.push((LONG, run));
-            }
+            filter.is_none_or(|filter| filter.may_contain(value))
+        };
+        let short = self.short.iter().filter(|run| run.filter.may_contain(value));
+        let short = short.flat_map(|run| run.between(value..=value));
+        let open = self.open.range((value, 0)..=(value, u64::MAX));
+        Plan {
+            long: (0..long_runs(self.written)).filter(may_have).collect(),
+            recent: short.chain(open).map(|posting| posting.1).collect(),
         }
-        for (run, filter) in (long_runs * PARTS..).zip(&self.short) {
-            if filter.may_contain(value) {
-                runs.push((SHORT, run));
-            }
+    }
+
+    /// The part of a long run that goes with the next short run: the 64 oldest short runs are its own.
+    fn next_part(&self) -> Option<Vec<Posting>> {
+        (self.written >= PARTS).then_some(())?;
+        let first = (self.written % PARTS) << PART_SHIFT;
+        let last = first | ((1 << PART_SHIFT) - 1);
+        let own = usize::try_from(PARTS).ok()?;
+        let runs = self.short.iter().take(own);
+        let mut postings: Vec<Posting> =
+            runs.flat_map(|run| run.between(first..=last)).copied().collect();
+        postings.sort_unstable();
+        Some(postings)
+    }
+
+    fn advance(&mut self, run: ShortRun, part: Option<RunFilter>) {
+        let before = long_runs(self.written);
+        self.written += 1;
+        self.open.clear();
+        self.short.push_back(run);
+        self.parts.extend(part);
+        for _merged in before * PARTS..long_runs(self.written) * PARTS {
+            self.short.pop_front();
         }
-        let open = self.open.range((value, 0)..=(value, u64::MAX)).map(|posting| posting.1);
-        Plan { long_runs, runs, open: open.collect() }
+    }
+}
+
+impl ShortRun {
+    fn of(postings: Vec<Posting>) -> Self {
+        Self { filter: RunFilter::of(&postings), postings }
+    }
+
+    /// The postings whose values lie in a range.
+    fn between(&self, values: std::ops::RangeInclusive<u64>) -> &[Posting] {
+        let start = self.postings.partition_point(|posting| posting.0 < *values.start());
+        let end = self.postings.partition_point(|posting| posting.0 <= *values.end());
+        self.postings.get(start..end).unwrap_or_default()
     }
 }
 
@@ -490,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_of_a_rows_length_is_read_back() {
+    fn the_pieces_of_a_filter_have_an_end() {
         let fingerprints = vec![3; FILTER_PIECE_BYTES - 1 - BinaryFuse8::DESCRIPTOR_LEN].into();
         let filter = RunFilter::Fuse { descriptor: [1; BinaryFuse8::DESCRIPTOR_LEN], fingerprints };
         assert!(!filter.to_bytes().len().is_multiple_of(FILTER_PIECE_BYTES));

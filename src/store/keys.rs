@@ -9,7 +9,7 @@
 //! | `0x21` | member length, u8; member; record, 16              | sequence of the withdrawal     | with the withdrawal        |
 //! | `0x22` | sequence, u64                                      | empty                          | with a roster entry        |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
-//! | `0x50` | index, u8; 1; level, u8; run, u64; part, u8; piece, u8 | filter, sealed             | with its postings          |
+//! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
 //!
 //! A sealed value begins with the CRC-32 of the rest. Format 1 had `0x02`, `0x20`, `0x40` and `0x41` besides.
@@ -56,15 +56,8 @@ pub(super) fn postings(index: u8, level: u8, run: u64, value: u64, sequence: u64
     key
 }
 
-/// All filters of a run begin with this.
-pub(super) fn filters(index: u8, level: u8, run: u64) -> Vec<u8> {
-    prefixed(INDEX, &[&[index, 1, level], &run.to_be_bytes()])
-}
-
-pub(super) fn filter(index: u8, level: u8, run: u64, part: u8, piece: u8) -> Vec<u8> {
-    let mut key = filters(index, level, run);
-    key.extend_from_slice(&[part, piece]);
-    key
+pub(super) fn filter(index: u8, run: u64, part: u8, piece: u8) -> Vec<u8> {
+    prefixed(INDEX, &[&[index, 1], &run.to_be_bytes(), &[part, piece]])
 }
 
 pub(super) const fn runs(index: u8) -> [u8; 3] {
@@ -111,7 +104,7 @@ mod tests {
             hex::encode(postings(5, 1, 2, 3, 4)),
             "50050001000000000000000200000000000000030000000000000004"
         );
-        assert_eq!(hex::encode(filter(5, 1, 2, 3, 4)), "5005010100000000000000020304");
+        assert_eq!(hex::encode(filter(5, 2, 3, 4)), "50050100000000000000020304");
         assert_eq!(hex::encode(runs(5)), "500502");
     }
 
