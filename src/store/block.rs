@@ -32,8 +32,8 @@ const FIXED_BYTES: usize = 7;
 const ROW_BYTES: usize = 26;
 const HAS_VALUE: u8 = 1;
 const HAS_WITHDRAWN: u8 = 2;
-/// Bytes of a block's payload that one value holds.
-const VALUE_PAYLOAD_MAX: usize = STORED_VALUE_BYTES_MAX - CRC_BYTES;
+/// Bytes that one sealed value holds.
+pub(super) const VALUE_PAYLOAD_MAX: usize = STORED_VALUE_BYTES_MAX - CRC_BYTES;
 
 /// One entry in memory: its facts, and its encoding as a field of a stream frame.
 #[derive(Clone, Debug)]

@@ -22,10 +22,10 @@ use xorf::DmaSerializable;
 use xorf::Filter as _;
 use xorf::FilterRef as _;
 
-use crate::model::limits::STORED_VALUE_BYTES_MAX;
 use crate::model::names::Digest;
 use crate::store::StoreError;
 use crate::store::block;
+use crate::store::block::VALUE_PAYLOAD_MAX;
 use crate::store::keys;
 
 /// Sequences of a short run.
@@ -38,7 +38,7 @@ const SHORT: u8 = 0;
 const LONG: u8 = 1;
 /// Bytes of a posting: the first eight of the digest, and the sequence.
 const POSTING_BYTES: usize = 16;
-const CHUNK_POSTINGS: usize = (STORED_VALUE_BYTES_MAX - 4) / POSTING_BYTES;
+const CHUNK_POSTINGS: usize = VALUE_PAYLOAD_MAX / POSTING_BYTES;
 
 /// A value, which is the beginning of a digest, and a sequence.
 type Posting = (u64, u64);
@@ -197,7 +197,7 @@ impl Index {
         filter: &RunFilter,
     ) -> Result<(), StoreError> {
         let bytes = filter.to_bytes();
-        for (piece, chunk) in (0..=u8::MAX).zip(bytes.chunks(FILTER_PIECE_BYTES)) {
+        for (piece, chunk) in (0..=u8::MAX).zip(bytes.chunks(VALUE_PAYLOAD_MAX)) {
             batch.insert(self.filter_key(run, part, piece)?, block::seal(chunk));
         }
         Ok(())
@@ -266,7 +266,7 @@ impl Index {
                 .ok_or_else(|| self.damaged())?;
             let chunk = block::open(&value).ok_or_else(|| self.damaged())?;
             bytes.extend_from_slice(chunk);
-            if chunk.len() < FILTER_PIECE_BYTES {
+            if chunk.len() < VALUE_PAYLOAD_MAX {
                 break;
             }
         }
@@ -349,8 +349,6 @@ fn beginning(digest: &Digest) -> u64 {
     u64::from_be_bytes(*first)
 }
 
-/// Bytes of a filter in one row.
-const FILTER_PIECE_BYTES: usize = STORED_VALUE_BYTES_MAX - 4;
 const NOTHING: u8 = 0;
 const FUSE: u8 = 1;
 const EVERYTHING: u8 = 2;
@@ -400,7 +398,7 @@ impl RunFilter {
                 [&[FUSE][..], &descriptor[..], &fingerprints[..]].concat()
             }
         };
-        if bytes.len().is_multiple_of(FILTER_PIECE_BYTES) {
+        if bytes.len().is_multiple_of(VALUE_PAYLOAD_MAX) {
             bytes.push(0);
         }
         bytes
@@ -493,8 +491,8 @@ mod tests {
 
     #[test]
     fn the_pieces_of_a_filter_have_an_end() {
-        let fingerprints = vec![3; FILTER_PIECE_BYTES - 1 - BinaryFuse8::DESCRIPTOR_LEN].into();
+        let fingerprints = vec![3; VALUE_PAYLOAD_MAX - 1 - BinaryFuse8::DESCRIPTOR_LEN].into();
         let filter = RunFilter::Fuse { descriptor: [1; BinaryFuse8::DESCRIPTOR_LEN], fingerprints };
-        assert!(!filter.to_bytes().len().is_multiple_of(FILTER_PIECE_BYTES));
+        assert!(!filter.to_bytes().len().is_multiple_of(VALUE_PAYLOAD_MAX));
     }
 }

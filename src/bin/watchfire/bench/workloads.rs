@@ -45,7 +45,7 @@ pub(crate) async fn run(
     args: &Args,
 ) -> anyhow::Result<Figure> {
     if matches!(workload, Workload::Replay | Workload::Verify | Workload::Lookup) {
-        ensure_records(setting, args).await?;
+        fill(setting, args.records).await?;
     }
     let batch = usize::try_from(args.batch)?;
     let signed = match workload {
@@ -90,21 +90,12 @@ fn name(workload: Workload, args: &Args) -> String {
     }
 }
 
-/// Fills the log up to so many records.
+/// Fills the log up to so many entries.
 pub(crate) async fn fill(setting: &mut Setting, records: usize) -> anyhow::Result<()> {
     let mut left = records.saturating_sub(usize::try_from(setting.head().await?)?);
     while left > 0 {
         let signed = setting.sign(left.min(FILL_RECORDS))?;
         left -= signed.len();
-        publish(setting, signed, 256).await?;
-    }
-    Ok(())
-}
-
-async fn ensure_records(setting: &mut Setting, args: &Args) -> anyhow::Result<()> {
-    let head = usize::try_from(setting.head().await?)?;
-    if head < args.records {
-        let signed = setting.sign(args.records - head)?;
         publish(setting, signed, 256).await?;
     }
     Ok(())
