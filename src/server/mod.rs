@@ -10,5 +10,6 @@ pub use self::config::LogFormat;
 pub use self::config::address;
 pub use self::run::Exit;
 pub use self::run::ServeError;
+pub use self::run::open_log;
 pub use self::run::open_store;
 pub use self::run::serve;

@@ -170,6 +170,18 @@ fn open_hub(
 
 /// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.
 pub fn open_store(config: &Config) -> Result<Store, ServeError> {
+    watched(config, Store::open)
+}
+
+/// The same without the indexes, to rebuild them.
+pub fn open_log(config: &Config) -> Result<Store, ServeError> {
+    watched(config, Store::open_log)
+}
+
+fn watched(
+    config: &Config,
+    open: fn(&Path, u64) -> Result<Store, StoreError>,
+) -> Result<Store, ServeError> {
     // Before the store is made: a mistyped folder must not become one.
     read(&config.data.join(GENESIS))?;
     let (sender, receiver) = mpsc::channel();
@@ -179,7 +191,7 @@ pub fn open_store(config: &Config) -> Result<Store, ServeError> {
     opening
         .spawn(move || {
             // Nobody waits any more when the watchdog was faster.
-            let _late = sender.send(Store::open(&path, min_free_bytes));
+            let _late = sender.send(open(&path, min_free_bytes));
         })
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {

@@ -74,6 +74,15 @@ pub struct Group {
     pub head: Head,
 }
 
+/// What a rebuild of the views found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Entries that were folded.
+    pub entries: u64,
+    /// Whether the views were what the log says before.
+    pub unchanged: bool,
+}
+
 /// The store. One thread writes, any may read.
 #[derive(Debug)]
 pub struct Store {
@@ -90,6 +99,13 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
     pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
+        let store = Self::open_log(path, min_free_bytes)?;
+        store.catch_up()?;
+        Ok(store)
+    }
+
+    /// The same without the indexes, which may be damaged: for [`Store::rebuild`].
+    pub fn open_log(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
         std::fs::create_dir_all(path)
             .map_err(|error| system("making the data directory", &error))?;
         let directory =
@@ -112,7 +128,6 @@ impl Store {
         // The names of new files, and what sled wrote beside the log while it opened.
         rustix::fs::syncfs(&store.directory)
             .map_err(|error| system("syncing the data volume", &error.into()))?;
-        store.catch_up()?;
         Ok(store)
     }
 
@@ -294,12 +309,21 @@ impl Store {
     }
 
     /// Drops every view and folds it again from the log.
-    pub fn rebuild(&self) -> Result<u64, StoreError> {
+    pub fn rebuild(&self) -> Result<Rebuilt, StoreError> {
+        let before = match self.catch_up() {
+            Ok(()) => Some(self.views_digest()?),
+            // This is what a rebuild is for; should it be the log that is damaged, the fold below says so.
+            Err(StoreError::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
         self.names.clear(&self.db)?;
         self.values.clear(&self.db)?;
         self.catch_up()?;
         self.sync()?;
-        Ok(self.head()?.frontier.size())
+        Ok(Rebuilt {
+            entries: self.head()?.frontier.size(),
+            unchanged: before == Some(self.views_digest()?),
+        })
     }
 
     /// A digest of every row of the views, to compare a rebuild with what was there.

@@ -228,7 +228,7 @@ fn a_rebuild_gives_the_bytes_that_were_there() {
         disk.append(&store, &[20; 1000]).unwrap();
     }
     let before = store.views_digest().unwrap();
-    assert_eq!(store.rebuild().unwrap(), 9000);
+    assert_eq!(store.rebuild().unwrap(), Rebuilt { entries: 9000, unchanged: true });
     assert_eq!(store.views_digest().unwrap(), before);
     for value in [0_u64, 1, 819, 820, 1799] {
         let places = store.find_value(&sha256(&value.to_be_bytes()), 100).unwrap();
@@ -236,6 +236,34 @@ fn a_rebuild_gives_the_bytes_that_were_there() {
     }
     drop(store);
     assert_eq!(disk.open().views_digest().unwrap(), before, "a restart folds what was lost");
+}
+
+#[test]
+fn a_damaged_index_is_named_and_a_rebuild_mends_it() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..9 {
+        disk.append(&store, &[20; 1000]).unwrap();
+    }
+    let before = store.views_digest().unwrap();
+    let rows: Vec<_> = store.db.scan_prefix([keys::INDEX]).map(Result::unwrap).collect();
+    drop(store);
+    // The first and the last row of each index: postings, and the counter of runs.
+    let of = |index: u8| rows.iter().filter(move |(key, _value)| key[1] == index);
+    for (key, value) in
+        [1, 2].into_iter().flat_map(|index| of(index).take(1).chain(of(index).next_back()))
+    {
+        let store = disk.open();
+        store.db.insert(key, &value[1..]).unwrap();
+        drop(store);
+        let opened = Store::open(disk.folder.path(), 0);
+        assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{key:?}: {opened:?}");
+        drop(opened);
+        let store = Store::open_log(disk.folder.path(), 0).unwrap();
+        assert_eq!(store.rebuild().unwrap(), Rebuilt { entries: 9000, unchanged: false });
+        assert_eq!(store.views_digest().unwrap(), before);
+        demand_all(&store, &vec![20; 9000]);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use watchfire::model::time::SystemClock;
 use watchfire::server;
 use watchfire::server::Config;
 use watchfire::server::ServeError;
+use watchfire::store::Rebuilt;
 
 /// The process ended because a write failed: start it again.
 const EXIT_WRITE_FAILED: u8 = 74;
@@ -144,11 +145,8 @@ fn watch_signals(
 
 fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
-    let store = server::open_store(&config)?;
-    let before = store.views_digest()?;
-    let entries = store.rebuild()?;
-    let same = before == store.views_digest()?;
-    let verdict = if same { "as they were" } else { "changed: they did not equal the log" };
+    let Rebuilt { entries, unchanged } = server::open_log(&config)?.rebuild()?;
+    let verdict = if unchanged { "as they were" } else { "changed: they did not equal the log" };
     print_line(&format!("views folded from {entries} entries; they are {verdict}"));
     Ok(())
 }
