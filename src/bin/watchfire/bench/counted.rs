@@ -77,9 +77,11 @@ impl Message for Counted {
 pub(crate) async fn subscribe(
     channel: Channel,
     from: pb::StartPoint,
+    filter: Option<pb::Filter>,
 ) -> anyhow::Result<Streaming<Counted>> {
     let request = pb::SubscribeRequest {
         start: Some(pb::subscribe_request::Start::From(from.into())),
+        filter,
         ..pb::SubscribeRequest::default()
     };
     let mut client = tonic::client::Grpc::new(channel);
@@ -88,4 +90,14 @@ pub(crate) async fn subscribe(
     let codec = tonic_prost::ProstCodec::<pb::SubscribeRequest, Counted>::default();
     let answer = client.server_streaming(tonic::Request::new(request), path, codec).await?;
     Ok(answer.into_inner())
+}
+
+/// Subscribes from now on, and waits for the first mark: it says that the stream stands at the head.
+pub(crate) async fn subscribe_live(
+    channel: Channel,
+    filter: Option<pb::Filter>,
+) -> anyhow::Result<Streaming<Counted>> {
+    let mut stream = subscribe(channel, pb::StartPoint::Now, filter).await?;
+    while stream.message().await?.is_some_and(|frame| !frame.marked) {}
+    Ok(stream)
 }

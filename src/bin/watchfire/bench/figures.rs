@@ -21,6 +21,8 @@ pub(crate) struct Figure {
     pub(crate) cpu_micros: f64,
     /// Bytes that the hub held at the end.
     pub(crate) resident: u64,
+    /// KiB that the hub held more at the end than before, for each of what is counted; where that is what is asked.
+    pub(crate) kib_each: Option<f64>,
     /// Bytes that its store took on the disk at the end.
     pub(crate) stored: u64,
     /// Entries in the log at the end.
@@ -33,7 +35,23 @@ pub(crate) struct Done {
     pub(crate) seconds: f64,
     pub(crate) unit: &'static str,
     pub(crate) latencies: Option<Histogram<u64>>,
+    /// Whether what was counted is still there and waits, so that its memory can be told.
+    pub(crate) waiting: bool,
     pub(crate) head: u64,
+}
+
+impl Done {
+    pub(crate) const fn new(count: usize, seconds: f64, unit: &'static str, head: u64) -> Self {
+        Self { count, seconds, unit, latencies: None, waiting: false, head }
+    }
+
+    pub(crate) fn with_latencies(self, latencies: Histogram<u64>) -> Self {
+        Self { latencies: Some(latencies), ..self }
+    }
+
+    pub(crate) fn waiting(self) -> Self {
+        Self { waiting: true, ..self }
+    }
 }
 
 impl Figure {
@@ -57,6 +75,10 @@ impl Figure {
             p99: at(0.99),
             cpu_micros: cpu * 1e6 / count,
             resident: after.resident,
+            kib_each: done.waiting.then(|| {
+                let grown = after.resident.saturating_sub(before.resident) / 1024;
+                f64::from(u32::try_from(grown).unwrap_or(u32::MAX)) / count
+            }),
             stored,
             head: done.head,
         }
@@ -71,6 +93,7 @@ impl Figure {
             "p99_ms": self.p99,
             "hub_cpu_us": self.cpu_micros,
             "hub_resident_bytes": self.resident,
+            "hub_kib_each": self.kib_each,
             "hub_stored_bytes": self.stored,
             "log_entries": self.head,
         })
@@ -95,6 +118,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
         "P99 ms",
         "HUB CPU us",
         "HUB RSS MiB",
+        "KiB EACH",
         "DISK MiB",
         "LOG",
     ]);
@@ -109,6 +133,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             optional(figure.p99),
             format!("{:.2}", figure.cpu_micros),
             (figure.resident / 1024 / 1024).to_string(),
+            optional(figure.kib_each),
             (figure.stored / 1024 / 1024).to_string(),
             figure.head.to_string(),
         ]);

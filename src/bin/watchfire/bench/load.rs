@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tonic::transport::Channel;
 use watchfire::client::Client;
 use watchfire::client::Draft;
 use watchfire::client::Signer;
@@ -21,6 +22,8 @@ use super::process;
 use super::process::Usage;
 use crate::own_hub::Hub;
 
+/// Platforms that the records of a spread load are on, the same number on each.
+pub(crate) const PLATFORMS: u64 = 100;
 const PUBLISHER: &str = "alder-video";
 const SUBSCRIBER: &str = "birch-social";
 /// What a record weighs without its description.
@@ -34,6 +37,7 @@ pub(crate) struct Setting {
     signer: Signer,
     padding: String,
     made: u64,
+    admitted: u32,
 }
 
 impl Setting {
@@ -55,12 +59,28 @@ impl Setting {
         let signer = Signer::of(publisher.profile(), OwnKey::Signing)?;
         let size = usize::try_from(args.size).unwrap_or(usize::MAX);
         let padding = "x".repeat(size.saturating_sub(BARE_BYTES).min(4096));
-        Ok(Self { hub, publisher, subscriber, signer, padding, made: 0 })
+        Ok(Self { hub, publisher, subscriber, signer, padding, made: 0, admitted: 0 })
     }
 
     /// A connection of its own, as the subscriber.
-    pub(crate) async fn channel(&self) -> anyhow::Result<tonic::transport::Channel> {
+    pub(crate) async fn channel(&self) -> anyhow::Result<Channel> {
         Ok(tls::connect(self.hub.address(), &self.subscriber.profile().tls()?).await?)
+    }
+
+    /// Connections of a further member, admitted now.
+    pub(crate) async fn further_connections(
+        &mut self,
+        count: usize,
+    ) -> anyhow::Result<Vec<Channel>> {
+        self.admitted += 1;
+        let member = format!("waiting-{}", self.admitted);
+        self.hub.admit(&member, "company").await?;
+        let profile = Profile::open(&self.hub.profile(&member))?;
+        let mut channels = Vec::with_capacity(count);
+        for _channel in 0..count {
+            channels.push(tls::connect(self.hub.address(), &profile.tls()?).await?);
+        }
+        Ok(channels)
     }
 
     /// Kills the hub and starts it again.
@@ -94,8 +114,27 @@ impl Setting {
         Ok(self.publisher.roster_service().get_exchange(request).await?.into_inner().head)
     }
 
-    /// Signs new records, on every core.
+    /// The platform of a record of a spread load.
+    pub(crate) fn platform(number: u64) -> String {
+        format!("platform-{:02}.example", number % PLATFORMS)
+    }
+
+    /// Signs new records.
     pub(crate) fn sign(&mut self, count: usize) -> anyhow::Result<Vec<pb::Envelope>> {
+        self.sign_with(count, |_number| String::new())
+    }
+
+    /// Signs new records, each on the next of many platforms.
+    pub(crate) fn sign_spread(&mut self, count: usize) -> anyhow::Result<Vec<pb::Envelope>> {
+        self.sign_with(count, Self::platform)
+    }
+
+    /// Signs on every core.
+    fn sign_with(
+        &mut self,
+        count: usize,
+        platform: fn(u64) -> String,
+    ) -> anyhow::Result<Vec<pb::Envelope>> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let first = self.made;
         self.made += u64::try_from(count)?;
@@ -105,7 +144,7 @@ impl Setting {
         std::thread::scope(|scope| {
             let workers: Vec<_> = numbers
                 .chunks(count.div_ceil(cores).max(1))
-                .map(|chunk| scope.spawn(move || this.sign_chunk(chunk, now)))
+                .map(|chunk| scope.spawn(move || this.sign_chunk(chunk, platform, now)))
                 .collect();
             let mut all = Vec::with_capacity(count);
             for worker in workers {
@@ -117,14 +156,22 @@ impl Setting {
         })
     }
 
-    fn sign_chunk(&self, numbers: &[u64], now: Timestamp) -> anyhow::Result<Vec<pb::Envelope>> {
-        numbers.iter().map(|number| Ok(self.signer.sign(self.draft(*number), now)?)).collect()
+    fn sign_chunk(
+        &self,
+        numbers: &[u64],
+        platform: fn(u64) -> String,
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<pb::Envelope>> {
+        let sign =
+            |number: &u64| Ok(self.signer.sign(self.draft(*number, platform(*number)), now)?);
+        numbers.iter().map(sign).collect()
     }
 
-    fn draft(&self, number: u64) -> Draft {
+    fn draft(&self, number: u64, platform: String) -> Draft {
         let observable = pb::Observable {
             kind: pb::ObservableKind::Domain.into(),
             value: Self::value(number),
+            platform,
             ..pb::Observable::default()
         };
         let indicator = pb::Indicator {

@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Subscribers of the fan-out.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=512))]
     subscribers: u32,
+    /// Subscribers that wait while nothing happens, ten on a connection.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=7500))]
+    idle: u32,
     /// The folder for the exchange; must not exist. A temporary one if none is named.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -68,13 +71,21 @@ pub(crate) enum Workload {
     Fanout,
     /// One record a call by 16 publishers, to many live subscribers.
     FanoutSingle,
+    /// Ten times the records, and then a look-up of the last one's value.
+    Sustained,
+    /// Batches of 64 on a hundred platforms, to one live subscriber of all of them.
+    Unfiltered,
+    /// The same to 32 live subscribers, each of one platform.
+    Filtered,
+    /// Subscribers that wait while nothing happens.
+    Idle,
     /// Values looked up, 100 a call.
     Lookup,
     /// From the start of a hub that was killed to its first answer.
     Start,
 }
 
-const ALL: [Workload; 9] = [
+const ALL: [Workload; 13] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
@@ -82,6 +93,10 @@ const ALL: [Workload; 9] = [
     Workload::Verify,
     Workload::Fanout,
     Workload::FanoutSingle,
+    Workload::Sustained,
+    Workload::Unfiltered,
+    Workload::Filtered,
+    Workload::Idle,
     Workload::Lookup,
     Workload::Start,
 ];

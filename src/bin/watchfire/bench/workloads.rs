@@ -23,6 +23,7 @@ use super::counted;
 use super::counted::Counted;
 use super::figures::Done;
 use super::figures::Figure;
+use super::load::PLATFORMS;
 use super::load::Setting;
 
 const UNARY_RECORDS: usize = 10_000;
@@ -30,6 +31,12 @@ const LATENCY_SAMPLES: usize = 500;
 const FANOUT_BATCH: usize = 64;
 const FANOUT_CALLERS: usize = 16;
 const STREAMS_PER_CONNECTION: usize = 8;
+/// Rounds of a sustained load are so many times longer.
+const SUSTAINED: usize = 10;
+const FILTERS: u64 = 32;
+/// Streams of a member that waits, fewer than a member may have.
+const IDLE_STREAMS_PER_MEMBER: usize = 200;
+const IDLE_STREAMS_PER_CONNECTION: usize = 10;
 const LOOKUPS: u64 = 200;
 const LOOKUP_VALUES: u64 = 100;
 /// How far apart in the log the values lie that are looked up one after the other: a prime, so that all come.
@@ -55,9 +62,16 @@ pub(crate) async fn run(
             setting.sign(args.records.min(UNARY_RECORDS))?
         }
         Workload::Latency => setting.sign(LATENCY_SAMPLES)?,
-        Workload::Replay | Workload::Verify | Workload::Lookup | Workload::Start => Vec::new(),
+        Workload::Sustained => setting.sign(args.records * SUSTAINED)?,
+        Workload::Unfiltered | Workload::Filtered => setting.sign_spread(args.records)?,
+        Workload::Replay
+        | Workload::Verify
+        | Workload::Idle
+        | Workload::Lookup
+        | Workload::Start => Vec::new(),
     };
     let subscribers = usize::try_from(args.subscribers)?;
+    let mut open = Vec::new();
     let before = setting.usage()?;
     let done = match workload {
         Workload::Publish => publish(setting, signed, batch).await?,
@@ -67,10 +81,15 @@ pub(crate) async fn run(
         Workload::Verify => verify(setting).await?,
         Workload::Fanout => fanout(setting, signed, subscribers, Senders::Pipeline).await?,
         Workload::FanoutSingle => fanout(setting, signed, subscribers, Senders::Single).await?,
+        Workload::Sustained => sustained(setting, signed).await?,
+        Workload::Unfiltered => filtered(setting, signed, &[None]).await?,
+        Workload::Filtered => filtered(setting, signed, &one_platform_each()).await?,
+        Workload::Idle => idle(setting, usize::try_from(args.idle)?, &mut open).await?,
         Workload::Lookup => lookup(setting).await?,
         Workload::Start => start(setting).await?,
     };
     let (after, stored) = (setting.usage()?, setting.stored()?);
+    drop(open);
     Ok(Figure::new(name(workload, args), &done, before, after, stored))
 }
 
@@ -85,6 +104,12 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::FanoutSingle => {
             format!("fan-out to {} subscribers, one a call", args.subscribers)
         }
+        Workload::Sustained => {
+            format!("publish, {}, until look-ups see all", args.records * SUSTAINED)
+        }
+        Workload::Unfiltered => "publish to 1 subscriber of everything".to_owned(),
+        Workload::Filtered => format!("publish to {FILTERS} filters of 1% each"),
+        Workload::Idle => "subscribers that wait".to_owned(),
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
         Workload::Start => "start after SIGKILL, to the first answer".to_owned(),
     }
@@ -101,6 +126,22 @@ pub(crate) async fn fill(setting: &mut Setting, records: usize) -> anyhow::Resul
     Ok(())
 }
 
+/// Publishes, and then looks the last value up: the indexes have caught up when the answer has it.
+async fn sustained(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result<Done> {
+    let count = signed.len();
+    let begun = Instant::now();
+    let latencies = send_pipelined(&setting.publisher, signed, 256).await?;
+    let last = Setting::value(setting.made() - 1);
+    let queries = vec![pb::ValueQuery { value: last, ..pb::ValueQuery::default() }];
+    let request = pb::LookupValuesRequest { queries, ..pb::LookupValuesRequest::default() };
+    let found = setting.subscriber.exchange_service().lookup_values(request).await?.into_inner();
+    let seconds = begun.elapsed().as_secs_f64();
+    let seen = found.results.iter().any(|result| !result.entries.is_empty());
+    anyhow::ensure!(seen, "the last value was not found");
+    let head = setting.head().await?;
+    Ok(Done::new(count, seconds, "durable records", head).with_latencies(latencies))
+}
+
 async fn publish(
     setting: &Setting,
     signed: Vec<pb::Envelope>,
@@ -111,7 +152,7 @@ async fn publish(
     let latencies = send_pipelined(&setting.publisher, signed, batch).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let head = setting.head().await?;
-    Ok(Done { count, seconds, unit: "durable records", latencies: Some(latencies), head })
+    Ok(Done::new(count, seconds, "durable records", head).with_latencies(latencies))
 }
 
 /// Publishes on one stream; checks that every record has the receipt of its own header.
@@ -198,7 +239,7 @@ async fn unary(
     }
     let seconds = begun.elapsed().as_secs_f64();
     let head = setting.head().await?;
-    Ok(Done { count, seconds, unit: "durable records", latencies: Some(latencies), head })
+    Ok(Done::new(count, seconds, "durable records", head).with_latencies(latencies))
 }
 
 async fn latency(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result<Done> {
@@ -224,7 +265,7 @@ async fn latency(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result
     }
     let seconds = begun.elapsed().as_secs_f64();
     let head = setting.head().await?;
-    Ok(Done { count, seconds, unit: "deliveries", latencies: Some(latencies), head })
+    Ok(Done::new(count, seconds, "deliveries", head).with_latencies(latencies))
 }
 
 /// When a record was delivered, verified.
@@ -242,7 +283,7 @@ async fn replay(setting: &Setting) -> anyhow::Result<Done> {
     let head = setting.head().await?;
     let channel = setting.channel().await?;
     let begun = Instant::now();
-    let mut stream = counted::subscribe(channel, pb::StartPoint::Start).await?;
+    let mut stream = counted::subscribe(channel, pb::StartPoint::Start, None).await?;
     let mut next = 0;
     let mut count = 0;
     while next < head {
@@ -254,7 +295,7 @@ async fn replay(setting: &Setting) -> anyhow::Result<Done> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     anyhow::ensure!(u64::try_from(count)? == head, "{count} of {head} entries came");
-    Ok(Done { count, seconds, unit: "entries", latencies: None, head })
+    Ok(Done::new(count, seconds, "entries", head))
 }
 
 async fn verify(setting: &Setting) -> anyhow::Result<Done> {
@@ -275,7 +316,7 @@ async fn verify(setting: &Setting) -> anyhow::Result<Done> {
     let seconds = begun.elapsed().as_secs_f64();
     let head = setting.head().await?;
     anyhow::ensure!(u64::try_from(count)? == head, "{count} of {head} entries came");
-    Ok(Done { count, seconds, unit: "entries", latencies: None, head })
+    Ok(Done::new(count, seconds, "entries", head))
 }
 
 /// Who publishes while a fan-out is measured.
@@ -300,10 +341,7 @@ async fn fanout(
         if number % STREAMS_PER_CONNECTION == 0 {
             channel = setting.channel().await?;
         }
-        let mut stream = counted::subscribe(channel.clone(), pb::StartPoint::Now).await?;
-        // Its first mark says that it stands at the head.
-        while stream.message().await?.is_some_and(|frame| !frame.marked) {}
-        streams.push(stream);
+        streams.push(counted::subscribe_live(channel.clone(), None).await?);
     }
     let tasks = tokio_util::task::TaskTracker::new();
     let begun = Instant::now();
@@ -328,7 +366,66 @@ async fn fanout(
         expected * subscribers
     );
     let head = setting.head().await?;
-    Ok(Done { count, seconds, unit: "deliveries", latencies: None, head })
+    Ok(Done::new(count, seconds, "deliveries", head))
+}
+
+/// One filter for each of the first platforms.
+fn one_platform_each() -> Vec<Option<pb::Filter>> {
+    let filter =
+        |number| pb::Filter { platforms: vec![Setting::platform(number)], ..pb::Filter::default() };
+    (0..FILTERS).map(|number| Some(filter(number))).collect()
+}
+
+/// Publishes a spread load to live subscribers, each with its filter; what is counted is what was published.
+async fn filtered(
+    setting: &Setting,
+    signed: Vec<pb::Envelope>,
+    filters: &[Option<pb::Filter>],
+) -> anyhow::Result<Done> {
+    let count = signed.len();
+    let platforms = usize::try_from(PLATFORMS)?;
+    anyhow::ensure!(count.is_multiple_of(platforms), "records must be a multiple of {platforms}");
+    let mut channel = setting.channel().await?;
+    let tasks = tokio_util::task::TaskTracker::new();
+    let mut readers = Vec::with_capacity(filters.len());
+    for (number, filter) in filters.iter().enumerate() {
+        if number % STREAMS_PER_CONNECTION == 0 {
+            channel = setting.channel().await?;
+        }
+        let stream = counted::subscribe_live(channel.clone(), filter.clone()).await?;
+        let expected = if filter.is_some() { count / platforms } else { count };
+        readers.push((expected, tasks.spawn(count_live(stream, expected))));
+    }
+    let begun = Instant::now();
+    send_pipelined(&setting.publisher, signed, FANOUT_BATCH).await?;
+    for (expected, reader) in readers {
+        let came = reader.await??;
+        anyhow::ensure!(came == expected, "{came} of {expected} entries came");
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let head = setting.head().await?;
+    Ok(Done::new(count, seconds, "durable records", head))
+}
+
+/// Opens streams that stand at the head, and holds them.
+async fn idle(
+    setting: &mut Setting,
+    streams: usize,
+    open: &mut Vec<Streaming<Counted>>,
+) -> anyhow::Result<Done> {
+    let begun = Instant::now();
+    while open.len() < streams {
+        let more = IDLE_STREAMS_PER_MEMBER.min(streams - open.len());
+        let connections = more.div_ceil(IDLE_STREAMS_PER_CONNECTION);
+        for channel in setting.further_connections(connections).await? {
+            for _stream in 0..IDLE_STREAMS_PER_CONNECTION.min(streams - open.len()) {
+                open.push(counted::subscribe_live(channel.clone(), None).await?);
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let head = setting.head().await?;
+    Ok(Done::new(streams, seconds, "streams", head).waiting())
 }
 
 /// Reads a live stream until so many entries have come; checks that their places rise.
@@ -368,7 +465,7 @@ async fn lookup(setting: &Setting) -> anyhow::Result<Done> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let (count, head) = (usize::try_from(LOOKUPS * LOOKUP_VALUES)?, setting.head().await?);
-    Ok(Done { count, seconds, unit: "values", latencies: Some(latencies), head })
+    Ok(Done::new(count, seconds, "values", head).with_latencies(latencies))
 }
 
 async fn start(setting: &mut Setting) -> anyhow::Result<Done> {
@@ -381,7 +478,7 @@ async fn start(setting: &mut Setting) -> anyhow::Result<Done> {
     record(&mut latencies, begun)?;
     anyhow::ensure!(head == before, "{head} of {before} entries are there");
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Done { count: 1, seconds, unit: "starts", latencies: Some(latencies), head })
+    Ok(Done::new(1, seconds, "starts", head).with_latencies(latencies))
 }
 
 fn histogram() -> anyhow::Result<Histogram<u64>> {
