@@ -115,6 +115,8 @@ pub struct Subscription {
     place: Place,
     stream: Option<Streaming<pb::SubscribeResponse>>,
     ready: VecDeque<Delivery>,
+    /// A mark that came with entries: it is checked when they were handed out, so that they do not wait for it.
+    unchecked: Option<pb::Mark>,
     /// The last entry of the stream that runs now.
     last: Option<u64>,
     /// The last entry of the back-fill that runs now.
@@ -140,6 +142,7 @@ impl Client {
             place,
             stream: None,
             ready: VecDeque::new(),
+            unchecked: None,
             last: None,
             last_backfilled: None,
             progress: Progress::Unopened,
@@ -158,6 +161,10 @@ impl Subscription {
             if let Some(delivery) = self.ready.pop_front() {
                 self.note(&delivery);
                 return Ok(Some(delivery));
+            }
+            if let Some(mark) = self.unchecked.take() {
+                self.take_mark(mark)?;
+                continue;
             }
             let Some(stream) = self.stream.as_mut() else {
                 self.open().await?;
@@ -273,9 +280,7 @@ impl Subscription {
             let entries = self.believe(fresh).await?;
             self.ready.push_back(Delivery::Entries { entries, left_filter, backfill });
         }
-        if let Some(mark) = mark {
-            self.take_mark(mark)?;
-        }
+        self.unchecked = mark;
         Ok(())
     }
 

@@ -112,6 +112,9 @@ pub struct Hub {
     pub(super) draining: CancellationToken,
     streams: Streams,
     readers: Arc<Semaphore>,
+    /// The turn of a call that finds nobody else waiting: its one record is checked where it is.
+    lone: Semaphore,
+    bench: Arc<Bench>,
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Submission>,
     clock: Arc<dyn Clock>,
@@ -182,6 +185,8 @@ impl Hub {
             draining: CancellationToken::new(),
             streams: Streams::default(),
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
+            lone: Semaphore::new(1),
+            bench,
             jobs,
             queue,
             clock,
@@ -287,6 +292,14 @@ impl Hub {
             return Err(draining());
         }
         let count = envelopes.len();
+        if count == 1
+            && let Ok(_turn) = self.lone.try_acquire()
+        {
+            // Two threads fewer to wake, which takes longer than the check.
+            let records = self.bench.check(envelopes);
+            let ticket = self.submit(caller, Prepared { records, count }).await?;
+            return Ok(ticket.outcomes().await);
+        }
         let (answer, ticket) = oneshot::channel();
         let then = Then::Submit { caller: caller.clone(), answer };
         self.hand_over(Job { envelopes, then }).await?;

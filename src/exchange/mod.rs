@@ -27,6 +27,7 @@ pub use self::sequencer::Outcome;
 pub use self::sequencer::Receipt;
 pub use self::streams::StreamSlot;
 pub use self::subscription::Event;
+pub use self::subscription::Mark;
 pub use self::subscription::Start;
 pub use self::subscription::Subscription;
 pub use self::tail::DurableHead;

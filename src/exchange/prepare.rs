@@ -81,6 +81,11 @@ pub(super) struct Bench {
 }
 
 impl Bench {
+    /// Parses envelopes and checks their signatures; each is answered for itself, in order.
+    pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
+        prepare(envelopes, &self.roster.load(), &self.keys)
+    }
+
     /// Works until no more jobs can come.
     pub(super) fn work(&self) {
         while let Some(jobs) = self.take() {
@@ -88,7 +93,7 @@ impl Bench {
             let (envelopes, then): (Vec<_>, Vec<_>) =
                 jobs.into_iter().map(|job| (job.envelopes, job.then)).unzip();
             let envelopes = envelopes.into_iter().flatten().collect();
-            let mut checked = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
+            let mut checked = self.check(envelopes).into_iter();
             for (count, then) in counts.into_iter().zip(then) {
                 self.pass_on(checked.by_ref().take(count).collect(), then);
             }
@@ -121,7 +126,6 @@ impl Bench {
     }
 }
 
-/// Parses envelopes and checks their signatures; each is answered for itself, in order.
 fn prepare(envelopes: Vec<pb::Envelope>, roster: &Roster, keys: &KeyRing) -> Vec<Checked> {
     let parsed: Vec<Result<(Record, Arc<VerifyingKey>), Refusal>> = envelopes
         .into_iter()

@@ -16,6 +16,7 @@ use tonic::Streaming;
 
 use crate::exchange::Event;
 use crate::exchange::Hub;
+use crate::exchange::Mark;
 use crate::exchange::Outcome;
 use crate::exchange::Receipt;
 use crate::exchange::Start;
@@ -190,8 +191,7 @@ fn frames(
         let mut subscription = subscription?;
         match subscription.next().await {
             Ok(event) => {
-                let last =
-                    until_head && matches!(event, Event::Mark { .. }) && subscription.is_at_head();
+                let last = until_head && event.mark().is_some() && subscription.is_at_head();
                 Some((Ok(frame(event)), (!last).then_some(subscription)))
             }
             Err(error) => Some((Err(status::failed(&error)), None)),
@@ -202,21 +202,15 @@ fn frames(
 fn frame(event: Event) -> SubscribeFrame {
     let mut frame = SubscribeFrame::default();
     let rest = match event {
-        Event::Entries { framed, left_filter } => {
+        Event::Entries { framed, left_filter, mark } => {
             for piece in framed {
                 frame.push(piece);
             }
-            pb::SubscribeResponse { left_filter, ..pb::SubscribeResponse::default() }
+            let mark = mark.map(mark_to_wire);
+            pb::SubscribeResponse { left_filter, mark, ..pb::SubscribeResponse::default() }
         }
-        Event::Mark { cursor, position, head } => pb::SubscribeResponse {
-            mark: Some(pb::Mark {
-                cursor,
-                epoch: head.epoch,
-                position,
-                head: head.size,
-                checkpoint: head.checkpoint.to_string(),
-                time: Some(wire::time::timestamp_to_wire(head.accept_time)),
-            }),
+        Event::Mark(mark) => pb::SubscribeResponse {
+            mark: Some(mark_to_wire(mark)),
             ..pb::SubscribeResponse::default()
         },
     };
@@ -225,6 +219,18 @@ fn frame(event: Event) -> SubscribeFrame {
         frame.push(Bytes::from(rest));
     }
     frame
+}
+
+fn mark_to_wire(mark: Mark) -> pb::Mark {
+    let Mark { cursor, position, head } = mark;
+    pb::Mark {
+        cursor,
+        epoch: head.epoch,
+        position,
+        head: head.size,
+        checkpoint: head.checkpoint.to_string(),
+        time: Some(wire::time::timestamp_to_wire(head.accept_time)),
+    }
 }
 
 fn start_of(wire: Option<pb::subscribe_request::Start>) -> Result<Start, Refusal> {

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use prost::Message as _;
-use rustix::fs::FlockOperation;
 use sha2::Digest as _;
 use sha2::Sha256;
 use sled::Batch;
@@ -26,6 +28,8 @@ use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
 use crate::store::index::Index;
 use crate::store::keys;
+use crate::store::reserve;
+use crate::store::reserve::Reserve;
 use crate::transparency::Frontier;
 use crate::wire::disk;
 use crate::wire::envelope::Record;
@@ -40,6 +44,8 @@ const VALUES: u8 = 2;
 /// How often a directory that another process is about to release is tried again.
 const OPEN_ATTEMPTS: u32 = 50;
 const OPEN_INTERVAL: Duration = Duration::from_millis(100);
+/// Far longer than any file system's clock takes to tick.
+const BLOBS_SETTLED: Duration = Duration::from_secs(2);
 
 /// Where the log stands after a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +95,10 @@ pub struct Store {
     pub(super) db: Db,
     directory: File,
     log_file: File,
+    reserve: Reserve,
     path: PathBuf,
+    /// When `blobs` had changed last when it was found empty.
+    blobs_empty_since: ArcSwap<Option<SystemTime>>,
     names: Index,
     values: Index,
     min_free_bytes: u64,
@@ -118,7 +127,9 @@ impl Store {
             db,
             directory,
             log_file,
+            reserve: Reserve::new(&path.join("db"), min_free_bytes)?,
             path: path.to_owned(),
+            blobs_empty_since: ArcSwap::default(),
             names: Index::new(NAMES),
             values: Index::new(VALUES),
             min_free_bytes,
@@ -168,6 +179,7 @@ impl Store {
         self.write(rows)?;
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
+        self.reserve.keep_ahead()?;
         Ok(blocks)
     }
 
@@ -342,6 +354,22 @@ impl Store {
         std::fs::read_dir(self.path.join("blobs")).map_or(true, |mut files| files.next().is_none())
     }
 
+    /// The same, answered from the folder's time where that says that nothing came or went since it was empty.
+    fn blobs_are_still_empty(&self) -> bool {
+        let folder = std::fs::metadata(self.path.join("blobs"));
+        let changed = folder.and_then(|folder| folder.modified()).ok();
+        if changed.is_some() && changed == *self.blobs_empty_since.load_full() {
+            return true;
+        }
+        let is_empty = self.blobs_are_empty();
+        // A file system's clock ticks: within one tick a file may come behind the look, and not change the time.
+        let is_settled = |time: &SystemTime| time.elapsed().is_ok_and(|age| age > BLOBS_SETTLED);
+        if is_empty && changed.as_ref().is_some_and(is_settled) {
+            self.blobs_empty_since.store(Arc::new(changed));
+        }
+        is_empty
+    }
+
     fn catch_up(&self) -> Result<(), StoreError> {
         let head = self.head()?.frontier.size();
         // Both are written at the same sequences, but a crash may come between.
@@ -410,7 +438,7 @@ impl Store {
     /// on values sees to; should anything lie there, the whole volume is synced.
     fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(StoreError::io("flushing"))?;
-        let synced = if self.blobs_are_empty() {
+        let synced = if self.blobs_are_still_empty() {
             rustix::fs::fdatasync(&self.log_file)
         } else {
             rustix::fs::syncfs(&self.directory)
@@ -419,14 +447,19 @@ impl Store {
     }
 
     fn demand_space(&self) -> Result<(), StoreError> {
-        let volume = rustix::fs::fstatvfs(&self.directory)
-            .map_err(|error| system("asking for free space", &error.into()))?;
-        let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+        let free =
+            free_bytes(&self.directory).map_err(|error| system("asking for free space", &error))?;
         if free < self.min_free_bytes {
             return Err(StoreError::Full { free, minimum: self.min_free_bytes });
         }
         Ok(())
     }
+}
+
+/// Bytes that are free on the volume of a file.
+pub(super) fn free_bytes(file: &File) -> std::io::Result<u64> {
+    let volume = rustix::fs::fstatvfs(file)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
 fn open_sled(path: &Path) -> Result<Db, StoreError> {
@@ -435,26 +468,21 @@ fn open_sled(path: &Path) -> Result<Db, StoreError> {
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None)
         .mode(sled::Mode::HighThroughput);
+    let db = path.join("db");
+    let is_locked = || reserve::cut(&db).map_err(|error| system("opening the log's file", &error));
     for _attempt in 0..OPEN_ATTEMPTS {
-        match config.open() {
-            // The lock of a process that was just killed goes with it, a little later; that of a store which this
-            // process just dropped waits among sled's garbage.
-            Err(sled::Error::Io(_)) if is_locked(path) => {
-                release_pages();
-                std::thread::park_timeout(OPEN_INTERVAL);
+        // The lock of a process that was just killed goes with it, a little later; that of a store which this process
+        // just dropped waits among sled's garbage. sled's own error does not say so in its kind.
+        if !is_locked()? {
+            match config.open() {
+                Err(sled::Error::Io(_)) if is_locked()? => {}
+                opened => return opened.map_err(StoreError::io("opening the store")),
             }
-            opened => return opened.map_err(StoreError::io("opening the store")),
         }
+        release_pages();
+        std::thread::park_timeout(OPEN_INTERVAL);
     }
     Err(StoreError::InUse)
-}
-
-/// Whether another open store holds the lock of sled's file; sled's own error does not say so in its kind.
-fn is_locked(path: &Path) -> bool {
-    File::open(path.join("db")).is_ok_and(|file| {
-        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        taken == Err(rustix::io::Errno::WOULDBLOCK)
-    })
 }
 
 /// Checks the format, or writes it into an empty store; returns the cursor key.
@@ -540,6 +568,6 @@ fn release_pages() {
     crossbeam_epoch::pin().flush();
 }
 
-fn system(action: &'static str, error: &std::io::Error) -> StoreError {
+pub(super) fn system(action: &'static str, error: &std::io::Error) -> StoreError {
     StoreError::Io { action, cause: error.to_string() }
 }

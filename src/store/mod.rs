@@ -7,6 +7,7 @@ mod block;
 mod index;
 mod keys;
 mod log;
+mod reserve;
 #[cfg(test)]
 mod tests;
 

@@ -46,6 +46,11 @@ struct Target {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // As a task among those of the connection, as Watchfire's own load is.
+    tokio::spawn(run()).await?
+}
+
+async fn run() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Limits { folder, pki } => limits::run(&folder, &pki).await?,
         Command::Nats(target) => {

@@ -134,7 +134,8 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Verify(args) => verify::run(context, &args),
-        Command::Bench(args) => bench::run(args).await,
+        // As a task among those of the connection: this thread would be woken for each message.
+        Command::Bench(args) => tokio::spawn(bench::run(args)).await?,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }
