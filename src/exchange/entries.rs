@@ -42,30 +42,30 @@ pub(super) fn leaf(record: &Record, sequence: Sequence, accept_time: Timestamp) 
     }
 }
 
-/// Encodes an entry, once.
+/// Encodes an entry, once: as a field of a stream frame.
 pub(super) fn encode(
     epoch: u32,
     sequence: Sequence,
     accept_time: Timestamp,
     envelope: &pb::Envelope,
 ) -> Vec<u8> {
-    pb::Entry {
+    frame(&pb::Entry {
         epoch,
         sequence: sequence.0,
         accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
         envelope: Some(envelope.clone()),
         erased: None,
         record: None,
-    }
-    .encode_to_vec()
+    })
 }
 
-/// Puts tag and length before an encoded entry, so that it is a field of a stream frame.
-pub(super) fn frame(entry: &[u8]) -> Vec<u8> {
-    let mut framed = Vec::with_capacity(entry.len() + 6);
+/// Encodes an entry with tag and length before it, so that it is a field of a stream frame.
+pub(super) fn frame(entry: &pb::Entry) -> Vec<u8> {
+    let length = entry.encoded_len();
+    let mut framed = Vec::with_capacity(length + 6);
     framed.put_u8(ENTRIES_TAG);
-    encode_varint(u64::try_from(entry.len()).unwrap_or(u64::MAX), &mut framed);
-    framed.extend_from_slice(entry);
+    encode_varint(u64::try_from(length).unwrap_or(u64::MAX), &mut framed);
+    entry.encode_raw(&mut framed);
     framed
 }
 

@@ -500,7 +500,7 @@ impl Founding {
         head.frontier.push(entries::leaf(&self.record, Sequence(0), accept_time).hash());
         let checkpoint = Checkpoint { size: 1, root: head.frontier.root() };
         head.checkpoint = self.log_key.sign(&checkpoint, log_secret);
-        let encoded = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
+        let framed = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
         let entry = NewEntry {
             facts: Facts {
                 scope: Arc::new(Scope {
@@ -514,7 +514,7 @@ impl Founding {
                 value_digest: None,
                 withdraws: None,
             },
-            framed: entries::frame(&encoded),
+            framed,
             record: verified,
         };
         let group = Group { entries: vec![entry], head: head.clone() };

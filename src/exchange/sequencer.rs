@@ -124,13 +124,14 @@ impl Sequencer {
     }
 
     fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+        let records = submissions.iter().map(|submission| submission.records.len()).sum();
         let mut draft = Draft {
-            group: Group { entries: Vec::new(), head: self.head.clone() },
+            group: Group { entries: Vec::with_capacity(records), head: self.head.clone() },
             roster: Arc::clone(&self.roster),
             accept_time: self.guard.accept_time(self.clock.as_ref(), self.head.accept_time),
-            names: HashMap::new(),
+            names: HashMap::with_capacity(records),
             withdrawn: HashSet::new(),
-            leaves: Vec::new(),
+            leaves: Vec::with_capacity(records),
         };
         let waiting = self.judge_all(submissions, &mut draft)?;
         let blocks = match self.make_durable(&mut draft) {
@@ -355,12 +356,8 @@ impl Draft {
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();
-        let framed = entries::frame(&entries::encode(
-            self.group.head.epoch,
-            sequence,
-            accept_time,
-            &parsed.envelope,
-        ));
+        let framed =
+            entries::encode(self.group.head.epoch, sequence, accept_time, &parsed.envelope);
         let index = self.group.entries.len();
         self.names.insert((parsed.header.name.clone(), parsed.header.revision), index);
         if let Content::Withdrawal { of } = &parsed.content {

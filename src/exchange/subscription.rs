@@ -287,11 +287,9 @@ impl Subscription {
 }
 
 fn with_record(block: &LogBlock, stored: &StoredEntry) -> Result<Bytes, ExchangeError> {
-    use prost::Message as _;
-
     let mut entry: pb::Entry = entries::decode(block, stored)?;
     entry.record = entry.envelope.as_ref().and_then(entries::readable);
-    Ok(entries::frame(&entry.encode_to_vec()).into())
+    Ok(entries::frame(&entry).into())
 }
 
 fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {

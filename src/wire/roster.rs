@@ -34,6 +34,10 @@ pub fn apply(
     record: &Record,
     place: Sequence,
 ) -> Result<Option<Roster>, Refusal> {
+    // Before the copy, which grows with the roster, and is wanted by few.
+    if !record.header.body_kind.is_roster() {
+        return Ok(None);
+    }
     let mut changed = roster.clone();
     let member = &record.header.name.member;
     match &record.content {

@@ -193,7 +193,9 @@ fn pass(kind: Kind, platform: Option<&Platform>, value: &str) -> Result<NormalFo
 /// NFC, trimmed, blanks collapsed, no control characters.
 fn plain(text: &str) -> Result<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let joined: String = words.join(" ").nfc().collect();
+    let joined = words.join(" ");
+    // NFC leaves ASCII as it is, slowly.
+    let joined = if joined.is_ascii() { joined } else { joined.nfc().collect() };
     if joined.is_empty() {
         return Err(NormalFormError::Empty);
     }
