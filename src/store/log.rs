@@ -355,7 +355,7 @@ impl Store {
     }
 
     /// The same, answered from the folder's time where that says that nothing came or went since it was empty.
-    fn blobs_are_still_empty(&self) -> bool {
+    pub(super) fn blobs_are_still_empty(&self) -> bool {
         let folder = std::fs::metadata(self.path.join("blobs"));
         let changed = folder.and_then(|folder| folder.modified()).ok();
         if changed.is_some() && changed == *self.blobs_empty_since.load_full() {
@@ -368,6 +368,11 @@ impl Store {
             self.blobs_empty_since.store(Arc::new(changed));
         }
         is_empty
+    }
+
+    #[cfg(test)]
+    pub(super) fn trusts_the_time_of_blobs(&self) -> bool {
+        self.blobs_empty_since.load().is_some()
     }
 
     fn catch_up(&self) -> Result<(), StoreError> {

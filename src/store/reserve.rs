@@ -161,3 +161,96 @@ fn fill(mut file: &File, end: u64, min_free_bytes: u64) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of so many segments that sled began, and zeroes behind.
+    fn begun(path: &Path, segments: u64, zeroes: u64) -> File {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path).unwrap();
+        file.set_len(segments * SEGMENT_BYTES + zeroes).unwrap();
+        let writer = OpenOptions::new().write(true).open(path).unwrap();
+        for segment in 0..segments {
+            writer.write_all_at(&[7; HEADER_BYTES], segment * SEGMENT_BYTES).unwrap();
+        }
+        file
+    }
+
+    #[test]
+    fn what_sled_began_is_never_cut_and_zeroes_behind_it_always() {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, (segments, zeroes)) in
+            [(0, 0), (0, 3 * SEGMENT_BYTES), (3, 0), (3, 1), (3, 5 * SEGMENT_BYTES), (1, 100)]
+                .into_iter()
+                .enumerate()
+        {
+            let path = folder.path().join(number.to_string());
+            let file = begun(&path, segments, zeroes);
+            assert_eq!(used(&file).unwrap(), segments * SEGMENT_BYTES);
+            assert!(!cut(&path).unwrap());
+            assert_eq!(file.metadata().unwrap().len(), segments * SEGMENT_BYTES);
+        }
+        assert!(!cut(&folder.path().join("absent")).unwrap());
+    }
+
+    #[test]
+    fn a_segment_that_ends_early_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = begun(&path, 2, 0);
+        file.set_len(SEGMENT_BYTES + 4000).unwrap();
+        assert!(!cut(&path).unwrap());
+        assert_eq!(file.metadata().unwrap().len(), SEGMENT_BYTES + 4000);
+    }
+
+    #[test]
+    fn a_file_that_is_locked_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = begun(&path, 1, 2 * SEGMENT_BYTES);
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).unwrap();
+        assert!(cut(&path).unwrap());
+        assert_eq!(file.metadata().unwrap().len(), 3 * SEGMENT_BYTES);
+    }
+
+    #[test]
+    fn zeroes_never_land_on_what_is_written_at_the_same_time() {
+        const PIECE: usize = 3001;
+        const PIECES: u64 = 6000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = begun(&path, 0, 0);
+        let writer = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        std::thread::scope(|scope| {
+            let filled = scope.spawn(|| {
+                // Always a little ahead of the end, as fast as it goes.
+                while file.metadata().unwrap().len() < PIECES * PIECE as u64 {
+                    let end = file.metadata().unwrap().len() + 1;
+                    fill(&file, end, 0).unwrap();
+                }
+            });
+            for piece in 0..PIECES {
+                writer.write_all_at(&[9; PIECE], piece * PIECE as u64).unwrap();
+            }
+            filled.join().unwrap();
+        });
+        let mut read = vec![0; PIECE];
+        for piece in 0..PIECES {
+            writer.read_exact_at(&mut read, piece * PIECE as u64).unwrap();
+            assert!(read.iter().all(|byte| *byte == 9), "piece {piece}");
+        }
+    }
+
+    #[test]
+    fn a_reserve_takes_no_space_that_is_guarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = begun(&path, 1, 0);
+        fill(&file, 8 * SEGMENT_BYTES, u64::MAX).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), SEGMENT_BYTES);
+        fill(&file, 8 * SEGMENT_BYTES, 0).unwrap();
+        assert!(file.metadata().unwrap().len() >= 8 * SEGMENT_BYTES);
+        assert_eq!(used(&file).unwrap(), SEGMENT_BYTES);
+    }
+}

@@ -121,19 +121,19 @@ impl Setting {
 
     /// Signs new records.
     pub(crate) fn sign(&mut self, count: usize) -> anyhow::Result<Vec<pb::Envelope>> {
-        self.sign_with(count, |_number| String::new())
+        self.sign_with(count, Self::domain)
     }
 
-    /// Signs new records, each on the next of many platforms.
+    /// Signs new records: accounts, each on the next of many platforms.
     pub(crate) fn sign_spread(&mut self, count: usize) -> anyhow::Result<Vec<pb::Envelope>> {
-        self.sign_with(count, Self::platform)
+        self.sign_with(count, Self::account)
     }
 
     /// Signs on every core.
     fn sign_with(
         &mut self,
         count: usize,
-        platform: fn(u64) -> String,
+        observable: fn(u64) -> pb::Observable,
     ) -> anyhow::Result<Vec<pb::Envelope>> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let first = self.made;
@@ -144,7 +144,7 @@ impl Setting {
         std::thread::scope(|scope| {
             let workers: Vec<_> = numbers
                 .chunks(count.div_ceil(cores).max(1))
-                .map(|chunk| scope.spawn(move || this.sign_chunk(chunk, platform, now)))
+                .map(|chunk| scope.spawn(move || this.sign_chunk(chunk, observable, now)))
                 .collect();
             let mut all = Vec::with_capacity(count);
             for worker in workers {
@@ -159,21 +159,31 @@ impl Setting {
     fn sign_chunk(
         &self,
         numbers: &[u64],
-        platform: fn(u64) -> String,
+        observable: fn(u64) -> pb::Observable,
         now: Timestamp,
     ) -> anyhow::Result<Vec<pb::Envelope>> {
-        let sign =
-            |number: &u64| Ok(self.signer.sign(self.draft(*number, platform(*number)), now)?);
+        let sign = |number: &u64| Ok(self.signer.sign(self.draft(observable(*number)), now)?);
         numbers.iter().map(sign).collect()
     }
 
-    fn draft(&self, number: u64, platform: String) -> Draft {
-        let observable = pb::Observable {
+    fn domain(number: u64) -> pb::Observable {
+        pb::Observable {
             kind: pb::ObservableKind::Domain.into(),
             value: Self::value(number),
-            platform,
             ..pb::Observable::default()
-        };
+        }
+    }
+
+    fn account(number: u64) -> pb::Observable {
+        pb::Observable {
+            kind: pb::ObservableKind::Account.into(),
+            value: format!("n{number:012}"),
+            platform: Self::platform(number),
+            ..pb::Observable::default()
+        }
+    }
+
+    fn draft(&self, observable: pb::Observable) -> Draft {
         let indicator = pb::Indicator {
             observable: Some(observable),
             description: self.padding.clone(),

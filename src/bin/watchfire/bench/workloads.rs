@@ -1,5 +1,6 @@
 //! The workloads. Each returns what it did only after it has checked what came back.
 
+use std::time::Duration;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
@@ -37,6 +38,8 @@ const FILTERS: u64 = 32;
 /// Streams of a member that waits, fewer than a member may have.
 const IDLE_STREAMS_PER_MEMBER: usize = 200;
 const IDLE_STREAMS_PER_CONNECTION: usize = 10;
+/// So long a live stream may bring marks alone before the load gives up.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 const LOOKUPS: u64 = 200;
 const LOOKUP_VALUES: u64 = 100;
 /// How far apart in the log the values lie that are looked up one after the other: a prime, so that all come.
@@ -430,12 +433,14 @@ async fn idle(
 
 /// Reads a live stream until so many entries have come; checks that their places rise.
 async fn count_live(mut stream: Streaming<Counted>, expected: usize) -> anyhow::Result<usize> {
-    let (mut seen, mut last) = (0, None);
+    let (mut seen, mut last, mut came) = (0, None, Instant::now());
     while seen < expected {
         let frame = stream.message().await?.ok_or_else(|| anyhow::anyhow!("a stream ended"))?;
         if frame.entries == 0 {
+            anyhow::ensure!(came.elapsed() < SILENCE_MAX, "{seen} of {expected} entries came");
             continue;
         }
+        came = Instant::now();
         anyhow::ensure!(frame.rising && last < frame.first, "the sequence does not rise");
         last = Some(frame.last);
         seen += frame.entries;
