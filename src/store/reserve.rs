@@ -216,29 +216,31 @@ mod tests {
 
     #[test]
     fn zeroes_never_land_on_what_is_written_at_the_same_time() {
-        const PIECE: usize = 3001;
-        const PIECES: u64 = 6000;
+        const PIECE: [u8; 3001] = [9; 3001];
+        const BYTES: u64 = 3001 * 6000;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
         let file = begun(&path, 0, 0);
+        let length = || file.metadata().unwrap().len();
         let writer = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        std::thread::scope(|scope| {
-            let filled = scope.spawn(|| {
-                // Always a little ahead of the end, as fast as it goes.
-                while file.metadata().unwrap().len() < PIECES * PIECE as u64 {
-                    let end = file.metadata().unwrap().len() + 1;
-                    fill(&file, end, 0).unwrap();
-                }
-            });
-            for piece in 0..PIECES {
-                writer.write_all_at(&[9; PIECE], piece * PIECE as u64).unwrap();
+        let starts = || (0..BYTES).step_by(PIECE.len());
+        // Always a little ahead of the end, as fast as it goes.
+        let fill_on = || {
+            while length() < BYTES {
+                fill(&file, length() + 1, 0).unwrap();
             }
-            filled.join().unwrap();
+        };
+        std::thread::scope(|scope| {
+            let filling = scope.spawn(fill_on);
+            for start in starts() {
+                writer.write_all_at(&PIECE, start).unwrap();
+            }
+            filling.join().unwrap();
         });
-        let mut read = vec![0; PIECE];
-        for piece in 0..PIECES {
-            writer.read_exact_at(&mut read, piece * PIECE as u64).unwrap();
-            assert!(read.iter().all(|byte| *byte == 9), "piece {piece}");
+        let mut read = [0; PIECE.len()];
+        for start in starts() {
+            writer.read_exact_at(&mut read, start).unwrap();
+            assert!(read == PIECE, "at {start}");
         }
     }
 

@@ -42,8 +42,14 @@ pub async fn run(target: &Target, work: Work, count: usize) -> anyhow::Result<Do
         Work::Batches(size, writers) => batches(&client, &prefix, count, size, writers).await,
         Work::Latency => latency(target, &client, &prefix).await,
         Work::Replay => {
+            let before = client.kv_client().get(prefix.as_str(), None).await?;
+            let revision = before.header().context("no revision")?.revision();
             batches(&client, &prefix, count, 100, 8).await?;
-            replay(target, &prefix, count).await
+            replay(target, &prefix, count, revision + 1).await
+        }
+        Work::ReplayPages => {
+            batches(&client, &prefix, count, 100, 8).await?;
+            replay_pages(target, &prefix, count).await
         }
         Work::FanoutBatches(_) | Work::FanoutUnary(_) => {
             fanout(target, &client, &prefix, count, work).await
@@ -168,7 +174,26 @@ async fn latency(target: &Target, client: &Client, prefix: &str) -> anyhow::Resu
     Ok(timer.stop(LATENCY_SAMPLES))
 }
 
-async fn replay(target: &Target, prefix: &str, count: usize) -> anyhow::Result<Done> {
+/// A watch from a revision on: what a subscriber that was away does.
+async fn replay(
+    target: &Target,
+    prefix: &str,
+    count: usize,
+    revision: i64,
+) -> anyhow::Result<Done> {
+    let reader = connect(target).await?;
+    let (mut expected, mut rising) = (Expected::new(count), Rising::default());
+    let timer = Timer::start()?;
+    // In fragments: a thousand revisions in one message are more than a client takes.
+    let options = WatchOptions::new().with_prefix().with_start_revision(revision).with_fragment();
+    let mut events = reader.watch_client().watch(prefix, Some(options)).await?;
+    while !expected.is_complete() {
+        take(&mut events, &mut expected, &mut rising).await?;
+    }
+    Ok(timer.stop(count))
+}
+
+async fn replay_pages(target: &Target, prefix: &str, count: usize) -> anyhow::Result<Done> {
     let reader = connect(target).await?;
     let mut kv = reader.kv_client();
     let (mut expected, mut rising) = (Expected::new(count), Rising::default());

@@ -36,7 +36,7 @@ struct Target {
     /// Where ca.pem, client.pem and client.key are.
     #[arg(long)]
     pki: PathBuf,
-    /// `unary-N`, `pipelined-N`, `batches-SIZE-WRITERS`, `latency`, `replay`, `fanoutbatches-SIZE`, `fanoutunary-N`.
+    /// `unary-N`, `pipelined-N`, `batches-SIZE-WRITERS`, `latency`, `replay`, `replaypages`, `fanoutbatches-SIZE`, `fanoutunary-N`.
     #[arg(long)]
     work: String,
     /// Records.
@@ -44,10 +44,10 @@ struct Target {
     records: usize,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
     // As a task among those of the connection, as Watchfire's own load is.
-    tokio::spawn(run()).await?
+    runtime.block_on(runtime.spawn(run()))?
 }
 
 async fn run() -> anyhow::Result<()> {

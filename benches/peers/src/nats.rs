@@ -38,6 +38,7 @@ pub async fn run(target: &Target, work: Work, count: usize) -> anyhow::Result<Do
             pipelined(&client, &stream, count, 256).await?;
             replay(target, &stream, count).await?
         }
+        Work::ReplayPages => anyhow::bail!("JetStream has no pages of keys"),
         Work::FanoutBatches(_) | Work::FanoutUnary(_) => {
             fanout(target, &client, &stream, count, work).await?
         }

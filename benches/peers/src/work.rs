@@ -26,6 +26,8 @@ pub enum Work {
     Latency,
     /// Everything to one subscriber.
     Replay,
+    /// The same read in pages of keys, where there are any.
+    ReplayPages,
     /// To 32 live subscribers, by batches of so many.
     FanoutBatches(usize),
     /// To 32 live subscribers, by so many single publishers.
@@ -45,6 +47,7 @@ impl std::str::FromStr for Work {
             ("batches", [size, writers]) => Self::Batches(*size, *writers),
             ("latency", []) => Self::Latency,
             ("replay", []) => Self::Replay,
+            ("replaypages", []) => Self::ReplayPages,
             ("fanoutbatches", [size]) => Self::FanoutBatches(*size),
             ("fanoutunary", [at_once]) => Self::FanoutUnary(*at_once),
             _ => anyhow::bail!("no such work: {text}"),

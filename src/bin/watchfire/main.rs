@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::Subcommand;
+use tokio_util::task::TaskTracker;
 
 use crate::context::Context;
 
@@ -135,7 +136,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Keys(command) => keys::run(context, command).await,
         Command::Verify(args) => verify::run(context, &args),
         // As a task among those of the connection: this thread would be woken for each message.
-        Command::Bench(args) => tokio::spawn(bench::run(args)).await?,
+        Command::Bench(args) => TaskTracker::new().spawn(bench::run(args)).await?,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -39,7 +39,7 @@ const FILTERS: u64 = 32;
 const IDLE_STREAMS_PER_MEMBER: usize = 200;
 const IDLE_STREAMS_PER_CONNECTION: usize = 10;
 /// So long a live stream may bring marks alone before the load gives up.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 const LOOKUPS: u64 = 200;
 const LOOKUP_VALUES: u64 = 100;
 /// How far apart in the log the values lie that are looked up one after the other: a prime, so that all come.
