@@ -20,6 +20,7 @@ use tonic::transport::Endpoint;
 use tower::Service;
 use tower::service_fn;
 
+use crate::tls::gather::Gathering;
 use crate::tls::limits;
 use crate::tls::refusal;
 
@@ -107,11 +108,11 @@ fn dialler(
     let address: Arc<str> = address.into();
     Ok(service_fn(move |_uri: Uri| {
         let (connector, name, address) = (connector.clone(), name.clone(), Arc::clone(&address));
-        async move { dial(connector, name, &address).await.map(TokioIo::new) }
+        async move { dial(connector, name, &address).await.map(Gathering::new).map(TokioIo::new) }
     }))
 }
 
-type Dialled = TokioIo<TlsStream<TcpStream>>;
+type Dialled = TokioIo<Gathering<TlsStream<TcpStream>>>;
 
 fn server_name(tls: &ClientTls) -> Result<ServerName<'static>, ConnectError> {
     ServerName::try_from(tls.server_name.clone())

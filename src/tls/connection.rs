@@ -17,6 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
 use crate::tls::accept::Places;
+use crate::tls::gather::Gathering;
 use crate::tls::identity::Peer;
 
 /// Bytes of the HTTP/2 preface, which a client sends at once.
@@ -24,7 +25,7 @@ const PREFACE_BYTES: usize = 24;
 
 /// A connection whose client's certificate was verified.
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Gathering<TlsStream<TcpStream>>,
     peer: Arc<Peer>,
     /// Fires when the preface is late; then when the connection is too old.
     deadline: Pin<Box<Sleep>>,
@@ -43,7 +44,7 @@ impl Connection {
         places: Places,
     ) -> Self {
         Self {
-            stream,
+            stream: Gathering::new(stream),
             peer,
             deadline: Box::pin(tokio::time::sleep_until(preface_by.min(end_of_life))),
             end_of_life,

@@ -6,6 +6,7 @@
 mod accept;
 mod client;
 mod connection;
+mod gather;
 mod identity;
 pub mod limits;
 mod live;
