@@ -15,8 +15,8 @@ use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::entries;
 use crate::exchange::policy::Reader;
 use crate::exchange::prepare::Bench;
+use crate::exchange::prepare::Checker;
 use crate::exchange::prepare::Job;
-use crate::exchange::prepare::KeyRing;
 use crate::exchange::prepare::Then;
 use crate::exchange::sequencer;
 use crate::exchange::sequencer::Outcome;
@@ -112,9 +112,10 @@ pub struct Hub {
     pub(super) draining: CancellationToken,
     streams: Streams,
     readers: Arc<Semaphore>,
-    /// The turn of a call that finds nobody else waiting: its one record is checked where it is.
+    /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
+    /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
-    bench: Arc<Bench>,
+    checker: Arc<Checker>,
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Submission>,
     clock: Arc<dyn Clock>,
@@ -165,10 +166,10 @@ impl Hub {
         };
         let thread = spawn("sequencer", move || sequencer.run(submissions))?;
         let (jobs, waiting) = mpsc::channel(limits::PREPARE_QUEUE);
+        let checker = Arc::new(Checker::new(Arc::clone(&published)));
         let bench = Arc::new(Bench {
             jobs: Mutex::new(waiting),
-            roster: Arc::clone(&published),
-            keys: KeyRing::default(),
+            checker: Arc::clone(&checker),
             sequencer: queue.clone(),
         });
         for _worker in 0..settings.workers.max(1) {
@@ -186,7 +187,7 @@ impl Hub {
             streams: Streams::default(),
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             lone: Semaphore::new(1),
-            bench,
+            checker,
             jobs,
             queue,
             clock,
@@ -296,7 +297,7 @@ impl Hub {
             && let Ok(_turn) = self.lone.try_acquire()
         {
             // Two threads fewer to wake, which takes longer than the check.
-            let records = self.bench.check(envelopes);
+            let records = self.checker.check(envelopes);
             let ticket = self.submit(caller, Prepared { records, count }).await?;
             return Ok(ticket.outcomes().await);
         }

@@ -71,21 +71,33 @@ pub(super) enum Then {
 /// A record whose signature was checked, or why it is refused.
 pub(super) type Checked = Result<Verified<Record>, Refusal>;
 
-/// What every thread of preparation shares. They end when no more jobs can come.
+/// Checks signatures with the keys of the roster.
 #[derive(Debug)]
-pub(super) struct Bench {
-    pub(super) jobs: Mutex<mpsc::Receiver<Job>>,
-    pub(super) roster: Arc<ArcSwap<Roster>>,
-    pub(super) keys: KeyRing,
-    pub(super) sequencer: mpsc::Sender<Submission>,
+pub(super) struct Checker {
+    roster: Arc<ArcSwap<Roster>>,
+    keys: KeyRing,
 }
 
-impl Bench {
+impl Checker {
+    pub(super) fn new(roster: Arc<ArcSwap<Roster>>) -> Self {
+        Self { roster, keys: KeyRing::default() }
+    }
+
     /// Parses envelopes and checks their signatures; each is answered for itself, in order.
     pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
         prepare(envelopes, &self.roster.load(), &self.keys)
     }
+}
 
+/// What every thread of preparation shares. They end when no more jobs can come.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) jobs: Mutex<mpsc::Receiver<Job>>,
+    pub(super) checker: Arc<Checker>,
+    pub(super) sequencer: mpsc::Sender<Submission>,
+}
+
+impl Bench {
     /// Works until no more jobs can come.
     pub(super) fn work(&self) {
         while let Some(jobs) = self.take() {
@@ -93,7 +105,7 @@ impl Bench {
             let (envelopes, then): (Vec<_>, Vec<_>) =
                 jobs.into_iter().map(|job| (job.envelopes, job.then)).unzip();
             let envelopes = envelopes.into_iter().flatten().collect();
-            let mut checked = self.check(envelopes).into_iter();
+            let mut checked = self.checker.check(envelopes).into_iter();
             for (count, then) in counts.into_iter().zip(then) {
                 self.pass_on(checked.by_ref().take(count).collect(), then);
             }

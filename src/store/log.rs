@@ -94,10 +94,11 @@ pub struct Rebuilt {
 /// The store. One thread writes, any may read.
 #[derive(Debug)]
 pub struct Store {
+    /// Before the database, so that it ends first.
+    reserve: Option<Reserve>,
     pub(super) db: Db,
     directory: File,
     log_file: File,
-    reserve: Reserve,
     path: PathBuf,
     /// When `blobs` had changed last when it was found empty.
     blobs_empty_since: ArcSwap<Option<SystemTime>>,
@@ -125,11 +126,14 @@ impl Store {
         let cursor_key = prepare(&db)?;
         let log_file = File::open(path.join("db"))
             .map_err(|error| system("opening the log's file", &error))?;
+        let reserve = Reserve::new(&path.join("db"), min_free_bytes);
         let store = Self {
+            reserve: reserve
+                .inspect_err(|error| tracing::warn!(%error, "the log has no reserve"))
+                .ok(),
             db,
             directory,
             log_file,
-            reserve: Reserve::new(&path.join("db"), min_free_bytes)?,
             path: path.to_owned(),
             blobs_empty_since: ArcSwap::default(),
             names: Index::new(NAMES),
@@ -178,10 +182,13 @@ impl Store {
         for (sequence, entry) in (first..).zip(&group.entries) {
             insert_marks(&mut rows, sequence, &entry.facts);
         }
+        let bytes = rows.iter().map(|(_key, value)| value.len()).sum();
         self.write(rows)?;
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
-        self.reserve.keep_ahead()?;
+        if let Some(reserve) = &self.reserve {
+            reserve.keep_ahead(bytes);
+        }
         Ok(blocks)
     }
 
@@ -588,6 +595,6 @@ fn release_pages() {
     crossbeam_epoch::pin().flush();
 }
 
-pub(super) fn system(action: &'static str, error: &std::io::Error) -> StoreError {
+fn system(action: &'static str, error: &std::io::Error) -> StoreError {
     StoreError::Io { action, cause: error.to_string() }
 }

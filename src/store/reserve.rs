@@ -7,13 +7,15 @@
 //!
 //! Zeroes are only ever appended (`O_APPEND`): the kernel puts them behind everything that was written, so that they
 //! cannot land on what sled wrote at the same time. Nothing depends on them: without a reserve the file grows as sled
-//! writes.
+//! writes. A disk that fails while it writes zeroes fails the log's own sync all the same, since both are one file.
 
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -21,16 +23,16 @@ use std::thread::JoinHandle;
 
 use rustix::fs::FlockOperation;
 
-use crate::store::StoreError;
 use crate::store::log::free_bytes;
-use crate::store::log::system;
 
 /// sled's default, which a store keeps for life.
-pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
+const SEGMENT_BYTES: u64 = 512 * 1024;
 /// Bytes of a segment's header, none of which is set in a segment that sled has not begun.
 const HEADER_BYTES: usize = 20;
 /// A quarter of a second of publishing as fast as it goes. A small log has as much ahead as it is long.
 const AHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of a group whose data takes longer to sync than the file's metadata.
+const GROUP_BYTES_LARGE: usize = 128 * 1024;
 /// Appended and synced at once: a group's sync that comes between waits for no more than this.
 const PIECE_BYTES: usize = 1024 * 1024;
 
@@ -40,67 +42,106 @@ pub(super) struct Reserve {
     file: File,
     /// The end of the last segment that sled began, as of the last look.
     used: AtomicU64,
-    wake: Option<mpsc::SyncSender<u64>>,
-    thread: Option<JoinHandle<()>>,
+    /// Whether a look failed: that is told once.
+    is_blind: AtomicBool,
+    filler: Option<Filler>,
+}
+
+/// The thread that appends.
+#[derive(Debug)]
+struct Filler {
+    /// The length that the file should have. One word is enough: the thread looks for itself.
+    wake: mpsc::SyncSender<u64>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 impl Reserve {
     /// Begins behind the last segment of a file that sled has just opened. The reserve takes none of the last
     /// `min_free_bytes` of the volume.
-    pub(super) fn new(db: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
-        let file = OpenOptions::new().read(true).append(true).open(db);
-        let file = file.map_err(|error| system("opening the log's file", &error))?;
-        let filled = file.try_clone().map_err(|error| system("opening the log's file", &error))?;
-        let used = used(&file).map_err(|error| system("reading the log's file", &error))?;
-        // One word is enough: the thread looks for itself.
-        let (wake, woken) = mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("reserve".to_owned())
-            .spawn(move || work(&filled, &woken, min_free_bytes))
-            .map_err(|error| system("starting a thread", &error))?;
-        let used = AtomicU64::new(used);
-        let reserve = Self { file, used, wake: Some(wake), thread: Some(thread) };
-        reserve.keep_ahead()?;
+    pub(super) fn new(db: &Path, min_free_bytes: u64) -> std::io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(db)?;
+        let filler = Filler::start(file.try_clone()?, min_free_bytes)?;
+        let used = AtomicU64::new(used(&file)?);
+        let reserve = Self { file, used, is_blind: AtomicBool::new(false), filler: Some(filler) };
+        reserve.keep_ahead(0);
         Ok(reserve)
     }
 
-    /// Has more zeroes appended if fewer than half are left. To be called after each group.
-    pub(super) fn keep_ahead(&self) -> Result<(), StoreError> {
-        let look = || -> std::io::Result<(u64, u64)> {
-            let end = self.file.metadata()?.len();
-            // sled cuts its file when its last segments became free.
-            let mut used =
-                self.used.load(Ordering::Relaxed).min(end.next_multiple_of(SEGMENT_BYTES));
-            while is_begun(&self.file, used)? {
-                used += SEGMENT_BYTES;
-            }
-            Ok((used, end))
-        };
-        let (used, end) = look().map_err(|error| system("reading the log's file", &error))?;
-        self.used.store(used, Ordering::Relaxed);
-        let ahead = used.clamp(SEGMENT_BYTES, AHEAD_BYTES_MAX);
-        if end < used + ahead / 2
-            && let Some(wake) = &self.wake
-        {
-            // Either it was told already, or it has given up.
-            let _told = wake.try_send(used + ahead);
+    /// Has more zeroes appended if fewer than half are left. To be called after each group, which has nothing to fear
+    /// from a failure here, with the bytes of its rows: after a large one nothing is done, since writing zeroes for the
+    /// next costs more than its sync saves.
+    pub(super) fn keep_ahead(&self, group_bytes: usize) {
+        if group_bytes > GROUP_BYTES_LARGE {
+            return;
         }
-        Ok(())
+        match self.look() {
+            Ok((used, end)) => {
+                let ahead = used.clamp(SEGMENT_BYTES, AHEAD_BYTES_MAX);
+                if end < used + ahead / 2
+                    && let Some(filler) = &self.filler
+                {
+                    // It was told already, or has ended with a panic of its own.
+                    let _told = filler.wake.try_send(used + ahead);
+                }
+            }
+            Err(error) => {
+                if !self.is_blind.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "the log's reserve cannot be looked at: syncs may take longer");
+                }
+            }
+        }
+    }
+
+    /// Where sled's last segment ends, and the file.
+    fn look(&self) -> std::io::Result<(u64, u64)> {
+        let end = self.file.metadata()?.len();
+        // sled cuts its file when its last segments became free.
+        let mut used = self.used.load(Ordering::Relaxed).min(end.next_multiple_of(SEGMENT_BYTES));
+        while is_begun(&self.file, used)? {
+            used += SEGMENT_BYTES;
+        }
+        self.used.store(used, Ordering::Relaxed);
+        Ok((used, end))
     }
 }
 
 impl Drop for Reserve {
+    /// Nothing is appended when this has returned: whoever opens the store next finds it at rest.
     fn drop(&mut self) {
-        drop(self.wake.take());
-        if let Some(thread) = self.thread.take() {
-            // It does not panic; and a panic of its own would say so.
+        if let Some(Filler { wake, stop, thread }) = self.filler.take() {
+            stop.store(true, Ordering::Relaxed);
+            drop(wake);
+            // A panic of its own would have said so.
             let _ended = thread.join();
         }
     }
 }
 
+impl Filler {
+    fn start(file: File, min_free_bytes: u64) -> std::io::Result<Self> {
+        let (wake, woken) = mpsc::sync_channel(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let mut is_told = false;
+        let mut fill_up = move |end| match fill(&file, end, min_free_bytes, &stopped) {
+            Err(error) if !std::mem::replace(&mut is_told, true) => {
+                tracing::warn!(%error, "the log's reserve cannot grow: syncs take longer");
+            }
+            Ok(()) | Err(_) => {}
+        };
+        let work = move || {
+            while let Ok(end) = woken.recv() {
+                fill_up(end);
+            }
+        };
+        let thread = std::thread::Builder::new().name("reserve".to_owned()).spawn(work)?;
+        Ok(Self { wake, stop, thread })
+    }
+}
+
 /// Cuts the reserve off a file that nobody has open, before sled does: it would write and sync segment by segment.
-/// Whether another process or store holds the file.
+/// Only what is zero throughout is cut. Whether another process or store holds the file.
 pub(super) fn cut(db: &Path) -> std::io::Result<bool> {
     let file = match OpenOptions::new().read(true).write(true).open(db) {
         Ok(file) => file,
@@ -112,8 +153,12 @@ pub(super) fn cut(db: &Path) -> std::io::Result<bool> {
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
         Err(error) => return Err(error.into()),
     }
-    let end = used(&file)?;
-    if end < file.metadata()?.len() {
+    let whole = file.metadata()?.len();
+    let mut end = whole.next_multiple_of(SEGMENT_BYTES);
+    while end > 0 && is_zero(&file, end - SEGMENT_BYTES, whole)? {
+        end -= SEGMENT_BYTES;
+    }
+    if end < whole {
         file.set_len(end)?;
     }
     Ok(false)
@@ -139,25 +184,30 @@ fn is_begun(file: &File, start: u64) -> std::io::Result<bool> {
     }
 }
 
-/// Has the file filled up to each length that is asked for.
-fn work(file: &File, woken: &mpsc::Receiver<u64>, min_free_bytes: u64) {
-    while let Ok(end) = woken.recv() {
-        if let Err(error) = fill(file, end, min_free_bytes) {
-            tracing::warn!(%error, "the log has no reserve: syncs take longer");
-            return;
-        }
-    }
+/// Whether a segment is nothing but zeroes, up to the end of the file.
+fn is_zero(file: &File, start: u64, end: u64) -> std::io::Result<bool> {
+    let length = SEGMENT_BYTES.min(end.saturating_sub(start));
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
 }
 
-/// Appends zeroes until the file has this length, or until the volume has no more to give.
-fn fill(mut file: &File, end: u64, min_free_bytes: u64) -> std::io::Result<()> {
+/// Appends zeroes until the file has this length, or until it was told to stop, the volume has no more to give, or
+/// sled has cut the file: then the length that was asked for is an old one.
+fn fill(mut file: &File, end: u64, min_free_bytes: u64, stop: &AtomicBool) -> std::io::Result<()> {
     let zeroes = vec![0; PIECE_BYTES];
-    while file.metadata()?.len() < end {
+    let mut length = file.metadata()?.len();
+    let end = end.min(length.saturating_add(AHEAD_BYTES_MAX));
+    while length < end && !stop.load(Ordering::Relaxed) {
         if free_bytes(file)? < min_free_bytes.saturating_add(AHEAD_BYTES_MAX) {
             return Ok(());
         }
         file.write_all(&zeroes)?;
         rustix::fs::fdatasync(file)?;
+        let before = std::mem::replace(&mut length, file.metadata()?.len());
+        if length < before {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -227,7 +277,7 @@ mod tests {
         // Always a little ahead of the end, as fast as it goes.
         let fill_on = || {
             while length() < BYTES {
-                fill(&file, length() + 1, 0).unwrap();
+                fill(&file, length() + 1, 0, &AtomicBool::new(false)).unwrap();
             }
         };
         std::thread::scope(|scope| {
@@ -249,10 +299,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
         let file = begun(&path, 1, 0);
-        fill(&file, 8 * SEGMENT_BYTES, u64::MAX).unwrap();
+        let on = AtomicBool::new(false);
+        fill(&file, 8 * SEGMENT_BYTES, u64::MAX, &on).unwrap();
         assert_eq!(file.metadata().unwrap().len(), SEGMENT_BYTES);
-        fill(&file, 8 * SEGMENT_BYTES, 0).unwrap();
+        fill(&file, 8 * SEGMENT_BYTES, 0, &on).unwrap();
         assert!(file.metadata().unwrap().len() >= 8 * SEGMENT_BYTES);
         assert_eq!(used(&file).unwrap(), SEGMENT_BYTES);
+    }
+
+    #[test]
+    fn what_has_no_header_but_is_not_empty_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = begun(&path, 1, 3 * SEGMENT_BYTES);
+        let writer = OpenOptions::new().write(true).open(&path).unwrap();
+        writer.write_all_at(&[1], 3 * SEGMENT_BYTES - 1).unwrap();
+        assert!(!cut(&path).unwrap());
+        assert_eq!(file.metadata().unwrap().len(), 3 * SEGMENT_BYTES);
+    }
+
+    #[test]
+    fn an_old_wish_does_not_fill_the_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let file = begun(&path, 1, 0);
+        let length = || file.metadata().unwrap().len();
+        // As after sled has cut a long file.
+        fill(&file, u64::MAX, 0, &AtomicBool::new(false)).unwrap();
+        assert_eq!(length(), SEGMENT_BYTES + AHEAD_BYTES_MAX);
+        fill(&file, u64::MAX, 0, &AtomicBool::new(true)).unwrap();
+        assert_eq!(length(), SEGMENT_BYTES + AHEAD_BYTES_MAX);
     }
 }

@@ -75,13 +75,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathering<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // If the socket takes no more for now, it wakes the owner when it does; reading goes on.
-        if this.is_due
-            && let Poll::Ready(Err(error)) = this.poll_flush_now(context)
-        {
-            return Poll::Ready(Err(error));
+        // If the socket takes no more for now, it wakes the owner when it does; reading goes on. It goes on if the
+        // peer takes nothing any more, too: what it said before it left is worth more than the error.
+        let flushed = if this.is_due { this.poll_flush_now(context) } else { Poll::Pending };
+        match (Pin::new(&mut this.stream).poll_read(context, buffer), flushed) {
+            (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+            (read, _) => read,
         }
-        Pin::new(&mut this.stream).poll_read(context, buffer)
     }
 }
 
@@ -200,6 +200,11 @@ mod tests {
         (Gathering::new(Counted { stream, writes: 0 }), peer)
     }
 
+    async fn write(stream: &mut Gathering<Counted>, bytes: &[u8]) {
+        stream.write_all(bytes).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+
     /// One turn of an owner: it reads, which finds nothing, and is polled again when it was woken.
     async fn turn(stream: &mut Gathering<Counted>) {
         let mut turns = 0;
@@ -217,12 +222,10 @@ mod tests {
     async fn a_flush_alone_is_done_at_once_and_those_behind_it_leave_together() {
         let (mut stream, mut peer) = gathering(1024);
         let mut bytes = [0; 64];
-        stream.write_all(b"one").await.unwrap();
-        stream.flush().await.unwrap();
+        write(&mut stream, b"one").await;
         assert_eq!(peer.read(&mut bytes).await.unwrap(), 3);
         for word in [b"two", b"six", b"ten"] {
-            stream.write_all(word).await.unwrap();
-            stream.flush().await.unwrap();
+            write(&mut stream, word).await;
         }
         assert_eq!(stream.stream.writes, 1, "they wait for each other");
         turn(&mut stream).await;
@@ -230,8 +233,7 @@ mod tests {
         let read = peer.read(&mut bytes).await.unwrap();
         assert_eq!(&bytes[..read], b"twosixten");
         tokio::time::advance(CLOSE).await;
-        stream.write_all(b"end").await.unwrap();
-        stream.flush().await.unwrap();
+        write(&mut stream, b"end").await;
         assert_eq!(stream.stream.writes, 3);
     }
 
@@ -239,8 +241,7 @@ mod tests {
     async fn what_waits_leaves_before_the_end() {
         let (mut stream, mut peer) = gathering(1024);
         for word in [b"one", b"two"] {
-            stream.write_all(word).await.unwrap();
-            stream.flush().await.unwrap();
+            write(&mut stream, word).await;
         }
         stream.shutdown().await.unwrap();
         let mut read = Vec::new();
@@ -254,14 +255,27 @@ mod tests {
         // Far more than the peer's 64 bytes and what may wait.
         let bytes = vec![7; 4 * BYTES_MAX];
         let writing = async {
-            for chunk in bytes.chunks(1000) {
-                stream.write_all(chunk).await.unwrap();
-                stream.flush().await.unwrap();
+            for word in bytes.chunks(1000) {
+                write(&mut stream, word).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(1), writing).await.unwrap_err();
         assert!(stream.waiting.len() <= BYTES_MAX, "{} bytes wait", stream.waiting.len());
         drop(peer);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_peer_said_before_it_left_is_read_first() {
+        let (mut stream, mut peer) = gathering(1024);
+        for word in [b"one", b"two"] {
+            write(&mut stream, word).await;
+        }
+        assert!(stream.is_due);
+        peer.write_all(b"receipt").await.unwrap();
+        drop(peer);
+        let mut bytes = [0; 64];
+        assert_eq!(stream.read(&mut bytes).await.unwrap(), 7, "though nothing can be written");
+        assert_eq!(stream.read(&mut bytes).await.unwrap(), 0);
     }
 
     proptest! {

@@ -126,6 +126,10 @@ pub fn normal_form(
     value: &str,
 ) -> Result<NormalForm> {
     let mut form = pass(kind, platform, value)?;
+    if form.kind == kind && form.platform.as_ref() == platform && form.value == value {
+        // What a pass leaves as it is, the next would too.
+        return Ok(form);
+    }
     for _ in 0..PASSES_MAX {
         let next = pass(form.kind, form.platform.as_ref(), &form.value)?;
         if next == form {
