@@ -10,6 +10,7 @@
 //! crash takes from it is folded again at the next start.
 
 use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -59,6 +60,8 @@ struct State {
     open: BTreeSet<Posting>,
     /// The short runs that no complete long run has, the last of which is the last written.
     short: VecDeque<ShortRun>,
+    /// Every value of the short runs: a new name is in none of them, and asking up to 127 filters takes longer.
+    recent: HashSet<u64>,
     /// The parts of the long runs, those of one that is being written included.
     parts: Vec<RunFilter>,
 }
@@ -87,7 +90,7 @@ impl Index {
         let written = self.runs_written(tree)?;
         let mut state = State { written, ..State::default() };
         for run in long_runs(written) * PARTS..written {
-            state.short.push_back(ShortRun::of(self.read(tree, SHORT, run, 0..=u64::MAX)?));
+            state.push(ShortRun::of(self.read(tree, SHORT, run, 0..=u64::MAX)?));
         }
         for number in 0..written.saturating_sub(PARTS) {
             state.parts.push(self.load_filter(tree, number / PARTS, number % PARTS)?);
@@ -292,7 +295,8 @@ impl State {
             let filter = usize::try_from(run * PARTS + part).ok().and_then(|at| self.parts.get(at));
             filter.is_none_or(|filter| filter.may_contain(value))
         };
-        let short = self.short.iter().filter(|run| run.filter.may_contain(value));
+        let is_recent = self.recent.contains(&value);
+        let short = self.short.iter().filter(|run| is_recent && run.filter.may_contain(value));
         let short = short.flat_map(|run| run.between(value..=value));
         let open = self.open.range((value, 0)..=(value, u64::MAX));
         Plan {
@@ -318,17 +322,29 @@ impl State {
         let before = long_runs(self.written);
         self.written += 1;
         self.open.clear();
-        self.short.push_back(run);
+        self.push(run);
         self.parts.extend(part);
-        for _merged in before * PARTS..long_runs(self.written) * PARTS {
-            self.short.pop_front();
+        if long_runs(self.written) > before {
+            for _merged in before * PARTS..long_runs(self.written) * PARTS {
+                self.short.pop_front();
+            }
+            self.recent = self.short.iter().flat_map(ShortRun::values).collect();
         }
+    }
+
+    fn push(&mut self, run: ShortRun) {
+        self.recent.extend(run.values());
+        self.short.push_back(run);
     }
 }
 
 impl ShortRun {
     fn of(postings: Vec<Posting>) -> Self {
         Self { filter: RunFilter::of(&postings), postings }
+    }
+
+    fn values(&self) -> impl Iterator<Item = u64> {
+        self.postings.iter().map(|posting| posting.0)
     }
 
     /// The postings whose values lie in a range.
@@ -470,6 +486,7 @@ mod tests {
             let again = Index::new(9);
             assert_eq!(again.start(&db).unwrap(), RUN_SEQUENCES * runs);
             assert_eq!(again.state.read().unwrap().short, index.state.read().unwrap().short);
+            assert_eq!(again.state.read().unwrap().recent, index.state.read().unwrap().recent);
             assert_eq!(again.state.read().unwrap().parts, index.state.read().unwrap().parts);
         }
     }

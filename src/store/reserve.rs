@@ -29,8 +29,8 @@ use crate::store::log::free_bytes;
 const SEGMENT_BYTES: u64 = 512 * 1024;
 /// Bytes of a segment's header, none of which is set in a segment that sled has not begun.
 const HEADER_BYTES: usize = 20;
-/// A quarter of a second of publishing as fast as it goes. A small log has as much ahead as it is long.
-const AHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Half a second of single records, as fast as they come. A small log has as much ahead as it is long.
+const AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of a group whose data takes longer to sync than the file's metadata.
 const GROUP_BYTES_LARGE: usize = 128 * 1024;
 /// Appended and synced at once: a group's sync that comes between waits for no more than this.

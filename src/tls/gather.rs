@@ -205,6 +205,12 @@ mod tests {
         stream.flush().await.unwrap();
     }
 
+    async fn write_all(stream: &mut Gathering<Counted>, words: std::slice::Chunks<'_, u8>) {
+        for word in words {
+            write(stream, word).await;
+        }
+    }
+
     /// One turn of an owner: it reads, which finds nothing, and is polled again when it was woken.
     async fn turn(stream: &mut Gathering<Counted>) {
         let mut turns = 0;
@@ -254,11 +260,7 @@ mod tests {
         let (mut stream, peer) = gathering(64);
         // Far more than the peer's 64 bytes and what may wait.
         let bytes = vec![7; 4 * BYTES_MAX];
-        let writing = async {
-            for word in bytes.chunks(1000) {
-                write(&mut stream, word).await;
-            }
-        };
+        let writing = write_all(&mut stream, bytes.chunks(1000));
         tokio::time::timeout(Duration::from_secs(1), writing).await.unwrap_err();
         assert!(stream.waiting.len() <= BYTES_MAX, "{} bytes wait", stream.waiting.len());
         drop(peer);
