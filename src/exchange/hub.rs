@@ -296,7 +296,7 @@ impl Hub {
         if count == 1
             && let Ok(_turn) = self.lone.try_acquire()
         {
-            // Two threads fewer to wake, which takes longer than the check.
+            // One thread fewer to wake, which takes longer than the check.
             let records = self.checker.check(envelopes);
             let ticket = self.submit(caller, Prepared { records, count }).await?;
             return Ok(ticket.outcomes().await);

@@ -338,14 +338,7 @@ async fn fanout(
     senders: Senders,
 ) -> anyhow::Result<Done> {
     let expected = signed.len();
-    let mut streams = Vec::with_capacity(subscribers);
-    let mut channel = setting.channel().await?;
-    for number in 0..subscribers {
-        if number % STREAMS_PER_CONNECTION == 0 {
-            channel = setting.channel().await?;
-        }
-        streams.push(counted::subscribe_live(channel.clone(), None).await?);
-    }
+    let streams = live_streams(setting, &vec![None; subscribers]).await?;
     let tasks = tokio_util::task::TaskTracker::new();
     let begun = Instant::now();
     let readers: Vec<_> =
@@ -372,6 +365,21 @@ async fn fanout(
     Ok(Done::new(count, seconds, "deliveries", head))
 }
 
+/// A stream at the head for each filter, some on each connection.
+async fn live_streams(
+    setting: &Setting,
+    filters: &[Option<pb::Filter>],
+) -> anyhow::Result<Vec<Streaming<Counted>>> {
+    let mut streams = Vec::with_capacity(filters.len());
+    for together in filters.chunks(STREAMS_PER_CONNECTION) {
+        let channel = setting.channel().await?;
+        for filter in together {
+            streams.push(counted::subscribe_live(channel.clone(), filter.clone()).await?);
+        }
+    }
+    Ok(streams)
+}
+
 /// One filter for each of the first platforms.
 fn one_platform_each() -> Vec<Option<pb::Filter>> {
     let filter =
@@ -388,14 +396,10 @@ async fn filtered(
     let count = signed.len();
     let platforms = usize::try_from(PLATFORMS)?;
     anyhow::ensure!(count.is_multiple_of(platforms), "records must be a multiple of {platforms}");
-    let mut channel = setting.channel().await?;
+    let streams = live_streams(setting, filters).await?;
     let tasks = tokio_util::task::TaskTracker::new();
     let mut readers = Vec::with_capacity(filters.len());
-    for (number, filter) in filters.iter().enumerate() {
-        if number % STREAMS_PER_CONNECTION == 0 {
-            channel = setting.channel().await?;
-        }
-        let stream = counted::subscribe_live(channel.clone(), filter.clone()).await?;
+    for (filter, stream) in filters.iter().zip(streams) {
         let expected = if filter.is_some() { count / platforms } else { count };
         readers.push((expected, tasks.spawn(count_live(stream, expected))));
     }
