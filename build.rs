@@ -9,12 +9,15 @@ use std::path::PathBuf;
 use prost::Message;
 
 const FILES: &[&str] = &[
+    "watchfire/v1/audience_service.proto",
     "watchfire/v1/body.proto",
     "watchfire/v1/entry.proto",
     "watchfire/v1/exchange_service.proto",
     "watchfire/v1/header.proto",
     "watchfire/v1/member.proto",
+    "watchfire/v1/query_service.proto",
     "watchfire/v1/roster_service.proto",
+    "watchfire/v1/subscription_service.proto",
     "watchfire/disk/v1/disk.proto",
 ];
 

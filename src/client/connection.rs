@@ -24,8 +24,11 @@ use crate::tls;
 use crate::transparency::Checkpoint;
 use crate::wire;
 use crate::wire::pb;
+use crate::wire::pb::audience_service_client::AudienceServiceClient;
 use crate::wire::pb::exchange_service_client::ExchangeServiceClient;
+use crate::wire::pb::query_service_client::QueryServiceClient;
 use crate::wire::pb::roster_service_client::RosterServiceClient;
+use crate::wire::pb::subscription_service_client::SubscriptionServiceClient;
 
 /// A member's connection. Clones share it.
 #[derive(Clone)]
@@ -126,6 +129,21 @@ impl Client {
     /// The raw service, for tools that check for themselves.
     pub fn roster_service(&self) -> RosterServiceClient<Channel> {
         RosterServiceClient::new(self.channel.clone())
+    }
+
+    /// The raw service, for tools that check for themselves.
+    pub fn audience_service(&self) -> AudienceServiceClient<Channel> {
+        AudienceServiceClient::new(self.channel.clone())
+    }
+
+    /// The raw service, for tools that check for themselves.
+    pub fn query_service(&self) -> QueryServiceClient<Channel> {
+        QueryServiceClient::new(self.channel.clone())
+    }
+
+    /// The raw service, for tools that check for themselves.
+    pub fn subscription_service(&self) -> SubscriptionServiceClient<Channel> {
+        SubscriptionServiceClient::new(self.channel.clone())
     }
 
     /// Who takes part, folded up to the log's head.

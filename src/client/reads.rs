@@ -112,6 +112,8 @@ impl Client {
                 queries: values.iter().map(query).collect(),
                 matches_max: u32::try_from(limits::LOOKUP_MATCHES_MAX).unwrap_or(u32::MAX),
                 include_record: false,
+                active_only: false,
+                distance_max: None,
             };
             let response = self.exchange_service().lookup_values(request).await?.into_inner();
             if response.results.len() != values.len() {
@@ -127,7 +129,7 @@ impl Client {
     }
 
     async fn looked_up(&self, result: pb::ValueMatches) -> Result<LookedUp, ClientError> {
-        let pb::ValueMatches { normal_form, entries, more, refusal } = result;
+        let pb::ValueMatches { normal_form, entries, more, refusal, .. } = result;
         let entries = self.believe(entries).await?;
         let fits = |entry: &VerifiedEntry| wire::normal_form(entry.body()) == normal_form;
         if !entries.iter().all(fits) {

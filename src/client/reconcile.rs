@@ -19,7 +19,6 @@ use crate::model::names::Digest;
 use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
-use crate::wire::body::Content;
 use crate::wire::pb;
 
 /// Records that are asked for at once.
@@ -136,16 +135,10 @@ impl Client {
 }
 
 fn withdrawn_by(entry: &VerifiedEntry) -> Option<RecordName> {
-    match &entry.record().content {
-        // Only its publisher withdraws a record.
-        Content::Withdrawal { of } if of.member == entry.header().name.member => Some(of.clone()),
-        Content::Withdrawal { .. }
-        | Content::Indicator { .. }
-        | Content::Operation
-        | Content::RosterChange { .. }
-        | Content::KeyChange(_)
-        | Content::Genesis(_) => None,
-    }
+    // Its publisher or the operator: the hub takes it from nobody else, and the verifier checks who signed.
+    let of = entry.record().content.withdraws()?;
+    let by_publisher = of.member == entry.header().name.member;
+    (by_publisher || entry.header().body_kind == BodyKind::Takedown).then(|| of.clone())
 }
 
 #[cfg(test)]

@@ -98,7 +98,10 @@ impl Client {
             }
             Err(error) => return Err(error),
         };
-        match self.outcome(&envelope, pb::PublishResult { outcome: Some(outcome) })? {
+        match self.outcome(
+            &envelope,
+            pb::PublishResult { outcome: Some(outcome), warnings: Vec::new() },
+        )? {
             Answered::For(outcome) => {
                 self.let_go(&waiting)?;
                 outcome.receipt()
@@ -118,14 +121,17 @@ impl Client {
 
         let mut service = self.roster_service();
         let envelope = Some(envelope);
-        let roster = match content {
-            Content::RosterChange(change) => change.change.as_ref(),
-            Content::Indicator(_)
-            | Content::Operation(_)
-            | Content::Withdrawal(_)
-            | Content::KeyChange(_)
-            | Content::Genesis(_) => None,
-        };
+        if matches!(content, Content::AudienceChange(_)) {
+            let request = pb::ChangeAudienceRequest { envelope };
+            return Ok(self
+                .audience_service()
+                .change_audience(request)
+                .await?
+                .into_inner()
+                .receipt);
+        }
+        let roster =
+            if let Content::RosterChange(change) = content { change.change.as_ref() } else { None };
         let adds = matches!(
             content,
             Content::KeyChange(pb::KeyChange { change: Some(key_change::Change::Add(_)) })
@@ -148,6 +154,9 @@ impl Client {
             Some(roster_change::Change::Reinstate(_)) => {
                 let request = pb::ReinstateMemberRequest { envelope };
                 service.reinstate_member(request).await?.into_inner().receipt
+            }
+            Some(roster_change::Change::Quota(_)) => {
+                service.set_quota(pb::SetQuotaRequest { envelope }).await?.into_inner().receipt
             }
             None if adds => {
                 service.rotate_key(pb::RotateKeyRequest { envelope }).await?.into_inner().receipt

@@ -108,9 +108,22 @@ pub(super) const fn kind_of(content: &pb::body::Content) -> BodyKind {
     match content {
         pb::body::Content::Indicator(_) => BodyKind::Indicator,
         pb::body::Content::Operation(_) => BodyKind::Operation,
+        pb::body::Content::Attribution(_) => BodyKind::Attribution,
+        pb::body::Content::Link(_) => BodyKind::Link,
+        pb::body::Content::Sighting(_) => BodyKind::Sighting,
+        pb::body::Content::Opinion(_) => BodyKind::Opinion,
+        pb::body::Content::ActionReport(_) => BodyKind::ActionReport,
+        pb::body::Content::Inquiry(_) => BodyKind::Inquiry,
+        pb::body::Content::Reply(_) => BodyKind::Reply,
+        pb::body::Content::Note(_) => BodyKind::Note,
         pb::body::Content::Withdrawal(_) => BodyKind::Withdrawal,
+        pb::body::Content::Acknowledgement(_) => BodyKind::Acknowledgement,
         pb::body::Content::RosterChange(_) => BodyKind::RosterChange,
         pb::body::Content::KeyChange(_) => BodyKind::KeyChange,
+        pb::body::Content::AudienceChange(_) => BodyKind::AudienceChange,
+        pb::body::Content::Takedown(_) => BodyKind::Takedown,
+        pb::body::Content::Erasure(_) => BodyKind::Erasure,
+        pb::body::Content::Retention(_) => BodyKind::Retention,
         pb::body::Content::Genesis(_) => BodyKind::Genesis,
     }
 }

@@ -288,10 +288,23 @@ impl Verifier {
         let role = self.roster.member(&key.member).map(|member| member.role);
         match kind {
             BodyKind::KeyChange => true,
-            BodyKind::RosterChange | BodyKind::Genesis => {
+            BodyKind::RosterChange | BodyKind::Genesis | BodyKind::Takedown => {
                 key.key_use == KeyUse::Signing && role == Some(Role::Operator)
             }
-            BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal => {
+            BodyKind::Erasure | BodyKind::Retention => false,
+            BodyKind::Indicator
+            | BodyKind::Operation
+            | BodyKind::Attribution
+            | BodyKind::Link
+            | BodyKind::Sighting
+            | BodyKind::Opinion
+            | BodyKind::ActionReport
+            | BodyKind::Inquiry
+            | BodyKind::Reply
+            | BodyKind::Note
+            | BodyKind::Withdrawal
+            | BodyKind::Acknowledgement
+            | BodyKind::AudienceChange => {
                 key.key_use == KeyUse::Signing && role != Some(Role::Operator)
             }
         }

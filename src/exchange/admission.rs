@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
+use crate::exchange::policy::Reader;
+use crate::exchange::policy::may_see;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::facts::Shape;
+use crate::model::handling::Reach;
+use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::model::header::Header;
 use crate::model::limits;
@@ -36,6 +38,19 @@ pub(super) struct Previous {
     pub(super) facts: Facts,
 }
 
+/// A record that another one is about, as it stands at that place.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The facts of its latest revision, whose reach is the widest.
+    pub(super) facts: Facts,
+    /// The strictest label of its latest revision.
+    pub(super) tlp: Tlp,
+    /// The place of its first revision.
+    pub(super) first: Sequence,
+    /// Whether it was withdrawn.
+    pub(super) withdrawn: bool,
+}
+
 /// What the sequencer knows at the place that a record would get.
 #[derive(Debug)]
 pub(super) struct Circumstances<'a> {
@@ -51,8 +66,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) previous: Option<&'a Previous>,
     /// Whether the record itself was withdrawn.
     pub(super) withdrawn: bool,
-    /// For a withdrawal: the latest revision of its target, and whether that was withdrawn already.
-    pub(super) target: Option<(&'a Facts, bool)>,
+    /// What the record is about, in the order of [`Content::targets`]; `None` for what is not there.
+    pub(super) targets: &'a [Option<Target>],
 }
 
 /// Judges the caller, before anything else: it speaks for itself, and is not suspended.
@@ -93,17 +108,14 @@ pub(super) fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Resul
     judge_role(record, circumstances)?;
     judge_handling(header, circumstances.roster)?;
     judge_predecessor(header, circumstances)?;
-    let (shape, _value, _withdraws) = shape(&record.content);
-    judge_shapes(&shape, circumstances.previous.map(|previous| &previous.facts))?;
-    match &record.content {
-        Content::Withdrawal { of } => judge_target(&header.name.member, of, circumstances),
-        Content::Indicator { .. }
-        | Content::Operation
-        | Content::RosterChange { .. }
-        | Content::KeyChange(_)
-        | Content::Genesis(_) => Ok(()),
-    }?;
-    Ok(facts(record, circumstances))
+    judge_targets(record, circumstances)?;
+    judge_shapes(
+        &shape(&record.content, circumstances),
+        circumstances.previous.map(|previous| &previous.facts),
+    )?;
+    let facts = facts(record, circumstances);
+    judge_addressees(record, &facts, circumstances.roster)?;
+    Ok(facts)
 }
 
 fn judge_clock(header: &Header, now: Timestamp) -> Result<(), Refusal> {
@@ -140,26 +152,20 @@ fn judge_role(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), 
         return Err(Refusal::new(Reason::NotAMember, format!("{caller} is not a member")));
     };
     let kind = record.header.body_kind;
-    let allowed = match (member.role, kind) {
-        (_, BodyKind::KeyChange)
-        | (Role::Operator, BodyKind::RosterChange)
-        | (Role::Company, BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal)
-        | (Role::Observer, BodyKind::Withdrawal) => true,
-        (Role::Observer, BodyKind::Indicator) => member.may_publish_indicators,
-        (Role::Company | Role::Observer, BodyKind::RosterChange | BodyKind::Genesis)
-        | (Role::Observer, BodyKind::Operation)
-        | (
-            Role::Auditor,
-            BodyKind::Indicator
-            | BodyKind::Operation
-            | BodyKind::Withdrawal
-            | BodyKind::RosterChange
-            | BodyKind::Genesis,
-        )
-        | (
-            Role::Operator,
-            BodyKind::Indicator | BodyKind::Operation | BodyKind::Withdrawal | BodyKind::Genesis,
-        ) => false,
+    let allowed = match member.role {
+        _ if kind == BodyKind::KeyChange => true,
+        Role::Company => {
+            kind.is_chosen()
+                || matches!(
+                    kind,
+                    BodyKind::Withdrawal | BodyKind::Acknowledgement | BodyKind::AudienceChange
+                )
+        }
+        Role::Observer => {
+            is_an_observers(kind) || (kind == BodyKind::Indicator && member.may_publish_indicators)
+        }
+        Role::Operator => matches!(kind, BodyKind::RosterChange | BodyKind::Takedown),
+        Role::Auditor => false,
     };
     if allowed {
         return Ok(());
@@ -172,11 +178,23 @@ fn judge_role(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), 
     ))
 }
 
+const fn is_an_observers(kind: BodyKind) -> bool {
+    matches!(
+        kind,
+        BodyKind::Sighting
+            | BodyKind::Opinion
+            | BodyKind::Inquiry
+            | BodyKind::Reply
+            | BodyKind::Note
+            | BodyKind::Withdrawal
+            | BodyKind::Acknowledgement
+    )
+}
+
 fn judge_handling(header: &Header, roster: &Roster) -> Result<(), Refusal> {
     let reach = &header.handling.reach;
     let named = !reach.audiences.is_empty() || !reach.recipients.is_empty();
-    let chosen = matches!(header.body_kind, BodyKind::Indicator | BodyKind::Operation);
-    if !chosen {
+    if !header.body_kind.is_chosen() {
         if named || header.revision != 1 {
             return Err(Refusal::field(
                 Reason::FieldInvalid,
@@ -186,8 +204,10 @@ fn judge_handling(header: &Header, roster: &Roster) -> Result<(), Refusal> {
         }
         return Ok(());
     }
-    let built_in = [Audience::companies(), Audience::observers(), Audience::all()];
-    if let Some(audience) = reach.audiences.iter().find(|audience| !built_in.contains(audience)) {
+    let may_address = |audience: &&Audience| {
+        audience.is_built_in() || roster.audiences.contains(audience, &header.name.member)
+    };
+    if let Some(audience) = reach.audiences.iter().find(|audience| !may_address(audience)) {
         return Err(Refusal::field(
             Reason::AudienceForbidden,
             "header.handling.audiences",
@@ -253,66 +273,167 @@ fn judge_shapes(shape: &Shape, previous: Option<&Facts>) -> Result<(), Refusal> 
     ))
 }
 
-fn judge_target(
-    publisher: &MemberId,
-    of: &crate::model::names::RecordName,
-    circumstances: &Circumstances<'_>,
-) -> Result<(), Refusal> {
-    if of.member != *publisher {
-        return Err(Refusal::field(
-            Reason::NotOwner,
-            "body.withdrawal.of",
-            "only its publisher withdraws a record",
-        ));
-    }
-    match circumstances.target {
-        Some((_facts, true)) => Err(Refusal::field(
-            Reason::RecordWithdrawn,
-            "body.withdrawal.of",
-            "the record was withdrawn before",
-        )),
-        Some((facts, false))
-            if matches!(facts.scope.body_kind, BodyKind::Indicator | BodyKind::Operation) =>
+/// Judges what a record is about: it is there, its publisher may see it, it is of a kind that this can be said of,
+/// and what is said about it reaches nobody whom it does not.
+fn judge_targets(record: &Record, circumstances: &Circumstances<'_>) -> Result<(), Refusal> {
+    let content = &record.content;
+    for ((field, name), target) in content.targets().into_iter().zip(circumstances.targets) {
+        if matches!(content, Content::Withdrawal { .. }) && name.member != record.header.name.member
         {
-            Ok(())
+            let message = "only its publisher withdraws a record";
+            return Err(Refusal::field(Reason::NotOwner, field, message));
         }
-        Some((_facts, false)) => Err(Refusal::field(
+        let target = target
+            .as_ref()
+            .filter(|target| is_visible(record, target, circumstances.roster))
+            .ok_or_else(|| {
+                let message = "there is no such record, or you may not see it";
+                Refusal::field(Reason::RecordNotFound, field, message)
+            })?;
+        judge_fit(content, record.header.body_kind, field, target)?;
+        if record.header.body_kind.is_chosen() {
+            judge_reach(&record.header, target, circumstances.roster)?;
+        }
+    }
+    Ok(())
+}
+
+/// The operator takes down what it cannot read.
+fn is_visible(record: &Record, target: &Target, roster: &Roster) -> bool {
+    let caller = &record.header.name.member;
+    matches!(record.content, Content::Takedown { .. })
+        || Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, &target.facts.scope))
+}
+
+fn judge_fit(
+    content: &Content,
+    kind: BodyKind,
+    field: &'static str,
+    target: &Target,
+) -> Result<(), Refusal> {
+    let of = target.facts.scope.body_kind;
+    let is_asset = matches!(of, BodyKind::Indicator | BodyKind::Operation);
+    let fits = if kind == BodyKind::Attribution {
+        of == BodyKind::Operation
+    } else if kind == BodyKind::Reply {
+        of == BodyKind::Inquiry
+    } else if matches!(kind, BodyKind::Sighting | BodyKind::ActionReport) {
+        is_asset
+    } else {
+        of.is_chosen()
+    };
+    if !fits {
+        let (kind, of) = (kind.as_str(), of.as_str());
+        let message = format!("a record of the kind {kind} is not about one of the kind {of}");
+        return Err(Refusal::field(Reason::FieldInvalid, field, message));
+    }
+    match (content.withdraws().is_some(), kind == BodyKind::Acknowledgement, target.withdrawn) {
+        (true, _, true) => {
+            Err(Refusal::field(Reason::RecordWithdrawn, field, "the record was withdrawn before"))
+        }
+        (_, true, false) => Err(Refusal::field(
             Reason::FieldInvalid,
-            "body.withdrawal.of",
-            "a record of this kind is not withdrawn",
+            field,
+            "the record was not withdrawn, so there is nothing to acknowledge",
         )),
-        None => Err(Refusal::field(
-            Reason::RecordNotFound,
-            "body.withdrawal.of",
-            "there is no such record",
+        _ => Ok(()),
+    }
+}
+
+/// What is said about a record reaches nobody whom the record does not; a link is as strict as its stricter end.
+fn judge_reach(header: &Header, target: &Target, roster: &Roster) -> Result<(), Refusal> {
+    let scope = &target.facts.scope;
+    let exceeded = |field, who: String| {
+        let message = format!("the record that it is about does not reach {who}");
+        Err(Refusal::field(Reason::ReachExceeded, field, message))
+    };
+    let reach = &header.handling.reach;
+    let audiences = Reach { audiences: reach.audiences.clone(), recipients: Vec::new() };
+    if !scope.reach.covers(&audiences) {
+        let names: Vec<String> = reach.audiences.iter().map(Audience::name).collect();
+        return exceeded("header.handling.audiences", names.join(" and "));
+    }
+    let is_reached = |member: &&MemberId| {
+        **member == scope.publisher
+            || Reader::of(roster, member)
+                .is_some_and(|reader| may_see(&Reader { suspended: false, ..reader }, scope))
+    };
+    if let Some(stranger) = reach.recipients.iter().find(|member| !is_reached(member)) {
+        return exceeded("header.handling.recipients", stranger.name());
+    }
+    if header.body_kind == BodyKind::Link && header.handling.tlp < target.tlp {
+        let message = format!("a link is at least as strict as its ends, here {}", target.tlp);
+        return Err(Refusal::field(Reason::ReachExceeded, "header.handling.tlp", message));
+    }
+    Ok(())
+}
+
+/// Whoever is asked can read the question.
+fn judge_addressees(record: &Record, facts: &Facts, roster: &Roster) -> Result<(), Refusal> {
+    let Content::Inquiry { addressees, .. } = &record.content else {
+        return Ok(());
+    };
+    let reads = |member: &&MemberId| {
+        Reader::of(roster, member)
+            .is_some_and(|reader| may_see(&Reader { suspended: false, ..reader }, &facts.scope))
+    };
+    match addressees.iter().find(|member| !reads(member)) {
+        None => Ok(()),
+        Some(member) => Err(Refusal::field(
+            Reason::FieldInvalid,
+            "body.inquiry.addressees",
+            format!("{} cannot read it", member.name()),
         )),
     }
 }
 
 fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
     let header = &record.header;
-    let (shape, value_digest, withdraws) = shape(&record.content);
+    let shape = shape(&record.content, circumstances);
     let mut shapes = vec![shape.clone()];
     if let Some(previous) = circumstances.previous {
         shapes.extend(different(&previous.facts, &shape).cloned());
     }
-    let reach = match (&record.content, circumstances.target) {
-        // A recall reaches everyone who could see any revision; reach only ever widens, so the last has all.
-        (Content::Withdrawal { .. }, Some((target, _withdrawn))) => target.scope.reach.clone(),
-        _ => header.handling.reach.clone(),
-    };
     Facts {
         scope: Arc::new(Scope {
             publisher: header.name.member.clone(),
             body_kind: header.body_kind,
-            reach,
+            reach: reach(record, circumstances),
             shapes,
         }),
         record: header.name.record,
         revision: header.revision,
-        value_digest,
-        withdraws,
+        value_digest: record.content.value_digest(),
+        withdraws: record.content.withdraws().map(|of| of.record),
     }
+}
+
+/// Who may read: as the handling says, or as the kind of body says where that is not its publisher's to choose.
+fn reach(record: &Record, circumstances: &Circumstances<'_>) -> Reach {
+    let target = circumstances.targets.first().and_then(Option::as_ref);
+    match (&record.content, target) {
+        (Content::Withdrawal { .. } | Content::Takedown { .. }, Some(target)) => {
+            recall_reach(target, circumstances.roster)
+        }
+        (Content::Acknowledgement { of }, _) => {
+            Reach { audiences: Vec::new(), recipients: vec![of.member.clone()] }
+        }
+        (Content::AudienceChange { audience, .. }, _) => {
+            Reach { audiences: vec![audience.clone()], recipients: Vec::new() }
+        }
+        _ => record.header.handling.reach.clone(),
+    }
+}
+
+/// A recall reaches everyone who could see any revision of its target, whoever has left an audience since. Reach only
+/// ever widens, so that the last revision has all of it.
+fn recall_reach(target: &Target, roster: &Roster) -> Reach {
+    let mut reach = target.facts.scope.reach.clone();
+    let custom = reach.audiences.iter().filter(|audience| !audience.is_built_in());
+    let ever = custom.flat_map(|audience| roster.audiences.ever_in(audience, target.first));
+    let recipients = ever.chain([target.facts.scope.publisher.clone()]).collect();
+    reach.widen(&Reach { audiences: Vec::new(), recipients });
+    reach
 }
 
 /// The shapes of a revision, and of those before it, that are not this one.
@@ -320,25 +441,25 @@ fn different<'a>(previous: &'a Facts, shape: &'a Shape) -> impl Iterator<Item = 
     previous.scope.shapes.iter().filter(move |earlier| *earlier != shape)
 }
 
-fn shape(content: &Content) -> (Shape, Option<Digest>, Option<Uuid>) {
-    match content {
-        Content::Indicator { kind, platform, value_digest, operation } => {
-            let shape =
-                Shape { kind: *kind, platform: platform.clone(), operation: operation.clone() };
-            (shape, *value_digest, None)
-        }
-        Content::Withdrawal { of } => (Shape::default(), None, Some(of.record)),
-        Content::Operation
-        | Content::RosterChange { .. }
-        | Content::KeyChange(_)
-        | Content::Genesis(_) => (Shape::default(), None, None),
+/// What filters look at: for what is said about an operation or one of its indicators, that operation.
+fn shape(content: &Content, circumstances: &Circumstances<'_>) -> Shape {
+    if let Content::Indicator { kind, platform, operation, .. } = content {
+        return Shape { kind: *kind, platform: platform.clone(), operation: operation.clone() };
     }
+    let operation = |target: &Target| {
+        let is_one = target.facts.scope.body_kind == BodyKind::Operation;
+        let named = || target.facts.scope.shapes.first()?.operation.clone();
+        if is_one { Some(target.facts.name()) } else { named() }
+    };
+    let is_said_about = !content.targets().is_empty() && content.withdraws().is_none();
+    let found = circumstances.targets.iter().flatten().find_map(operation);
+    Shape { operation: found.filter(|_operation| is_said_about), ..Shape::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::handling::Reach;
+    use uuid::Uuid;
 
     fn looks_like(platform: usize) -> Shape {
         Shape { platform: format!("platform {platform}"), ..Shape::default() }

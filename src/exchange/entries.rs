@@ -5,6 +5,7 @@ use prost::Message as _;
 use prost::encoding::encode_varint;
 
 use crate::model::facts::Facts;
+use crate::model::handling::Tlp;
 use crate::model::names::Digest;
 use crate::model::names::Sequence;
 use crate::model::names::sha256;
@@ -26,6 +27,7 @@ pub(super) struct Read {
     pub(super) entry: pb::Entry,
     pub(super) facts: Facts,
     pub(super) header_digest: Digest,
+    pub(super) tlp: Tlp,
     pub(super) epoch: u32,
     pub(super) accept_time: Timestamp,
     pub(super) leaf_hash: Digest,
@@ -104,6 +106,7 @@ pub(super) fn read(store: &Store, sequence: u64) -> Result<Read, StoreError> {
     };
     Ok(Read {
         header_digest,
+        tlp: header.handling.tlp,
         epoch: entry.epoch,
         accept_time,
         leaf_hash: leaf.hash(),
@@ -112,15 +115,15 @@ pub(super) fn read(store: &Store, sequence: u64) -> Result<Read, StoreError> {
     })
 }
 
-/// The record of an entry, decoded for reading.
-pub(super) fn readable(envelope: &pb::Envelope) -> Option<pb::Record> {
+/// The record of an entry, decoded for reading at a time.
+pub(super) fn readable(envelope: &pb::Envelope, now: Timestamp) -> Option<pb::Record> {
     let header = wire::header::header(&envelope.payload).ok()?;
+    let body = wire::body::body(&envelope.body).ok();
     Some(pb::Record {
         header_digest: hex::encode(sha256(&envelope.payload)),
+        normal_form: body.as_ref().and_then(wire::normal_form),
+        expired: wire::expiry(&header, body.as_ref()).is_some_and(|until| until <= now),
         header: Some(wire::header::header_to_wire(&header)),
-        body: wire::body::body(&envelope.body).ok(),
-        normal_form: wire::body::body(&envelope.body)
-            .ok()
-            .and_then(|body| wire::normal_form(&body)),
+        body,
     })
 }

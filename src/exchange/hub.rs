@@ -18,6 +18,8 @@ use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checker;
 use crate::exchange::prepare::Job;
 use crate::exchange::prepare::Then;
+use crate::exchange::quota::QuotaLeft;
+use crate::exchange::quota::Quotas;
 use crate::exchange::sequencer;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Sequencer;
@@ -38,6 +40,7 @@ use crate::model::names::MemberId;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::Quota;
 use crate::model::roster::Roster;
 use crate::model::time::Clock;
 use crate::signing;
@@ -99,6 +102,17 @@ pub enum ExchangeError {
     Store(#[from] StoreError),
 }
 
+/// What a member may ask of the hub, and has.
+#[derive(Clone, Debug)]
+pub struct QuotaState {
+    /// The quota that holds.
+    pub quota: Quota,
+    /// What is left of it.
+    pub left: QuotaLeft,
+    /// Streams open.
+    pub streams_open: usize,
+}
+
 /// The sequencer's thread, which ends with the hub or with a failed write.
 pub type SequencerThread = JoinHandle<Result<(), StoreError>>;
 
@@ -111,6 +125,7 @@ pub struct Hub {
     pub(super) tokens: Tokens,
     pub(super) draining: CancellationToken,
     streams: Streams,
+    quotas: Arc<Quotas>,
     readers: Arc<Semaphore>,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
@@ -151,7 +166,9 @@ impl Hub {
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, submissions) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let guard = ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed);
+        let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
         let sequencer = Sequencer {
+            quotas: Arc::clone(&quotas),
             exchange: founding.exchange.clone(),
             store: Arc::clone(&store),
             tail: Arc::clone(&tail),
@@ -185,6 +202,7 @@ impl Hub {
             roster: published,
             draining: CancellationToken::new(),
             streams: Streams::default(),
+            quotas,
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             lone: Semaphore::new(1),
             checker,
@@ -246,7 +264,35 @@ impl Hub {
     /// The right of a member in good standing to one more stream.
     pub fn open_stream(&self, member: &MemberId) -> Result<StreamSlot, Refusal> {
         self.reader(member)?;
-        self.streams.open(member)
+        self.streams.open(member, usize::try_from(self.streams_max(member)).unwrap_or(usize::MAX))
+    }
+
+    /// What the roster lets a member ask of the hub, and what is left of it.
+    pub fn quota(&self, member: &MemberId) -> Result<QuotaState, Refusal> {
+        self.reader(member)?;
+        let quota = self.quota_of(member);
+        Ok(QuotaState {
+            quota: Quota { streams: self.streams_max(member), ..quota },
+            left: self.quotas.left(member, &quota),
+            streams_open: self.streams.count(member),
+        })
+    }
+
+    /// Takes so many values or pages from a member's quota.
+    pub(super) fn take_lookups(&self, member: &MemberId, count: usize) -> Result<(), Refusal> {
+        self.quotas.take_lookups(member, &self.quota_of(member), count)
+    }
+
+    fn quota_of(&self, member: &MemberId) -> Quota {
+        self.roster.load().member(member).map(|member| member.quota).unwrap_or_default()
+    }
+
+    fn streams_max(&self, member: &MemberId) -> u32 {
+        let maximum = u32::try_from(limits::STREAMS_PER_MEMBER_MAX).unwrap_or(u32::MAX);
+        match self.quota_of(member).streams {
+            0 => maximum,
+            own => own.min(maximum),
+        }
     }
 
     /// Checks the signatures of a batch, in parallel with other batches.

@@ -20,6 +20,7 @@ use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::time::Timestamp;
 use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -60,7 +61,7 @@ impl Hub {
         let found = self.read(move |store| find(store, &reader, &name)).await?;
         let (mut entry, withdrawn) = found.ok_or(missing)?;
         if decoded {
-            add_record(&mut entry);
+            add_record(&mut entry, self.clock().now());
         }
         Ok((entry, withdrawn))
     }
@@ -86,7 +87,8 @@ impl Hub {
         let walk = Walk { reader, filter, page_size, head: head.size };
         let (mut entries, next) = self.read(move |store| walk.page(store, start)).await?;
         if decoded {
-            entries.iter_mut().for_each(add_record);
+            let now = self.clock().now();
+            entries.iter_mut().for_each(|entry| add_record(entry, now));
         }
         let next_page_token = next.map_or_else(String::new, |position| {
             let place = Place { epoch: head.epoch, position, access: 0 };
@@ -116,7 +118,9 @@ impl Hub {
         };
         let mut looked = self.read(looked).await?;
         if decoded {
-            looked.iter_mut().flat_map(|looked| &mut looked.entries).for_each(add_record);
+            let now = self.clock().now();
+            let entries = looked.iter_mut().flat_map(|looked| &mut looked.entries);
+            entries.for_each(|entry| add_record(entry, now));
         }
         Ok(looked)
     }
@@ -253,6 +257,6 @@ fn look_up_one(
     Ok(looked)
 }
 
-fn add_record(entry: &mut pb::Entry) {
-    entry.record = entry.envelope.as_ref().and_then(entries::readable);
+pub(super) fn add_record(entry: &mut pb::Entry, now: Timestamp) {
+    entry.record = entry.envelope.as_ref().and_then(|envelope| entries::readable(envelope, now));
 }

@@ -15,8 +15,10 @@ use tokio::sync::oneshot;
 use crate::exchange::admission;
 use crate::exchange::admission::Circumstances;
 use crate::exchange::admission::Previous;
+use crate::exchange::admission::Target;
 use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::entries;
+use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::model::facts::Facts;
@@ -86,6 +88,7 @@ pub(super) struct Sequencer {
     pub(super) head: Head,
     pub(super) roster: Arc<Roster>,
     pub(super) guard: ClockGuard,
+    pub(super) quotas: Arc<Quotas>,
     /// Whether the last group found too little space: that is told once.
     pub(super) is_full: bool,
 }
@@ -221,13 +224,16 @@ impl Sequencer {
         if let Some(settled) = self.same_name(parsed, draft)? {
             return Ok(settled);
         }
+        if let Err(refusal) = self.take_quota(parsed, draft) {
+            return Ok(refused(refusal));
+        }
         let accept_time = match &draft.accept_time {
             Ok(time) => *time,
             Err(refusal) => return Ok(refused(refusal.clone())),
         };
         let place = Sequence(draft.group.head.frontier.size());
         let previous = self.previous(parsed, draft)?;
-        let target = self.target(&parsed.content, draft)?;
+        let targets = self.targets(&parsed.content, draft)?;
         let circumstances = Circumstances {
             exchange: &self.exchange,
             roster: &draft.roster,
@@ -237,7 +243,7 @@ impl Sequencer {
             // What was not there before cannot have been withdrawn.
             withdrawn: parsed.header.revision > 1
                 && self.is_withdrawn(&parsed.header.name, draft)?,
-            target: target.as_ref().map(|(facts, withdrawn)| (facts, *withdrawn)),
+            targets: &targets,
         };
         let judged = admission::judge(parsed, &circumstances).and_then(|facts| {
             let roster = wire::roster::apply(&draft.roster, &self.exchange, parsed, place)?;
@@ -252,6 +258,12 @@ impl Sequencer {
             }
             Err(refusal) => Ok(refused(refusal)),
         }
+    }
+
+    fn take_quota(&self, record: &Record, draft: &Draft) -> Result<(), Refusal> {
+        let member = &record.header.name.member;
+        let quota = draft.roster.member(member).map(|member| member.quota).unwrap_or_default();
+        self.quotas.take_record(member, &quota, record.envelope.encoded_len())
     }
 
     /// The answer to a name and revision that is taken: its first receipt, or a conflict.
@@ -318,24 +330,28 @@ impl Sequencer {
         Ok(Some(Previous { header_digest: stored.header_digest, facts: stored.facts }))
     }
 
-    /// The latest revision of a withdrawal's target, and whether that was withdrawn already.
-    fn target(
-        &self,
-        content: &Content,
-        draft: &Draft,
-    ) -> Result<Option<(Facts, bool)>, StoreError> {
-        let Content::Withdrawal { of } = content else {
-            return Ok(None);
-        };
-        let withdrawn = self.is_withdrawn(of, draft)?;
-        let in_group = draft.group.entries.iter().rev().map(|entry| &entry.facts);
-        if let Some(facts) = in_group.into_iter().find(|facts| facts.is_of(of)) {
-            return Ok(Some((facts.clone(), withdrawn)));
+    /// What a record is about, as it stands now; `None` for what is not there.
+    fn targets(&self, content: &Content, draft: &Draft) -> Result<Vec<Option<Target>>, StoreError> {
+        content.targets().into_iter().map(|(_field, name)| self.target(name, draft)).collect()
+    }
+
+    fn target(&self, name: &RecordName, draft: &Draft) -> Result<Option<Target>, StoreError> {
+        let withdrawn = self.is_withdrawn(name, draft)?;
+        let first = self.store.revision(name, 1)?.map(Sequence);
+        let mut in_group = draft.group.entries.iter().rev();
+        if let Some(entry) = in_group.find(|entry| entry.facts.is_of(name)) {
+            return Ok(Some(Target {
+                facts: entry.facts.clone(),
+                tlp: entry.record.get().header.handling.tlp,
+                first: first.unwrap_or(Sequence(self.head.frontier.size())),
+                withdrawn,
+            }));
         }
-        let Some((_revision, sequence)) = self.store.latest(of)? else {
+        let (Some((_revision, sequence)), Some(first)) = (self.store.latest(name)?, first) else {
             return Ok(None);
         };
-        Ok(Some((entries::read(&self.store, sequence)?.facts, withdrawn)))
+        let read = entries::read(&self.store, sequence)?;
+        Ok(Some(Target { facts: read.facts, tlp: read.tlp, first, withdrawn }))
     }
 
     fn is_withdrawn(&self, name: &RecordName, draft: &Draft) -> Result<bool, StoreError> {
@@ -360,9 +376,7 @@ impl Draft {
             entries::encode(self.group.head.epoch, sequence, accept_time, &parsed.envelope);
         let index = self.group.entries.len();
         self.names.insert((parsed.header.name.clone(), parsed.header.revision), index);
-        if let Content::Withdrawal { of } = &parsed.content {
-            self.withdrawn.insert(of.clone());
-        }
+        self.withdrawn.extend(parsed.content.withdraws().cloned());
         self.leaves.push((parsed.header_digest, leaf));
         self.group.head.frontier.push(leaf);
         self.group.head.accept_time = accept_time;

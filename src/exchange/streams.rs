@@ -25,18 +25,24 @@ pub struct StreamSlot {
 }
 
 impl Streams {
-    /// A further stream of a member, if it has not too many.
-    pub(super) fn open(&self, member: &MemberId) -> Result<StreamSlot, Refusal> {
+    /// A further stream of a member, if it has not as many as it may.
+    pub(super) fn open(&self, member: &MemberId, maximum: usize) -> Result<StreamSlot, Refusal> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.get(member).copied().unwrap_or_default();
-        if count >= limits::STREAMS_PER_MEMBER_MAX {
+        let maximum = maximum.min(limits::STREAMS_PER_MEMBER_MAX);
+        if count >= maximum {
             let message =
                 format!("{member} has {count} streams open, as many as a member may have");
-            return Err(Refusal::new(Reason::TooManyStreams, message)
-                .with("streams_max", limits::STREAMS_PER_MEMBER_MAX));
+            return Err(Refusal::new(Reason::TooManyStreams, message).with("streams_max", maximum));
         }
         open.insert(member.clone(), count.saturating_add(1));
         Ok(StreamSlot { streams: self.clone(), member: member.clone() })
+    }
+
+    /// How many streams a member has open.
+    pub(super) fn count(&self, member: &MemberId) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(member).copied().unwrap_or_default()
     }
 }
 
@@ -61,13 +67,15 @@ mod tests {
         let streams = Streams::default();
         let greedy = "greedy".parse().unwrap();
         let mut slots: Vec<StreamSlot> = (0..limits::STREAMS_PER_MEMBER_MAX)
-            .map(|_index| streams.open(&greedy).unwrap())
+            .map(|_index| streams.open(&greedy, usize::MAX).unwrap())
             .collect();
-        assert_eq!(streams.open(&greedy).unwrap_err().reason, Reason::TooManyStreams);
-        assert!(streams.open(&"modest".parse().unwrap()).is_ok());
+        assert_eq!(streams.open(&greedy, usize::MAX).unwrap_err().reason, Reason::TooManyStreams);
+        let modest = "modest".parse().unwrap();
+        let one = streams.open(&modest, 1).unwrap();
+        assert_eq!(streams.open(&modest, 1).unwrap_err().reason, Reason::TooManyStreams, "quota");
         slots.pop();
-        assert!(streams.open(&greedy).is_ok());
-        drop(slots);
+        assert!(streams.open(&greedy, usize::MAX).is_ok());
+        drop((slots, one));
         assert!(streams.open.lock().unwrap().is_empty(), "a closed stream is not counted on");
     }
 }

@@ -15,6 +15,7 @@ use crate::exchange::hub::Hub;
 use crate::exchange::hub::ReadAhead;
 use crate::exchange::policy::Reader;
 use crate::exchange::policy::may_see;
+use crate::exchange::reads::add_record;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
@@ -29,6 +30,7 @@ use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Role;
+use crate::model::time::Timestamp;
 use crate::store::LogBlock;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
@@ -248,7 +250,7 @@ impl Subscription {
                 (Match::Yes, _) => {}
             }
             if self.decoded {
-                framed.push(with_record(block, entry)?);
+                framed.push(with_record(block, entry, self.hub.clock().now())?);
                 continue;
             }
             match &mut piece {
@@ -286,9 +288,13 @@ impl Subscription {
     }
 }
 
-fn with_record(block: &LogBlock, stored: &StoredEntry) -> Result<Bytes, ExchangeError> {
+fn with_record(
+    block: &LogBlock,
+    stored: &StoredEntry,
+    now: Timestamp,
+) -> Result<Bytes, ExchangeError> {
     let mut entry: pb::Entry = entries::decode(block, stored)?;
-    entry.record = entry.envelope.as_ref().and_then(entries::readable);
+    add_record(&mut entry, now);
     Ok(entries::frame(&entry).into())
 }
 

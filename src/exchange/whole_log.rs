@@ -222,19 +222,11 @@ fn check_derived(
     sequence: u64,
 ) -> Result<(), LogFault> {
     let (header, facts) = (&record.header, &stored.facts);
-    let value_digest = match &record.content {
-        Content::Indicator { value_digest, .. } => *value_digest,
-        Content::Operation
-        | Content::Withdrawal { .. }
-        | Content::RosterChange { .. }
-        | Content::KeyChange(_)
-        | Content::Genesis(_) => None,
-    };
     let same = facts.name() == header.name
         && facts.revision == header.revision
         && facts.scope.body_kind == header.body_kind
-        && facts.value_digest == value_digest
-        && (facts.withdraws.is_some() || facts.scope.reach == header.handling.reach);
+        && facts.value_digest == record.content.value_digest()
+        && (!header.body_kind.is_chosen() || facts.scope.reach == header.handling.reach);
     if !same {
         return Err(fault(sequence, "the facts beside it are not its own"));
     }

@@ -47,9 +47,9 @@ impl Filter {
         !self.operations.is_empty()
     }
 
-    /// Decides about one entry. A withdrawal matches whatever the filter: a recall must reach its readers.
+    /// Decides about one entry. A recall matches whatever the filter: it must reach its readers.
     pub fn matches(&self, facts: &Facts) -> Match {
-        if self.is_open() || facts.scope.body_kind == BodyKind::Withdrawal {
+        if self.is_open() || facts.scope.body_kind.is_recall() {
             return Match::Yes;
         }
         let fixed =

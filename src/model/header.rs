@@ -12,69 +12,117 @@ use crate::model::time::Timestamp;
 /// The DSSE payload type of a header.
 pub const HEADER_PAYLOAD_TYPE: &str = "application/vnd.watchfire.header.v1+protobuf";
 
+/// The DSSE payload type of a header that the hub itself writes, signed by the log key.
+pub const HUB_PAYLOAD_TYPE: &str = "application/vnd.watchfire.hub.v1+protobuf";
+
 /// The DSSE payload type under which a key proves that its holder wants it registered.
 pub const POSSESSION_PAYLOAD_TYPE: &str = "application/vnd.watchfire.key-possession.v1";
 
-/// The kinds of body that this version takes. The numbers of all others are reserved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BodyKind {
+macro_rules! body_kinds {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
+        /// The kinds of body that this version takes. The numbers of all others are reserved.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum BodyKind { $($(#[$doc])* $name,)* }
+
+        impl BodyKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The number in the proto, which is the field number of the body's content.
+            pub const fn number(self) -> i32 {
+                match self { $(Self::$name => $number,)* }
+            }
+
+            /// The kind with this number, if this version takes it.
+            pub const fn from_number(number: i32) -> Option<Self> {
+                match number { $($number => Some(Self::$name),)* _ => None }
+            }
+
+            /// The word that people use.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+body_kinds! {
     /// This asset is part of an influence operation.
-    Indicator,
+    Indicator = 2, "indicator";
     /// These assets belong together.
-    Operation,
+    Operation = 3, "operation";
+    /// Who is behind an operation, says the claimant.
+    Attribution = 4, "attribution";
+    /// Two records or values are related.
+    Link = 5, "link";
+    /// We looked, and saw it so many times.
+    Sighting = 6, "sighting";
+    /// We agree or dispute.
+    Opinion = 7, "opinion";
+    /// What we did about it.
+    ActionReport = 8, "action-report";
+    /// Does anyone know more?
+    Inquiry = 9, "inquiry";
+    /// Answer to an inquiry.
+    Reply = 10, "reply";
+    /// Anything else worth saying about a record.
+    Note = 11, "note";
     /// We take it back.
-    Withdrawal,
+    Withdrawal = 12, "withdrawal";
+    /// Answer to a withdrawal.
+    Acknowledgement = 13, "acknowledgement";
     /// Who takes part.
-    RosterChange,
+    RosterChange = 14, "roster-change";
     /// A member's own keys.
-    KeyChange,
+    KeyChange = 15, "key-change";
+    /// Who is in a custom audience.
+    AudienceChange = 16, "audience-change";
+    /// The operator withdraws a record.
+    Takedown = 17, "takedown";
+    /// The hub erased bodies.
+    Erasure = 18, "erasure";
+    /// The hub let old bodies go.
+    Retention = 19, "retention";
     /// The exchange's founding facts.
-    Genesis,
+    Genesis = 23, "genesis";
 }
 
 impl BodyKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::Indicator,
-        Self::Operation,
-        Self::Withdrawal,
-        Self::RosterChange,
-        Self::KeyChange,
-        Self::Genesis,
-    ];
-
-    /// The number in the proto, which is the field number of the body's content.
-    pub const fn number(self) -> i32 {
-        match self {
-            Self::Indicator => 2,
-            Self::Operation => 3,
-            Self::Withdrawal => 12,
-            Self::RosterChange => 14,
-            Self::KeyChange => 15,
-            Self::Genesis => 23,
-        }
-    }
-
-    /// The kind with this number, if this version takes it.
-    pub fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.number() == number)
-    }
-
-    /// Whether it is about the exchange itself: readable by every member, auditors and the operator included.
+    /// Whether it changes who takes part, or with which keys.
     pub const fn is_roster(self) -> bool {
         matches!(self, Self::RosterChange | Self::KeyChange | Self::Genesis)
     }
 
-    /// The word that people use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Indicator => "indicator",
-            Self::Operation => "operation",
-            Self::Withdrawal => "withdrawal",
-            Self::RosterChange => "roster-change",
-            Self::KeyChange => "key-change",
-            Self::Genesis => "genesis",
-        }
+    /// Whether it is about the exchange itself: readable by every member, auditors and the operator included.
+    pub const fn is_common(self) -> bool {
+        self.is_roster() || self.is_hub()
+    }
+
+    /// Whether the hub writes it, signed by the log key, in a payload type of its own.
+    pub const fn is_hub(self) -> bool {
+        matches!(self, Self::Erasure | Self::Retention)
+    }
+
+    /// Whether it takes a record back: it reaches everyone who could see that record, whatever the filter.
+    pub const fn is_recall(self) -> bool {
+        matches!(self, Self::Withdrawal | Self::Takedown)
+    }
+
+    /// Whether its publisher chooses who may read it, may revise it, and may withdraw it.
+    pub const fn is_chosen(self) -> bool {
+        matches!(
+            self,
+            Self::Indicator
+                | Self::Operation
+                | Self::Attribution
+                | Self::Link
+                | Self::Sighting
+                | Self::Opinion
+                | Self::ActionReport
+                | Self::Inquiry
+                | Self::Reply
+                | Self::Note
+        )
     }
 }
 

@@ -84,3 +84,9 @@ pub const MARK_IDLE_INTERVAL: Duration = Duration::from_secs(15);
 pub const STREAMS_PER_MEMBER_MAX: usize = 256;
 /// Bytes that must stay free on the data volume, or publishing stops.
 pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
+/// Members of a custom audience.
+pub const AUDIENCE_MEMBERS_MAX: usize = 256;
+/// Custom audiences that one member keeps.
+pub const AUDIENCES_KEPT_MAX: usize = 256;
+/// Durable subscriptions of one member.
+pub const SUBSCRIPTIONS_MAX: usize = 256;

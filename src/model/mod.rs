@@ -1,6 +1,7 @@
 //!
 //! Values only: no I/O, no async, no wire, no disk.
 
+pub mod audiences;
 pub mod facts;
 pub mod filter;
 pub mod handling;

@@ -47,6 +47,11 @@ impl MemberId {
     pub fn name(&self) -> String {
         format!("members/{}", self.0)
     }
+
+    /// The hub, as the publisher of its own entries. Nobody is admitted under this id.
+    pub fn hub() -> Self {
+        Self("hub".into())
+    }
 }
 
 impl FromStr for MemberId {
@@ -241,6 +246,16 @@ impl Audience {
     /// Companies and observers.
     pub fn all() -> Self {
         Self("all".into())
+    }
+
+    /// Whether it is one of those that every exchange has.
+    pub fn is_built_in(&self) -> bool {
+        matches!(self.as_str(), "companies" | "observers" | "all")
+    }
+
+    /// Whether its handle is long enough to have been drawn at random: 20 characters or more.
+    pub fn is_random(&self) -> bool {
+        self.0.len() >= 20
     }
 }
 

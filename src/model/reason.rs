@@ -1,6 +1,7 @@
 //! Why a call or a record is refused: one stable word for each reason, one code for each word.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 /// The gRPC code that goes with a reason; the numbers are those of `google.rpc.Code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +107,8 @@ reasons! {
     PredecessorMismatch = "PREDECESSOR_MISMATCH", FailedPrecondition;
     /// A revision may not reach fewer than the one before.
     ReachNarrowed = "REACH_NARROWED", FailedPrecondition;
+    /// What is said about a record may not reach further than the record, nor be less strict.
+    ReachExceeded = "REACH_EXCEEDED", FailedPrecondition;
     /// The record was withdrawn.
     RecordWithdrawn = "RECORD_WITHDRAWN", FailedPrecondition;
     /// The target is another member's record.
@@ -152,17 +155,26 @@ pub struct Refusal {
     pub field: &'static str,
     /// Facts that help.
     pub metadata: Vec<(&'static str, String)>,
+    /// How long to wait before trying again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// A refusal without a field.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), field: "", metadata: Vec::new() }
+        Self { reason, message: message.into(), field: "", metadata: Vec::new(), retry_after: None }
     }
 
     /// A refusal of one field.
     pub fn field(reason: Reason, field: &'static str, message: impl Into<String>) -> Self {
         Self { field, ..Self::new(reason, message) }
+    }
+
+    /// Says how long to wait before trying again.
+    #[must_use]
+    pub const fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
     }
 
     /// Adds a fact.

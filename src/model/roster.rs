@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::audiences::Audiences;
 use crate::model::names::Audience;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
@@ -83,6 +84,19 @@ impl RegisteredKey {
     }
 }
 
+/// How much a member may ask of the hub. 0 stands for the hub's own limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Records published a second, on the average over ten seconds.
+    pub records_per_second: u32,
+    /// Bytes of envelopes published in 24 hours.
+    pub bytes_per_day: u64,
+    /// Streams open at once.
+    pub streams: u32,
+    /// Values looked up, and pages read, a second, on the average over ten seconds.
+    pub lookups_per_second: u32,
+}
+
 /// A member as the roster has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RosterMember {
@@ -98,15 +112,20 @@ pub struct RosterMember {
     pub display_name: String,
     /// The place of its admission.
     pub admitted_at: Sequence,
-    /// The place of the last change of its standing or keys.
+    /// The place of the last change of its standing, quota or keys.
     pub changed_at: Sequence,
+    /// How much it may ask of the hub.
+    pub quota: Quota,
 }
 
-/// Everyone who takes part, with every key that was ever registered.
+/// Everyone who takes part, with every key that was ever registered; and the custom audiences, as far as whoever
+/// folds may see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     members: BTreeMap<MemberId, RosterMember>,
     keys: BTreeMap<KeyId, RegisteredKey>,
+    /// The custom audiences.
+    pub audiences: Audiences,
 }
 
 /// Why a change does not fit the roster.
@@ -121,6 +140,9 @@ impl Roster {
         member: RosterMember,
         keys: impl IntoIterator<Item = RegisteredKey>,
     ) -> Result<(), RosterConflict> {
+        if member.id == MemberId::hub() {
+            return Err(RosterConflict("that id stands for the hub itself"));
+        }
         if self.members.contains_key(&member.id) {
             return Err(RosterConflict("the member was admitted before"));
         }
@@ -150,6 +172,19 @@ impl Roster {
             return Err(RosterConflict("the member has that standing already"));
         }
         member.suspended = suspended;
+        member.changed_at = at;
+        Ok(())
+    }
+
+    /// Sets how much a member may ask of the hub.
+    pub fn set_quota(
+        &mut self,
+        id: &MemberId,
+        quota: Quota,
+        at: Sequence,
+    ) -> Result<(), RosterConflict> {
+        let member = self.members.get_mut(id).ok_or(RosterConflict("there is no such member"))?;
+        member.quota = quota;
         member.changed_at = at;
         Ok(())
     }

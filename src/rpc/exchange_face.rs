@@ -153,7 +153,13 @@ impl ExchangeService for ExchangeFace {
         request: Request<pb::LookupValuesRequest>,
     ) -> Answer<pb::LookupValuesResponse> {
         let member = caller(&request)?;
-        let pb::LookupValuesRequest { queries, matches_max, include_record } = request.into_inner();
+        let pb::LookupValuesRequest {
+            queries,
+            matches_max,
+            include_record,
+            active_only: _,
+            distance_max: _,
+        } = request.into_inner();
         let matches_max = demand_lookup(queries.len(), matches_max)
             .map_err(|refusal| status::refused(&refusal))?;
         let forms: Vec<Result<(pb::NormalForm, Digest), Refusal>> =
@@ -175,6 +181,8 @@ impl ExchangeService for ExchangeFace {
                     entries: looked.entries,
                     more: looked.more,
                     refusal,
+                    distances: Vec::new(),
+                    operations: Vec::new(),
                 }
             })
             .collect();
@@ -239,12 +247,15 @@ fn start_of(wire: Option<pb::subscribe_request::Start>) -> Result<Start, Refusal
         Some(pb::subscribe_request::Start::From(point)) => match pb::StartPoint::try_from(point) {
             Ok(pb::StartPoint::Unspecified | pb::StartPoint::Start) => Ok(Start::First),
             Ok(pb::StartPoint::Now) => Ok(Start::Now),
-            Err(_unknown) => Err(Refusal::field(
+            Ok(pb::StartPoint::Snapshot) | Err(_) => Err(Refusal::field(
                 Reason::UnsupportedField,
                 "from",
                 format!("{point} is not known to this version"),
             )),
         },
+        Some(pb::subscribe_request::Start::Subscription(_)) => {
+            Err(Refusal::field(Reason::UnsupportedField, "subscription", "is not known"))
+        }
         Some(pb::subscribe_request::Start::Sequence(sequence)) => Ok(Start::Sequence(sequence)),
         Some(pb::subscribe_request::Start::Cursor(cursor)) => Ok(Start::Cursor(cursor)),
     }
@@ -292,7 +303,7 @@ fn result(outcome: Outcome) -> pb::PublishResult {
         Ok(taken) => pb::publish_result::Outcome::Receipt(receipt(taken)),
         Err(refusal) => pb::publish_result::Outcome::Refusal(status::item(&refusal)),
     };
-    pb::PublishResult { outcome: Some(outcome) }
+    pb::PublishResult { outcome: Some(outcome), warnings: Vec::new() }
 }
 
 pub(super) fn receipt(receipt: Receipt) -> pb::Receipt {

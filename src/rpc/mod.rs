@@ -1,6 +1,8 @@
 //! The gRPC face: decode, call, encode; the only place where an error becomes a `Status`.
 
+mod audience_face;
 mod caller;
+mod change;
 mod exchange_face;
 mod filter;
 mod roster_face;
@@ -14,6 +16,7 @@ use tonic::service::interceptor::InterceptedService;
 use crate::exchange::Hub;
 use crate::model::limits;
 use crate::wire::DESCRIPTORS;
+use crate::wire::face::audience_service_server::AudienceServiceServer;
 use crate::wire::face::exchange_service_server::ExchangeServiceServer;
 use crate::wire::face::roster_service_server::RosterServiceServer;
 
@@ -27,6 +30,8 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX);
     let roster = RosterServiceServer::new(roster_face::RosterFace::new(Arc::clone(hub)))
         .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
+    let audiences = AudienceServiceServer::new(audience_face::AudienceFace::new(Arc::clone(hub)))
+        .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -36,6 +41,7 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
     let members_only = caller::members_only(hub);
     Ok(Routes::new(exchange)
         .add_service(roster)
+        .add_service(audiences)
         .add_service(InterceptedService::new(health, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))

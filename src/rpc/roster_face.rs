@@ -7,17 +7,20 @@ use tonic::Response;
 use tonic::Status;
 
 use crate::exchange::Hub;
+use crate::exchange::QuotaLeft;
+use crate::exchange::QuotaState;
 use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
+use crate::model::roster::Quota;
 use crate::model::roster::RegisteredKey;
 use crate::model::roster::Role;
 use crate::model::roster::RosterMember;
 use crate::rpc::caller::caller;
+use crate::rpc::change::change;
 use crate::rpc::exchange_face::page_size_of;
-use crate::rpc::exchange_face::receipt;
 use crate::rpc::status;
 use crate::wire;
 use crate::wire::body::Content;
@@ -36,34 +39,6 @@ pub(super) struct RosterFace {
 impl RosterFace {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
         Self { hub }
-    }
-
-    /// Publishes one record if it is of the kind that the call is for.
-    async fn change(
-        &self,
-        member: MemberId,
-        envelope: Option<pb::Envelope>,
-        fits: fn(&Content) -> bool,
-    ) -> Result<pb::Receipt, Status> {
-        let refused = |refusal: Refusal| status::refused(&refusal);
-        self.hub.reader(&member).map_err(refused)?;
-        let envelope = envelope.ok_or_else(|| {
-            refused(Refusal::field(Reason::FieldInvalid, "envelope", "must be set"))
-        })?;
-        let record = wire::envelope::record(envelope.clone()).map_err(refused)?;
-        if !fits(&record.content) {
-            return Err(refused(Refusal::field(
-                Reason::FieldInvalid,
-                "envelope.body",
-                "is not the change that this call is for",
-            )));
-        }
-        let outcomes = self.hub.publish(&member, vec![envelope]).await.map_err(refused)?;
-        match outcomes.into_iter().next() {
-            Some(Ok(taken)) => Ok(receipt(taken)),
-            Some(Err(refusal)) => Err(refused(refusal)),
-            None => Err(Status::internal("no outcome")),
-        }
     }
 
     fn reader<T>(&self, request: &Request<T>) -> Result<MemberId, Status> {
@@ -132,7 +107,7 @@ impl RosterService for RosterFace {
         let fits: fn(&Content) -> bool = |content| {
             matches!(content, Content::RosterChange { change: RosterAction::Admit { .. }, .. })
         };
-        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
         Ok(Response::new(pb::AdmitMemberResponse { receipt: Some(receipt) }))
     }
 
@@ -144,7 +119,7 @@ impl RosterService for RosterFace {
         let fits: fn(&Content) -> bool = |content| {
             matches!(content, Content::RosterChange { change: RosterAction::Suspend, .. })
         };
-        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
         Ok(Response::new(pb::SuspendMemberResponse { receipt: Some(receipt) }))
     }
 
@@ -156,7 +131,7 @@ impl RosterService for RosterFace {
         let fits: fn(&Content) -> bool = |content| {
             matches!(content, Content::RosterChange { change: RosterAction::Reinstate, .. })
         };
-        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
         Ok(Response::new(pb::ReinstateMemberResponse { receipt: Some(receipt) }))
     }
 
@@ -167,7 +142,7 @@ impl RosterService for RosterFace {
         let member = caller(&request)?;
         let fits: fn(&Content) -> bool =
             |content| matches!(content, Content::KeyChange(KeyAction::Add(_)));
-        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
         Ok(Response::new(pb::RotateKeyResponse { receipt: Some(receipt) }))
     }
 
@@ -183,8 +158,39 @@ impl RosterService for RosterFace {
                     | Content::RosterChange { change: RosterAction::RetireKey(_), .. }
             )
         };
-        let receipt = self.change(member, request.into_inner().envelope, fits).await?;
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
         Ok(Response::new(pb::RetireKeyResponse { receipt: Some(receipt) }))
+    }
+
+    async fn set_quota(
+        &self,
+        request: Request<pb::SetQuotaRequest>,
+    ) -> Answer<pb::SetQuotaResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool = |content| {
+            matches!(content, Content::RosterChange { change: RosterAction::Quota(_), .. })
+        };
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::SetQuotaResponse { receipt: Some(receipt) }))
+    }
+
+    async fn get_quota(
+        &self,
+        request: Request<pb::GetQuotaRequest>,
+    ) -> Answer<pb::GetQuotaResponse> {
+        let member = caller(&request)?;
+        let state = self.hub.quota(&member).map_err(|refusal| status::refused(&refusal))?;
+        let QuotaState { quota, left: QuotaLeft { records, bytes, lookups }, streams_open } = state;
+        let unlimited = u64::MAX;
+        Ok(Response::new(pb::GetQuotaResponse {
+            r#use: Some(pb::QuotaUse {
+                quota: Some(quota_to_wire(&quota)),
+                records_left: records.unwrap_or(unlimited),
+                bytes_left: bytes.unwrap_or(unlimited),
+                streams_open: u32::try_from(streams_open).unwrap_or(u32::MAX),
+                lookups_left: lookups.unwrap_or(unlimited),
+            }),
+        }))
     }
 
     async fn list_keys(
@@ -233,7 +239,13 @@ fn member_to_wire(member: &RosterMember) -> pb::Member {
         may_publish_indicators: member.may_publish_indicators,
         admitted_sequence: member.admitted_at.0,
         changed_sequence: member.changed_at.0,
+        quota: Some(quota_to_wire(&member.quota)),
     }
+}
+
+fn quota_to_wire(quota: &Quota) -> pb::Quota {
+    let Quota { records_per_second, bytes_per_day, streams, lookups_per_second } = *quota;
+    pb::Quota { records_per_second, bytes_per_day, streams, lookups_per_second }
 }
 
 fn key_to_wire(key: &RegisteredKey) -> pb::Key {

@@ -26,8 +26,8 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
     if !refusal.field.is_empty() {
         details.add_bad_request_violation(refusal.field, refusal.message.clone());
     }
-    if is_worth_retrying(refusal.reason) {
-        details.set_retry_info(Some(RETRY_DELAY));
+    if let Some(delay) = retry_delay(refusal) {
+        details.set_retry_info(Some(delay));
     }
     let code = Code::from(refusal.reason.code().number());
     Status::with_error_details(code, refusal.message.clone(), details)
@@ -53,13 +53,15 @@ pub(super) fn item(refusal: &Refusal) -> pb::Refusal {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect(),
-        retry_delay: is_worth_retrying(refusal.reason)
-            .then(|| prost_types::Duration::try_from(RETRY_DELAY).unwrap_or_default()),
+        retry_delay: retry_delay(refusal)
+            .map(|delay| prost_types::Duration::try_from(delay).unwrap_or_default()),
     }
 }
 
-fn is_worth_retrying(reason: Reason) -> bool {
-    reason.code() == crate::model::reason::Code::Unavailable || reason == Reason::Quota
+fn retry_delay(refusal: &Refusal) -> Option<Duration> {
+    let reason = refusal.reason;
+    let passes = reason.code() == crate::model::reason::Code::Unavailable;
+    refusal.retry_after.or_else(|| (passes || reason == Reason::Quota).then_some(RETRY_DELAY))
 }
 
 fn store(cause: &StoreError) -> Status {

@@ -16,6 +16,7 @@ use sled::Db;
 use uuid::Uuid;
 
 use crate::model::facts::Facts;
+use crate::model::header::BodyKind;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
@@ -180,7 +181,7 @@ impl Store {
         let mut rows = Vec::new();
         let blocks = insert_blocks(&mut rows, first, group)?;
         for (sequence, entry) in (first..).zip(&group.entries) {
-            insert_marks(&mut rows, sequence, &entry.facts);
+            insert_marks(&mut rows, sequence, entry.record.get());
         }
         let bytes = rows.iter().map(|(_key, value)| value.len()).sum();
         self.write(rows)?;
@@ -563,12 +564,12 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
     Ok(blocks)
 }
 
-fn insert_marks(rows: &mut Rows, sequence: u64, facts: &Facts) {
-    if let Some(record) = facts.withdraws {
-        let target = RecordName { member: facts.scope.publisher.clone(), record };
-        rows.push((keys::withdrawn(&target), sequence.to_be_bytes().to_vec()));
+fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
+    if let Some(target) = record.content.withdraws() {
+        rows.push((keys::withdrawn(target), sequence.to_be_bytes().to_vec()));
     }
-    if facts.scope.body_kind.is_roster() {
+    let kind = record.header.body_kind;
+    if kind.is_roster() || kind == BodyKind::AudienceChange {
         rows.push((keys::roster(sequence), Vec::new()));
     }
 }

@@ -8,6 +8,7 @@ use prost::Message as _;
 
 use crate::model::header::BodyKind;
 use crate::model::limits;
+use crate::model::names::Audience;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
@@ -15,11 +16,14 @@ use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::Quota;
 use crate::model::roster::Role;
+use crate::model::time::Timestamp;
 use crate::wire::check;
 use crate::wire::header::invalid;
 use crate::wire::observable;
 use crate::wire::pb;
+use crate::wire::statement;
 
 /// What a body says, as far as decisions go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +41,62 @@ pub enum Content {
     },
     /// An operation.
     Operation,
+    /// An attribution, sighting, opinion, action report, reply or note: it says something about one record.
+    About {
+        /// About which.
+        of: RecordName,
+    },
+    /// Two things are related.
+    Link {
+        /// From where.
+        source: End,
+        /// To where.
+        target: End,
+    },
+    /// A question.
+    Inquiry {
+        /// About what.
+        about: End,
+        /// Who is asked; nobody: everyone who may read it.
+        addressees: Vec<MemberId>,
+    },
     /// A withdrawal.
     Withdrawal {
         /// Of which record.
         of: RecordName,
+        /// Whether copies must go, the hub's own too.
+        demand: Option<Demand>,
+    },
+    /// An answer to a withdrawal.
+    Acknowledgement {
+        /// Of which record.
+        of: RecordName,
+    },
+    /// A withdrawal by the operator. The hub's copy goes with it.
+    Takedown {
+        /// Of which record.
+        of: RecordName,
+    },
+    /// A change of a custom audience.
+    AudienceChange {
+        /// Which.
+        audience: Audience,
+        /// What changes.
+        change: AudienceAction,
+    },
+    /// The hub's notice that it erased bodies.
+    Erasure {
+        /// The sequence of what demanded it.
+        demand: u64,
+        /// Whose bodies, rising.
+        sequences: Vec<u64>,
+    },
+    /// The hub's notice that it let old bodies go.
+    Retention {
+        /// The first sequence.
+        first: u64,
+        /// The sequence behind the last.
+        end: u64,
     },
     /// A change of the roster.
     RosterChange {
@@ -53,6 +109,48 @@ pub enum Content {
     KeyChange(KeyAction),
     /// The founding facts.
     Genesis(Box<Genesis>),
+}
+
+/// A record or a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A record.
+    Record(RecordName),
+    /// A value, by the digest of its normal form.
+    Value(Digest),
+}
+
+impl End {
+    /// The record, if it is one.
+    pub const fn record(&self) -> Option<&RecordName> {
+        match self {
+            Self::Record(name) => Some(name),
+            Self::Value(_) => None,
+        }
+    }
+}
+
+/// A demand to delete every copy of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// When the hub erases its own; at once if no time is set.
+    pub due: Option<Timestamp>,
+}
+
+/// What a keeper changes about an audience.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AudienceAction {
+    /// Makes it.
+    Create {
+        /// A name for people.
+        title: String,
+        /// Who is in it besides the keeper.
+        members: Vec<MemberId>,
+    },
+    /// Adds members.
+    Add(Vec<MemberId>),
+    /// Removes members.
+    Remove(Vec<MemberId>),
 }
 
 /// What the operator changes.
@@ -77,6 +175,8 @@ pub enum RosterAction {
     Reinstate,
     /// Retires one of its keys.
     RetireKey(Retirement),
+    /// Sets how much it may ask of the hub.
+    Quota(Quota),
 }
 
 /// What a member changes about its own keys.
@@ -127,6 +227,43 @@ pub struct Genesis {
     pub ca_digest: Digest,
 }
 
+impl Content {
+    /// Digest of the normal form of an indicator's value.
+    pub const fn value_digest(&self) -> Option<Digest> {
+        if let Self::Indicator { value_digest, .. } = self { *value_digest } else { None }
+    }
+
+    /// The record that it takes back.
+    pub const fn withdraws(&self) -> Option<&RecordName> {
+        if let Self::Withdrawal { of, .. } | Self::Takedown { of } = self { Some(of) } else { None }
+    }
+
+    /// The records that must be there and visible to its publisher, each with the field that names it.
+    pub fn targets(&self) -> Vec<(&'static str, &RecordName)> {
+        match self {
+            Self::About { of } => vec![("body.of", of)],
+            Self::Withdrawal { of, .. } => vec![("body.withdrawal.of", of)],
+            Self::Acknowledgement { of } => vec![("body.acknowledgement.of", of)],
+            Self::Takedown { of } => vec![("body.takedown.of", of)],
+            Self::Link { source, target } => {
+                let ends = [("body.link.source", source), ("body.link.target", target)];
+                ends.into_iter().filter_map(|(field, end)| Some((field, end.record()?))).collect()
+            }
+            Self::Inquiry { about, .. } => {
+                about.record().map(|name| ("body.inquiry.about", name)).into_iter().collect()
+            }
+            Self::Indicator { .. }
+            | Self::Operation
+            | Self::AudienceChange { .. }
+            | Self::RosterChange { .. }
+            | Self::KeyChange(_)
+            | Self::Erasure { .. }
+            | Self::Retention { .. }
+            | Self::Genesis(_) => Vec::new(),
+        }
+    }
+}
+
 /// Parses body bytes whose digest was checked.
 pub fn content(bytes: &[u8], kind: BodyKind) -> Result<Content, Refusal> {
     let salted = bytes.starts_with(&[0x0a, 0x20]) && bytes.len() >= 34;
@@ -147,7 +284,30 @@ pub fn content(bytes: &[u8], kind: BodyKind) -> Result<Content, Refusal> {
             check::operation(&wire)?;
             (BodyKind::Operation, Content::Operation)
         }
-        pb::body::Content::Withdrawal(wire) => (BodyKind::Withdrawal, withdrawal(&wire)?),
+        pb::body::Content::Attribution(wire) => {
+            (BodyKind::Attribution, statement::attribution(&wire)?)
+        }
+        pb::body::Content::Link(wire) => (BodyKind::Link, statement::link(&wire)?),
+        pb::body::Content::Sighting(wire) => (BodyKind::Sighting, statement::sighting(&wire)?),
+        pb::body::Content::Opinion(wire) => (BodyKind::Opinion, statement::opinion(&wire)?),
+        pb::body::Content::ActionReport(wire) => {
+            (BodyKind::ActionReport, statement::action_report(&wire)?)
+        }
+        pb::body::Content::Inquiry(wire) => (BodyKind::Inquiry, statement::inquiry(&wire)?),
+        pb::body::Content::Reply(wire) => (BodyKind::Reply, statement::reply(&wire)?),
+        pb::body::Content::Note(wire) => (BodyKind::Note, statement::note(&wire)?),
+        pb::body::Content::Withdrawal(wire) => {
+            (BodyKind::Withdrawal, statement::withdrawal(&wire)?)
+        }
+        pb::body::Content::Acknowledgement(wire) => {
+            (BodyKind::Acknowledgement, statement::acknowledgement(&wire)?)
+        }
+        pb::body::Content::Takedown(wire) => (BodyKind::Takedown, statement::takedown(&wire)?),
+        pb::body::Content::AudienceChange(wire) => {
+            (BodyKind::AudienceChange, statement::audience_change(wire)?)
+        }
+        pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire)?),
+        pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(&wire)?),
         pb::body::Content::RosterChange(wire) => (BodyKind::RosterChange, roster_change(wire)?),
         pb::body::Content::KeyChange(wire) => (BodyKind::KeyChange, key_change(wire)?),
         pb::body::Content::Genesis(wire) => (BodyKind::Genesis, genesis(wire)?),
@@ -183,11 +343,6 @@ fn indicator(wire: &pb::Indicator) -> Result<Content, Refusal> {
     })
 }
 
-fn withdrawal(wire: &pb::Withdrawal) -> Result<Content, Refusal> {
-    check::withdrawal(wire)?;
-    Ok(Content::Withdrawal { of: record_name(&wire.of, "body.withdrawal.of")? })
-}
-
 fn roster_change(wire: pb::RosterChange) -> Result<Content, Refusal> {
     let pb::RosterChange { member, change } = wire;
     let member = member_id(&member, "body.roster_change.member")?;
@@ -204,6 +359,7 @@ fn roster_change(wire: pb::RosterChange) -> Result<Content, Refusal> {
         Some(pb::roster_change::Change::RetireKey(wire)) => {
             RosterAction::RetireKey(retirement(&wire, "body.roster_change.retire_key.key")?)
         }
+        Some(pb::roster_change::Change::Quota(wire)) => RosterAction::Quota(quota(wire)),
         None => return Err(invalid("body.roster_change.change", "must be set")),
     };
     Ok(Content::RosterChange { member, change })
@@ -220,6 +376,11 @@ fn admission(wire: pb::Admission) -> Result<RosterAction, Refusal> {
         may_publish_indicators,
         display_name,
     })
+}
+
+fn quota(wire: pb::Quota) -> Quota {
+    let pb::Quota { records_per_second, bytes_per_day, streams, lookups_per_second } = wire;
+    Quota { records_per_second, bytes_per_day, streams, lookups_per_second }
 }
 
 fn admissible_role(number: i32) -> Result<Role, Refusal> {
@@ -295,11 +456,11 @@ fn retirement(wire: &pb::KeyRetirement, field: &'static str) -> Result<Retiremen
     })
 }
 
-fn record_name(text: &str, field: &'static str) -> Result<RecordName, Refusal> {
+pub(super) fn record_name(text: &str, field: &'static str) -> Result<RecordName, Refusal> {
     text.parse()
         .map_err(|error: crate::model::names::InvalidName| invalid(field, &error.to_string()))
 }
 
-fn member_id(text: &str, field: &'static str) -> Result<MemberId, Refusal> {
+pub(super) fn member_id(text: &str, field: &'static str) -> Result<MemberId, Refusal> {
     MemberId::from_name(text).map_err(|error| invalid(field, &error.to_string()))
 }

@@ -18,7 +18,7 @@ pub(super) fn text(value: &str, bytes_max: usize, field: &'static str) -> Result
     Ok(())
 }
 
-fn texts(
+pub(super) fn texts(
     values: &[String],
     items: usize,
     bytes: usize,
@@ -28,18 +28,21 @@ fn texts(
     values.iter().try_for_each(|value| text(value, bytes, field))
 }
 
-fn count(found: usize, maximum: usize, field: &'static str) -> Result<(), Refusal> {
+pub(super) fn count(found: usize, maximum: usize, field: &'static str) -> Result<(), Refusal> {
     if found > maximum {
         return Err(invalid(field, &format!("at most {maximum} are taken")));
     }
     Ok(())
 }
 
-fn moment(value: Option<&prost_types::Timestamp>, field: &'static str) -> Result<(), Refusal> {
+pub(super) fn moment(
+    value: Option<&prost_types::Timestamp>,
+    field: &'static str,
+) -> Result<(), Refusal> {
     value.map_or(Ok(()), |value| time::timestamp(value, field).map(|_valid| ()))
 }
 
-fn known<E: TryFrom<i32>>(number: i32, field: &'static str) -> Result<E, Refusal> {
+pub(super) fn known<E: TryFrom<i32>>(number: i32, field: &'static str) -> Result<E, Refusal> {
     E::try_from(number).map_err(|_unknown| {
         Refusal::field(
             Reason::UnsupportedField,
@@ -47,6 +50,21 @@ fn known<E: TryFrom<i32>>(number: i32, field: &'static str) -> Result<E, Refusal
             format!("{number} is not known to this version"),
         )
     })
+}
+
+pub(super) fn confidence(value: Option<u32>, field: &'static str) -> Result<(), Refusal> {
+    if value.is_some_and(|value| value > 100) {
+        return Err(invalid(field, "must be 0 to 100"));
+    }
+    Ok(())
+}
+
+/// An enum value that is known and was chosen.
+pub(super) fn chosen<E: TryFrom<i32>>(number: i32, field: &'static str) -> Result<E, Refusal> {
+    if number == 0 {
+        return Err(invalid(field, "must be set"));
+    }
+    known(number, field)
 }
 
 pub(super) fn indicator(wire: &pb::Indicator) -> Result<(), Refusal> {
@@ -64,6 +82,7 @@ pub(super) fn indicator(wire: &pb::Indicator) -> Result<(), Refusal> {
         evidence,
         description,
         labels,
+        warning_seen: _either,
     } = wire;
     if let Some(observable) = wire_observable {
         self::observable(observable)?;
@@ -72,9 +91,7 @@ pub(super) fn indicator(wire: &pb::Indicator) -> Result<(), Refusal> {
     moment(last_seen_time.as_ref(), "body.indicator.last_seen_time")?;
     moment(valid_from_time.as_ref(), "body.indicator.valid_from_time")?;
     moment(valid_until_time.as_ref(), "body.indicator.valid_until_time")?;
-    if confidence.is_some_and(|confidence| confidence > 100) {
-        return Err(invalid("body.indicator.confidence", "must be 0 to 100"));
-    }
+    self::confidence(*confidence, "body.indicator.confidence")?;
     known::<pb::Review>(*review, "body.indicator.review")?;
     self::techniques(techniques, "body.indicator.techniques")?;
     self::metrics(metrics, "body.indicator.metrics")?;
@@ -84,7 +101,7 @@ pub(super) fn indicator(wire: &pb::Indicator) -> Result<(), Refusal> {
     texts(labels, limits::ITEMS_MAX, limits::LABEL_BYTES_MAX, "body.indicator.labels")
 }
 
-fn observable(wire: &pb::Observable) -> Result<(), Refusal> {
+pub(super) fn observable(wire: &pb::Observable) -> Result<(), Refusal> {
     let pb::Observable {
         kind,
         platform,
@@ -119,15 +136,13 @@ fn observable(wire: &pb::Observable) -> Result<(), Refusal> {
 
 fn aggregate(wire: &pb::Aggregate) -> Result<(), Refusal> {
     let pb::Aggregate { of, count: whole, parts } = wire;
-    countable(*of)?;
+    countable(*of, "body.indicator.observable.aggregate.of")?;
     let whole = bounds(whole.as_ref(), "body.indicator.observable.aggregate.count")?;
     count(parts.len(), limits::ITEMS_MAX, "body.indicator.observable.aggregate.parts")?;
     let mut low: u64 = 0;
     let mut high = Some(0_u64);
-    for pb::AggregatePart { of, platform, count } in parts {
-        countable(*of)?;
-        text(platform, limits::LABEL_BYTES_MAX, "body.indicator.observable.aggregate.parts")?;
-        let part = bounds(count.as_ref(), "body.indicator.observable.aggregate.parts")?;
+    for part in parts {
+        let part = self::part(part, "body.indicator.observable.aggregate.parts")?;
         low = low.saturating_add(part.0);
         high = high.zip(part.1).map(|(sum, part)| sum.saturating_add(part));
     }
@@ -142,8 +157,18 @@ fn aggregate(wire: &pb::Aggregate) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn countable(number: i32) -> Result<(), Refusal> {
-    let field = "body.indicator.observable.aggregate.of";
+/// The bounds of so many of one kind on one platform.
+pub(super) fn part(
+    wire: &pb::AggregatePart,
+    field: &'static str,
+) -> Result<(u64, Option<u64>), Refusal> {
+    let pb::AggregatePart { of, platform, count } = wire;
+    countable(*of, field)?;
+    text(platform, limits::LABEL_BYTES_MAX, field)?;
+    bounds(count.as_ref(), field)
+}
+
+fn countable(number: i32, field: &'static str) -> Result<(), Refusal> {
     let kind = known::<pb::ObservableKind>(number, field)?;
     if matches!(kind, pb::ObservableKind::Aggregate | pb::ObservableKind::Unspecified) {
         return Err(invalid(field, "must say which assets are counted"));
@@ -152,7 +177,10 @@ fn countable(number: i32) -> Result<(), Refusal> {
 }
 
 /// The lower bound and, if there is one, the upper bound of a figure.
-fn bounds(wire: Option<&pb::Figure>, field: &'static str) -> Result<(u64, Option<u64>), Refusal> {
+pub(super) fn bounds(
+    wire: Option<&pb::Figure>,
+    field: &'static str,
+) -> Result<(u64, Option<u64>), Refusal> {
     match wire.and_then(|figure| figure.value.as_ref()) {
         Some(pb::figure::Value::Exact(number)) => Ok((*number, Some(*number))),
         Some(pb::figure::Value::AtLeast(number)) => Ok((*number, None)),
@@ -189,7 +217,7 @@ fn money(currency: &str, is_money: bool, field: &'static str) -> Result<(), Refu
     }
 }
 
-fn metrics(wire: &[pb::Metric], field: &'static str) -> Result<(), Refusal> {
+pub(super) fn metrics(wire: &[pb::Metric], field: &'static str) -> Result<(), Refusal> {
     count(wire.len(), limits::TECHNIQUES_MAX, field)?;
     for metric in wire {
         let pb::Metric { kind, figure, currency, region, platform, as_of_time, claimant, note } =
@@ -268,20 +296,4 @@ pub(super) fn operation(wire: &pb::Operation) -> Result<(), Refusal> {
     self::techniques(techniques, "body.operation.techniques")?;
     self::metrics(metrics, "body.operation.metrics")?;
     texts(labels, limits::ITEMS_MAX, short, "body.operation.labels")
-}
-
-pub(super) fn withdrawal(wire: &pb::Withdrawal) -> Result<(), Refusal> {
-    let pb::Withdrawal {
-        of: _parsed_by_the_caller,
-        reason,
-        demand_deletion: _either,
-        acknowledge_by_time,
-        explanation,
-    } = wire;
-    let reason = known::<pb::WithdrawalReason>(*reason, "body.withdrawal.reason")?;
-    if reason == pb::WithdrawalReason::Unspecified {
-        return Err(invalid("body.withdrawal.reason", "must be set"));
-    }
-    moment(acknowledge_by_time.as_ref(), "body.withdrawal.acknowledge_by_time")?;
-    text(explanation, limits::TEXT_BYTES_MAX, "body.withdrawal.explanation")
 }

@@ -290,7 +290,7 @@ mod tests {
             },
             Reason::FieldInvalid,
         );
-        check(|header| header.body_kind = 4, Reason::UnsupportedField);
+        check(|header| header.body_kind = 24, Reason::UnsupportedField);
         check(|header| header.exchange = "exchanges/spring".into(), Reason::FieldInvalid);
     }
 

@@ -50,14 +50,17 @@ pub(crate) mod face {
 pub mod body;
 mod check;
 pub mod envelope;
+mod expiry;
 mod frame;
 pub mod header;
 mod observable;
 pub mod roster;
 pub mod scope;
+mod statement;
 mod strict;
 pub mod time;
 
+pub use self::expiry::expiry;
 pub use self::frame::SubscribeFrame;
 pub use self::observable::normal_form_of_body as normal_form;
 pub use self::observable::query_form;

@@ -3,13 +3,18 @@
 //! Hub and client fold the same entries with this same function, so that a client needs no word of the hub's
 //! about whose key is whose.
 
+use crate::model::audiences::AudienceConflict;
+use crate::model::header::BodyKind;
 use crate::model::header::POSSESSION_PAYLOAD_TYPE;
+use crate::model::limits;
+use crate::model::names::Audience;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
+use crate::model::roster::Quota;
 use crate::model::roster::RegisteredKey;
 use crate::model::roster::Role;
 use crate::model::roster::Roster;
@@ -20,6 +25,7 @@ use crate::signing;
 use crate::signing::Claim;
 use crate::signing::InvalidKey;
 use crate::signing::VerifyingKey;
+use crate::wire::body::AudienceAction;
 use crate::wire::body::Content;
 use crate::wire::body::Genesis;
 use crate::wire::body::KeyAction;
@@ -35,15 +41,26 @@ pub fn apply(
     place: Sequence,
 ) -> Result<Option<Roster>, Refusal> {
     // Before the copy, which grows with the roster, and is wanted by few.
-    if !record.header.body_kind.is_roster() {
+    let kind = record.header.body_kind;
+    if !kind.is_roster() && kind != BodyKind::AudienceChange {
         return Ok(None);
     }
     let mut changed = roster.clone();
     let member = &record.header.name.member;
     match &record.content {
-        Content::Indicator { .. } | Content::Operation | Content::Withdrawal { .. } => {
-            return Ok(None);
+        Content::AudienceChange { audience, change } => {
+            change_audience(&mut changed, member, audience, change, place)?;
         }
+        Content::Indicator { .. }
+        | Content::Operation
+        | Content::About { .. }
+        | Content::Link { .. }
+        | Content::Inquiry { .. }
+        | Content::Withdrawal { .. }
+        | Content::Acknowledgement { .. }
+        | Content::Takedown { .. }
+        | Content::Erasure { .. }
+        | Content::Retention { .. } => return Ok(None),
         Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,
         Content::RosterChange { member, change } => {
             change_roster(&mut changed, exchange, member, change, place)?;
@@ -92,6 +109,7 @@ fn change_roster(
                 display_name: display_name.clone(),
                 admitted_at: place,
                 changed_at: place,
+                quota: Quota::default(),
             };
             let keys = [
                 (signing_key, KeyUse::Signing, "body.roster_change.admit.signing_key"),
@@ -105,6 +123,9 @@ fn change_roster(
         RosterAction::Reinstate => roster
             .set_standing(member, Standing::Active, place)
             .map_err(conflict("body.roster_change.reinstate")),
+        RosterAction::Quota(quota) => {
+            roster.set_quota(member, *quota, place).map_err(conflict("body.roster_change.quota"))
+        }
         RosterAction::RetireKey(retirement) => {
             let field = "body.roster_change.retire_key.key";
             if retirement.member != *member {
@@ -117,6 +138,62 @@ fn change_roster(
     }
 }
 
+fn change_audience(
+    roster: &mut Roster,
+    keeper: &MemberId,
+    audience: &Audience,
+    change: &AudienceAction,
+    place: Sequence,
+) -> Result<(), Refusal> {
+    let (AudienceAction::Create { members, .. }
+    | AudienceAction::Add(members)
+    | AudienceAction::Remove(members)) = change;
+    let reads =
+        |member: &MemberId| roster.member(member).is_some_and(|member| member.role.reads_bodies());
+    if let Some(stranger) = members.iter().find(|member| !reads(member)) {
+        return Err(Refusal::field(
+            Reason::FieldInvalid,
+            "body.audience_change.members",
+            format!("{} cannot be in an audience", stranger.name()),
+        ));
+    }
+    let audiences = &mut roster.audiences;
+    let changed = match change {
+        AudienceAction::Create { title, members } => {
+            audiences.create(audience, title.clone(), keeper, members, place)
+        }
+        AudienceAction::Add(members) => audiences.add(audience, keeper, members, place),
+        AudienceAction::Remove(members) => audiences.remove(audience, keeper, members, place),
+    };
+    changed.map_err(|conflict| audience_refusal(conflict, audience))
+}
+
+fn audience_refusal(conflict: AudienceConflict, audience: &Audience) -> Refusal {
+    let field = "body.audience_change.audience";
+    match conflict {
+        AudienceConflict::Forbidden => Refusal::field(
+            Reason::AudienceForbidden,
+            field,
+            format!("{} is not an audience that you may change", audience.name()),
+        ),
+        AudienceConflict::TooMany => Refusal::field(
+            Reason::RosterConflict,
+            field,
+            format!("a member keeps at most {} audiences", limits::AUDIENCES_KEPT_MAX),
+        ),
+        AudienceConflict::TooLarge => Refusal::field(
+            Reason::RosterConflict,
+            "body.audience_change.members",
+            format!("an audience has at most {} members", limits::AUDIENCE_MEMBERS_MAX),
+        ),
+        AudienceConflict::Members => Refusal::field(
+            Reason::RosterConflict,
+            "body.audience_change.members",
+            "somebody is in it already, or is not in it, or keeps it",
+        ),
+    }
+}
+
 fn found(roster: &mut Roster, exchange: &ExchangeName, genesis: &Genesis) -> Result<(), Refusal> {
     let operator = RosterMember {
         id: genesis.operator.clone(),
@@ -126,6 +203,7 @@ fn found(roster: &mut Roster, exchange: &ExchangeName, genesis: &Genesis) -> Res
         display_name: String::new(),
         admitted_at: Sequence(0),
         changed_at: Sequence(0),
+        quota: Quota::default(),
     };
     let keys = [
         (&genesis.operator_key, KeyUse::Signing, "body.genesis.operator_key"),

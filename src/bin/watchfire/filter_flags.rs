@@ -60,7 +60,7 @@ pub(crate) fn operation_name(text: &str, profile: &Profile) -> anyhow::Result<Re
 }
 
 fn body_kind(text: &str) -> Result<BodyKind, String> {
-    let found = BodyKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    let found = BodyKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
     found.ok_or_else(|| {
         "must be indicator, operation, withdrawal, roster-change, key-change or genesis".to_owned()
     })

@@ -76,15 +76,79 @@ fn said(entry: &VerifiedEntry) -> (String, String, String) {
     match entry.body().content.as_ref() {
         Some(Content::Indicator(indicator)) => indicator_said(indicator),
         Some(Content::Operation(operation)) => (kind, none(), operation.title.clone()),
-        Some(Content::Withdrawal(withdrawal)) => {
-            (kind, none(), format!("{} {}", reason(withdrawal.reason), withdrawal.of))
-        }
-        Some(Content::RosterChange(change)) => {
-            (kind, none(), format!("{} {}", roster_change(change), change.member))
-        }
-        Some(Content::KeyChange(change)) => (kind, none(), key_change(change).to_owned()),
-        Some(Content::Genesis(genesis)) => (kind, none(), format!("founds {}", genesis.title)),
+        Some(content) => (kind, none(), statement(content)),
         None => (kind, none(), none()),
+    }
+}
+
+/// What a record says in short, if it is neither an indicator nor an operation.
+fn statement(content: &pb::body::Content) -> String {
+    use pb::body::Content;
+
+    match content {
+        Content::Indicator(_) | Content::Operation(_) => String::new(),
+        Content::Attribution(said) => format!("{} behind {}", said.actor, said.operation),
+        Content::Link(said) => {
+            let (from, to) = (reference(said.source.as_ref()), reference(said.target.as_ref()));
+            format!("{from} {} {to}", word(said.r#type().as_str_name(), "LINK_TYPE_"))
+        }
+        Content::Sighting(said) => format!("saw {} of {}", said.count, said.of),
+        Content::Opinion(said) => {
+            let stance = word(said.stance().as_str_name(), "STANCE_");
+            let reason = word(said.reason().as_str_name(), "OPINION_REASON_");
+            format!("{stance} ({reason}): {}", said.of)
+        }
+        Content::ActionReport(said) => {
+            format!("{} {}", word(said.action().as_str_name(), "ACTION_"), said.of)
+        }
+        Content::Inquiry(said) => said.question.clone(),
+        Content::Reply(said) => {
+            let result = word(said.result().as_str_name(), "REPLY_RESULT_");
+            format!("{result}: {}", said.text)
+        }
+        Content::Note(said) => said.text.clone(),
+        Content::Withdrawal(said) => {
+            format!("{} {}", word(said.reason().as_str_name(), "WITHDRAWAL_REASON_"), said.of)
+        }
+        Content::Acknowledgement(said) => {
+            let answer = word(said.answer().as_str_name(), "ACKNOWLEDGEMENT_ANSWER_");
+            format!("{answer} {}", said.of)
+        }
+        Content::RosterChange(change) => format!("{} {}", roster_change(change), change.member),
+        Content::KeyChange(change) => key_change(change).to_owned(),
+        Content::AudienceChange(change) => {
+            format!("{} {}", audience_change(change), change.audience)
+        }
+        Content::Takedown(said) => {
+            format!("{} {}", word(said.reason().as_str_name(), "TAKEDOWN_REASON_"), said.of)
+        }
+        Content::Erasure(said) => format!("erased {} bodies", said.sequences.len()),
+        Content::Retention(said) => {
+            format!("let go the bodies of {} to {}", said.first_sequence, said.end_sequence)
+        }
+        Content::Genesis(genesis) => format!("founds {}", genesis.title),
+    }
+}
+
+/// An enum value in the words of people.
+pub(crate) fn word(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_ascii_lowercase().replace('_', "-")
+}
+
+fn reference(reference: Option<&pb::Reference>) -> String {
+    match reference.and_then(|reference| reference.to.as_ref()) {
+        Some(pb::reference::To::Record(name)) => name.clone(),
+        Some(pb::reference::To::Value(value)) => harmless(&value.value),
+        None => "?".to_owned(),
+    }
+}
+
+fn audience_change(change: &pb::AudienceChange) -> &'static str {
+    match &change.change {
+        Some(pb::audience_change::Change::Create(_)) => "makes",
+        Some(pb::audience_change::Change::Add(_)) => "adds to",
+        Some(pb::audience_change::Change::Remove(_)) => "removes from",
+        None => "changes",
     }
 }
 
@@ -123,17 +187,13 @@ fn count(figure: Option<&pb::Figure>) -> String {
     }
 }
 
-fn reason(number: i32) -> String {
-    let name = pb::WithdrawalReason::try_from(number).map_or("?", |reason| reason.as_str_name());
-    name.trim_start_matches("WITHDRAWAL_REASON_").to_ascii_lowercase()
-}
-
 fn roster_change(change: &pb::RosterChange) -> &'static str {
     match &change.change {
         Some(pb::roster_change::Change::Admit(_)) => "admits",
         Some(pb::roster_change::Change::Suspend(_)) => "suspends",
         Some(pb::roster_change::Change::Reinstate(_)) => "reinstates",
         Some(pb::roster_change::Change::RetireKey(_)) => "retires a key of",
+        Some(pb::roster_change::Change::Quota(_)) => "sets the quota of",
         None => "changes",
     }
 }

@@ -1,0 +1,212 @@
+//! Quotas: how much each member has used of what the roster lets it ask of the hub.
+//!
+//! One rule for all of them, the generic cell rate algorithm (ITU-T I.371): what was used is a debt of time that is
+//! worked off as time goes by, and more is refused while the debt would exceed the window. It is kept in memory: a
+//! restart forgives it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::model::names::MemberId;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::model::roster::Quota;
+use crate::model::time::Clock;
+
+/// Over which records and look-ups are averaged.
+const SHORT_WINDOW: Duration = Duration::from_secs(10);
+const SHORT_WINDOW_SECONDS: u64 = 10;
+/// Over which bytes are counted.
+const DAY: Duration = Duration::from_hours(24);
+
+/// What every member has used.
+pub(super) struct Quotas {
+    clock: Arc<dyn Clock>,
+    used: Mutex<HashMap<MemberId, Used>>,
+}
+
+/// When a member's debts will be worked off, by the monotonic clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    records: Duration,
+    bytes: Duration,
+    lookups: Duration,
+}
+
+/// What is left to a member now; `None` where there is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaLeft {
+    /// Records that may be published.
+    pub records: Option<u64>,
+    /// Bytes that may be published.
+    pub bytes: Option<u64>,
+    /// Values that may be looked up and pages that may be read.
+    pub lookups: Option<u64>,
+}
+
+impl Quotas {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, used: Mutex::default() }
+    }
+
+    /// Takes one record of so many bytes from what is left; nothing is taken if it is refused.
+    pub(super) fn take_record(
+        &self,
+        member: &MemberId,
+        quota: &Quota,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
+        if quota.records_per_second == 0 && quota.bytes_per_day == 0 {
+            return Ok(());
+        }
+        let now = self.clock.monotonic();
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = used.entry(member.clone()).or_default();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let records = records_of(quota)
+            .take(used.records, now, 1)
+            .map_err(|delay| refusal(member, "records_per_second", delay))?;
+        let bytes = bytes_of(quota)
+            .take(used.bytes, now, bytes)
+            .map_err(|delay| refusal(member, "bytes_per_day", delay))?;
+        (used.records, used.bytes) = (records, bytes);
+        Ok(())
+    }
+
+    /// Takes so many values or pages from what is left.
+    pub(super) fn take_lookups(
+        &self,
+        member: &MemberId,
+        quota: &Quota,
+        count: usize,
+    ) -> Result<(), Refusal> {
+        if quota.lookups_per_second == 0 {
+            return Ok(());
+        }
+        let now = self.clock.monotonic();
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = used.entry(member.clone()).or_default();
+        used.lookups = lookups_of(quota)
+            .take(used.lookups, now, u64::try_from(count).unwrap_or(u64::MAX))
+            .map_err(|delay| refusal(member, "lookups_per_second", delay))?;
+        Ok(())
+    }
+
+    /// What is left.
+    pub(super) fn left(&self, member: &MemberId, quota: &Quota) -> QuotaLeft {
+        let now = self.clock.monotonic();
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = used.get(member).copied().unwrap_or_default();
+        QuotaLeft {
+            records: records_of(quota).left(used.records, now),
+            bytes: bytes_of(quota).left(used.bytes, now),
+            lookups: lookups_of(quota).left(used.lookups, now),
+        }
+    }
+}
+
+fn records_of(quota: &Quota) -> Rate {
+    let capacity = u64::from(quota.records_per_second) * SHORT_WINDOW_SECONDS;
+    Rate { capacity, window: SHORT_WINDOW }
+}
+
+fn lookups_of(quota: &Quota) -> Rate {
+    let capacity = u64::from(quota.lookups_per_second) * SHORT_WINDOW_SECONDS;
+    Rate { capacity, window: SHORT_WINDOW }
+}
+
+const fn bytes_of(quota: &Quota) -> Rate {
+    Rate { capacity: quota.bytes_per_day, window: DAY }
+}
+
+/// So many units in a window; a capacity of 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    capacity: u64,
+    window: Duration,
+}
+
+impl Rate {
+    /// When the debt will be worked off if so many units are taken now; or how long to wait before they may be. More
+    /// units than the capacity may be taken when nothing is owed.
+    fn take(self, owed_until: Duration, now: Duration, units: u64) -> Result<Duration, Duration> {
+        if self.capacity == 0 {
+            return Ok(owed_until);
+        }
+        let owed_until = owed_until.max(now) + self.cost(units).min(self.window);
+        match owed_until.saturating_sub(now).checked_sub(self.window) {
+            None | Some(Duration::ZERO) => Ok(owed_until),
+            Some(delay) => Err(delay),
+        }
+    }
+
+    fn left(self, owed_until: Duration, now: Duration) -> Option<u64> {
+        let free = self.window.saturating_sub(owed_until.saturating_sub(now));
+        let micros = u128::from(self.capacity) * free.as_micros() / self.window.as_micros();
+        (self.capacity > 0).then(|| u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    fn cost(self, units: u64) -> Duration {
+        let nanos = self.window.as_nanos() * u128::from(units) / u128::from(self.capacity.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+fn refusal(member: &MemberId, limit: &'static str, delay: Duration) -> Refusal {
+    let message = format!("{member} has used up its quota, {limit}; nothing was done");
+    Refusal::new(Reason::Quota, message).with("limit", limit).retry_after(delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RATE: Rate = Rate { capacity: 100, window: SHORT_WINDOW };
+
+    #[test]
+    fn a_burst_is_taken_and_the_next_is_told_when() {
+        let mut owed = Duration::ZERO;
+        let start = Duration::from_secs(50);
+        for _unit in 0..100 {
+            owed = RATE.take(owed, start, 1).unwrap();
+        }
+        assert_eq!(RATE.left(owed, start), Some(0));
+        let delay = RATE.take(owed, start, 1).unwrap_err();
+        assert_eq!(delay, Duration::from_millis(100), "a hundredth of the window");
+        assert!(RATE.take(owed, start + delay, 1).is_ok());
+        assert_eq!(RATE.left(owed, start + Duration::from_secs(5)), Some(50));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_owed() {
+        let free = Rate { capacity: 0, window: DAY };
+        assert_eq!(free.take(Duration::ZERO, DAY, u64::MAX), Ok(Duration::ZERO));
+        assert_eq!(free.left(Duration::ZERO, DAY), None);
+    }
+
+    proptest! {
+        /// Whatever is asked for and when: in no window is more taken than the capacity twice, once saved and once
+        /// earned, and whoever waits as long as it is told is served.
+        #[test]
+        fn no_window_gives_more_than_its_capacity_twice(
+            asks in prop::collection::vec((0_u64..3_000, 1_u64..40), 1..200)
+        ) {
+            let (mut owed, mut now, mut taken) = (Duration::ZERO, Duration::ZERO, Vec::new());
+            for (wait, units) in asks {
+                now += Duration::from_millis(wait);
+                match RATE.take(owed, now, units) {
+                    Ok(later) => { owed = later; taken.push((now, units)); }
+                    Err(delay) => prop_assert!(RATE.take(owed, now + delay, units).is_ok()),
+                }
+            }
+            for (start, _) in &taken {
+                let within = taken.iter().filter(|(at, _)| at >= start && *at < *start + RATE.window);
+                prop_assert!(within.map(|(_, units)| units).sum::<u64>() <= 2 * RATE.capacity);
+            }
+        }
+    }
+}
