@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use crate::exchange::policy::Reader;
-use crate::exchange::policy::may_see;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::facts::Shape;
@@ -20,6 +18,8 @@ use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::names::Sequence;
+use crate::model::policy::Reader;
+use crate::model::policy::may_see;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::entries;
-use crate::exchange::policy::Reader;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checker;
 use crate::exchange::prepare::Job;
@@ -38,6 +37,7 @@ use crate::model::limits;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::names::Sequence;
+use crate::model::policy::Reader;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Quota;

@@ -11,6 +11,7 @@ pub mod names;
 pub mod normal_form;
 pub mod observable;
 pub mod platform;
+pub mod policy;
 pub mod reason;
 pub mod refang;
 pub mod roster;
