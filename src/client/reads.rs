@@ -33,18 +33,6 @@ pub struct LookedUp {
     pub refused: Option<Refused>,
 }
 
-/// The message of a filter.
-pub(super) fn filter_to_wire(filter: &Filter) -> pb::Filter {
-    let Filter { body_kinds, kinds, platforms, publishers, operations } = filter;
-    pb::Filter {
-        body_kinds: body_kinds.iter().map(|kind| kind.number()).collect(),
-        kinds: kinds.clone(),
-        platforms: platforms.clone(),
-        publishers: publishers.iter().map(crate::model::names::MemberId::name).collect(),
-        operations: operations.iter().map(ToString::to_string).collect(),
-    }
-}
-
 impl Client {
     /// One record; the latest revision unless one is named.
     pub async fn get(&self, name: &RevisionName) -> Result<Found, ClientError> {
@@ -75,7 +63,7 @@ impl Client {
         page_token: &str,
     ) -> Result<(Vec<VerifiedEntry>, Option<String>), ClientError> {
         let request = pb::ListRecordsRequest {
-            filter: Some(filter_to_wire(filter)),
+            filter: Some(wire::filter::filter_to_wire(filter)),
             page_size: u32::try_from(limits::PAGE_ENTRIES_MAX).unwrap_or(u32::MAX),
             page_token: page_token.to_owned(),
             include_record: false,

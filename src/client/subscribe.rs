@@ -9,13 +9,13 @@ use tonic::Streaming;
 use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
-use crate::client::reads::filter_to_wire;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::client::verifier::Verifier;
 use crate::client::verifier::prepare;
 use crate::model::filter::Filter;
+use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
 
 /// From this many entries on, signatures are checked off the runtime's threads.

@@ -84,6 +84,31 @@ pub(super) fn decode(block: &LogBlock, stored: &StoredEntry) -> Result<pb::Entry
     pb::Entry::decode_length_delimited(framed).map_err(|_undecodable| damaged())
 }
 
+/// When the entry at a place was taken in.
+pub(super) fn accept_time(store: &Store, sequence: u64) -> Result<Timestamp, StoreError> {
+    let damaged = |what| StoreError::Corrupt { place: format!("sequence {sequence}"), what };
+    let block = store.block_at(sequence)?.ok_or_else(|| damaged("it is missing"))?;
+    let stored = block.at(sequence).ok_or_else(|| damaged("it is missing"))?;
+    let time = decode(&block, stored)?.accept_time.unwrap_or_default();
+    wire::time::timestamp(&time, "entry.accept_time")
+        .map_err(|_refused| damaged("its time is unreadable"))
+}
+
+/// The first place whose entry was taken in at or after a time, in a log of so many entries: times never run
+/// backwards, so that halving finds it.
+pub(super) fn first_since(store: &Store, time: Timestamp, size: u64) -> Result<u64, StoreError> {
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if accept_time(store, middle)? < time {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
 /// Reads one entry that must be there.
 pub(super) fn read(store: &Store, sequence: u64) -> Result<Read, StoreError> {
     let damaged = |what| StoreError::Corrupt { place: format!("sequence {sequence}"), what };

@@ -12,6 +12,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::clock_guard::ClockGuard;
+use crate::exchange::durable;
 use crate::exchange::entries;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checker;
@@ -23,6 +24,7 @@ use crate::exchange::sequencer;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Sequencer;
 use crate::exchange::sequencer::Submission;
+use crate::exchange::sequencer::Work;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
@@ -37,6 +39,7 @@ use crate::model::limits;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::names::Sequence;
+use crate::model::names::SubscriptionName;
 use crate::model::policy::Reader;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
@@ -126,13 +129,14 @@ pub struct Hub {
     pub(super) draining: CancellationToken,
     streams: Streams,
     quotas: Arc<Quotas>,
+    pub(super) durable: Arc<durable::Registry>,
     readers: Arc<Semaphore>,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
     checker: Arc<Checker>,
     jobs: mpsc::Sender<Job>,
-    queue: mpsc::Sender<Submission>,
+    queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
     genesis: pb::Entry,
     trust_domain: String,
@@ -162,13 +166,14 @@ impl Hub {
             return Err(OpenError::Genesis("the log began with another one".to_owned()));
         }
         let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
-        let tail = Arc::new(Tail::new(sequencer::durable(&head)));
+        let tail = Arc::new(Tail::new(sequencer::durable_head(&head)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
-        let (queue, submissions) = mpsc::channel(limits::SEQUENCER_QUEUE);
-        let guard = ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed);
+        let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
+        let durable = Arc::new(durable::Registry::load(&store)?);
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
+            durable: Arc::clone(&durable),
             exchange: founding.exchange.clone(),
             store: Arc::clone(&store),
             tail: Arc::clone(&tail),
@@ -176,24 +181,14 @@ impl Hub {
             clock: Arc::clone(&clock),
             log_key: founding.log_key.clone(),
             log_secret,
+            guard: ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed),
             head,
             roster,
-            guard,
             is_full: false,
         };
-        let thread = spawn("sequencer", move || sequencer.run(submissions))?;
-        let (jobs, waiting) = mpsc::channel(limits::PREPARE_QUEUE);
+        let thread = spawn("sequencer", move || sequencer.run(work))?;
         let checker = Arc::new(Checker::new(Arc::clone(&published)));
-        let bench = Arc::new(Bench {
-            jobs: Mutex::new(waiting),
-            checker: Arc::clone(&checker),
-            sequencer: queue.clone(),
-        });
-        for _worker in 0..settings.workers.max(1) {
-            let bench = Arc::clone(&bench);
-            // Detached: it ends when the hub's handles are gone, and owns nothing that outlives it.
-            drop(spawn("prepare", move || bench.work())?);
-        }
+        let jobs = spawn_workers(&checker, &queue, settings.workers)?;
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -203,6 +198,7 @@ impl Hub {
             draining: CancellationToken::new(),
             streams: Streams::default(),
             quotas,
+            durable,
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             lone: Semaphore::new(1),
             checker,
@@ -252,13 +248,19 @@ impl Hub {
 
     /// The caller as a reader; refused unless it is a member in good standing.
     pub fn reader(&self, member: &MemberId) -> Result<Reader, Refusal> {
-        let reader = Reader::of(&self.roster.load(), member).ok_or_else(|| {
+        self.reader_as_of(member).map(|(reader, _access)| reader)
+    }
+
+    /// The same, and the size of the log as of which it is in its audiences.
+    pub(super) fn reader_as_of(&self, member: &MemberId) -> Result<(Reader, u64), Refusal> {
+        let roster = self.roster.load();
+        let reader = Reader::of(&roster, member).ok_or_else(|| {
             Refusal::new(Reason::NotAMember, format!("{member} is not a member of this exchange"))
         })?;
         if reader.suspended {
             return Err(Refusal::new(Reason::MemberSuspended, format!("{member} is suspended")));
         }
-        Ok(reader)
+        Ok((reader, access_of(&roster, member)))
     }
 
     /// The right of a member in good standing to one more stream.
@@ -321,11 +323,29 @@ impl Hub {
         }
         let (answer, ticket) = oneshot::channel();
         let submission = Submission { caller: caller.clone(), records: prepared.records, answer };
-        match self.queue.send_timeout(submission, limits::SEQUENCER_WAIT_MAX).await {
-            Ok(()) => Ok(Ticket { answer: ticket, count: prepared.count }),
+        self.enqueue(Work::Publish(submission)).await?;
+        Ok(Ticket { answer: ticket, count: prepared.count })
+    }
+
+    /// Hands a wish about a durable subscription to the sequencer's thread.
+    pub(super) async fn keep(&self, request: durable::Request) -> Result<(), Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        self.enqueue(Work::Keep(request)).await
+    }
+
+    async fn enqueue(&self, work: Work) -> Result<(), Refusal> {
+        match self.queue.send_timeout(work, limits::SEQUENCER_WAIT_MAX).await {
+            Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(draining()),
         }
+    }
+
+    /// Streams that are open on a durable subscription.
+    pub(super) fn streams_on(&self, name: &SubscriptionName) -> usize {
+        self.streams.count_on(name)
     }
 
     /// Publishes a batch and waits until it is durable.
@@ -449,6 +469,12 @@ impl Ticket {
     }
 }
 
+/// The size of the log as of which what a member may see is what it is now.
+fn access_of(roster: &Roster, member: &MemberId) -> u64 {
+    let changed = roster.audiences.changed_at(member);
+    changed.map_or(0, |sequence| sequence.0.saturating_add(1))
+}
+
 /// The refusal of a hub that is shutting down.
 pub(super) fn draining() -> Refusal {
     Refusal::new(Reason::Draining, "the hub is shutting down; try again in a moment")
@@ -468,6 +494,25 @@ fn spawn<T: Send + 'static>(
         .name(name.to_owned())
         .spawn(work)
         .map_err(|error| StoreError::Io { action: "starting a thread", cause: error.to_string() })
+}
+
+fn spawn_workers(
+    checker: &Arc<Checker>,
+    sequencer: &mpsc::Sender<Work>,
+    workers: usize,
+) -> Result<mpsc::Sender<Job>, StoreError> {
+    let (jobs, waiting) = mpsc::channel(limits::PREPARE_QUEUE);
+    let bench = Arc::new(Bench {
+        jobs: Mutex::new(waiting),
+        checker: Arc::clone(checker),
+        sequencer: sequencer.clone(),
+    });
+    for _worker in 0..workers.max(1) {
+        let bench = Arc::clone(&bench);
+        // Detached: it ends when the hub's handles are gone, and owns nothing that outlives it.
+        drop(spawn("prepare", move || bench.work())?);
+    }
+    Ok(jobs)
 }
 
 fn demand_batch(envelopes: &[pb::Envelope]) -> Result<(), Refusal> {
@@ -564,7 +609,7 @@ impl Founding {
             framed,
             record: verified,
         };
-        let group = Group { entries: vec![entry], head: head.clone() };
+        let group = Group { entries: vec![entry], head: head.clone(), state: Vec::new() };
         let blocks = store.append(&group)?;
         store.apply_views(&blocks)?;
         Ok(head)

@@ -2,6 +2,7 @@
 
 mod admission;
 mod clock_guard;
+mod durable;
 mod entries;
 mod hub;
 mod prepare;
@@ -14,6 +15,8 @@ mod tail;
 mod token;
 mod whole_log;
 
+pub use self::durable::DurableSubscription;
+pub use self::durable::SeekTo;
 pub use self::hub::ExchangeError;
 pub use self::hub::Hub;
 pub use self::hub::OpenError;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
+use crate::exchange::sequencer::Work;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::KeyId;
@@ -94,7 +95,7 @@ impl Checker {
 pub(super) struct Bench {
     pub(super) jobs: Mutex<mpsc::Receiver<Job>>,
     pub(super) checker: Arc<Checker>,
-    pub(super) sequencer: mpsc::Sender<Submission>,
+    pub(super) sequencer: mpsc::Sender<Work>,
 }
 
 impl Bench {
@@ -118,7 +119,8 @@ impl Bench {
         match then {
             Then::Return(answer) => drop(answer.send(records)),
             Then::Submit { caller, answer } => {
-                drop(self.sequencer.blocking_send(Submission { caller, records, answer }));
+                let submission = Submission { caller, records, answer };
+                drop(self.sequencer.blocking_send(Work::Publish(submission)));
             }
         }
     }

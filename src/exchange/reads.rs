@@ -77,24 +77,49 @@ impl Hub {
     ) -> Result<Listed, ExchangeError> {
         let reader = self.reader(member)?;
         let digest = filter.digest();
-        let head = self.head();
-        let start = if page_token.is_empty() {
-            0
-        } else {
-            let token = hex::decode(page_token).unwrap_or_default();
-            self.tokens.open(Purpose::Page, member, &digest, &token)?.position
-        };
-        let walk = Walk { reader, filter, page_size, head: head.size };
-        let (mut entries, next) = self.read(move |store| walk.page(store, start)).await?;
+        self.take_lookups(member, 1)?;
+        let start = self.page_start(member, &digest, page_token)?;
+        let walk = Walk { reader, filter, page_size, head: start.as_of };
+        let (mut entries, next) = self.read(move |store| walk.page(store, start.position)).await?;
         if decoded {
             let now = self.clock().now();
-            entries.iter_mut().for_each(|entry| add_record(entry, now));
+            for entry in &mut entries {
+                add_record(entry, now);
+            }
         }
-        let next_page_token = next.map_or_else(String::new, |position| {
-            let place = Place { epoch: head.epoch, position, access: 0 };
-            hex::encode(self.tokens.seal(Purpose::Page, member, &digest, place))
-        });
-        Ok(Listed { entries, next_page_token })
+        let next = next.map(|position| Place { position, ..start });
+        Ok(Listed { entries, next_page_token: self.page_token(member, &digest, next) })
+    }
+
+    /// Where a page begins, and the size of the log that all pages of the request show.
+    pub(super) fn page_start(
+        &self,
+        member: &MemberId,
+        request: &Digest,
+        page_token: &str,
+    ) -> Result<Place, Refusal> {
+        let head = self.head();
+        if page_token.is_empty() {
+            return Ok(Place { epoch: head.epoch, position: 0, as_of: head.size });
+        }
+        let token = hex::decode(page_token).unwrap_or_default();
+        let place = self.tokens.open(Purpose::Page, member, request, &token)?;
+        if place.epoch != head.epoch || place.as_of > head.size {
+            let message = "the log was restored since; ask for the first page";
+            return Err(Refusal::field(Reason::PageTokenInvalid, "page_token", message));
+        }
+        Ok(place)
+    }
+
+    /// The token of the next page; empty if there is none.
+    pub(super) fn page_token(
+        &self,
+        member: &MemberId,
+        request: &Digest,
+        next: Option<Place>,
+    ) -> String {
+        let seal = |place| self.tokens.seal(Purpose::Page, member, request, place);
+        next.map(seal).map(hex::encode).unwrap_or_default()
     }
 
     /// The indicators with each of these normal forms.
@@ -106,6 +131,7 @@ impl Hub {
         decoded: bool,
     ) -> Result<Vec<Looked>, ExchangeError> {
         let reader = self.reader(member)?;
+        self.take_lookups(member, digests.len())?;
         let looked = move |store: &Store| {
             // One budget for the call: a value that a member floods with records that nobody else sees costs the
             // caller an answer that says there is more, never one that says there is nothing.

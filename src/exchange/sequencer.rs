@@ -17,6 +17,7 @@ use crate::exchange::admission::Circumstances;
 use crate::exchange::admission::Previous;
 use crate::exchange::admission::Target;
 use crate::exchange::clock_guard::ClockGuard;
+use crate::exchange::durable;
 use crate::exchange::entries;
 use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
@@ -37,6 +38,7 @@ use crate::signing::SecretKey;
 use crate::signing::Verified;
 use crate::store::Group;
 use crate::store::Head;
+use crate::store::LogBlock;
 use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -76,6 +78,24 @@ pub(super) struct Submission {
     pub(super) answer: oneshot::Sender<Vec<Outcome>>,
 }
 
+/// What is asked of the sequencer.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Records to judge and append.
+    Publish(Submission),
+    /// A durable subscription to keep.
+    Keep(durable::Request),
+}
+
+/// Work that becomes durable at once.
+#[derive(Default)]
+struct Batch {
+    submissions: Vec<Submission>,
+    requests: Vec<durable::Request>,
+    records: usize,
+    bytes: usize,
+}
+
 /// What the sequencer needs to run. It owns the head and the roster; others see what it publishes.
 pub(super) struct Sequencer {
     pub(super) exchange: ExchangeName,
@@ -89,6 +109,7 @@ pub(super) struct Sequencer {
     pub(super) roster: Arc<Roster>,
     pub(super) guard: ClockGuard,
     pub(super) quotas: Arc<Quotas>,
+    pub(super) durable: Arc<durable::Registry>,
     /// Whether the last group found too little space: that is told once.
     pub(super) is_full: bool,
 }
@@ -118,18 +139,22 @@ enum Pending {
 
 impl Sequencer {
     /// Runs until every sender is gone, or until a write fails, after which the process must end.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Submission>) -> Result<(), StoreError> {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
         while let Some(first) = queue.blocking_recv() {
-            let submissions = drain(first, &mut queue);
-            self.commit(submissions)?;
+            let batch = Batch::drain(first, &mut queue);
+            self.commit(batch)?;
         }
         Ok(())
     }
 
-    fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), StoreError> {
-        let records = submissions.iter().map(|submission| submission.records.len()).sum();
+    fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let Batch { submissions, requests, records, bytes: _counted } = batch;
         let mut draft = Draft {
-            group: Group { entries: Vec::with_capacity(records), head: self.head.clone() },
+            group: Group {
+                entries: Vec::with_capacity(records),
+                head: self.head.clone(),
+                state: Vec::new(),
+            },
             roster: Arc::clone(&self.roster),
             accept_time: self.guard.accept_time(self.clock.as_ref(), self.head.accept_time),
             names: HashMap::with_capacity(records),
@@ -137,34 +162,31 @@ impl Sequencer {
             leaves: Vec::with_capacity(records),
         };
         let waiting = self.judge_all(submissions, &mut draft)?;
-        let blocks = match self.make_durable(&mut draft) {
-            Ok(blocks) => blocks,
-            Err(StoreError::Full { free, minimum }) => {
-                let refusal = Refusal::new(
-                    Reason::StoreFull,
-                    format!(
-                        "the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"
-                    ),
-                );
-                if !std::mem::replace(&mut self.is_full, true) {
-                    tracing::error!(
-                        disk.free = free,
-                        disk.minimum = minimum,
-                        "publishing stops: the disk is full"
-                    );
-                }
-                refuse_all(waiting, &refusal);
-                return Ok(());
+        let judged = self.durable.judge(requests, self.clock.now());
+        draft.group.state.clone_from(&judged.changes);
+        match self.make_durable(&mut draft) {
+            Ok(blocks) => {
+                self.durable.publish(&judged.changes);
+                self.adopt(&draft, blocks, waiting)?;
+                judged.answer(None);
+                Ok(())
             }
             Err(error) => {
-                let refusal = Refusal::new(
-                    Reason::OutcomeUnknown,
-                    "a write failed; send the same bytes again to learn whether the record is there",
-                );
+                let (refusal, fatal) = self.failed(error);
                 refuse_all(waiting, &refusal);
-                return Err(error);
+                judged.answer(Some(&refusal));
+                fatal.map_or(Ok(()), Err)
             }
-        };
+        }
+    }
+
+    /// Makes a durable group what everyone sees, and answers.
+    fn adopt(
+        &mut self,
+        draft: &Draft,
+        blocks: Vec<LogBlock>,
+        waiting: Waiting,
+    ) -> Result<(), StoreError> {
         let first = self.head.frontier.size();
         self.head = draft.group.head.clone();
         self.roster = Arc::clone(&draft.roster);
@@ -175,10 +197,32 @@ impl Sequencer {
             // Before the answers, so that a caller reads its own writes on every path.
             self.store.apply_views(&blocks)?;
             self.published_roster.store(Arc::clone(&self.roster));
-            self.tail.advance(blocks, durable(&self.head));
+            self.tail.advance(blocks, durable_head(&self.head));
         }
-        answer(first, waiting, &draft);
+        answer(first, waiting, draft);
         Ok(())
+    }
+
+    /// What everyone who waits is told when a group was not written; and the error, if the process must end.
+    fn failed(&mut self, error: StoreError) -> (Refusal, Option<StoreError>) {
+        let StoreError::Full { free, minimum } = error else {
+            let refusal = Refusal::new(
+                Reason::OutcomeUnknown,
+                "a write failed; send the same bytes again to learn whether the record is there",
+            );
+            return (refusal, Some(error));
+        };
+        if !std::mem::replace(&mut self.is_full, true) {
+            tracing::error!(
+                disk.free = free,
+                disk.minimum = minimum,
+                "publishing stops: the disk is full"
+            );
+        }
+        let message = format!(
+            "the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"
+        );
+        (Refusal::new(Reason::StoreFull, message), None)
     }
 
     fn judge_all(
@@ -201,13 +245,15 @@ impl Sequencer {
         Ok(waiting)
     }
 
-    fn make_durable(&self, draft: &mut Draft) -> Result<Vec<crate::store::LogBlock>, StoreError> {
-        if draft.group.entries.is_empty() {
+    fn make_durable(&self, draft: &mut Draft) -> Result<Vec<LogBlock>, StoreError> {
+        if draft.group.entries.is_empty() && draft.group.state.is_empty() {
             return Ok(Vec::new());
         }
-        let head = &mut draft.group.head;
-        let checkpoint = Checkpoint { size: head.frontier.size(), root: head.frontier.root() };
-        head.checkpoint = self.log_key.sign(&checkpoint, &self.log_secret);
+        if !draft.group.entries.is_empty() {
+            let head = &mut draft.group.head;
+            let checkpoint = Checkpoint { size: head.frontier.size(), root: head.frontier.root() };
+            head.checkpoint = self.log_key.sign(&checkpoint, &self.log_secret);
+        }
         self.store.append(&draft.group)
     }
 
@@ -385,18 +431,31 @@ impl Draft {
     }
 }
 
-/// Everything that waits, up to the limits of a group.
-fn drain(first: Submission, queue: &mut mpsc::Receiver<Submission>) -> Vec<Submission> {
-    let mut records = first.records.len();
-    let mut bytes = weight(&first);
-    let mut submissions = vec![first];
-    while records < limits::GROUP_RECORDS_MAX && bytes < limits::GROUP_BYTES_MAX {
-        let Ok(next) = queue.try_recv() else { break };
-        records = records.saturating_add(next.records.len());
-        bytes = bytes.saturating_add(weight(&next));
-        submissions.push(next);
+impl Batch {
+    /// Everything that waits, up to the limits of a group.
+    fn drain(first: Work, queue: &mut mpsc::Receiver<Work>) -> Self {
+        let mut batch = Self::default();
+        batch.take(first);
+        while batch.records < limits::GROUP_RECORDS_MAX && batch.bytes < limits::GROUP_BYTES_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            batch.take(next);
+        }
+        batch
     }
-    submissions
+
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Publish(submission) => {
+                self.records = self.records.saturating_add(submission.records.len());
+                self.bytes = self.bytes.saturating_add(weight(&submission));
+                self.submissions.push(submission);
+            }
+            Work::Keep(request) => {
+                self.records = self.records.saturating_add(1);
+                self.requests.push(request);
+            }
+        }
+    }
 }
 
 fn weight(submission: &Submission) -> usize {
@@ -423,7 +482,7 @@ fn refuse_all(waiting: Waiting, refusal: &Refusal) {
     }
 }
 
-pub(super) fn durable(head: &Head) -> DurableHead {
+pub(super) fn durable_head(head: &Head) -> DurableHead {
     DurableHead {
         size: head.frontier.size(),
         epoch: head.epoch,

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 
 use crate::model::limits;
 use crate::model::names::MemberId;
+use crate::model::names::SubscriptionName;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 
@@ -15,6 +16,7 @@ use crate::model::reason::Refusal;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams {
     open: Arc<Mutex<HashMap<MemberId, usize>>>,
+    durable: Arc<Mutex<HashMap<SubscriptionName, usize>>>,
 }
 
 /// The right to one open stream; it ends with its owner.
@@ -22,6 +24,7 @@ pub(super) struct Streams {
 pub struct StreamSlot {
     streams: Streams,
     member: MemberId,
+    subscription: Option<SubscriptionName>,
 }
 
 impl Streams {
@@ -36,7 +39,13 @@ impl Streams {
             return Err(Refusal::new(Reason::TooManyStreams, message).with("streams_max", maximum));
         }
         open.insert(member.clone(), count.saturating_add(1));
-        Ok(StreamSlot { streams: self.clone(), member: member.clone() })
+        Ok(StreamSlot { streams: self.clone(), member: member.clone(), subscription: None })
+    }
+
+    /// How many streams are open on a durable subscription.
+    pub(super) fn count_on(&self, name: &SubscriptionName) -> usize {
+        let durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        durable.get(name).copied().unwrap_or_default()
     }
 
     /// How many streams a member has open.
@@ -46,14 +55,33 @@ impl Streams {
     }
 }
 
+impl StreamSlot {
+    /// Counts the stream as one on a durable subscription.
+    pub(super) fn on(mut self, subscription: SubscriptionName) -> Self {
+        let mut durable = self.streams.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        *durable.entry(subscription.clone()).or_default() += 1;
+        drop(durable);
+        self.subscription = Some(subscription);
+        self
+    }
+}
+
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = open.entry(self.member.clone()) {
-            match count.get().saturating_sub(1) {
-                0 => drop(count.remove()),
-                left => *count.get_mut() = left,
-            }
+        release(&self.streams.open, self.member.clone());
+        if let Some(subscription) = self.subscription.take() {
+            release(&self.streams.durable, subscription);
+        }
+    }
+}
+
+/// Counts one fewer; what has none is forgotten.
+fn release<K: Eq + std::hash::Hash>(counts: &Mutex<HashMap<K, usize>>, key: K) {
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        match count.get().saturating_sub(1) {
+            0 => drop(count.remove()),
+            left => *count.get_mut() = left,
         }
     }
 }

@@ -23,15 +23,18 @@ use crate::model::facts::Scope;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
 use crate::model::limits;
+use crate::model::names::Audience;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
+use crate::model::names::Sequence;
+use crate::model::names::SubscriptionName;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
-use crate::model::roster::Role;
 use crate::model::time::Timestamp;
 use crate::store::LogBlock;
+use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
 use crate::wire::pb;
@@ -43,10 +46,14 @@ pub enum Start {
     First,
     /// At the head.
     Now,
+    /// With the current state, then at the head.
+    Snapshot,
     /// At this sequence, itself included.
     Sequence(u64),
     /// Where an earlier one stood.
     Cursor(Vec<u8>),
+    /// Where a durable one was acknowledged, with its filter.
+    Durable(SubscriptionName),
 }
 
 /// What a subscriber is sent.
@@ -60,9 +67,20 @@ pub enum Event {
         left_filter: Vec<u64>,
         /// A mark behind them, if they reach the head.
         mark: Option<Mark>,
+        /// Whether they lie behind the position, and are sent because access was gained.
+        backfill: bool,
     },
     /// A progress mark alone.
     Mark(Mark),
+    /// What the subscriber may see has changed.
+    AccessChanged {
+        /// Audiences gained.
+        gained: Vec<Audience>,
+        /// Audiences lost.
+        lost: Vec<Audience>,
+        /// The place of the last change.
+        at: Sequence,
+    },
 }
 
 /// "Everything below was sent."
@@ -82,6 +100,7 @@ impl Event {
         match self {
             Self::Entries { mark, .. } => mark.as_ref(),
             Self::Mark(mark) => Some(mark),
+            Self::AccessChanged { .. } => None,
         }
     }
 }
@@ -97,9 +116,25 @@ pub struct Subscription {
     marked: Option<u64>,
     mark_due: Instant,
     decoded: bool,
+    /// The audiences that the subscriber was last told it is in.
+    audiences: Vec<Audience>,
+    /// The size of the log as of which it was in them.
+    access: u64,
+    /// What is sent before anything else, because access was gained.
+    backfill: Option<Backfill>,
+    /// Where the current state goes on, while it is being sent.
+    snapshot: Option<u64>,
     /// What a replay needs next; one at most, so that a slow reader holds one frame more.
     ahead: Option<ReadAhead>,
     _slot: StreamSlot,
+}
+
+/// Entries below the position that only a gain of access reveals.
+struct Backfill {
+    /// The audiences that the subscriber was in when it came this far.
+    before: Vec<Audience>,
+    /// Everything below was looked at.
+    next: u64,
 }
 
 impl Hub {
@@ -111,18 +146,37 @@ impl Hub {
         start: &Start,
         decoded: bool,
     ) -> Result<Subscription, Refusal> {
-        let slot = self.open_stream(member)?;
-        let filter_digest = filter.digest();
+        let mut slot = self.open_stream(member)?;
+        let (reader, access) = self.reader_as_of(member)?;
         let head = self.head();
-        let position = match start {
-            Start::First => 0,
-            Start::Now => head.size,
-            Start::Sequence(sequence) => *sequence,
+        let (filter, place) = match start {
+            Start::Durable(name) => {
+                if name.member != *member {
+                    return Err(not_yours());
+                }
+                let kept = self.durable_start(name)?;
+                if !filter.is_open() && filter != kept.filter {
+                    let message = "is not that of the durable subscription; leave it out";
+                    return Err(Refusal::field(Reason::FieldInvalid, "filter", message));
+                }
+                slot = slot.on(name.clone());
+                (kept.filter, Some(kept.place))
+            }
             Start::Cursor(cursor) => {
-                let place = self.tokens.open(Purpose::Cursor, member, &filter_digest, cursor)?;
+                let digest = filter.digest();
+                let place = self.tokens.open(Purpose::Cursor, member, &digest, cursor)?;
+                (filter, Some(place))
+            }
+            Start::First | Start::Now | Start::Snapshot | Start::Sequence(_) => (filter, None),
+        };
+        let position = match (start, place) {
+            (_, Some(place)) => {
                 demand_epoch(place, head.epoch)?;
                 place.position
             }
+            (Start::Now | Start::Snapshot, None) => head.size,
+            (Start::Sequence(sequence), None) => *sequence,
+            (Start::First | Start::Cursor(_) | Start::Durable(_), None) => 0,
         };
         if position > head.size {
             return Err(Refusal::field(
@@ -133,18 +187,32 @@ impl Hub {
             .with("head", head.size));
         }
         Ok(Subscription {
+            filter_digest: filter.digest(),
             head: self.tail.watch(),
             hub: Arc::clone(self),
             member: member.clone(),
             filter,
-            filter_digest,
             position,
             marked: None,
             mark_due: Instant::now() + limits::MARK_INTERVAL,
             decoded,
+            audiences: place.map_or(reader.audiences, |place| self.audiences_at(member, place)),
+            access: place.map_or(access, |place| place.as_of),
+            backfill: None,
+            snapshot: (*start == Start::Snapshot).then_some(0),
             ahead: None,
             _slot: slot,
         })
+    }
+
+    /// The audiences that a member was in when it left a place.
+    fn audiences_at(&self, member: &MemberId, place: Place) -> Vec<Audience> {
+        let roster = self.roster();
+        let role = roster.member(member).map(|member| member.role.audiences());
+        let mut audiences = roster.audiences.of_at(member, place.as_of);
+        audiences.extend(role.unwrap_or_default());
+        audiences.sort_unstable();
+        audiences
     }
 }
 
@@ -152,15 +220,26 @@ impl Subscription {
     /// The next thing to send; waits if there is none. An error ends the subscription.
     pub async fn next(&mut self) -> Result<Event, ExchangeError> {
         loop {
-            let reader = self.hub.reader(&self.member)?;
+            let (reader, access) = self.hub.reader_as_of(&self.member)?;
             let head = self.head.borrow_and_update().clone();
             if self.hub.draining.is_cancelled() {
-                return Err(self.draining(&reader).into());
+                return Err(self.draining().into());
+            }
+            self.access = access;
+            if reader.audiences != self.audiences {
+                return Ok(self.change_access(&reader));
+            }
+            let behind = self.backfill.is_some() || self.snapshot.is_some();
+            if behind && let Some(event) = self.catch_up(&reader).await? {
+                return Ok(event);
+            }
+            if behind {
+                continue;
             }
             let due = Instant::now() >= self.mark_due;
             let caught_up = self.position >= head.size;
             if due || (caught_up && self.marked != Some(self.position)) {
-                return Ok(Event::Mark(self.mark(&reader, head)));
+                return Ok(Event::Mark(self.mark(head)));
             }
             if caught_up {
                 self.wait().await;
@@ -170,6 +249,59 @@ impl Subscription {
                 return Ok(event);
             }
         }
+    }
+
+    /// Takes note of what the reader may see from now on. What only the gain reveals, below the position, is sent
+    /// before the next mark; until then the cursor stays the one of before.
+    fn change_access(&mut self, reader: &Reader) -> Event {
+        let only_in = |these: &[Audience], those: &[Audience]| -> Vec<Audience> {
+            these.iter().filter(|audience| !those.contains(audience)).cloned().collect()
+        };
+        let gained = only_in(&reader.audiences, &self.audiences);
+        let lost = only_in(&self.audiences, &reader.audiences);
+        let told = std::mem::replace(&mut self.audiences, reader.audiences.clone());
+        let before = self.backfill.take().map_or(told, |running| running.before);
+        if before.iter().any(|audience| !reader.audiences.contains(audience))
+            || reader.audiences.iter().any(|audience| !before.contains(audience))
+        {
+            self.backfill = Some(Backfill { before, next: 0 });
+        }
+        // The next mark says so in its cursor.
+        self.marked = None;
+        let at = Sequence(self.access.saturating_sub(1));
+        Event::AccessChanged { gained, lost, at }
+    }
+
+    /// The next entries of the current state, or of what a gain of access reveals. `None` when one has come to an end.
+    async fn catch_up(&mut self, reader: &Reader) -> Result<Option<Event>, ExchangeError> {
+        let missed = Missed {
+            reader: reader.clone(),
+            before: self
+                .backfill
+                .as_ref()
+                .map(|backfill| Reader { audiences: backfill.before.clone(), ..reader.clone() }),
+            filter: self.filter.clone(),
+            end: self.position,
+            decoded: self.decoded.then(|| self.hub.clock().now()),
+        };
+        let next = self.backfill.as_ref().map(|backfill| backfill.next).or(self.snapshot);
+        let start = next.unwrap_or_default();
+        let (framed, next) = self.hub.read(move |store| missed.frame(store, start)).await?;
+        let backfill = self.backfill.is_some();
+        if let Some(mut running) = self.backfill.take() {
+            self.backfill = next.map(|next| {
+                running.next = next;
+                running
+            });
+        } else {
+            self.snapshot = next;
+        }
+        Ok((!framed.is_empty()).then_some(Event::Entries {
+            framed,
+            left_filter: Vec::new(),
+            mark: None,
+            backfill,
+        }))
     }
 
     /// Whether a mark at this position has nothing behind it.
@@ -219,8 +351,8 @@ impl Subscription {
             return Ok(None);
         }
         // In one frame: it costs a live subscriber half as many, and half of what sending takes.
-        let mark = (self.position >= head.size).then(|| self.mark(reader, head));
-        Ok(Some(Event::Entries { framed, left_filter, mark }))
+        let mark = (self.position >= head.size).then(|| self.mark(head));
+        Ok(Some(Event::Entries { framed, left_filter, mark, backfill: false }))
     }
 
     /// Takes from a block what is for this reader; neighbours stay in one piece.
@@ -267,24 +399,28 @@ impl Subscription {
         if may_see(reader, &facts.scope) { self.filter.matches(facts) } else { Match::No }
     }
 
-    fn mark(&mut self, reader: &Reader, head: DurableHead) -> Mark {
+    fn mark(&mut self, head: DurableHead) -> Mark {
         let caught_up = self.position >= head.size;
         let interval = if caught_up { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
         self.mark_due = Instant::now() + interval;
         self.marked = Some(self.position);
-        Mark { cursor: self.cursor(reader, head.epoch), position: self.position, head }
+        Mark { cursor: self.cursor(head.epoch), position: self.position, head }
     }
 
-    fn cursor(&self, reader: &Reader, epoch: u32) -> Vec<u8> {
-        let place = Place { epoch, position: self.position, access: access(reader) };
+    fn cursor(&self, epoch: u32) -> Vec<u8> {
+        let place = Place { epoch, position: self.position, as_of: self.access };
         self.hub.tokens.seal(Purpose::Cursor, &self.member, &self.filter_digest, place)
     }
 
-    fn draining(&self, reader: &Reader) -> Refusal {
-        let cursor = self.cursor(reader, self.head.borrow().epoch);
-        Refusal::new(Reason::Draining, "the hub is shutting down; go on from the cursor")
-            .with("cursor", hex::encode(cursor))
-            .with("position", self.position)
+    fn draining(&self) -> Refusal {
+        let message = "the hub is shutting down; go on from the cursor";
+        let refusal = Refusal::new(Reason::Draining, message);
+        if self.backfill.is_some() || self.snapshot.is_some() {
+            // There is no cursor for the midst of it: the last mark stands.
+            return refusal;
+        }
+        let cursor = self.cursor(self.head.borrow().epoch);
+        refusal.with("cursor", hex::encode(cursor)).with("position", self.position)
     }
 }
 
@@ -292,7 +428,7 @@ fn with_record(
     block: &LogBlock,
     stored: &StoredEntry,
     now: Timestamp,
-) -> Result<Bytes, ExchangeError> {
+) -> Result<Bytes, StoreError> {
     let mut entry: pb::Entry = entries::decode(block, stored)?;
     add_record(&mut entry, now);
     Ok(entries::frame(&entry).into())
@@ -306,11 +442,85 @@ fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {
     Err(Refusal::field(Reason::CursorOtherEpoch, "cursor", message).with("epoch", epoch))
 }
 
-/// The built-in audiences that a reader is in, as bits.
-fn access(reader: &Reader) -> u8 {
-    match reader.role {
-        Role::Company => 1,
-        Role::Observer => 2,
-        Role::Auditor | Role::Operator => 0,
+fn not_yours() -> Refusal {
+    Refusal::field(Reason::RecordNotFound, "subscription", "you have no such subscription")
+}
+
+/// What is sent from below the position: with `before`, what a reader could not see then and can now; without, the
+/// current state.
+struct Missed {
+    reader: Reader,
+    before: Option<Reader>,
+    filter: Filter,
+    end: u64,
+    decoded: Option<Timestamp>,
+}
+
+impl Missed {
+    /// A frame from a place on, and where the next begins.
+    fn frame(&self, store: &Store, start: u64) -> Result<(Vec<Bytes>, Option<u64>), StoreError> {
+        let (mut framed, mut bytes, mut next) = (Vec::new(), 0, start);
+        while next < self.end && bytes < limits::FRAME_BYTES_TARGET {
+            let blocks = store.blocks_from(next, limits::FRAME_BYTES_TARGET)?;
+            let Some(end) = blocks.last().map(LogBlock::end) else {
+                let place = format!("sequence {next}");
+                return Err(StoreError::Corrupt { place, what: "it is missing" });
+            };
+            let entries = entries_of(&blocks, next, self.end);
+            let wanted = entries.map(|(block, stored)| self.piece(store, block, stored));
+            for piece in wanted.filter_map(Result::transpose) {
+                let piece = piece?;
+                bytes += piece.len();
+                framed.push(piece);
+            }
+            next = end;
+        }
+        Ok((framed, (next < self.end).then_some(next)))
     }
+
+    /// An entry as it is sent, if it is.
+    fn piece(
+        &self,
+        store: &Store,
+        block: &LogBlock,
+        stored: &StoredEntry,
+    ) -> Result<Option<Bytes>, StoreError> {
+        if !self.wants(store, &stored.facts)? {
+            return Ok(None);
+        }
+        let decoded = self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
+        Ok(Some(decoded.unwrap_or_else(|| block.framed(stored))))
+    }
+
+    fn wants(&self, store: &Store, facts: &Facts) -> Result<bool, StoreError> {
+        if !may_see(&self.reader, &facts.scope) {
+            return Ok(false);
+        }
+        let matches = self.filter.matches(facts);
+        match &self.before {
+            Some(before) => Ok(matches != Match::No && !may_see(before, &facts.scope)),
+            None if matches != Match::Yes || !facts.scope.body_kind.is_chosen() => Ok(false),
+            None => is_current(store, facts, self.end),
+        }
+    }
+}
+
+/// Whether an entry is the latest revision of a record that was not withdrawn, in a log of so many entries.
+pub(super) fn is_current(store: &Store, facts: &Facts, size: u64) -> Result<bool, StoreError> {
+    let next = store.revision(&facts.name(), facts.revision.saturating_add(1))?;
+    let withdrawn = store.withdrawn(&facts.name())?;
+    Ok(next.is_none_or(|next| next >= size) && withdrawn.is_none())
+}
+
+fn entries_of(
+    blocks: &[LogBlock],
+    start: u64,
+    end: u64,
+) -> impl Iterator<Item = (&LogBlock, &StoredEntry)> {
+    blocks.iter().flat_map(move |block| {
+        let entries = block.entries_from(start);
+        entries
+            .take_while(move |(sequence, _stored)| *sequence < end)
+            .map(move |(_sequence, stored)| (block, stored))
+    })
 }

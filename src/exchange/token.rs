@@ -1,6 +1,6 @@
 //! Cursors and page tokens: opaque to their holder, and worthless if changed.
 //!
-//! `version || purpose || epoch u32 || position u64 || access u8 || HMAC-SHA-256`; exchange, member and filter
+//! `version || purpose || epoch u32 || position u64 || as of u64 || HMAC-SHA-256`, twice; exchange, member and filter
 //! are bound by the HMAC without being in the token.
 
 use aws_lc_rs::hmac;
@@ -11,8 +11,8 @@ use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 
-const VERSION: u8 = 1;
-const BODY_BYTES: usize = 2 + 4 + 8 + 1;
+const VERSION: u8 = 2;
+const BODY_BYTES: usize = 2 + 4 + 8 + 8;
 const TAG_BYTES: usize = 32;
 
 /// What a token is for.
@@ -31,8 +31,9 @@ pub(super) struct Place {
     pub(super) epoch: u32,
     /// Everything below was seen.
     pub(super) position: u64,
-    /// The audiences that the holder was in, as bits: companies, observers.
-    pub(super) access: u8,
+    /// For a cursor: the size of the log as of which its holder's access was taken. For a page: the size of the log
+    /// that the pages show.
+    pub(super) as_of: u64,
 }
 
 /// Makes and opens tokens of one exchange.
@@ -56,7 +57,7 @@ impl Tokens {
         let mut token = vec![VERSION, purpose_byte(purpose)];
         token.extend_from_slice(&place.epoch.to_be_bytes());
         token.extend_from_slice(&place.position.to_be_bytes());
-        token.push(place.access);
+        token.extend_from_slice(&place.as_of.to_be_bytes());
         let tag = hmac::sign(&self.key, &self.authenticated(&token, member, Some(filter)));
         let holder = hmac::sign(&self.key, &self.authenticated(&token, member, None));
         token.extend_from_slice(tag.as_ref());
@@ -129,13 +130,11 @@ fn purpose_byte(purpose: Purpose) -> u8 {
 fn place(bytes: &[u8]) -> Option<Place> {
     let (epoch, rest) = bytes.split_first_chunk::<4>()?;
     let (position, rest) = rest.split_first_chunk::<8>()?;
-    let [access] = rest else {
-        return None;
-    };
+    let as_of = rest.try_into().ok()?;
     Some(Place {
         epoch: u32::from_be_bytes(*epoch),
         position: u64::from_be_bytes(*position),
-        access: *access,
+        as_of: u64::from_be_bytes(as_of),
     })
 }
 
@@ -153,7 +152,7 @@ mod tests {
     #[test]
     fn a_cursor_serves_its_member_filter_and_exchange_only() {
         let member: MemberId = "acme-video".parse().unwrap();
-        let place = Place { epoch: 1, position: 7, access: 1 };
+        let place = Place { epoch: 1, position: 7, as_of: 3 };
         let cursor = tokens("spring").seal(Purpose::Cursor, &member, &[2; 32], place);
         let open = |tokens: &Tokens, member: &str, filter: u8, cursor: &[u8]| {
             tokens

@@ -171,6 +171,50 @@ impl FromStr for RevisionName {
     }
 }
 
+/// A durable subscription's name: `members/{member}/subscriptions/{subscription}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionName {
+    /// Whose it is.
+    pub member: MemberId,
+    /// Its id, unique within the member.
+    ///
+    /// Invariant: 3 to 40 of `a-z`, `0-9` and `-`.
+    id: Box<str>,
+}
+
+impl SubscriptionName {
+    /// The subscription of a member with this id.
+    pub fn new(member: MemberId, id: &str) -> Result<Self, InvalidName> {
+        if is_slug(id, 3, 40) {
+            Ok(Self { member, id: id.into() })
+        } else {
+            Err(invalid("subscription", "3 to 40 of a-z, 0-9 and -"))
+        }
+    }
+
+    /// The bare id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl FromStr for SubscriptionName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let rule = || invalid("subscription", "members/{member}/subscriptions/{subscription}");
+        let rest = text.strip_prefix("members/").ok_or_else(rule)?;
+        let (member, id) = rest.split_once("/subscriptions/").ok_or_else(rule)?;
+        Self::new(member.parse()?, id)
+    }
+}
+
+impl fmt::Display for SubscriptionName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "members/{}/subscriptions/{}", self.member, self.id)
+    }
+}
+
 /// A key's id: SHA-256 of its `SubjectPublicKeyInfo`, written in full as lower-case hex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);

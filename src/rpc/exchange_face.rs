@@ -22,16 +22,19 @@ use crate::exchange::Receipt;
 use crate::exchange::Start;
 use crate::exchange::Subscription;
 use crate::model::limits;
+use crate::model::names::Audience;
 use crate::model::names::Digest;
+use crate::model::names::InvalidName;
 use crate::model::names::RevisionName;
+use crate::model::names::SubscriptionName;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::rpc::caller::caller;
-use crate::rpc::filter::filter;
 use crate::rpc::status;
 use crate::wire;
 use crate::wire::SubscribeFrame;
 use crate::wire::face::exchange_service_server::ExchangeService;
+use crate::wire::filter::filter;
 use crate::wire::pb;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -121,11 +124,10 @@ impl ExchangeService for ExchangeFace {
     ) -> Answer<pb::GetRecordResponse> {
         let member = caller(&request)?;
         let pb::GetRecordRequest { name, include_record } = request.into_inner();
-        let name: RevisionName =
-            name.parse().map_err(|error: crate::model::names::InvalidName| {
-                let refusal = Refusal::field(Reason::FieldInvalid, "name", error.to_string());
-                status::refused(&refusal)
-            })?;
+        let name: RevisionName = name.parse().map_err(|error: InvalidName| {
+            let refusal = Refusal::field(Reason::FieldInvalid, "name", error.to_string());
+            status::refused(&refusal)
+        })?;
         let found = self.hub.record(&member, name, include_record).await;
         let (entry, withdrawn_sequence) = found.map_err(|error| status::failed(&error))?;
         Ok(Response::new(pb::GetRecordResponse { entry: Some(entry), withdrawn_sequence }))
@@ -210,13 +212,26 @@ fn frames(
 fn frame(event: Event) -> SubscribeFrame {
     let mut frame = SubscribeFrame::default();
     let rest = match event {
-        Event::Entries { framed, left_filter, mark } => {
+        Event::Entries { framed, left_filter, mark, backfill } => {
             for piece in framed {
                 frame.push(piece);
             }
             let mark = mark.map(mark_to_wire);
-            pb::SubscribeResponse { left_filter, mark, ..pb::SubscribeResponse::default() }
+            pb::SubscribeResponse {
+                left_filter,
+                mark,
+                backfill,
+                ..pb::SubscribeResponse::default()
+            }
         }
+        Event::AccessChanged { gained, lost, at } => pb::SubscribeResponse {
+            access_changed: Some(pb::AccessChanged {
+                gained: gained.iter().map(Audience::name).collect(),
+                lost: lost.iter().map(Audience::name).collect(),
+                at_sequence: at.0,
+            }),
+            ..pb::SubscribeResponse::default()
+        },
         Event::Mark(mark) => pb::SubscribeResponse {
             mark: Some(mark_to_wire(mark)),
             ..pb::SubscribeResponse::default()
@@ -247,18 +262,28 @@ fn start_of(wire: Option<pb::subscribe_request::Start>) -> Result<Start, Refusal
         Some(pb::subscribe_request::Start::From(point)) => match pb::StartPoint::try_from(point) {
             Ok(pb::StartPoint::Unspecified | pb::StartPoint::Start) => Ok(Start::First),
             Ok(pb::StartPoint::Now) => Ok(Start::Now),
-            Ok(pb::StartPoint::Snapshot) | Err(_) => Err(Refusal::field(
+            Ok(pb::StartPoint::Snapshot) => Ok(Start::Snapshot),
+            Err(_unknown) => Err(Refusal::field(
                 Reason::UnsupportedField,
                 "from",
                 format!("{point} is not known to this version"),
             )),
         },
-        Some(pb::subscribe_request::Start::Subscription(_)) => {
-            Err(Refusal::field(Reason::UnsupportedField, "subscription", "is not known"))
+        Some(pb::subscribe_request::Start::Subscription(name)) => {
+            Ok(Start::Durable(subscription_name(&name, "subscription")?))
         }
         Some(pb::subscribe_request::Start::Sequence(sequence)) => Ok(Start::Sequence(sequence)),
         Some(pb::subscribe_request::Start::Cursor(cursor)) => Ok(Start::Cursor(cursor)),
     }
+}
+
+pub(super) fn subscription_name(
+    text: &str,
+    field: &'static str,
+) -> Result<SubscriptionName, Refusal> {
+    text.parse().map_err(|error: InvalidName| {
+        Refusal::field(Reason::FieldInvalid, field, error.to_string())
+    })
 }
 
 pub(super) fn page_size_of(wire: u32) -> Result<usize, Refusal> {

@@ -4,9 +4,9 @@ mod audience_face;
 mod caller;
 mod change;
 mod exchange_face;
-mod filter;
 mod roster_face;
 mod status;
+mod subscription_face;
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::wire::DESCRIPTORS;
 use crate::wire::face::audience_service_server::AudienceServiceServer;
 use crate::wire::face::exchange_service_server::ExchangeServiceServer;
 use crate::wire::face::roster_service_server::RosterServiceServer;
+use crate::wire::face::subscription_service_server::SubscriptionServiceServer;
 
 /// Bytes of a request that carries no records.
 const SMALL_REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -32,6 +33,9 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
     let audiences = AudienceServiceServer::new(audience_face::AudienceFace::new(Arc::clone(hub)))
         .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
+    let subscriptions = subscription_face::SubscriptionFace::new(Arc::clone(hub));
+    let subscriptions = SubscriptionServiceServer::new(subscriptions)
+        .max_decoding_message_size(SMALL_REQUEST_BYTES);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -42,6 +46,7 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
     Ok(Routes::new(exchange)
         .add_service(roster)
         .add_service(audiences)
+        .add_service(subscriptions)
         .add_service(InterceptedService::new(health, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))

@@ -8,6 +8,7 @@
 //! | `0x11` | first sequence, u64; piece, u16                    | rest of a block, sealed        | with its block             |
 //! | `0x21` | member length, u8; member; record, 16              | sequence of the withdrawal     | with the withdrawal        |
 //! | `0x22` | sequence, u64                                      | empty                          | with a roster entry        |
+//! | `0x30` | member length, u8; member; subscription      | disk.v1.Subscription, sealed   | when it changes            |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
 //! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
@@ -16,6 +17,7 @@
 
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
+use crate::model::names::SubscriptionName;
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
 pub(super) const CURSOR_KEY: [u8; 1] = [0x03];
@@ -23,6 +25,7 @@ pub(super) const BLOCK: u8 = 0x10;
 const PIECE: u8 = 0x11;
 const WITHDRAWN: u8 = 0x21;
 pub(super) const ROSTER: u8 = 0x22;
+pub(super) const SUBSCRIPTION: u8 = 0x30;
 pub(super) const INDEX: u8 = 0x50;
 
 pub(super) fn block(first: u64) -> Vec<u8> {
@@ -42,6 +45,19 @@ pub(super) fn withdrawn(name: &RecordName) -> Vec<u8> {
 
 pub(super) fn roster(sequence: u64) -> Vec<u8> {
     prefixed(ROSTER, &[&sequence.to_be_bytes()])
+}
+
+pub(super) fn subscription(name: &SubscriptionName) -> Vec<u8> {
+    let member = name.member.as_str().as_bytes();
+    prefixed(SUBSCRIPTION, &[&[member_length(&name.member)], member, name.id().as_bytes()])
+}
+
+/// The name in the key of a subscription.
+pub(super) fn subscription_name(key: &[u8]) -> Option<SubscriptionName> {
+    let (length, rest) = key.get(1..)?.split_first()?;
+    let (member, id) = rest.split_at_checked(usize::from(*length))?;
+    let member = std::str::from_utf8(member).ok()?.parse().ok()?;
+    SubscriptionName::new(member, std::str::from_utf8(id).ok()?).ok()
 }
 
 /// All postings of a run begin with this.
@@ -100,6 +116,9 @@ mod tests {
         assert_eq!(hex::encode(piece(1, 2)), "1100000000000000010002");
         assert_eq!(hex::encode(withdrawn(&record)), format!("210a{record_hex}"));
         assert_eq!(hex::encode(roster(7)), "220000000000000007");
+        let name = SubscriptionName::new("acme-video".parse().unwrap(), "main").unwrap();
+        assert_eq!(hex::encode(subscription(&name)), "300a61636d652d766964656f6d61696e");
+        assert_eq!(subscription_name(&subscription(&name)), Some(name));
         assert_eq!(
             hex::encode(postings(5, 1, 2, 3, 4)),
             "50050001000000000000000200000000000000030000000000000004"

@@ -20,6 +20,7 @@ use crate::model::header::BodyKind;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
+use crate::model::names::SubscriptionName;
 use crate::model::time::Timestamp;
 use crate::signing::Verified;
 use crate::store::StoreError;
@@ -81,6 +82,17 @@ pub struct Group {
     pub entries: Vec<NewEntry>,
     /// The head behind them.
     pub head: Head,
+    /// State beside the log that changes with them.
+    pub state: Vec<StateChange>,
+}
+
+/// A durable subscription as it is from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Which.
+    pub name: SubscriptionName,
+    /// The encoded `disk.v1.Subscription`; `None`: it is gone.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// What a rebuild of the views found.
@@ -179,11 +191,19 @@ impl Store {
         let count = u64::try_from(group.entries.len()).unwrap_or(u64::MAX);
         let first = group.head.frontier.size().saturating_sub(count);
         let mut rows = Vec::new();
-        let blocks = insert_blocks(&mut rows, first, group)?;
+        let blocks = if group.entries.is_empty() && !group.state.is_empty() {
+            Vec::new()
+        } else {
+            insert_blocks(&mut rows, first, group)?
+        };
         for (sequence, entry) in (first..).zip(&group.entries) {
             insert_marks(&mut rows, sequence, entry.record.get());
         }
-        let bytes = rows.iter().map(|(_key, value)| value.len()).sum();
+        for change in &group.state {
+            let value = change.bytes.as_ref().map(|bytes| block::seal(bytes));
+            rows.push((keys::subscription(&change.name), value));
+        }
+        let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
         self.write(rows)?;
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
@@ -195,12 +215,15 @@ impl Store {
 
     /// Writes rows, all or none. One row is atomic alone: sled writes twice for a batch.
     fn write(&self, rows: Rows) -> Result<(), StoreError> {
-        let written = if let [(key, value)] = rows.as_slice() {
+        let written = if let [(key, Some(value))] = rows.as_slice() {
             self.db.insert(key, value.as_slice()).map(drop)
         } else {
             let mut batch = Batch::default();
             for (key, value) in rows {
-                batch.insert(key, value);
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
             }
             self.db.apply_batch(batch)
         };
@@ -318,6 +341,19 @@ impl Store {
                 let key = key.map_err(StoreError::io("reading the roster"))?;
                 keys::first_number(&key)
                     .ok_or_else(|| StoreError::corrupt("the roster", "a key is unreadable"))
+            })
+            .collect()
+    }
+
+    /// Every durable subscription: its name and its encoded `disk.v1.Subscription`.
+    pub fn subscriptions(&self) -> Result<Vec<(SubscriptionName, Vec<u8>)>, StoreError> {
+        let damaged = || StoreError::corrupt("the durable subscriptions", "one is unreadable");
+        self.db
+            .scan_prefix([keys::SUBSCRIPTION])
+            .map(|row| {
+                let (key, value) = row.map_err(StoreError::io("reading subscriptions"))?;
+                let name = keys::subscription_name(&key).ok_or_else(damaged)?;
+                Ok((name, block::open(&value).ok_or_else(damaged)?.to_vec()))
             })
             .collect()
     }
@@ -536,17 +572,17 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         .ok_or_else(|| StoreError::corrupt("the cursor key", "it is unreadable"))
 }
 
-/// Keys and values that are written together.
-type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+/// Keys and values that are written together; without a value the key goes.
+type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBlock>, StoreError> {
     let mut blocks = Vec::new();
     let mut finish = |builder: Builder, head: Option<&[u8]>| -> Result<u64, StoreError> {
         let built = builder.build(head)?;
         let (first, end) = (built.block.first, built.block.end());
-        rows.push((keys::block(first), built.row));
+        rows.push((keys::block(first), Some(built.row)));
         for (number, piece) in (0_u16..).zip(built.pieces) {
-            rows.push((keys::piece(first, number), piece));
+            rows.push((keys::piece(first, number), Some(piece)));
         }
         blocks.push(built.block);
         Ok(end)
@@ -566,11 +602,11 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
 
 fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
     if let Some(target) = record.content.withdraws() {
-        rows.push((keys::withdrawn(target), sequence.to_be_bytes().to_vec()));
+        rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
     }
     let kind = record.header.body_kind;
     if kind.is_roster() || kind == BodyKind::AudienceChange {
-        rows.push((keys::roster(sequence), Vec::new()));
+        rows.push((keys::roster(sequence), Some(Vec::new())));
     }
 }
 

@@ -18,6 +18,7 @@ pub use self::log::Group;
 pub use self::log::Head;
 pub use self::log::NewEntry;
 pub use self::log::Rebuilt;
+pub use self::log::StateChange;
 pub use self::log::Store;
 
 /// What went wrong with the disk.

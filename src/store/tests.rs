@@ -60,7 +60,7 @@ impl Disk {
         for _entry in &entries {
             head.frontier.push([7; 32]);
         }
-        let blocks = store.append(&Group { entries, head })?;
+        let blocks = store.append(&Group { entries, head, state: Vec::new() })?;
         store.apply_views(&blocks)
     }
 }

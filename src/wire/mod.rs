@@ -51,6 +51,7 @@ pub mod body;
 mod check;
 pub mod envelope;
 mod expiry;
+pub mod filter;
 mod frame;
 pub mod header;
 mod observable;

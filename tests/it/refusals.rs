@@ -240,7 +240,8 @@ async fn what_the_header_must_not_say_is_refused() {
     let ahead = watchfire::wire::time::timestamp_to_wire(ahead);
     check(&acme, with_header(&acme, |header| header.create_time = Some(ahead)), Reason::ClockSkew)
         .await;
-    check(&acme, with_header(&acme, |header| header.body_kind = 24), Reason::UnsupportedField).await;
+    check(&acme, with_header(&acme, |header| header.body_kind = 24), Reason::UnsupportedField)
+        .await;
     check(&acme, with_header(&acme, |header| header.body_kind = 3), Reason::FieldInvalid).await;
     check(&acme, with_header(&acme, |header| header.nonce.clear()), Reason::FieldInvalid).await;
     let envelope = sign(&acme, good(&acme));
@@ -527,7 +528,7 @@ async fn a_cursor_of_another_epoch_is_refused() {
     let store = Store::open(&world.data().join("store"), 0).expect("the store");
     let mut head = store.head().expect("a head");
     head.epoch += 1;
-    store.append(&Group { entries: Vec::new(), head }).expect("another epoch");
+    store.append(&Group { entries: Vec::new(), head, state: Vec::new() }).expect("another epoch");
     drop(store);
     world.start(&[]).await;
     let acme = world.client("acme-video").await;

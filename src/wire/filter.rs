@@ -1,4 +1,4 @@
-//! Filters from the wire.
+//! Filters from the wire, and to it.
 
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
@@ -10,7 +10,7 @@ use crate::model::reason::Refusal;
 use crate::wire::pb;
 
 /// Parses a filter; a value that cannot match anything is refused, not ignored.
-pub(super) fn filter(wire: Option<pb::Filter>) -> Result<Filter, Refusal> {
+pub fn filter(wire: Option<pb::Filter>) -> Result<Filter, Refusal> {
     let Some(wire) = wire else {
         return Ok(Filter::default());
     };
@@ -61,4 +61,16 @@ pub(super) fn filter(wire: Option<pb::Filter>) -> Result<Filter, Refusal> {
             .collect::<Result<_, _>>()
             .map_err(named("filter.operations"))?,
     })
+}
+
+/// The message of a filter.
+pub fn filter_to_wire(filter: &Filter) -> pb::Filter {
+    let Filter { body_kinds, kinds, platforms, publishers, operations } = filter;
+    pb::Filter {
+        body_kinds: body_kinds.iter().map(|kind| kind.number()).collect(),
+        kinds: kinds.clone(),
+        platforms: platforms.clone(),
+        publishers: publishers.iter().map(MemberId::name).collect(),
+        operations: operations.iter().map(ToString::to_string).collect(),
+    }
 }
