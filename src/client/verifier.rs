@@ -86,7 +86,6 @@ pub struct VerifiedEntry {
     sequence: u64,
     accept_time: Timestamp,
     record: Record,
-    body: pb::Body,
     in_doubt: bool,
 }
 
@@ -128,7 +127,7 @@ impl VerifiedEntry {
 
     /// The body, decoded.
     pub const fn body(&self) -> &pb::Body {
-        &self.body
+        &self.record.body
     }
 
     /// Whether its key was said to be compromised from this place or an earlier one on.
@@ -257,7 +256,7 @@ impl Verifier {
         }
         let doubts: Vec<bool> =
             prepared.iter().zip(&keys).map(|(one, (key, _))| in_doubt(one, key)).collect();
-        prepared.into_iter().zip(doubts).map(|(one, in_doubt)| believed(one, in_doubt)).collect()
+        Ok(prepared.into_iter().zip(doubts).map(|(one, in_doubt)| believed(one, in_doubt)).collect())
     }
 
     /// The key of a record, if it may sign this record at this place.
@@ -315,12 +314,9 @@ fn in_doubt(one: &Prepared, key: &RegisteredKey) -> bool {
     key.compromised_since.is_some_and(|since| Sequence(one.sequence) >= since)
 }
 
-fn believed(one: Prepared, in_doubt: bool) -> Result<VerifiedEntry, VerificationError> {
+fn believed(one: Prepared, in_doubt: bool) -> VerifiedEntry {
     let Prepared { epoch, sequence, accept_time, record } = one;
-    let body = wire::body::body(&record.envelope.body).map_err(|refusal| {
-        VerificationError::at(sequence, Fault::Malformed(refusal.to_string()))
-    })?;
-    Ok(VerifiedEntry { epoch, sequence, accept_time, record, body, in_doubt })
+    VerifiedEntry { epoch, sequence, accept_time, record, in_doubt }
 }
 
 #[cfg(test)]

@@ -394,11 +394,15 @@ fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
     if let Some(previous) = circumstances.previous {
         shapes.extend(different(&previous.facts, &shape).cloned());
     }
+    let reach = reach(record, circumstances);
+    let role = circumstances.roster.member(&header.name.member).map(|member| member.role);
+    let audiences = role.map(Role::audiences).unwrap_or_default();
     Facts {
         scope: Arc::new(Scope {
             publisher: header.name.member.clone(),
             body_kind: header.body_kind,
-            reach: reach(record, circumstances),
+            publisher_is_reached: reach.audiences.iter().any(|named| audiences.contains(named)),
+            reach,
             shapes,
         }),
         record: header.name.record,
@@ -472,6 +476,7 @@ mod tests {
                 publisher: "acme-video".parse().unwrap(),
                 body_kind: BodyKind::Indicator,
                 reach: Reach::default(),
+                publisher_is_reached: false,
                 shapes: (0..shapes).map(looks_like).collect(),
             }),
             record: Uuid::from_bytes([1; 16]),

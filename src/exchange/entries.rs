@@ -1,9 +1,5 @@
 //! Entries: from an admitted record to the bytes that every subscriber is sent, and back from the disk.
 
-use bytes::BufMut as _;
-use prost::Message as _;
-use prost::encoding::encode_varint;
-
 use crate::model::facts::Facts;
 use crate::model::handling::Tlp;
 use crate::model::names::Digest;
@@ -18,9 +14,6 @@ use crate::transparency::LeafData;
 use crate::wire;
 use crate::wire::envelope::Record;
 use crate::wire::pb;
-
-/// The tag of `entries` in `SubscribeResponse`, `ListRecordsResponse` and `ValueMatches`' own field apart.
-const ENTRIES_TAG: u8 = 0x0a;
 
 /// An entry as it was read, with what is derived from it.
 pub(super) struct Read {
@@ -51,7 +44,7 @@ pub(super) fn encode(
     accept_time: Timestamp,
     envelope: &pb::Envelope,
 ) -> Vec<u8> {
-    frame(&pb::Entry {
+    wire::entry::frame(&pb::Entry {
         epoch,
         sequence: sequence.0,
         accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
@@ -61,27 +54,13 @@ pub(super) fn encode(
     })
 }
 
-/// Encodes an entry with tag and length before it, so that it is a field of a stream frame.
-pub(super) fn frame(entry: &pb::Entry) -> Vec<u8> {
-    let length = entry.encoded_len();
-    let mut framed = Vec::with_capacity(length + 6);
-    framed.put_u8(ENTRIES_TAG);
-    encode_varint(u64::try_from(length).unwrap_or(u64::MAX), &mut framed);
-    entry.encode_raw(&mut framed);
-    framed
-}
-
 /// Decodes the entry at a place of a block.
 pub(super) fn decode(block: &LogBlock, stored: &StoredEntry) -> Result<pb::Entry, StoreError> {
     let damaged = || StoreError::Corrupt {
         place: format!("the block of sequence {}", block.first),
         what: "an entry does not decode",
     };
-    let mut framed = block.framed(stored);
-    if framed.is_empty() || framed.split_to(1).first() != Some(&ENTRIES_TAG) {
-        return Err(damaged());
-    }
-    pb::Entry::decode_length_delimited(framed).map_err(|_undecodable| damaged())
+    wire::entry::decode(block.framed(stored)).ok_or_else(damaged)
 }
 
 /// When the entry at a place was taken in.

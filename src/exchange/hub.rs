@@ -599,6 +599,7 @@ impl Founding {
                     publisher: self.record.header.name.member.clone(),
                     body_kind: self.record.header.body_kind,
                     reach: Reach::default(),
+                    publisher_is_reached: false,
                     shapes: vec![Shape::default()],
                 }),
                 record: self.record.header.name.record,
@@ -608,10 +609,11 @@ impl Founding {
             },
             framed,
             record: verified,
+            terms: wire::terms(&self.record.content, &self.record.body),
         };
         let group = Group { entries: vec![entry], head: head.clone(), state: Vec::new() };
-        let blocks = store.append(&group)?;
-        store.apply_views(&blocks)?;
+        store.append(&group)?;
+        store.apply_views(0, &group.entries)?;
         Ok(head)
     }
 }

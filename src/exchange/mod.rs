@@ -1,13 +1,17 @@
 //! The decisions: admission, policy, sequencer, tail, subscriptions, roster.
 
+mod about;
 mod admission;
 mod clock_guard;
 mod durable;
 mod entries;
 mod hub;
+mod links;
+mod operation;
 mod prepare;
 mod quota;
 mod reads;
+mod search;
 mod sequencer;
 mod streams;
 mod subscription;
@@ -23,9 +27,12 @@ pub use self::hub::OpenError;
 pub use self::hub::QuotaState;
 pub use self::hub::SequencerThread;
 pub use self::hub::Settings;
+pub use self::links::LinkStart;
 pub use self::quota::QuotaLeft;
 pub use self::reads::Listed;
 pub use self::reads::Looked;
+pub use self::search::Query;
+pub use self::search::TechniqueId;
 pub use self::sequencer::Outcome;
 pub use self::sequencer::Receipt;
 pub use self::streams::StreamSlot;

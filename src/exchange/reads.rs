@@ -6,11 +6,15 @@ use std::sync::Arc;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
+use crate::exchange::search::Query;
+use crate::exchange::search::Search;
+use crate::exchange::search::Shown;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::model::facts::Facts;
 use crate::model::filter::Filter;
-use crate::model::filter::Match;
 use crate::model::header::BodyKind;
+use crate::model::index_keys::Group;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
@@ -21,7 +25,6 @@ use crate::model::policy::may_see;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
-use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::wire::pb;
@@ -79,10 +82,13 @@ impl Hub {
         let digest = filter.digest();
         self.take_lookups(member, 1)?;
         let start = self.page_start(member, &digest, page_token)?;
-        let walk = Walk { reader, filter, page_size, head: start.as_of };
-        let (mut entries, next) = self.read(move |store| walk.page(store, start.position)).await?;
+        let query = Query { filter, ..Query::default() };
+        let (shown, now) = (Shown::Latest, self.clock().now());
+        let page = move |store: &Store| {
+            Search { reader, query, shown, now, store, start, page_size }.page()
+        };
+        let (mut entries, next) = self.read(page).await?;
         if decoded {
-            let now = self.clock().now();
             for entry in &mut entries {
                 add_record(entry, now);
             }
@@ -152,80 +158,15 @@ impl Hub {
     }
 }
 
-/// A page while it is filled.
-struct Page {
-    position: u64,
-    examined: usize,
-    bytes: usize,
-    entries: Vec<pb::Entry>,
+/// Whether no later revision of a record is among the first so many entries of the log.
+pub(super) fn is_latest(store: &Store, facts: &Facts, size: u64) -> Result<bool, StoreError> {
+    let next = store.revision(&facts.name(), facts.revision.saturating_add(1))?;
+    Ok(next.is_none_or(|sequence| sequence >= size))
 }
 
-/// How much of a block was taken.
-#[derive(PartialEq, Eq)]
-enum Taken {
-    All,
-    Full,
-}
-
-struct Walk {
-    reader: Reader,
-    filter: Filter,
-    page_size: usize,
-    head: u64,
-}
-
-impl Walk {
-    /// One page from a position on, and where the next begins.
-    fn page(&self, store: &Store, start: u64) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
-        let mut page = Page { position: start, examined: 0, bytes: 0, entries: Vec::new() };
-        while page.position < self.head {
-            let blocks = store.blocks_from(page.position, limits::FRAME_BYTES_TARGET)?;
-            if blocks.is_empty() {
-                let place = format!("sequence {}", page.position);
-                return Err(StoreError::Corrupt { place, what: "it is missing" });
-            }
-            let taken = blocks.iter().try_fold(Taken::All, |before, block| match before {
-                Taken::All => self.take(store, block, &mut page),
-                Taken::Full => Ok(Taken::Full),
-            })?;
-            if taken == Taken::Full {
-                return Ok((page.entries, Some(page.position)));
-            }
-        }
-        Ok((page.entries, None))
-    }
-
-    /// Takes what fits from a block.
-    fn take(&self, store: &Store, block: &LogBlock, page: &mut Page) -> Result<Taken, StoreError> {
-        for (sequence, stored) in block.entries_from(page.position) {
-            if sequence >= self.head {
-                page.position = self.head;
-                break;
-            }
-            let full = page.entries.len() >= self.page_size
-                || page.examined >= limits::PAGE_EXAMINED_MAX
-                || page.bytes + stored.range.len() > limits::FRAME_BYTES_MAX;
-            if full {
-                return Ok(Taken::Full);
-            }
-            page.examined += 1;
-            page.position = sequence + 1;
-            if self.wants(store, &stored.facts)? {
-                page.bytes += stored.range.len();
-                page.entries.push(entries::decode(block, stored)?);
-            }
-        }
-        Ok(Taken::All)
-    }
-
-    /// Visible, matching, and the latest revision.
-    fn wants(&self, store: &Store, facts: &crate::model::facts::Facts) -> Result<bool, StoreError> {
-        if !may_see(&self.reader, &facts.scope) || self.filter.matches(facts) != Match::Yes {
-            return Ok(false);
-        }
-        let next = store.revision(&facts.name(), facts.revision.saturating_add(1))?;
-        Ok(next.is_none_or(|sequence| sequence >= self.head))
-    }
+/// The same, and the record was not withdrawn.
+pub(super) fn is_current(store: &Store, facts: &Facts, size: u64) -> Result<bool, StoreError> {
+    Ok(is_latest(store, facts, size)? && store.withdrawn(&facts.name())?.is_none())
 }
 
 fn find(
@@ -247,6 +188,22 @@ fn find(
     Ok(Some((read.entry, store.withdrawn(&name.record)?)))
 }
 
+/// Places of a value among what reaches the reader's groups, rising.
+fn places_of_value(
+    store: &Store,
+    reader: &Reader,
+    digest: &Digest,
+    limit: usize,
+) -> Result<Vec<u64>, StoreError> {
+    let mut places = Vec::new();
+    for group in Group::of_reader(reader) {
+        places.extend(store.find_value(digest, group, limit)?);
+    }
+    places.sort_unstable();
+    places.dedup();
+    Ok(places)
+}
+
 fn look_up_one(
     store: &Store,
     reader: &Reader,
@@ -256,7 +213,7 @@ fn look_up_one(
 ) -> Result<Looked, StoreError> {
     let mut looked = Looked { entries: Vec::new(), more: false };
     let mut seen: HashSet<RecordName> = HashSet::new();
-    for sequence in store.find_value(digest, budget.saturating_add(1))? {
+    for sequence in places_of_value(store, reader, digest, budget.saturating_add(1))? {
         let Some(left) = budget.checked_sub(1) else {
             looked.more = true;
             break;

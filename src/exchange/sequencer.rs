@@ -195,7 +195,7 @@ impl Sequencer {
                 tracing::info!("publishing goes on: there is space again");
             }
             // Before the answers, so that a caller reads its own writes on every path.
-            self.store.apply_views(&blocks)?;
+            self.store.apply_views(first, &draft.group.entries)?;
             self.published_roster.store(Arc::clone(&self.roster));
             self.tail.advance(blocks, durable_head(&self.head));
         }
@@ -420,13 +420,14 @@ impl Draft {
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();
         let framed =
             entries::encode(self.group.head.epoch, sequence, accept_time, &parsed.envelope);
+        let terms = wire::terms(&parsed.content, &parsed.body);
         let index = self.group.entries.len();
         self.names.insert((parsed.header.name.clone(), parsed.header.revision), index);
         self.withdrawn.extend(parsed.content.withdraws().cloned());
         self.leaves.push((parsed.header_digest, leaf));
         self.group.head.frontier.push(leaf);
         self.group.head.accept_time = accept_time;
-        self.group.entries.push(NewEntry { record, facts, framed });
+        self.group.entries.push(NewEntry { record, facts, framed, terms });
         Pending::Fresh(index)
     }
 }

@@ -14,6 +14,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::hub::ReadAhead;
 use crate::exchange::reads::add_record;
+use crate::exchange::reads::is_current;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
@@ -37,6 +38,7 @@ use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
+use crate::wire;
 use crate::wire::pb;
 
 /// Where a subscription starts.
@@ -431,7 +433,7 @@ fn with_record(
 ) -> Result<Bytes, StoreError> {
     let mut entry: pb::Entry = entries::decode(block, stored)?;
     add_record(&mut entry, now);
-    Ok(entries::frame(&entry).into())
+    Ok(wire::entry::frame(&entry).into())
 }
 
 fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {
@@ -503,13 +505,6 @@ impl Missed {
             None => is_current(store, facts, self.end),
         }
     }
-}
-
-/// Whether an entry is the latest revision of a record that was not withdrawn, in a log of so many entries.
-pub(super) fn is_current(store: &Store, facts: &Facts, size: u64) -> Result<bool, StoreError> {
-    let next = store.revision(&facts.name(), facts.revision.saturating_add(1))?;
-    let withdrawn = store.withdrawn(&facts.name())?;
-    Ok(next.is_none_or(|next| next >= size) && withdrawn.is_none())
 }
 
 fn entries_of(

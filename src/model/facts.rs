@@ -34,6 +34,8 @@ pub struct Scope {
     pub body_kind: BodyKind,
     /// Who may read: the handling's reach, or for a withdrawal that of every revision of its target.
     pub reach: Reach,
+    /// Whether its publisher is in one of the audiences for good, by its role.
+    pub publisher_is_reached: bool,
     /// What filters look at: this revision first, then every different earlier one. Never empty.
     pub shapes: Vec<Shape>,
 }

@@ -90,3 +90,16 @@ pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 pub const AUDIENCES_KEPT_MAX: usize = 256;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Entries examined by one call for an operation or for links before it answers with what it has and says that there
+/// is more.
+pub const OPERATION_EXAMINED_MAX: usize = 50_000;
+/// Statements of an operation that one answer holds: attributions, reports, opinions and the rest.
+pub const OPERATION_ENTRIES_MAX: usize = 500;
+/// Steps that one walk over links goes.
+pub const LINK_STEPS_MAX: usize = 4;
+/// Steps when the caller does not say.
+pub const LINK_STEPS_DEFAULT: usize = 2;
+/// Nodes of one walk over links.
+pub const LINK_NODES_MAX: usize = 1000;
+/// Nodes when the caller does not say.
+pub const LINK_NODES_DEFAULT: usize = 100;

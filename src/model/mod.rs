@@ -6,6 +6,7 @@ pub mod facts;
 pub mod filter;
 pub mod handling;
 pub mod header;
+pub mod index_keys;
 pub mod limits;
 pub mod names;
 pub mod normal_form;

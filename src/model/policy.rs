@@ -71,6 +71,7 @@ mod tests {
                 audiences: audiences.iter().map(|text| text.parse().unwrap()).collect(),
                 recipients: recipients.iter().map(|text| text.parse().unwrap()).collect(),
             },
+            publisher_is_reached: false,
             shapes: vec![Shape::default()],
         }
     }

@@ -4,6 +4,7 @@ mod audience_face;
 mod caller;
 mod change;
 mod exchange_face;
+mod query_face;
 mod roster_face;
 mod status;
 mod subscription_face;
@@ -18,6 +19,7 @@ use crate::model::limits;
 use crate::wire::DESCRIPTORS;
 use crate::wire::face::audience_service_server::AudienceServiceServer;
 use crate::wire::face::exchange_service_server::ExchangeServiceServer;
+use crate::wire::face::query_service_server::QueryServiceServer;
 use crate::wire::face::roster_service_server::RosterServiceServer;
 use crate::wire::face::subscription_service_server::SubscriptionServiceServer;
 
@@ -36,6 +38,8 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
     let subscriptions = subscription_face::SubscriptionFace::new(Arc::clone(hub));
     let subscriptions = SubscriptionServiceServer::new(subscriptions)
         .max_decoding_message_size(SMALL_REQUEST_BYTES);
+    let queries = QueryServiceServer::new(query_face::QueryFace::new(Arc::clone(hub)))
+        .max_decoding_message_size(SMALL_REQUEST_BYTES);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -47,6 +51,7 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .add_service(roster)
         .add_service(audiences)
         .add_service(subscriptions)
+        .add_service(queries)
         .add_service(InterceptedService::new(health, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
+use crate::model::index_keys::Term;
 use crate::model::limits::BLOCK_RECORDS_MAX;
 use crate::model::limits::STORED_VALUE_BYTES_MAX;
 use crate::store::StoreError;
@@ -69,6 +70,21 @@ impl LogBlock {
     /// The entries from a sequence on, each with its own.
     pub fn entries_from(&self, sequence: u64) -> impl Iterator<Item = (u64, &StoredEntry)> {
         (self.first..).zip(&self.entries).filter(move |(own, _entry)| *own >= sequence)
+    }
+
+    /// What an entry of this block is found by in the indexes, besides what its facts say; nothing for one whose body
+    /// was erased.
+    pub fn terms(&self, entry: &StoredEntry) -> Result<Vec<Term>, StoreError> {
+        let decoded = self.framed(entry);
+        let damaged = || {
+            StoreError::corrupt(format!("the block of {}", self.first), "an entry is unreadable")
+        };
+        let entry = wire::entry::decode(decoded).ok_or_else(damaged)?;
+        let envelope = entry.envelope.unwrap_or_default();
+        if entry.erased.is_some() {
+            return Ok(Vec::new());
+        }
+        wire::envelope::terms(&envelope).ok_or_else(damaged)
     }
 
     /// The entry at a sequence.
@@ -314,6 +330,7 @@ mod tests {
                     audiences: vec!["companies".parse().unwrap()],
                     recipients: Vec::new(),
                 },
+                publisher_is_reached: false,
                 shapes: vec![Shape::default()],
             }),
             record: Uuid::from_bytes([0xab; 16]),

@@ -1,4 +1,4 @@
-//! An index: from digests to the sequences of the entries that have them.
+//! An index: from keys, which are hashes, to the sequences of the entries that have them.
 //!
 //! A row for each entry would cost as much as a signature. So postings are kept in memory for the run of 4,096
 //! sequences that is being filled, and written as one sorted run when it is full. Every 64 runs are merged into a
@@ -6,10 +6,12 @@
 //! memory until they are merged. A filter in memory for every 4,096 postings says which runs need not be looked at: a
 //! digest that is nowhere costs no read at all.
 //!
+//! What many entries have in common (a kind, a platform) would be a posting for each of them. Such a key is coarse:
+//! it has one posting for each 64 sequences among which an entry has it.
+//!
 //! Runs lie at fixed places of the log, so that a rebuild gives the same bytes. The index follows the log: what a
 //! crash takes from it is folded again at the next start.
 
-use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -31,6 +33,8 @@ use crate::store::keys;
 
 /// Sequences of a short run.
 pub const RUN_SEQUENCES: u64 = 4096;
+/// Sequences that share one posting of a coarse key.
+pub const COARSE_SEQUENCES: u64 = 64;
 /// Short runs that are merged into a long one, and parts in which that is done.
 const PARTS: u64 = 64;
 /// Bits of a value that say which part of a long run it lies in.
@@ -41,27 +45,41 @@ const LONG: u8 = 1;
 const POSTING_BYTES: usize = 16;
 const CHUNK_POSTINGS: usize = VALUE_PAYLOAD_MAX / POSTING_BYTES;
 
-/// A value, which is the beginning of a digest, and a sequence.
+/// A key and a sequence.
 type Posting = (u64, u64);
+
+/// Whether what an index is asked for is mostly not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It is: recent keys are kept in one set, which answers sooner than the filter of each run.
+    ForNew,
+    /// It is not.
+    ForKnown,
+}
 
 /// One index of the store. One thread writes, any may read.
 #[derive(Debug)]
 pub(super) struct Index {
     id: u8,
+    asked: Asked,
     state: RwLock<State>,
 }
 
 /// What is in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Short runs written so far.
     written: u64,
-    /// The run that is being filled.
-    open: BTreeSet<Posting>,
+    /// The run that is being filled, unsorted.
+    open: Vec<Posting>,
+    /// Coarse keys of the sequences that share a posting now.
+    coarse: HashSet<u64>,
     /// The short runs that no complete long run has, the last of which is the last written.
     short: VecDeque<ShortRun>,
-    /// Every value of the short runs: a new name is in none of them, and asking up to 127 filters takes longer.
+    /// Every key of the open run; and of the short runs, where what is asked for is mostly new: such a key is in none
+    /// of them, and asking up to 127 filters takes longer.
     recent: HashSet<u64>,
+    asked: Asked,
     /// The parts of the long runs, those of one that is being written included.
     parts: Vec<RunFilter>,
 }
@@ -81,14 +99,15 @@ struct Plan {
 }
 
 impl Index {
-    pub(super) fn new(id: u8) -> Self {
-        Self { id, state: RwLock::default() }
+    pub(super) fn new(id: u8, asked: Asked) -> Self {
+        Self { id, asked, state: RwLock::new(State::new(asked)) }
     }
 
     /// Reads the filters; returns the first sequence to be folded.
     pub(super) fn start(&self, tree: &Tree) -> Result<u64, StoreError> {
         let written = self.runs_written(tree)?;
-        let mut state = State { written, ..State::default() };
+        let mut state = State::new(self.asked);
+        state.written = written;
         for run in long_runs(written) * PARTS..written {
             state.push(ShortRun::of(self.read(tree, SHORT, run, 0..=u64::MAX)?));
         }
@@ -99,36 +118,48 @@ impl Index {
         Ok(written.saturating_mul(RUN_SEQUENCES))
     }
 
-    /// Takes in the next entry of the log; writes the run if it was its last.
+    /// Takes in the next entry of the log, with its keys and its coarse keys; writes the run if it was its last.
     pub(super) fn apply(
         &self,
         tree: &Tree,
         sequence: u64,
-        digest: Option<&Digest>,
+        keys: impl Iterator<Item = u64>,
+        coarse: impl Iterator<Item = u64>,
     ) -> Result<(), StoreError> {
-        if let Some(digest) = digest {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.open.insert((beginning(digest), sequence));
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            state.open.push((key, sequence));
+            state.recent.insert(key);
         }
+        let shared = sequence - sequence % COARSE_SEQUENCES;
+        if sequence == shared {
+            state.coarse.clear();
+        }
+        for key in coarse {
+            if state.coarse.insert(key) {
+                state.open.push((key, shared));
+                state.recent.insert(key);
+            }
+        }
+        drop(state);
         if (sequence + 1).is_multiple_of(RUN_SEQUENCES) { self.close_run(tree) } else { Ok(()) }
     }
 
-    /// Sequences whose digest begins as this one does, rising, at most `limit`.
+    /// Sequences of a key from one on, rising, at most `limit`.
     pub(super) fn find(
         &self,
         tree: &Tree,
-        digest: &Digest,
+        key: u64,
+        from: u64,
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
-        let value = beginning(digest);
-        let plan = self.state.read().unwrap_or_else(PoisonError::into_inner).plan(value);
+        let plan = self.state.read().unwrap_or_else(PoisonError::into_inner).plan(key, from);
         let mut found = Vec::new();
         for run in plan.long {
             if found.len() >= limit {
                 break;
             }
-            let postings = self.read(tree, LONG, run, value..=value)?;
-            found.extend(postings.into_iter().map(|posting| posting.1));
+            self.read_key(tree, run, (key, from), limit - found.len(), &mut found)?;
         }
         found.extend(plan.recent);
         found.truncate(limit);
@@ -149,7 +180,9 @@ impl Index {
         let mut batch = Batch::default();
         let (run, postings, part) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            let postings: Vec<Posting> = state.open.iter().copied().collect();
+            let mut postings = state.open.clone();
+            postings.sort_unstable();
+            postings.dedup();
             (state.written, postings, state.next_part())
         };
         self.insert(&mut batch, SHORT, run, &postings);
@@ -241,6 +274,33 @@ impl Index {
         Ok(found)
     }
 
+    /// Reads on a key in a long run, from its posting on.
+    fn read_key(
+        &self,
+        tree: &Tree,
+        run: u64,
+        posting: Posting,
+        limit: usize,
+        found: &mut Vec<u64>,
+    ) -> Result<(), StoreError> {
+        let (key, from) = posting;
+        let start = keys::run(self.id, LONG, run);
+        let wanted = keys::postings(self.id, LONG, run, key, from);
+        let end = keys::postings(self.id, LONG, run, key, u64::MAX);
+        let before = tree.range(start..wanted.clone()).next_back();
+        let enough = found.len().saturating_add(limit);
+        for chunk in before.into_iter().chain(tree.range(wanted..=end)) {
+            let (_key, bytes) = chunk.map_err(StoreError::io("reading an index"))?;
+            let postings = self.decode(&bytes)?.into_iter();
+            let own = postings.filter(|(other, sequence)| *other == key && *sequence >= from);
+            found.extend(own.map(|(_key, sequence)| sequence));
+            if found.len() >= enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn decode(&self, sealed: &[u8]) -> Result<Vec<Posting>, StoreError> {
         let bytes = block::open(sealed).ok_or_else(|| self.damaged())?;
         let (chunks, rest) = bytes.as_chunks::<POSTING_BYTES>();
@@ -288,21 +348,40 @@ impl Index {
 }
 
 impl State {
-    /// Long runs that may have a value; and what shorter ones and the open one have, rising.
-    fn plan(&self, value: u64) -> Plan {
-        let part = value >> PART_SHIFT;
+    fn new(asked: Asked) -> Self {
+        Self {
+            written: 0,
+            open: Vec::new(),
+            coarse: HashSet::new(),
+            short: VecDeque::new(),
+            recent: HashSet::new(),
+            asked,
+            parts: Vec::new(),
+        }
+    }
+
+    /// Long runs that may have a key; and what shorter ones and the open one have, rising.
+    fn plan(&self, key: u64, from: u64) -> Plan {
+        let part = key >> PART_SHIFT;
         let may_have = |run: &u64| {
             let filter = usize::try_from(run * PARTS + part).ok().and_then(|at| self.parts.get(at));
-            filter.is_none_or(|filter| filter.may_contain(value))
+            filter.is_none_or(|filter| filter.may_contain(key))
         };
-        let is_recent = self.recent.contains(&value);
-        let short = self.short.iter().filter(|run| is_recent && run.filter.may_contain(value));
-        let short = short.flat_map(|run| run.between(value..=value));
-        let open = self.open.range((value, 0)..=(value, u64::MAX));
-        Plan {
-            long: (0..long_runs(self.written)).filter(may_have).collect(),
-            recent: short.chain(open).map(|posting| posting.1).collect(),
+        let first_long = from / (PARTS * RUN_SEQUENCES);
+        let long = (first_long..long_runs(self.written)).filter(may_have).collect();
+        let is_recent = self.recent.contains(&key);
+        if !is_recent && self.asked == Asked::ForNew {
+            return Plan { long, recent: Vec::new() };
         }
+        let short = self.short.iter().filter(|run| run.filter.may_contain(key));
+        let short = short.flat_map(|run| run.between(key..=key));
+        let open = self.open.iter().filter(|posting| is_recent && posting.0 == key);
+        let mut open: Vec<u64> = open.map(|posting| posting.1).collect();
+        // Coarse postings lie before those of the entry that brought them.
+        open.sort_unstable();
+        open.dedup();
+        let recent = short.map(|posting| posting.1).chain(open);
+        Plan { long, recent: recent.filter(|sequence| *sequence >= from).collect() }
     }
 
     /// The part of a long run that goes with the next short run: the 64 oldest short runs are its own.
@@ -328,12 +407,17 @@ impl State {
             for _merged in before * PARTS..long_runs(self.written) * PARTS {
                 self.short.pop_front();
             }
-            self.recent = self.short.iter().flat_map(ShortRun::values).collect();
+            if self.asked == Asked::ForNew {
+                self.recent = self.short.iter().flat_map(ShortRun::values).collect();
+            }
         }
     }
 
     fn push(&mut self, run: ShortRun) {
-        self.recent.extend(run.values());
+        match self.asked {
+            Asked::ForNew => self.recent.extend(run.values()),
+            Asked::ForKnown => self.recent.clear(),
+        }
         self.short.push_back(run);
     }
 }
@@ -360,7 +444,8 @@ const fn long_runs(written: u64) -> u64 {
     (written / PARTS).saturating_sub(1)
 }
 
-fn beginning(digest: &Digest) -> u64 {
+/// The key that the beginning of a digest is.
+pub(super) fn beginning(digest: &Digest) -> u64 {
     let (first, _rest) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
     u64::from_be_bytes(*first)
 }
@@ -445,12 +530,19 @@ mod tests {
         (!sequence.is_multiple_of(7)).then(|| sha256(&(sequence * sequence % 9973).to_be_bytes()))
     }
 
+    /// Two coarse keys, one of them in every second run of 64.
+    fn coarse(sequence: u64) -> impl Iterator<Item = u64> {
+        let second = (sequence / COARSE_SEQUENCES).is_multiple_of(2) && sequence % 64 == 9;
+        [Some(1), second.then_some(2)].into_iter().flatten()
+    }
+
     fn folded(index: &Index, tree: &Tree, end: u64) -> BTreeMap<u64, Vec<u64>> {
         let mut model: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         let start = index.start(tree).unwrap();
         for sequence in 0..end {
             if sequence >= start {
-                index.apply(tree, sequence, value(sequence).as_ref()).unwrap();
+                let keys = value(sequence).as_ref().map(beginning);
+                index.apply(tree, sequence, keys.into_iter(), coarse(sequence)).unwrap();
             }
             if let Some(digest) = value(sequence) {
                 model.entry(beginning(&digest)).or_default().push(sequence);
@@ -459,16 +551,24 @@ mod tests {
         model
     }
 
-    fn demand_equal(index: &Index, tree: &Tree, model: &BTreeMap<u64, Vec<u64>>) {
+    fn demand_equal(index: &Index, tree: &Tree, model: &BTreeMap<u64, Vec<u64>>, end: u64) {
         for root in 0..100_u64 {
             let digest = sha256(&(root * root % 9973).to_be_bytes());
             let expected = model.get(&beginning(&digest)).cloned().unwrap_or_default();
-            assert_eq!(index.find(tree, &digest, usize::MAX).unwrap(), expected, "{root}");
+            assert_eq!(index.find(tree, beginning(&digest), 0, usize::MAX).unwrap(), expected, "{root}");
             let few: Vec<u64> = expected.iter().copied().take(3).collect();
-            assert_eq!(index.find(tree, &digest, 3).unwrap(), few, "the oldest come first");
+            assert_eq!(index.find(tree, beginning(&digest), 0, 3).unwrap(), few, "the oldest come first");
+            let Some(middle) = expected.get(expected.len() / 2) else { continue };
+            let rest = index.find(tree, beginning(&digest), *middle, usize::MAX).unwrap();
+            assert_eq!(rest, expected[expected.len() / 2..], "from the middle on");
+        }
+        for (key, step) in [(1, COARSE_SEQUENCES), (2, 2 * COARSE_SEQUENCES)] {
+            let found = index.find(tree, key, 0, usize::MAX).unwrap();
+            let expected: Vec<u64> = (0..end).step_by(usize::try_from(step).unwrap()).collect();
+            assert_eq!(found, expected, "one posting for each 64 sequences");
         }
         let absent = sha256(b"a value that no entry has");
-        assert_eq!(index.find(tree, &absent, usize::MAX).unwrap(), Vec::<u64>::new());
+        assert_eq!(index.find(tree, beginning(&absent), 0, usize::MAX).unwrap(), Vec::<u64>::new());
     }
 
     #[test]
@@ -477,16 +577,18 @@ mod tests {
         let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
         // Before a merge begins, in the middle of the first and of the second, behind the removal of short runs.
         for runs in [3, PARTS + 5, 2 * PARTS, 2 * PARTS + 1, 3 * PARTS + 2] {
-            let index = Index::new(9);
-            let model = folded(&index, &db, RUN_SEQUENCES * runs + 17);
-            demand_equal(&index, &db, &model);
+            let index = Index::new(9, Asked::ForNew);
+            let end = RUN_SEQUENCES * runs + 17;
+            let model = folded(&index, &db, end);
+            demand_equal(&index, &db, &model, end);
             let short = db.scan_prefix([keys::INDEX, 9, 0, SHORT]).count();
             assert!(short < 4 * 17 * 64, "{short} rows of short runs are left");
             // What was in memory alone is asked for again.
-            let again = Index::new(9);
+            let again = Index::new(9, Asked::ForNew);
             assert_eq!(again.start(&db).unwrap(), RUN_SEQUENCES * runs);
             assert_eq!(again.state.read().unwrap().short, index.state.read().unwrap().short);
-            assert_eq!(again.state.read().unwrap().recent, index.state.read().unwrap().recent);
+            let recent = |index: &Index| index.state.read().unwrap().recent.clone();
+            assert!(recent(&again).is_subset(&recent(&index)), "without the open run");
             assert_eq!(again.state.read().unwrap().parts, index.state.read().unwrap().parts);
         }
     }

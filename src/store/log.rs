@@ -16,7 +16,10 @@ use sled::Db;
 use uuid::Uuid;
 
 use crate::model::facts::Facts;
+use crate::model::facts::Scope;
 use crate::model::header::BodyKind;
+use crate::model::index_keys;
+use crate::model::index_keys::Term;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
@@ -28,7 +31,9 @@ use crate::store::block;
 use crate::store::block::Builder;
 use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
+use crate::store::index::Asked;
 use crate::store::index::Index;
+use crate::store::index::beginning;
 use crate::store::keys;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
@@ -45,6 +50,7 @@ const NOTED_ACCESSES: u32 = 8;
 /// The indexes, as their keys have them.
 const NAMES: u8 = 1;
 const VALUES: u8 = 2;
+const TERMS: u8 = 3;
 /// How often a directory that another process is about to release is tried again.
 const OPEN_ATTEMPTS: u32 = 50;
 const OPEN_INTERVAL: Duration = Duration::from_millis(100);
@@ -73,6 +79,8 @@ pub struct NewEntry {
     pub facts: Facts,
     /// Its encoding as a field of a stream frame.
     pub framed: Vec<u8>,
+    /// What it is found by in the indexes, besides what its facts say.
+    pub terms: Vec<Term>,
 }
 
 /// A group of entries that becomes durable at once.
@@ -117,6 +125,7 @@ pub struct Store {
     blobs_empty_since: ArcSwap<Option<SystemTime>>,
     names: Index,
     values: Index,
+    terms: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
 }
@@ -149,8 +158,9 @@ impl Store {
             log_file,
             path: path.to_owned(),
             blobs_empty_since: ArcSwap::default(),
-            names: Index::new(NAMES),
-            values: Index::new(VALUES),
+            names: Index::new(NAMES, Asked::ForNew),
+            values: Index::new(VALUES, Asked::ForNew),
+            terms: Index::new(TERMS, Asked::ForKnown),
             min_free_bytes,
             cursor_key,
         };
@@ -230,10 +240,13 @@ impl Store {
         written.map_err(StoreError::io("writing the log"))
     }
 
-    /// Folds committed entries into the indexes. In order, by the writing thread only.
-    pub fn apply_views(&self, blocks: &[LogBlock]) -> Result<(), StoreError> {
-        for (sequence, entry) in blocks.iter().flat_map(|block| block.entries_from(0)) {
-            self.index(sequence, &entry.facts, 0, 0)?;
+    /// Folds committed entries into the indexes, the first of which is at a sequence. In order, by the writing thread
+    /// only.
+    pub fn apply_views(&self, first: u64, entries: &[NewEntry]) -> Result<(), StoreError> {
+        let mut scopes = ScopeKeys::default();
+        for (sequence, entry) in (first..).zip(entries) {
+            scopes.look_at(&entry.facts.scope);
+            self.index(&Posted { sequence, facts: &entry.facts, terms: &entry.terms }, &scopes, [0; 3])?;
         }
         Ok(())
     }
@@ -293,7 +306,7 @@ impl Store {
     /// The place of one revision of a record.
     pub fn revision(&self, name: &RecordName, revision: u32) -> Result<Option<u64>, StoreError> {
         let digest = revision_digest(&name.member, name.record, revision);
-        for sequence in self.names.find(&self.db, &digest, usize::MAX)? {
+        for sequence in self.names.find(&self.db, beginning(&digest), 0, usize::MAX)? {
             // The index has only the beginning of the digest.
             let block = self.block_at(sequence)?;
             let facts =
@@ -358,9 +371,26 @@ impl Store {
             .collect()
     }
 
-    /// Places of indicators that may have this normal form, rising; the digest must be compared still.
-    pub fn find_value(&self, digest: &Digest, limit: usize) -> Result<Vec<u64>, StoreError> {
-        self.values.find(&self.db, digest, limit)
+    /// Places of indicators that may have this value and reach this group, rising; the digest must be compared still.
+    pub fn find_value(
+        &self,
+        digest: &Digest,
+        group: index_keys::Group,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.values.find(&self.db, Term::value(digest).key(group), 0, limit)
+    }
+
+    /// Places from one on, rising, of entries that may have this term and reach this group. For a coarse term: of the
+    /// first of every 64 among which an entry has it.
+    pub fn find_term(
+        &self,
+        term: Term,
+        group: index_keys::Group,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.terms.find(&self.db, term.key(group), from, limit)
     }
 
     /// The key that authenticates cursors and page tokens.
@@ -378,6 +408,7 @@ impl Store {
         };
         self.names.clear(&self.db)?;
         self.values.clear(&self.db)?;
+        self.terms.clear(&self.db)?;
         self.catch_up()?;
         self.sync()?;
         Ok(Rebuilt {
@@ -425,18 +456,37 @@ impl Store {
 
     fn catch_up(&self) -> Result<(), StoreError> {
         let head = self.head()?.frontier.size();
-        // Both are written at the same sequences, but a crash may come between.
-        let (names, values) = (self.names.start(&self.db)?, self.values.start(&self.db)?);
-        let mut next = names.min(values);
+        // All are written at the same sequences, but a crash may come between.
+        let starts = [&self.names, &self.values, &self.terms].map(|index| index.start(&self.db));
+        let [names, values, terms] = starts;
+        let starts = [names?, values?, terms?];
+        let mut next = starts.iter().copied().min().unwrap_or_default();
+        let mut scopes = ScopeKeys::default();
         while next < head {
             let blocks = self.blocks_from(next, 4 * 1024 * 1024)?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
                 return Err(StoreError::corrupt(format!("sequence {next}"), "it is missing"));
             };
-            for (sequence, entry) in blocks.iter().flat_map(|block| block.entries_from(next)) {
-                self.index(sequence, &entry.facts, names, values)?;
+            for block in &blocks {
+                self.index_block(block, next, &mut scopes, starts)?;
             }
             next = end;
+        }
+        Ok(())
+    }
+
+    /// Folds the entries of a block from a sequence on.
+    fn index_block(
+        &self,
+        block: &LogBlock,
+        from: u64,
+        scopes: &mut ScopeKeys,
+        starts: [u64; 3],
+    ) -> Result<(), StoreError> {
+        for (sequence, entry) in block.entries_from(from) {
+            scopes.look_at(&entry.facts.scope);
+            let terms = block.terms(entry)?;
+            self.index(&Posted { sequence, facts: &entry.facts, terms: &terms }, scopes, starts)?;
         }
         Ok(())
     }
@@ -444,17 +494,26 @@ impl Store {
     /// Folds one entry into the indexes that do not have it yet: those that begin at or before its place.
     fn index(
         &self,
-        sequence: u64,
-        facts: &Facts,
-        names: u64,
-        values: u64,
+        entry: &Posted<'_>,
+        scopes: &ScopeKeys,
+        starts: [u64; 3],
     ) -> Result<(), StoreError> {
-        if sequence >= names {
+        let Posted { sequence, facts, terms } = entry;
+        let [names, values, terms_start] = starts;
+        let none = std::iter::empty;
+        if *sequence >= names {
             let name = revision_digest(&facts.scope.publisher, facts.record, facts.revision);
-            self.names.apply(&self.db, sequence, Some(&name))?;
+            self.names.apply(&self.db, *sequence, [beginning(&name)].into_iter(), none())?;
         }
-        if sequence >= values {
-            self.values.apply(&self.db, sequence, facts.value_digest.as_ref())?;
+        if *sequence >= values {
+            let value = facts.value_digest.as_ref().map(Term::value);
+            self.values.apply(&self.db, *sequence, scopes.keys(value.as_slice()), none())?;
+        }
+        if *sequence >= terms_start {
+            let coarse = scopes.coarse.iter().copied();
+            let operation = scopes.operation.as_slice();
+            let keys = scopes.keys(terms).chain(scopes.keys(operation));
+            self.terms.apply(&self.db, *sequence, keys, coarse)?;
         }
         Ok(())
     }
@@ -570,6 +629,42 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         .map_err(StoreError::io("reading the cursor key"))?
         .and_then(|value| block::open(&value)?.try_into().ok())
         .ok_or_else(|| StoreError::corrupt("the cursor key", "it is unreadable"))
+}
+
+/// An entry as the indexes take it.
+struct Posted<'a> {
+    sequence: u64,
+    facts: &'a Facts,
+    terms: &'a [Term],
+}
+
+/// What a scope adds to the keys of its entries; neighbours share one, so that it is worked out once.
+#[derive(Default)]
+struct ScopeKeys {
+    scope: Option<Arc<Scope>>,
+    groups: Vec<index_keys::Group>,
+    coarse: Vec<u64>,
+    /// The operation that they belong to, or that they say something about.
+    operation: Option<Term>,
+}
+
+impl ScopeKeys {
+    fn look_at(&mut self, scope: &Arc<Scope>) {
+        if self.scope.as_ref().is_some_and(|known| Arc::ptr_eq(known, scope) || known == scope) {
+            return;
+        }
+        self.groups = index_keys::Group::of_scope(scope);
+        let coarse = index_keys::coarse_terms(scope);
+        self.coarse = self.keys(&coarse).collect();
+        let shape = scope.shapes.first();
+        self.operation = shape.and_then(|shape| shape.operation.as_ref()).map(Term::about);
+        self.scope = Some(Arc::clone(scope));
+    }
+
+    /// The keys of terms, one for each group that the scope reaches.
+    fn keys(&self, terms: &[Term]) -> impl Iterator<Item = u64> {
+        terms.iter().flat_map(|term| self.groups.iter().map(|group| term.key(*group)))
+    }
 }
 
 /// Keys and values that are written together; without a value the key goes.

@@ -13,6 +13,7 @@ mod tests;
 
 pub use self::block::LogBlock;
 pub use self::block::StoredEntry;
+pub use self::index::COARSE_SEQUENCES;
 pub use self::index::RUN_SEQUENCES;
 pub use self::log::Group;
 pub use self::log::Head;

@@ -55,13 +55,15 @@ impl Disk {
             record: self.record.clone(),
             facts: facts(sequence),
             framed: framed(sequence, *length),
+            terms: Vec::new(),
         });
         let entries: Vec<NewEntry> = entries.collect();
         for _entry in &entries {
             head.frontier.push([7; 32]);
         }
-        let blocks = store.append(&Group { entries, head, state: Vec::new() })?;
-        store.apply_views(&blocks)
+        let group = Group { entries, head, state: Vec::new() };
+        store.append(&group)?;
+        store.apply_views(first, &group.entries)
     }
 }
 
@@ -106,6 +108,7 @@ fn facts(sequence: u64) -> Facts {
             publisher: "acme-video".parse().unwrap(),
             body_kind: BodyKind::Indicator,
             reach: Reach::default(),
+            publisher_is_reached: false,
             shapes: vec![Shape::default()],
         }),
         // Records of ten revisions, so that the last one is searched for.
@@ -118,7 +121,14 @@ fn facts(sequence: u64) -> Facts {
 }
 
 fn framed(sequence: u64, length: usize) -> Vec<u8> {
-    sequence.to_be_bytes().into_iter().cycle().take(length).collect()
+    // An entry whose body is gone is found by no words.
+    let payload: Vec<u8> = sequence.to_be_bytes().into_iter().cycle().take(length).collect();
+    crate::wire::entry::frame(&pb::Entry {
+        sequence,
+        envelope: Some(pb::Envelope { payload: payload.into(), ..pb::Envelope::default() }),
+        erased: Some(pb::Erasure::default()),
+        ..pb::Entry::default()
+    })
 }
 
 #[track_caller]
@@ -231,7 +241,7 @@ fn a_rebuild_gives_the_bytes_that_were_there() {
     assert_eq!(store.rebuild().unwrap(), Rebuilt { entries: 9000, unchanged: true });
     assert_eq!(store.views_digest().unwrap(), before);
     for value in [0_u64, 1, 819, 820, 1799] {
-        let places = store.find_value(&sha256(&value.to_be_bytes()), 100).unwrap();
+        let places = store.find_value(&sha256(&value.to_be_bytes()), publisher, 100).unwrap();
         assert_eq!(places, (value * 5..value * 5 + 5).collect::<Vec<_>>());
     }
     drop(store);

@@ -264,8 +264,8 @@ impl Content {
     }
 }
 
-/// Parses body bytes whose digest was checked.
-pub fn content(bytes: &[u8], kind: BodyKind) -> Result<Content, Refusal> {
+/// Parses body bytes whose digest was checked: what decisions need, and the whole for reading.
+pub fn content(bytes: &[u8], kind: BodyKind) -> Result<(Content, pb::Body), Refusal> {
     let salted = bytes.starts_with(&[0x0a, 0x20]) && bytes.len() >= 34;
     if !salted {
         return Err(invalid(
@@ -273,49 +273,54 @@ pub fn content(bytes: &[u8], kind: BodyKind) -> Result<Content, Refusal> {
             "the body must begin with 0x0a 0x20 and a salt of 32 bytes",
         ));
     }
-    let pb::Body { salt, content } = body(bytes)?;
-    if salt.len() != 32 {
+    let body = body(bytes)?;
+    if body.salt.len() != 32 {
         return Err(invalid("body.salt", "must be 32 bytes, once"));
     }
-    let content = content.ok_or_else(|| invalid("body.content", "must be set"))?;
-    let (found, content) = match content {
-        pb::body::Content::Indicator(wire) => (BodyKind::Indicator, indicator(&wire)?),
-        pb::body::Content::Operation(wire) => {
-            check::operation(&wire)?;
-            (BodyKind::Operation, Content::Operation)
-        }
-        pb::body::Content::Attribution(wire) => {
-            (BodyKind::Attribution, statement::attribution(&wire)?)
-        }
-        pb::body::Content::Link(wire) => (BodyKind::Link, statement::link(&wire)?),
-        pb::body::Content::Sighting(wire) => (BodyKind::Sighting, statement::sighting(&wire)?),
-        pb::body::Content::Opinion(wire) => (BodyKind::Opinion, statement::opinion(&wire)?),
-        pb::body::Content::ActionReport(wire) => {
-            (BodyKind::ActionReport, statement::action_report(&wire)?)
-        }
-        pb::body::Content::Inquiry(wire) => (BodyKind::Inquiry, statement::inquiry(&wire)?),
-        pb::body::Content::Reply(wire) => (BodyKind::Reply, statement::reply(&wire)?),
-        pb::body::Content::Note(wire) => (BodyKind::Note, statement::note(&wire)?),
-        pb::body::Content::Withdrawal(wire) => {
-            (BodyKind::Withdrawal, statement::withdrawal(&wire)?)
-        }
-        pb::body::Content::Acknowledgement(wire) => {
-            (BodyKind::Acknowledgement, statement::acknowledgement(&wire)?)
-        }
-        pb::body::Content::Takedown(wire) => (BodyKind::Takedown, statement::takedown(&wire)?),
-        pb::body::Content::AudienceChange(wire) => {
-            (BodyKind::AudienceChange, statement::audience_change(wire)?)
-        }
-        pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire)?),
-        pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(&wire)?),
-        pb::body::Content::RosterChange(wire) => (BodyKind::RosterChange, roster_change(wire)?),
-        pb::body::Content::KeyChange(wire) => (BodyKind::KeyChange, key_change(wire)?),
-        pb::body::Content::Genesis(wire) => (BodyKind::Genesis, genesis(wire)?),
-    };
+    let said = body.content.as_ref().ok_or_else(|| invalid("body.content", "must be set"))?;
+    let (found, content) = decided(said)?;
     if found != kind {
         return Err(invalid("header.body_kind", "does not name the body's content"));
     }
-    Ok(content)
+    Ok((content, body))
+}
+
+/// What decisions need of a content, and its kind.
+fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> {
+    Ok(match content {
+        pb::body::Content::Indicator(wire) => (BodyKind::Indicator, indicator(wire)?),
+        pb::body::Content::Operation(wire) => {
+            check::operation(wire)?;
+            (BodyKind::Operation, Content::Operation)
+        }
+        pb::body::Content::Attribution(wire) => {
+            (BodyKind::Attribution, statement::attribution(wire)?)
+        }
+        pb::body::Content::Link(wire) => (BodyKind::Link, statement::link(wire)?),
+        pb::body::Content::Sighting(wire) => (BodyKind::Sighting, statement::sighting(wire)?),
+        pb::body::Content::Opinion(wire) => (BodyKind::Opinion, statement::opinion(wire)?),
+        pb::body::Content::ActionReport(wire) => {
+            (BodyKind::ActionReport, statement::action_report(wire)?)
+        }
+        pb::body::Content::Inquiry(wire) => (BodyKind::Inquiry, statement::inquiry(wire)?),
+        pb::body::Content::Reply(wire) => (BodyKind::Reply, statement::reply(wire)?),
+        pb::body::Content::Note(wire) => (BodyKind::Note, statement::note(wire)?),
+        pb::body::Content::Withdrawal(wire) => {
+            (BodyKind::Withdrawal, statement::withdrawal(wire)?)
+        }
+        pb::body::Content::Acknowledgement(wire) => {
+            (BodyKind::Acknowledgement, statement::acknowledgement(wire)?)
+        }
+        pb::body::Content::Takedown(wire) => (BodyKind::Takedown, statement::takedown(wire)?),
+        pb::body::Content::AudienceChange(wire) => {
+            (BodyKind::AudienceChange, statement::audience_change(wire.clone())?)
+        }
+        pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire.clone())?),
+        pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
+        pb::body::Content::RosterChange(wire) => (BodyKind::RosterChange, roster_change(wire.clone())?),
+        pb::body::Content::KeyChange(wire) => (BodyKind::KeyChange, key_change(wire.clone())?),
+        pb::body::Content::Genesis(wire) => (BodyKind::Genesis, genesis(wire.clone())?),
+    })
 }
 
 /// Decodes body bytes for reading.

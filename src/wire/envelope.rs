@@ -4,6 +4,7 @@ use prost::Message as _;
 
 use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::header::Header;
+use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
@@ -26,8 +27,10 @@ pub struct Record {
     pub header_digest: Digest,
     /// The key that is said to have signed.
     pub key_id: KeyId,
-    /// What the body says.
+    /// What the body says, as far as decisions go.
     pub content: Content,
+    /// The body, decoded for reading.
+    pub body: pb::Body,
 }
 
 /// Takes an envelope apart: the form, the header, the body and its digest.
@@ -57,9 +60,16 @@ pub fn record(envelope: pb::Envelope) -> Result<Record, Refusal> {
             "the body is not the one whose digest the header names",
         ));
     }
-    let content = body::content(&envelope.body, header.body_kind)?;
+    let (content, body) = body::content(&envelope.body, header.body_kind)?;
     let header_digest = sha256(&envelope.payload);
-    Ok(Record { envelope, header, header_digest, key_id, content })
+    Ok(Record { envelope, header, header_digest, key_id, content, body })
+}
+
+/// What a record that was admitted is found by in the indexes; `None` if it is damaged.
+pub fn terms(envelope: &pb::Envelope) -> Option<Vec<Term>> {
+    let header = header::header(&envelope.payload).ok()?;
+    let (content, body) = body::content(&envelope.body, header.body_kind).ok()?;
+    Some(crate::wire::terms(&content, &body))
 }
 
 fn key_id(envelope: &pb::Envelope) -> Result<KeyId, Refusal> {

@@ -49,6 +49,7 @@ pub(crate) mod face {
 
 pub mod body;
 mod check;
+pub mod entry;
 pub mod envelope;
 mod expiry;
 pub mod filter;
@@ -59,9 +60,13 @@ pub mod roster;
 pub mod scope;
 mod statement;
 mod strict;
+mod terms;
 pub mod time;
 
 pub use self::expiry::expiry;
 pub use self::frame::SubscribeFrame;
 pub use self::observable::normal_form_of_body as normal_form;
+pub use self::observable::normal_form_of_reference;
 pub use self::observable::query_form;
+pub use self::terms::terms;
+pub use self::terms::text_of;

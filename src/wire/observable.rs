@@ -42,6 +42,15 @@ pub fn normal_form_of_body(body: &pb::Body) -> Option<pb::NormalForm> {
     Some(to_wire(form))
 }
 
+/// The normal form of the value that a reference names, if it names one.
+pub fn normal_form_of_reference(reference: &pb::Reference) -> Option<pb::NormalForm> {
+    let Some(pb::reference::To::Value(value)) = &reference.to else {
+        return None;
+    };
+    let platform = platform(value).ok()?;
+    normal_form::normal_form(kind(value).ok()?, platform.as_ref(), &value.value).ok().map(to_wire)
+}
+
 fn to_wire(form: NormalForm) -> pb::NormalForm {
     pb::NormalForm {
         kind: form.kind.number(),

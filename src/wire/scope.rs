@@ -16,13 +16,21 @@ pub fn encode(scope: &Scope) -> Vec<u8> {
         audiences: scope.reach.audiences.iter().map(ToString::to_string).collect(),
         recipients: scope.reach.recipients.iter().map(ToString::to_string).collect(),
         shapes: scope.shapes.iter().map(shape_to_disk).collect(),
+        publisher_is_reached: scope.publisher_is_reached,
     }
     .encode_to_vec()
 }
 
 /// Decodes a scope; `None` if the bytes are not one, which is damage.
 pub fn decode(bytes: &[u8]) -> Option<Scope> {
-    let disk::Scope { publisher, body_kind, audiences, recipients, shapes } =
+    let disk::Scope {
+        publisher,
+        body_kind,
+        audiences,
+        recipients,
+        shapes,
+        publisher_is_reached,
+    } =
         disk::Scope::decode(bytes).ok()?;
     Some(Scope {
         publisher: publisher.parse().ok()?,
@@ -31,6 +39,7 @@ pub fn decode(bytes: &[u8]) -> Option<Scope> {
             audiences: audiences.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
             recipients: recipients.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
         },
+        publisher_is_reached,
         shapes: shapes.into_iter().map(shape_from_disk).collect::<Option<_>>()?,
     })
 }

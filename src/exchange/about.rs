@@ -1,0 +1,152 @@
+//! What is said about a record: every visible current record that names it, found through the index.
+
+use std::collections::HashSet;
+
+use crate::exchange::entries;
+use crate::exchange::reads::is_current;
+use crate::model::facts::Facts;
+use crate::model::index_keys::Group;
+use crate::model::index_keys::Term;
+use crate::model::names::RecordName;
+use crate::model::policy::Reader;
+use crate::model::policy::may_see;
+use crate::store::LogBlock;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::StoredEntry;
+use crate::wire;
+use crate::wire::envelope::Record;
+use crate::wire::pb;
+
+/// A place in the log with what was read there.
+pub(super) struct Found {
+    pub(super) sequence: u64,
+    pub(super) facts: Facts,
+    pub(super) entry: pb::Entry,
+    pub(super) record: Record,
+}
+
+/// Reads entries for one reader, up to a bound.
+pub(super) struct Reading<'a> {
+    pub(super) store: &'a Store,
+    pub(super) reader: &'a Reader,
+    groups: Vec<Group>,
+    /// The size of the log that is shown.
+    pub(super) size: u64,
+    /// Entries that may still be read.
+    budget: usize,
+    block: Option<LogBlock>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(store: &'a Store, reader: &'a Reader, size: u64, budget: usize) -> Self {
+        Self { store, reader, groups: Group::of_reader(reader), size, budget, block: None }
+    }
+
+    /// Whether the bound was met, so that there may be more.
+    pub(super) const fn is_tired(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// Places of entries that may have a term, rising, as many as may still be read.
+    pub(super) fn places(&self, term: Term) -> Result<Vec<u64>, StoreError> {
+        let mut places = Vec::new();
+        for group in &self.groups {
+            places.extend(self.store.find_term(term, *group, 0, self.budget.saturating_add(1))?);
+        }
+        places.sort_unstable();
+        places.dedup();
+        places.retain(|place| *place < self.size);
+        Ok(places)
+    }
+
+    /// The same for indicators with a value.
+    pub(super) fn places_of_value(
+        &self,
+        digest: &crate::model::names::Digest,
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut places = Vec::new();
+        for group in &self.groups {
+            places.extend(self.store.find_value(digest, *group, self.budget.saturating_add(1))?);
+        }
+        places.sort_unstable();
+        places.dedup();
+        places.retain(|place| *place < self.size);
+        Ok(places)
+    }
+
+    /// The facts at a place, if it holds the current revision of a record that the reader may see. `None` without a
+    /// look once the bound is met.
+    pub(super) fn facts(&mut self, sequence: u64) -> Result<Option<Facts>, StoreError> {
+        let Some(left) = self.budget.checked_sub(1) else { return Ok(None) };
+        self.budget = left;
+        let (store, reader, size) = (self.store, self.reader, self.size);
+        let Some((_block, stored)) = self.stored(sequence)? else { return Ok(None) };
+        let facts = stored.facts.clone();
+        let shown = may_see(reader, &facts.scope) && is_current(store, &facts, size)?;
+        Ok(shown.then_some(facts))
+    }
+
+    /// The same, decoded; `None` if its body was erased.
+    pub(super) fn found(&mut self, sequence: u64) -> Result<Option<Found>, StoreError> {
+        match self.facts(sequence)? {
+            Some(_shown) => self.again(sequence),
+            None => Ok(None),
+        }
+    }
+
+    /// What was judged already, decoded; `None` if its body was erased.
+    pub(super) fn again(&mut self, sequence: u64) -> Result<Option<Found>, StoreError> {
+        let Some((block, stored)) = self.stored(sequence)? else { return Ok(None) };
+        let (entry, facts) = (entries::decode(block, stored)?, stored.facts.clone());
+        let Some(envelope) = entry.envelope.clone().filter(|_there| entry.erased.is_none()) else {
+            return Ok(None);
+        };
+        let damaged = |_refusal| StoreError::Corrupt {
+            place: format!("sequence {sequence}"),
+            what: "its record is unreadable",
+        };
+        let record = wire::envelope::record(envelope).map_err(damaged)?;
+        Ok(Some(Found { sequence, facts, entry, record }))
+    }
+
+    /// The current revision of a record, if the reader may see it.
+    pub(super) fn latest(&mut self, name: &RecordName) -> Result<Option<Found>, StoreError> {
+        match self.store.latest(name)? {
+            Some((_revision, sequence)) => self.found(sequence),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, even if the record was withdrawn.
+    pub(super) fn latest_of(&mut self, name: &RecordName) -> Result<Option<Found>, StoreError> {
+        let Some((_revision, sequence)) = self.store.latest(name)? else { return Ok(None) };
+        let reader = self.reader;
+        let Some((_block, stored)) = self.stored(sequence)? else { return Ok(None) };
+        if may_see(reader, &stored.facts.scope) { self.again(sequence) } else { Ok(None) }
+    }
+
+    /// Everything current that is said about a record, oldest first.
+    pub(super) fn about(&mut self, name: &RecordName) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
+        for place in self.places(Term::about(name))? {
+            let Some(one) = self.found(place)? else { continue };
+            let names_it = one.record.content.targets().iter().any(|(_field, of)| *of == name);
+            if names_it && seen.insert(one.facts.name()) {
+                found.push(one);
+            }
+        }
+        Ok(found)
+    }
+
+    fn stored(
+        &mut self,
+        sequence: u64,
+    ) -> Result<Option<(&LogBlock, &StoredEntry)>, StoreError> {
+        if self.block.as_ref().is_none_or(|block| block.at(sequence).is_none()) {
+            self.block = self.store.block_at(sequence)?;
+        }
+        Ok(self.block.as_ref().and_then(|block| Some((block, block.at(sequence)?))))
+    }
+}

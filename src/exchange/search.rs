@@ -1,0 +1,469 @@
+//! Search: the latest visible revisions that have every word and attribute asked for, in the order of the log.
+//!
+//! Each thing that is asked for is a clause, whose postings rise; the clauses are leapt over one another until they
+//! agree on a place, and what lies there is compared in full. Only postings of the reader's own groups are touched.
+
+use std::collections::BTreeSet;
+
+use crate::exchange::entries;
+use crate::exchange::hub::ExchangeError;
+use crate::exchange::hub::Hub;
+use crate::exchange::reads::Listed;
+use crate::exchange::reads::add_record;
+use crate::exchange::reads::is_current;
+use crate::exchange::reads::is_latest;
+use crate::exchange::token::Place;
+use crate::model::facts::Facts;
+use crate::model::filter::Filter;
+use crate::model::filter::Match;
+use crate::model::header::BodyKind;
+use crate::model::index_keys::Group;
+use crate::model::index_keys::Term;
+use crate::model::limits;
+use crate::model::names::Digest;
+use crate::model::names::MemberId;
+use crate::model::names::sha256;
+use crate::model::policy::Reader;
+use crate::model::policy::may_see;
+use crate::model::time::Timestamp;
+use crate::store::COARSE_SEQUENCES;
+use crate::store::LogBlock;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::wire;
+use crate::wire::pb;
+
+/// Postings of a clause that are read at once.
+const POSTINGS_READ: usize = 256;
+
+/// What to search for. Fields are joined by AND, the values of a field by OR.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Words, all of which a record must have.
+    pub words: Vec<String>,
+    /// Kinds, platforms, publishers, operations.
+    pub filter: Filter,
+    /// Techniques, each by its external id, perhaps with its framework.
+    pub techniques: Vec<TechniqueId>,
+    /// ISO 3166 codes, upper case.
+    pub regions: Vec<String>,
+    /// BCP 47 tags, lower case.
+    pub languages: Vec<String>,
+    /// Taken in at or after this.
+    pub since: Option<Timestamp>,
+    /// Taken in before this.
+    pub until: Option<Timestamp>,
+    /// At least this confidence, 0 to 100.
+    pub confidence_min: Option<u32>,
+    /// Only what may still be acted on.
+    pub active_only: bool,
+}
+
+/// A technique as it is asked for, lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TechniqueId {
+    /// The framework; `None` for any.
+    pub framework: Option<String>,
+    /// The id within it.
+    pub external_id: String,
+}
+
+impl Hub {
+    /// One page of what a query finds.
+    pub async fn search(
+        &self,
+        member: &MemberId,
+        query: Query,
+        page_size: usize,
+        page_token: &str,
+        decoded: bool,
+    ) -> Result<Listed, ExchangeError> {
+        let reader = self.reader(member)?;
+        self.take_lookups(member, 1)?;
+        let request = query.digest();
+        let start = self.page_start(member, &request, page_token)?;
+        let now = self.clock().now();
+        let shown = Shown::Current;
+        let page = move |store: &Store| {
+            Search { reader, query, shown, now, store, start, page_size }.page()
+        };
+        let (mut found, next) = self.read(page).await?;
+        if decoded {
+            for entry in &mut found {
+                add_record(entry, now);
+            }
+        }
+        let next = next.map(|position| Place { position, ..start });
+        Ok(Listed { entries: found, next_page_token: self.page_token(member, &request, next) })
+    }
+}
+
+impl Query {
+    /// What tells queries apart in a page token.
+    fn digest(&self) -> Digest {
+        sha256(format!("search {self:?}").as_bytes())
+    }
+}
+
+/// Which entries are shown at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Everything, but each record in its latest revision only.
+    Latest,
+    /// What members said, in its latest revision, unless it was withdrawn or erased.
+    Current,
+}
+
+/// One page while it is filled.
+pub(super) struct Search<'a> {
+    pub(super) reader: Reader,
+    pub(super) query: Query,
+    pub(super) shown: Shown,
+    pub(super) now: Timestamp,
+    pub(super) store: &'a Store,
+    pub(super) start: Place,
+    pub(super) page_size: usize,
+}
+
+impl Search<'_> {
+    /// The entries of a page, and where the next begins.
+    pub(super) fn page(&self) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
+        let (first, end) = self.bounds()?;
+        let groups = Group::of_reader(&self.reader);
+        let mut clauses = self.query.clauses(self.store, &groups)?;
+        if self.shown == Shown::Latest {
+            clauses.iter_mut().for_each(|clause| clause.also_recalls(&groups));
+        }
+        let mut page = Page::default();
+        let mut next = first;
+        loop {
+            match agree(self.store, &mut clauses, next..end, &mut page.examined)? {
+                Agreed::Nowhere => return Ok((page.entries, None)),
+                Agreed::Tired(at) => return Ok((page.entries, Some(at))),
+                Agreed::On(range) => {
+                    next = range.end;
+                    if let Some(full) = self.take(range, &mut page)? {
+                        return Ok((page.entries, Some(full)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what was asked for from a range; the place at which the page was full.
+    fn take(
+        &self,
+        range: std::ops::Range<u64>,
+        page: &mut Page,
+    ) -> Result<Option<u64>, StoreError> {
+        for sequence in range {
+            if page.entries.len() >= self.page_size || page.examined >= limits::PAGE_EXAMINED_MAX {
+                return Ok(Some(sequence));
+            }
+            page.examined += 1;
+            let Some(entry) = self.entry(sequence, &mut page.block)? else { continue };
+            let length = prost::Message::encoded_len(&entry);
+            if page.bytes + length > limits::FRAME_BYTES_MAX {
+                return Ok(Some(sequence));
+            }
+            page.bytes += length;
+            page.entries.push(entry);
+        }
+        Ok(None)
+    }
+
+    /// The places between which entries were taken in at the times asked for.
+    fn bounds(&self) -> Result<(u64, u64), StoreError> {
+        let size = self.start.as_of;
+        let place = |time| entries::first_since(self.store, time, size);
+        let first = self.query.since.map(place).transpose()?.unwrap_or_default();
+        let end = self.query.until.map(place).transpose()?.unwrap_or(size);
+        Ok((first.max(self.start.position), end))
+    }
+
+    /// The entry at a place, if it is one that was asked for.
+    fn entry(
+        &self,
+        sequence: u64,
+        block: &mut Option<LogBlock>,
+    ) -> Result<Option<pb::Entry>, StoreError> {
+        if block.as_ref().is_none_or(|block| block.at(sequence).is_none()) {
+            *block = self.store.block_at(sequence)?;
+        }
+        let Some((block, stored)) =
+            block.as_ref().and_then(|block| Some((block, block.at(sequence)?)))
+        else {
+            return Ok(None);
+        };
+        let facts = &stored.facts;
+        if !self.wants(facts)? {
+            return Ok(None);
+        }
+        let entry = entries::decode(block, stored)?;
+        let fits = match self.shown {
+            Shown::Latest => true,
+            Shown::Current => {
+                let envelope = entry.envelope.as_ref();
+                entry.erased.is_none()
+                    && envelope.is_some_and(|envelope| self.query.fits(envelope, self.now))
+            }
+        };
+        Ok(fits.then_some(entry))
+    }
+
+    fn wants(&self, facts: &Facts) -> Result<bool, StoreError> {
+        if !may_see(&self.reader, &facts.scope) || self.query.filter.matches(facts) != Match::Yes {
+            return Ok(false);
+        }
+        match self.shown {
+            Shown::Latest => is_latest(self.store, facts, self.start.as_of),
+            Shown::Current => Ok(facts.scope.body_kind.is_chosen()
+                && is_current(self.store, facts, self.start.as_of)?),
+        }
+    }
+}
+
+/// What a page holds so far.
+#[derive(Default)]
+struct Page {
+    entries: Vec<pb::Entry>,
+    bytes: usize,
+    examined: usize,
+    /// The block that was read last.
+    block: Option<LogBlock>,
+}
+
+impl Query {
+    fn clauses(&self, store: &Store, groups: &[Group]) -> Result<Vec<Clause>, StoreError> {
+        let Filter { body_kinds, kinds, platforms, publishers, operations } = &self.filter;
+        let exact = |terms: Vec<Term>| Clause::new(terms, groups, 1);
+        let coarse = |terms: Vec<Term>| Clause::new(terms, groups, COARSE_SEQUENCES);
+        let mut clauses: Vec<Clause> =
+            self.words.iter().map(|word| exact(vec![Term::word(word)])).collect();
+        let techniques = self.techniques.iter().map(|one| Term::technique(&one.external_id));
+        for terms in [
+            techniques.collect::<Vec<_>>(),
+            self.regions.iter().map(|code| Term::region(code)).collect(),
+            self.languages.iter().map(|tag| Term::language(tag)).collect(),
+        ] {
+            clauses.extend((!terms.is_empty()).then(|| exact(terms)));
+        }
+        for terms in [
+            body_kinds.iter().map(|kind| Term::body_kind(*kind)).collect::<Vec<_>>(),
+            kinds.iter().map(|kind| Term::kind(*kind)).collect(),
+            platforms.iter().map(|platform| Term::platform(platform)).collect(),
+            publishers.iter().map(Term::publisher).collect(),
+        ] {
+            clauses.extend((!terms.is_empty()).then(|| coarse(terms)));
+        }
+        if !operations.is_empty() {
+            let mut clause = exact(operations.iter().map(Term::about).collect());
+            // The operations themselves: nothing is said about a record by itself.
+            for name in operations {
+                let latest = store.latest(name)?.map(|(_revision, sequence)| sequence);
+                clause.streams.extend(latest.map(Postings::fixed));
+            }
+            clauses.push(clause);
+        }
+        if clauses.is_empty() {
+            clauses.push(coarse(vec![Term::any()]));
+        }
+        Ok(clauses)
+    }
+
+    /// Compares in full what the postings only hint at.
+    fn fits(&self, envelope: &pb::Envelope, now: Timestamp) -> bool {
+        let Ok(body) = wire::body::body(&envelope.body) else { return false };
+        let Some(content) = &body.content else { return false };
+        let words = if self.words.is_empty() { BTreeSet::new() } else { wire::text_of(content) };
+        self.words.iter().all(|word| words.contains(word))
+            && self.fits_description(content)
+            && (!self.active_only || !has_expired(envelope, &body, now))
+    }
+
+    fn fits_description(&self, content: &pb::body::Content) -> bool {
+        let said = Said::of(content);
+        let technique = |asked: &TechniqueId| {
+            said.techniques.iter().any(|technique| {
+                asked.external_id.eq_ignore_ascii_case(&technique.external_id)
+                    && asked
+                        .framework
+                        .as_ref()
+                        .is_none_or(|framework| framework.eq_ignore_ascii_case(&technique.framework))
+            })
+        };
+        let region =
+            |asked: &String| said.regions.iter().any(|code| code.eq_ignore_ascii_case(asked));
+        let language = |asked: &String| said.languages.iter().any(|tag| is_within(tag, asked));
+        (self.techniques.is_empty() || self.techniques.iter().any(technique))
+            && (self.regions.is_empty() || self.regions.iter().any(region))
+            && (self.languages.is_empty() || self.languages.iter().any(language))
+            && self.confidence_min.is_none_or(|least| said.confidence.is_some_and(|own| own >= least))
+    }
+}
+
+/// Whether a BCP 47 tag is an asked one, or a narrower one: `fr` finds `fr-CA` (RFC 4647, basic filtering).
+fn is_within(tag: &str, asked: &str) -> bool {
+    let (tag, asked) = (tag.to_ascii_lowercase(), asked.to_ascii_lowercase());
+    tag.strip_prefix(&asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// What a body says of techniques, regions, languages and confidence.
+#[derive(Default)]
+struct Said<'a> {
+    techniques: &'a [pb::Technique],
+    regions: Vec<&'a String>,
+    languages: &'a [String],
+    confidence: Option<u32>,
+}
+
+impl<'a> Said<'a> {
+    fn of(content: &'a pb::body::Content) -> Self {
+        match content {
+            pb::body::Content::Indicator(said) => Self {
+                techniques: &said.techniques,
+                confidence: said.confidence,
+                ..Self::default()
+            },
+            pb::body::Content::Operation(said) => Self {
+                techniques: &said.techniques,
+                regions: said.origin_regions.iter().chain(&said.target_regions).collect(),
+                languages: &said.languages,
+                confidence: None,
+            },
+            pb::body::Content::Attribution(said) => {
+                Self { confidence: said.confidence, ..Self::default() }
+            }
+            pb::body::Content::Link(said) => {
+                Self { confidence: said.confidence, ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+/// Whether a record should no longer be acted on.
+pub(super) fn has_expired(envelope: &pb::Envelope, body: &pb::Body, now: Timestamp) -> bool {
+    let header = wire::header::header(&envelope.payload).ok();
+    let until = header.and_then(|header| wire::expiry(&header, Some(body)));
+    until.is_some_and(|until| until <= now)
+}
+
+/// One thing that is asked for: any of its terms, for any of the reader's groups.
+pub(super) struct Clause {
+    streams: Vec<Postings>,
+}
+
+/// The postings of one term for one group, read as they are needed.
+struct Postings {
+    of: Option<(Term, Group)>,
+    /// Sequences that share a posting: 1, or those of a coarse term.
+    width: u64,
+    read: Vec<u64>,
+    /// Everything from here on is not read yet; `None`: there is no more.
+    rest: Option<u64>,
+}
+
+impl Clause {
+    fn new(terms: Vec<Term>, groups: &[Group], width: u64) -> Self {
+        let streams = terms.into_iter().flat_map(|term| {
+            groups.iter().map(move |group| Postings {
+                of: Some((term, *group)),
+                width,
+                read: Vec::new(),
+                rest: Some(0),
+            })
+        });
+        Self { streams: streams.collect() }
+    }
+
+    /// Recalls match whatever is asked for.
+    fn also_recalls(&mut self, groups: &[Group]) {
+        let recalls = BodyKind::ALL.iter().filter(|kind| kind.is_recall());
+        let terms = recalls.map(|kind| Term::body_kind(*kind)).collect();
+        self.streams.extend(Self::new(terms, groups, COARSE_SEQUENCES).streams);
+    }
+
+    /// The first sequences at or behind a place that one of its postings stands for.
+    fn seek(
+        &mut self,
+        store: &Store,
+        from: u64,
+        examined: &mut usize,
+    ) -> Result<Option<std::ops::Range<u64>>, StoreError> {
+        let mut first: Option<std::ops::Range<u64>> = None;
+        for stream in &mut self.streams {
+            let Some(found) = stream.seek(store, from, examined)? else { continue };
+            if first.as_ref().is_none_or(|first| found.start < first.start) {
+                first = Some(found);
+            }
+        }
+        Ok(first)
+    }
+}
+
+impl Postings {
+    /// One place that is known.
+    fn fixed(sequence: u64) -> Self {
+        Self { of: None, width: 1, read: vec![sequence], rest: None }
+    }
+
+    fn seek(
+        &mut self,
+        store: &Store,
+        from: u64,
+        examined: &mut usize,
+    ) -> Result<Option<std::ops::Range<u64>>, StoreError> {
+        let start = from - from % self.width;
+        loop {
+            let at = self.read.partition_point(|sequence| *sequence < start);
+            if let Some(found) = self.read.get(at) {
+                return Ok(Some((*found).max(from)..found.saturating_add(self.width)));
+            }
+            let (Some(rest), Some((term, group))) = (self.rest, self.of) else { return Ok(None) };
+            self.read = store.find_term(term, group, rest.max(start), POSTINGS_READ)?;
+            *examined = examined.saturating_add(1 + self.read.len() / 16);
+            let is_full = self.read.len() >= POSTINGS_READ;
+            self.rest = self.read.last().filter(|_last| is_full).map(|last| last + 1);
+        }
+    }
+}
+
+/// Where clauses agree.
+enum Agreed {
+    /// On these places.
+    On(std::ops::Range<u64>),
+    /// Nowhere before the end.
+    Nowhere,
+    /// Not below this place; enough was examined.
+    Tired(u64),
+}
+
+/// The next places of a range on which all clauses have a posting.
+fn agree(
+    store: &Store,
+    clauses: &mut [Clause],
+    within: std::ops::Range<u64>,
+    examined: &mut usize,
+) -> Result<Agreed, StoreError> {
+    let mut next = within.start;
+    loop {
+        let mut range = next..within.end;
+        for clause in clauses.iter_mut() {
+            let Some(found) = clause.seek(store, range.start, examined)? else {
+                return Ok(Agreed::Nowhere);
+            };
+            range = range.start.max(found.start)..range.end.min(found.end);
+        }
+        if range.start >= within.end {
+            return Ok(Agreed::Nowhere);
+        }
+        if range.start < range.end {
+            return Ok(Agreed::On(range));
+        }
+        if *examined >= limits::PAGE_EXAMINED_MAX {
+            return Ok(Agreed::Tired(range.start));
+        }
+        next = range.start;
+    }
+}

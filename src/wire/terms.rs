@@ -1,0 +1,128 @@
+//! What a body is found by in the indexes, besides what its scope says.
+
+use std::collections::BTreeSet;
+
+use crate::model::index_keys::Term;
+use crate::model::perceptual;
+use crate::model::text;
+use crate::wire::body::Content;
+use crate::wire::body::End;
+use crate::wire::pb;
+
+/// The terms of a record: what it is about (the operation that it belongs to apart, which its scope says), its words, techniques, regions and languages. The same for the same bytes,
+/// so that a rebuild gives the same indexes.
+pub fn terms(content: &Content, body: &pb::Body) -> Vec<Term> {
+    let mut terms = about(content);
+    if let Some(content) = &body.content {
+        terms.extend(text_of(content).iter().map(|word| Term::word(word)));
+        described(content, &mut terms);
+    }
+    terms.sort_unstable();
+    terms.dedup();
+    terms
+}
+
+fn about(content: &Content) -> Vec<Term> {
+    let mut terms: Vec<Term> =
+        content.targets().into_iter().map(|(_field, name)| Term::about(name)).collect();
+    let ends: Vec<&End> = match content {
+        Content::Link { source, target } => vec![source, target],
+        Content::Inquiry { about, .. } => vec![about],
+        Content::Indicator { .. }
+        | Content::Operation
+        | Content::About { .. }
+        | Content::Withdrawal { .. }
+        | Content::Acknowledgement { .. }
+        | Content::Takedown { .. }
+        | Content::AudienceChange { .. }
+        | Content::Erasure { .. }
+        | Content::Retention { .. }
+        | Content::RosterChange { .. }
+        | Content::KeyChange(_)
+        | Content::Genesis(_) => Vec::new(),
+    };
+    terms.extend(ends.into_iter().filter_map(|end| match end {
+        End::Value(digest) => Some(Term::end(digest)),
+        End::Record(_) => None,
+    }));
+    terms
+}
+
+/// The words of everything that people wrote in a body.
+pub fn text_of(content: &pb::body::Content) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for text in texts(content) {
+        text::words(text, &mut words);
+    }
+    words
+}
+
+/// Titles, descriptions, narratives, handles and statements.
+fn texts(content: &pb::body::Content) -> Vec<&str> {
+    use pb::body::Content;
+
+    let mut texts: Vec<&String> = Vec::new();
+    match content {
+        Content::Indicator(said) => {
+            if let Some(observable) = &said.observable {
+                texts.extend([&observable.value, &observable.display_name]);
+            }
+            texts.push(&said.description);
+            texts.extend(&said.labels);
+        }
+        Content::Operation(said) => {
+            texts.push(&said.title);
+            texts.extend(said.aliases.iter().chain(&said.labels).chain(&said.narratives));
+            texts.push(&said.description);
+        }
+        Content::Attribution(said) => {
+            texts.extend([&said.actor, &said.claimant, &said.rationale]);
+        }
+        Content::Link(said) => texts.push(&said.description),
+        Content::Sighting(said) => texts.push(&said.description),
+        Content::Opinion(said) => texts.push(&said.text),
+        Content::ActionReport(said) => texts.push(&said.text),
+        Content::Inquiry(said) => texts.push(&said.question),
+        Content::Reply(said) => texts.push(&said.text),
+        Content::Note(said) => texts.push(&said.text),
+        Content::Withdrawal(_)
+        | Content::Acknowledgement(_)
+        | Content::RosterChange(_)
+        | Content::KeyChange(_)
+        | Content::AudienceChange(_)
+        | Content::Takedown(_)
+        | Content::Erasure(_)
+        | Content::Retention(_)
+        | Content::Genesis(_) => {}
+    }
+    texts.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect()
+}
+
+/// Techniques, regions, languages and parts of perceptual hashes.
+fn described(content: &pb::body::Content, terms: &mut Vec<Term>) {
+    match content {
+        pb::body::Content::Indicator(said) => {
+            terms.extend(techniques(&said.techniques));
+            terms.extend(said.observable.as_ref().map(parts).unwrap_or_default());
+        }
+        pb::body::Content::Operation(said) => {
+            terms.extend(techniques(&said.techniques));
+            let regions = said.origin_regions.iter().chain(&said.target_regions);
+            terms.extend(regions.map(|code| Term::region(code)));
+            terms.extend(said.languages.iter().map(|tag| Term::language(tag)));
+        }
+        _ => {}
+    }
+}
+
+fn techniques(techniques: &[pb::Technique]) -> impl Iterator<Item = Term> {
+    techniques.iter().map(|technique| Term::technique(&technique.external_id))
+}
+
+/// The parts of a PDQ hash, under which hashes that differ in a few bits are found.
+fn parts(observable: &pb::Observable) -> Vec<Term> {
+    let Some(hash) = crate::wire::observable::pdq(observable) else {
+        return Vec::new();
+    };
+    perceptual::stored_keys(&hash).into_iter().map(|key| Term::part(key.to_bytes())).collect()
+}
