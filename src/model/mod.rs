@@ -9,6 +9,7 @@ pub mod limits;
 pub mod names;
 pub mod normal_form;
 pub mod observable;
+pub mod perceptual;
 pub mod platform;
 pub mod reason;
 pub mod refang;
