@@ -4,6 +4,7 @@
 pub mod facts;
 pub mod filter;
 pub mod handling;
+pub mod hash_algorithm;
 pub mod header;
 pub mod limits;
 pub mod names;
