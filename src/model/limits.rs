@@ -36,6 +36,12 @@ pub const VALUE_BYTES_MAX: usize = 2048;
 pub const TEXT_BYTES_MAX: usize = 4096;
 /// Bytes of a short text (title, label, name).
 pub const LABEL_BYTES_MAX: usize = 256;
+/// Different words under which a record is found by its texts: each is a posting on the disk.
+pub const RECORD_WORDS_MAX: usize = 64;
+/// Bytes of one such word; longer ones are cut.
+pub const WORD_BYTES_MAX: usize = 64;
+/// Different words of one query: each is a list to be read.
+pub const QUERY_WORDS_MAX: usize = 16;
 /// Items of a repeated field of a body.
 pub const ITEMS_MAX: usize = 64;
 /// Narratives of an operation: published lists are long.

@@ -15,4 +15,5 @@ pub mod platform;
 pub mod reason;
 pub mod refang;
 pub mod roster;
+pub mod text;
 pub mod time;
