@@ -401,7 +401,8 @@ impl Hub {
             drop(turn);
             blocks
         };
-        Some(ReadAhead { sequence, blocks: tokio::task::spawn_blocking(read) })
+        let erasures = self.tail.erasures();
+        Some(ReadAhead { sequence, erasures, blocks: tokio::task::spawn_blocking(read) })
     }
 
     /// Consecutive blocks from a sequence on, from memory or from the disk.
@@ -421,16 +422,19 @@ impl Hub {
 /// Blocks that are being read before they are asked for.
 pub(super) struct ReadAhead {
     sequence: u64,
+    /// How often bodies had been erased before it was read.
+    erasures: u64,
     blocks: tokio::task::JoinHandle<Result<Vec<LogBlock>, StoreError>>,
 }
 
 impl ReadAhead {
-    /// The blocks, if they are those from this sequence on.
+    /// The blocks, if they are those from this sequence on, and no body was erased since.
     pub(super) async fn from(
         self,
         sequence: u64,
+        erasures: u64,
     ) -> Option<Result<Vec<Arc<LogBlock>>, StoreError>> {
-        if self.sequence != sequence {
+        if self.sequence != sequence || self.erasures != erasures {
             return None;
         }
         let blocks = self.blocks.await.map_err(cut_off).and_then(|read| read);
@@ -611,7 +615,7 @@ impl Founding {
             record: verified,
             terms: wire::terms(&self.record.content, &self.record.body),
         };
-        let group = Group { entries: vec![entry], head: head.clone(), state: Vec::new() };
+        let group = Group { entries: vec![entry], head: head.clone(), ..Group::default() };
         store.append(&group)?;
         store.apply_views(0, &group.entries)?;
         Ok(head)

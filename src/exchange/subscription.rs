@@ -330,7 +330,9 @@ impl Subscription {
         head: DurableHead,
     ) -> Result<Option<Event>, ExchangeError> {
         let ahead = match self.ahead.take() {
-            Some(ahead) => ahead.from(self.position).await.transpose()?,
+            Some(ahead) => {
+                ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?
+            }
             None => None,
         };
         let blocks = match ahead {

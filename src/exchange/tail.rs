@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
@@ -31,6 +33,7 @@ pub struct DurableHead {
 #[derive(Debug)]
 pub(super) struct Tail {
     ring: RwLock<Ring>,
+    erasures: AtomicU64,
     head: watch::Sender<DurableHead>,
 }
 
@@ -46,6 +49,22 @@ impl Ring {
             self.bytes = self.bytes.saturating_add(block.bytes.len());
             self.blocks.push_back(Arc::new(block));
         }
+        self.shrink();
+    }
+
+    /// Puts blocks that lost bodies in the place of what they were.
+    fn replace(&mut self, rewritten: Vec<LogBlock>) {
+        for block in rewritten {
+            let at = self.blocks.partition_point(|own| own.first < block.first);
+            let Some(own) = self.blocks.get_mut(at).filter(|own| own.first == block.first) else {
+                continue;
+            };
+            self.bytes = self.bytes.saturating_sub(own.bytes.len()) + block.bytes.len();
+            *own = Arc::new(block);
+        }
+    }
+
+    fn shrink(&mut self) {
         while self.bytes > TAIL_BYTES_MAX {
             let Some(oldest) = self.blocks.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(oldest.bytes.len());
@@ -55,7 +74,7 @@ impl Ring {
 
 impl Tail {
     pub(super) fn new(head: DurableHead) -> Self {
-        Self { ring: RwLock::default(), head: watch::Sender::new(head) }
+        Self { ring: RwLock::default(), erasures: AtomicU64::new(0), head: watch::Sender::new(head) }
     }
 
     /// Takes in the blocks of a group that is durable, then tells everyone.
@@ -64,6 +83,17 @@ impl Tail {
         // After the ring, and after the sync: a subscriber must never hear of a sequence that a crash could
         // take back.
         self.head.send_replace(head);
+    }
+
+    /// Puts blocks that lost bodies in the place of what they were; whatever was read ahead is read again.
+    pub(super) fn replace(&self, rewritten: Vec<LogBlock>) {
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).replace(rewritten);
+        self.erasures.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often bodies were erased since the start.
+    pub(super) fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::SeqCst)
     }
 
     /// The blocks from the one that holds a sequence, up to about so many bytes; `None` if the ring does not reach

@@ -36,6 +36,12 @@ pub const VALUE_BYTES_MAX: usize = 2048;
 pub const TEXT_BYTES_MAX: usize = 4096;
 /// Bytes of a short text (title, label, name).
 pub const LABEL_BYTES_MAX: usize = 256;
+/// Different words under which a record is found by its texts: each is a posting on the disk.
+pub const RECORD_WORDS_MAX: usize = 256;
+/// Bytes of one such word; longer ones are cut.
+pub const WORD_BYTES_MAX: usize = 64;
+/// Different words of one query: each is a list to be read.
+pub const QUERY_WORDS_MAX: usize = 16;
 /// Items of a repeated field of a body.
 pub const ITEMS_MAX: usize = 64;
 /// Narratives of an operation: published lists are long.
@@ -103,3 +109,27 @@ pub const LINK_STEPS_DEFAULT: usize = 2;
 pub const LINK_NODES_MAX: usize = 1000;
 /// Nodes when the caller does not say.
 pub const LINK_NODES_DEFAULT: usize = 100;
+/// Warning lists that a hub loads: the known ones are a hundred or so.
+pub const WARNING_LISTS_MAX: usize = 512;
+/// Entries of all warning lists together: about 100 bytes of memory each; the longest known lists have a million.
+pub const WARNING_ENTRIES_MAX: usize = 4_000_000;
+/// Bytes of one file of a warning list: a million entries fit twice.
+pub const WARNING_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Patterns of one warning list: each is compiled.
+pub const WARNING_PATTERNS_MAX: usize = 1000;
+/// Bytes of the substrings of one warning list: each costs about 50 bytes of automaton.
+pub const WARNING_SUBSTRING_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Warnings about one value.
+pub const WARNINGS_MAX: usize = 8;
+/// Filters of a member whose deliveries are kept apart.
+pub const DELIVERY_FILTERS_MAX: usize = 16;
+/// Runs of places that are kept for one of them.
+pub const DELIVERY_RANGES_MAX: usize = 64;
+/// Times that are kept for one of them.
+pub const DELIVERY_POINTS_MAX: usize = 160;
+/// How often what was delivered is written.
+pub const DELIVERY_WRITE_INTERVAL: Duration = Duration::from_secs(10);
+/// Bodies that one notice of the hub erases at most.
+pub const ERASED_MAX: usize = 1024;
+/// Sequences that one notice of the hub lets go at most.
+pub const RETENTION_SEQUENCES_MAX: u64 = 4096;

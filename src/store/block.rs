@@ -98,6 +98,8 @@ impl LogBlock {
 pub(super) struct Decoded {
     pub(super) block: LogBlock,
     pub(super) head: Option<Vec<u8>>,
+    /// Values besides the row.
+    pub(super) pieces: u16,
 }
 
 /// A block that is being filled.
@@ -237,6 +239,7 @@ fn decode_payload(first: u64, payload: &[u8]) -> Option<Decoded> {
     whole.then(|| Decoded {
         block: LogBlock { first, entries, bytes },
         head: (!head.is_empty()).then(|| head.to_vec()),
+        pieces: table.pieces,
     })
 }
 

@@ -166,6 +166,89 @@ impl Index {
         Ok(found)
     }
 
+    /// Forgets postings of an entry whose body goes; what changes on the disk is added to the batch that makes it go. In
+    /// memory they are gone at once.
+    pub(super) fn forget(
+        &self,
+        tree: &Tree,
+        sequence: u64,
+        keys: &[u64],
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let run = sequence / RUN_SEQUENCES;
+        let is_gone = |posting: &Posting| posting.1 == sequence && keys.contains(&posting.0);
+        if run >= state.written {
+            state.open.retain(|posting| !is_gone(posting));
+            return Ok(());
+        }
+        let first_short = long_runs(state.written) * PARTS;
+        if let Some(at) = run.checked_sub(first_short)
+            && let Some(short) = usize::try_from(at).ok().and_then(|at| state.short.get_mut(at))
+        {
+            let mut postings = std::mem::take(&mut short.postings);
+            self.remove_postings(tree, batch, SHORT, (run, 0..=u64::MAX))?;
+            postings.retain(|posting| !is_gone(posting));
+            self.insert(batch, SHORT, run, &postings);
+            *short = ShortRun::of(postings);
+        }
+        self.forget_long(tree, &mut state, (sequence, keys), batch)
+    }
+
+    /// The same in the long run, as far as its parts are written.
+    fn forget_long(
+        &self,
+        tree: &Tree,
+        state: &mut State,
+        (sequence, keys): (u64, &[u64]),
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let long = sequence / RUN_SEQUENCES / PARTS;
+        let mut parts: Vec<u64> = keys.iter().map(|key| key >> PART_SHIFT).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        for part in parts {
+            let at = usize::try_from(long * PARTS + part).unwrap_or(usize::MAX);
+            let Some(filter) = state.parts.get_mut(at) else { continue };
+            let first = part << PART_SHIFT;
+            let values = first..=first | ((1 << PART_SHIFT) - 1);
+            let mut postings = self.read(tree, LONG, long, values.clone())?;
+            self.remove_postings(tree, batch, LONG, (long, values))?;
+            postings.retain(|posting| posting.1 != sequence || !keys.contains(&posting.0));
+            self.insert(batch, LONG, long, &postings);
+            *filter = RunFilter::of(&postings);
+            for key in tree.scan_prefix(self.filter_prefix(long, part)?).keys() {
+                batch.remove(key.map_err(StoreError::io("reading an index"))?);
+            }
+            self.insert_filter(batch, long, part, filter)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of a run's postings whose values lie in a range: of a whole short run, or of a part of a long
+    /// one, whose rows begin with it.
+    fn remove_postings(
+        &self,
+        tree: &Tree,
+        batch: &mut Batch,
+        level: u8,
+        (run, values): (u64, std::ops::RangeInclusive<u64>),
+    ) -> Result<(), StoreError> {
+        let start = keys::postings(self.id, level, run, *values.start(), 0);
+        let end = keys::postings(self.id, level, run, *values.end(), u64::MAX);
+        for key in tree.range(start..=end) {
+            let (key, _value) = key.map_err(StoreError::io("reading an index"))?;
+            batch.remove(key);
+        }
+        Ok(())
+    }
+
+    fn filter_prefix(&self, run: u64, part: u64) -> Result<Vec<u8>, StoreError> {
+        let mut key = self.filter_key(run, part, 0)?;
+        key.pop();
+        Ok(key)
+    }
+
     /// Removes every row, so that the index can be folded anew.
     pub(super) fn clear(&self, tree: &Tree) -> Result<(), StoreError> {
         let mut batch = Batch::default();

@@ -8,6 +8,9 @@
 //! | `0x11` | first sequence, u64; piece, u16                    | rest of a block, sealed        | with its block             |
 //! | `0x21` | member length, u8; member; record, 16              | sequence of the withdrawal     | with the withdrawal        |
 //! | `0x22` | sequence, u64                                      | empty                          | with a roster entry        |
+//! | `0x23` | time due, u64; sequence, u64                    | the record's name              | with a demand, until it is met |
+//! | `0x24` | -                                                  | first sequence kept, u64       | with a retention           |
+//! | `0x31` | member; 0; how, u8; digest of the filter, 32       | disk.v1.Delivery, sealed       | every few seconds          |
 //! | `0x30` | member length, u8; member; subscription      | disk.v1.Subscription, sealed   | when it changes            |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
 //! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
@@ -25,7 +28,10 @@ pub(super) const BLOCK: u8 = 0x10;
 const PIECE: u8 = 0x11;
 const WITHDRAWN: u8 = 0x21;
 pub(super) const ROSTER: u8 = 0x22;
+pub(super) const DEMAND: u8 = 0x23;
+pub(super) const FLOOR: [u8; 1] = [0x24];
 pub(super) const SUBSCRIPTION: u8 = 0x30;
+pub(super) const DELIVERY: u8 = 0x31;
 pub(super) const INDEX: u8 = 0x50;
 
 pub(super) fn block(first: u64) -> Vec<u8> {
@@ -45,6 +51,19 @@ pub(super) fn withdrawn(name: &RecordName) -> Vec<u8> {
 
 pub(super) fn roster(sequence: u64) -> Vec<u8> {
     prefixed(ROSTER, &[&sequence.to_be_bytes()])
+}
+
+pub(super) fn demand(due_us: u64, sequence: u64) -> Vec<u8> {
+    prefixed(DEMAND, &[&due_us.to_be_bytes(), &sequence.to_be_bytes()])
+}
+
+/// The time and the sequence in the key of a demand.
+pub(super) fn demand_of(key: &[u8]) -> Option<(u64, u64)> {
+    Some((first_number(key)?, number(key.get(9..)?)?))
+}
+
+pub(super) fn delivery(key: &[u8]) -> Vec<u8> {
+    prefixed(DELIVERY, &[key])
 }
 
 pub(super) fn subscription(name: &SubscriptionName) -> Vec<u8> {
@@ -116,6 +135,8 @@ mod tests {
         assert_eq!(hex::encode(piece(1, 2)), "1100000000000000010002");
         assert_eq!(hex::encode(withdrawn(&record)), format!("210a{record_hex}"));
         assert_eq!(hex::encode(roster(7)), "220000000000000007");
+        assert_eq!(hex::encode(demand(1, 2)), "2300000000000000010000000000000002");
+        assert_eq!(demand_of(&demand(1, 2)), Some((1, 2)));
         let name = SubscriptionName::new("acme-video".parse().unwrap(), "main").unwrap();
         assert_eq!(hex::encode(subscription(&name)), "300a61636d652d766964656f6d61696e");
         assert_eq!(subscription_name(&subscription(&name)), Some(name));

@@ -92,6 +92,39 @@ pub struct Group {
     pub head: Head,
     /// State beside the log that changes with them.
     pub state: Vec<StateChange>,
+    /// What else changes with them; for the hub's own entries.
+    pub erasing: Option<Erasing>,
+}
+
+/// Bodies that go with a group.
+#[derive(Debug, Default)]
+pub struct Erasing {
+    /// Whose, each with the encoding that it has from now on. Rising.
+    pub entries: Vec<(u64, Vec<u8>)>,
+    /// The demand that is met by it: when it was due, and its sequence.
+    pub met: Option<(Timestamp, u64)>,
+    /// The first sequence whose body is still kept, if it is another from now on.
+    pub floor: Option<u64>,
+}
+
+/// A demand to erase a record that is not met yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDemand {
+    /// From when on.
+    pub due: Timestamp,
+    /// The sequence of the withdrawal.
+    pub sequence: u64,
+    /// The record.
+    pub of: RecordName,
+}
+
+/// Blocks that a group wrote.
+#[derive(Debug, Default)]
+pub struct Appended {
+    /// New ones.
+    pub blocks: Vec<LogBlock>,
+    /// Ones that lost bodies.
+    pub rewritten: Vec<LogBlock>,
 }
 
 /// A durable subscription as it is from now on.
@@ -196,7 +229,7 @@ impl Store {
 
     /// Makes a group durable: one atomic write, one flush, one sync. When this returns `Ok` it survives a power cut.
     /// After any other error than [`StoreError::Full`] the process must end: what reached the disk is unknown.
-    pub fn append(&self, group: &Group) -> Result<Vec<LogBlock>, StoreError> {
+    pub fn append(&self, group: &Group) -> Result<Appended, StoreError> {
         self.demand_space()?;
         let count = u64::try_from(group.entries.len()).unwrap_or(u64::MAX);
         let first = group.head.frontier.size().saturating_sub(count);
@@ -214,13 +247,135 @@ impl Store {
             rows.push((keys::subscription(&change.name), value));
         }
         let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
-        self.write(rows)?;
+        let rewritten = match &group.erasing {
+            None => {
+                self.write(rows)?;
+                Vec::new()
+            }
+            Some(erasing) => self.write_erasing(rows, erasing)?,
+        };
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);
         }
-        Ok(blocks)
+        Ok(Appended { blocks, rewritten })
+    }
+
+    /// Writes rows together with blocks whose entries lose their bodies, and forgets what those were found by.
+    fn write_erasing(&self, rows: Rows, erasing: &Erasing) -> Result<Vec<LogBlock>, StoreError> {
+        let mut batch = Batch::default();
+        insert_rows(&mut batch, rows);
+        let mut rewritten = Vec::new();
+        let mut rest = erasing.entries.as_slice();
+        while let Some((sequence, _framed)) = rest.first() {
+            let old = self.decoded_at(*sequence)?;
+            let here = rest.partition_point(|(sequence, _framed)| *sequence < old.block.end());
+            let (own, later) = rest.split_at(here.max(1));
+            rest = later;
+            rewritten.push(self.rewrite(&old, own, &mut batch)?);
+        }
+        if let Some((due, sequence)) = erasing.met {
+            batch.remove(keys::demand(due.as_micros(), sequence));
+        }
+        if let Some(floor) = erasing.floor {
+            batch.insert(&keys::FLOOR, floor.to_be_bytes().to_vec());
+        }
+        self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
+        Ok(rewritten)
+    }
+
+    /// Builds a block anew in which some entries have another encoding and are found by nothing that lay in their
+    /// bodies. It is never larger than it was.
+    fn rewrite(
+        &self,
+        old: &Decoded,
+        erased: &[(u64, Vec<u8>)],
+        batch: &mut Batch,
+    ) -> Result<LogBlock, StoreError> {
+        let first = old.block.first;
+        let mut builder = Builder::new(first);
+        let mut scopes = ScopeKeys::default();
+        for (sequence, entry) in old.block.entries_from(0) {
+            let erased = erased.iter().find(|(other, _framed)| *other == sequence);
+            let taken = match erased {
+                None => builder.take(&entry.facts, &old.block.framed(entry))?,
+                Some((_sequence, framed)) => {
+                    scopes.look_at(&entry.facts.scope);
+                    let terms: Vec<u64> = scopes.keys(&old.block.terms(entry)?).collect();
+                    self.terms.forget(&self.db, sequence, &terms, batch)?;
+                    let value = entry.facts.value_digest.as_ref().map(Term::value);
+                    let values: Vec<u64> = scopes.keys(value.as_slice()).collect();
+                    self.values.forget(&self.db, sequence, &values, batch)?;
+                    builder.take(&Facts { value_digest: None, ..entry.facts.clone() }, framed)?
+                }
+            };
+            if !taken {
+                return Err(StoreError::corrupt(format!("block {first}"), "it grew"));
+            }
+        }
+        let built = builder.build(old.head.as_deref())?;
+        batch.insert(keys::block(first), built.row);
+        let pieces = u16::try_from(built.pieces.len()).unwrap_or(u16::MAX);
+        for (number, piece) in (0_u16..).zip(built.pieces) {
+            batch.insert(keys::piece(first, number), piece);
+        }
+        for number in pieces..old.pieces {
+            batch.remove(keys::piece(first, number));
+        }
+        Ok(built.block)
+    }
+
+    fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
+        let missing = || StoreError::corrupt(format!("sequence {sequence}"), "it is missing");
+        let range = keys::block(0)..=keys::block(sequence);
+        let found = self.db.range(range).next_back().ok_or_else(missing)?;
+        let decoded = self.decode(&found.map_err(StoreError::io("reading the log"))?)?;
+        if sequence < decoded.block.end() { Ok(decoded) } else { Err(missing()) }
+    }
+
+    /// Demands to erase that are not met yet.
+    pub fn demands(&self) -> Result<Vec<OpenDemand>, StoreError> {
+        let damaged = || StoreError::corrupt("the demands to erase", "one is unreadable");
+        self.db
+            .scan_prefix([keys::DEMAND])
+            .map(|row| {
+                let (key, name) = row.map_err(StoreError::io("reading demands"))?;
+                let (due, sequence) = keys::demand_of(&key).ok_or_else(damaged)?;
+                let name = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
+                Ok(OpenDemand {
+                    due: Timestamp::from_micros(due).ok_or_else(damaged)?,
+                    sequence,
+                    of: name.ok_or_else(damaged)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The first sequence whose body is kept, as far as retention goes.
+    pub fn floor(&self) -> Result<u64, StoreError> {
+        Ok(self.get_number(&keys::FLOOR)?.unwrap_or_default())
+    }
+
+    /// What was last known of deliveries: each an encoded `disk.v1.Delivery`.
+    pub fn deliveries(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let damaged = || StoreError::corrupt("the deliveries", "one is unreadable");
+        self.db
+            .scan_prefix([keys::DELIVERY])
+            .map(|row| {
+                let (_key, value) = row.map_err(StoreError::io("reading deliveries"))?;
+                Ok(block::open(&value).ok_or_else(damaged)?.to_vec())
+            })
+            .collect()
+    }
+
+    /// Writes what is known of deliveries. It is durable with the next group: to lose some of it is to say too little.
+    pub fn keep_deliveries(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (key, value) in rows {
+            batch.insert(keys::delivery(&key), block::seal(&value));
+        }
+        self.db.apply_batch(batch).map_err(StoreError::io("writing deliveries"))
     }
 
     /// Writes rows, all or none. One row is atomic alone: sled writes twice for a batch.
@@ -229,12 +384,7 @@ impl Store {
             self.db.insert(key, value.as_slice()).map(drop)
         } else {
             let mut batch = Batch::default();
-            for (key, value) in rows {
-                match value {
-                    Some(value) => batch.insert(key, value),
-                    None => batch.remove(key),
-                }
-            }
+            insert_rows(&mut batch, rows);
             self.db.apply_batch(batch)
         };
         written.map_err(StoreError::io("writing the log"))
@@ -670,6 +820,15 @@ impl ScopeKeys {
 /// Keys and values that are written together; without a value the key goes.
 type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
+fn insert_rows(batch: &mut Batch, rows: Rows) {
+    for (key, value) in rows {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+}
+
 fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBlock>, StoreError> {
     let mut blocks = Vec::new();
     let mut finish = |builder: Builder, head: Option<&[u8]>| -> Result<u64, StoreError> {
@@ -698,6 +857,10 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
 fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
     if let Some(target) = record.content.withdraws() {
         rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
+    }
+    if let Some((due, of)) = record.content.demand() {
+        let key = keys::demand(due.map_or(0, Timestamp::as_micros), sequence);
+        rows.push((key, Some(of.to_string().into_bytes())));
     }
     let kind = record.header.body_kind;
     if kind.is_roster() || kind == BodyKind::AudienceChange {

@@ -61,7 +61,7 @@ impl Disk {
         for _entry in &entries {
             head.frontier.push([7; 32]);
         }
-        let group = Group { entries, head, state: Vec::new() };
+        let group = Group { entries, head, ..Group::default() };
         store.append(&group)?;
         store.apply_views(first, &group.entries)
     }

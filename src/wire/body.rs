@@ -109,6 +109,8 @@ pub enum Content {
     KeyChange(KeyAction),
     /// The founding facts.
     Genesis(Box<Genesis>),
+    /// Nothing any more: the body was erased.
+    Gone,
 }
 
 /// A record or a value.
@@ -238,6 +240,15 @@ impl Content {
         if let Self::Withdrawal { of, .. } | Self::Takedown { of } = self { Some(of) } else { None }
     }
 
+    /// The record that the hub must erase, and from when on; at once if no time is set.
+    pub const fn demand(&self) -> Option<(Option<Timestamp>, &RecordName)> {
+        match self {
+            Self::Withdrawal { of, demand: Some(Demand { due }) } => Some((*due, of)),
+            Self::Takedown { of } => Some((None, of)),
+            _ => None,
+        }
+    }
+
     /// The records that must be there and visible to its publisher, each with the field that names it.
     pub fn targets(&self) -> Vec<(&'static str, &RecordName)> {
         match self {
@@ -259,7 +270,8 @@ impl Content {
             | Self::KeyChange(_)
             | Self::Erasure { .. }
             | Self::Retention { .. }
-            | Self::Genesis(_) => Vec::new(),
+            | Self::Genesis(_)
+            | Self::Gone => Vec::new(),
         }
     }
 }

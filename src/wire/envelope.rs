@@ -2,12 +2,15 @@
 
 use prost::Message as _;
 
+use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::header::HUB_PAYLOAD_TYPE;
 use crate::model::header::Header;
 use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
+use crate::model::names::MemberId;
 use crate::model::names::sha256;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
@@ -44,15 +47,7 @@ pub fn record(envelope: pb::Envelope) -> Result<Record, Refusal> {
         )
         .with("envelope_bytes_max", limits::ENVELOPE_BYTES_MAX));
     }
-    if envelope.payload_type != HEADER_PAYLOAD_TYPE {
-        return Err(Refusal::field(
-            Reason::UnsupportedField,
-            "envelope.payload_type",
-            format!("must be {HEADER_PAYLOAD_TYPE}"),
-        ));
-    }
-    let key_id = key_id(&envelope)?;
-    let header = header::header(&envelope.payload)?;
+    let (key_id, header) = signed(&envelope)?;
     if sha256(&envelope.body) != header.body_digest {
         return Err(Refusal::field(
             Reason::BodyDigestMismatch,
@@ -63,6 +58,52 @@ pub fn record(envelope: pb::Envelope) -> Result<Record, Refusal> {
     let (content, body) = body::content(&envelope.body, header.body_kind)?;
     let header_digest = sha256(&envelope.payload);
     Ok(Record { envelope, header, header_digest, key_id, content, body })
+}
+
+/// Takes an envelope apart whose body was erased: what was signed is there, what it said is not.
+pub fn erased(envelope: pb::Envelope) -> Result<Record, Refusal> {
+    let (key_id, header) = signed(&envelope)?;
+    if !envelope.body.is_empty() {
+        let message = "must be empty where the entry says that it was erased";
+        return Err(Refusal::field(Reason::FieldInvalid, "envelope.body", message));
+    }
+    if header.body_kind.is_common() || header.body_kind == BodyKind::AudienceChange {
+        let message = "an entry about the exchange itself is never erased";
+        return Err(Refusal::field(Reason::FieldInvalid, "header.body_kind", message));
+    }
+    let header_digest = sha256(&envelope.payload);
+    let (content, body) = (Content::Gone, pb::Body::default());
+    Ok(Record { envelope, header, header_digest, key_id, content, body })
+}
+
+/// The record of an entry, whether its body is there or not.
+pub fn of_entry(entry: pb::Entry) -> Result<Record, Refusal> {
+    let envelope = entry.envelope.unwrap_or_default();
+    if entry.erased.is_some() { erased(envelope) } else { record(envelope) }
+}
+
+/// The header, and the key that is said to have signed it. Each payload type has its own kinds of body: the hub's
+/// cannot be taken for a member's, nor the other way round.
+fn signed(envelope: &pb::Envelope) -> Result<(KeyId, Header), Refusal> {
+    let is_hub = envelope.payload_type == HUB_PAYLOAD_TYPE;
+    if !is_hub && envelope.payload_type != HEADER_PAYLOAD_TYPE {
+        return Err(Refusal::field(
+            Reason::UnsupportedField,
+            "envelope.payload_type",
+            format!("must be {HEADER_PAYLOAD_TYPE}"),
+        ));
+    }
+    let key_id = key_id(envelope)?;
+    let header = header::header(&envelope.payload)?;
+    let by_hub = header.name.member == MemberId::hub();
+    if is_hub != header.body_kind.is_hub() || is_hub != by_hub {
+        return Err(Refusal::field(
+            Reason::UnsupportedField,
+            "header.body_kind",
+            "records of the hub have a payload type, a publisher and kinds of body of their own",
+        ));
+    }
+    Ok((key_id, header))
 }
 
 /// What a record that was admitted is found by in the indexes; `None` if it is damaged.

@@ -1,10 +1,12 @@
 //! The normal form of an observable on the wire.
 
+use crate::model::hash_algorithm::check_algorithm;
 use crate::model::names::Digest;
 use crate::model::normal_form;
 use crate::model::normal_form::NORMAL_FORM_VERSION;
 use crate::model::normal_form::NormalForm;
 use crate::model::observable::ObservableKind;
+use crate::model::perceptual::Pdq;
 use crate::model::platform::Platform;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
@@ -26,6 +28,8 @@ pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
     }
     let form = normal_form::normal_form(kind, platform.as_ref(), &wire.value)
         .map_err(|error| invalid("body.indicator.observable.value", error.to_string()))?;
+    check_algorithm(form.kind, &wire.algorithm, &form.value)
+        .map_err(|error| invalid("body.indicator.observable.algorithm", error.to_string()))?;
     let digest = Some(form.digest());
     let platform = form.platform.map_or_else(String::new, |platform| platform.to_string());
     Ok(Form { kind: form.kind.number(), platform, digest })
@@ -100,4 +104,37 @@ pub fn query_form(query: &pb::ValueQuery) -> Result<(pb::NormalForm, Digest), Re
     };
     let digest = form.digest();
     Ok((to_wire(form), digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_algorithm_of_a_hash_is_checked_by_name_and_value() {
+        let form = |kind: pb::ObservableKind, algorithm: &str| {
+            let wire = pb::Observable {
+                kind: kind.into(),
+                value: "f162eb9daab170c0567fe3632d9a5548c5612982dd5e374a7424ebbc8a835c95"
+                    .to_owned(),
+                algorithm: algorithm.to_owned(),
+                ..pb::Observable::default()
+            };
+            normal_form(&wire).map(|form| form.digest).map_err(|refusal| refusal.field)
+        };
+        let refused = Err("body.indicator.observable.algorithm");
+        let media = form(pb::ObservableKind::MediaHash, "");
+        assert!(media.is_ok());
+        assert_eq!(form(pb::ObservableKind::MediaHash, "pdq"), media);
+        assert_eq!(form(pb::ObservableKind::MediaHash, "sha256"), media);
+        assert_eq!(form(pb::ObservableKind::MediaHash, "md5"), refused);
+        assert_eq!(form(pb::ObservableKind::FileHash, "pdq"), refused);
+        assert!(form(pb::ObservableKind::TextHash, "some-hash").is_ok());
+    }
+}
+
+/// The PDQ hash that an observable is, if it is one.
+pub(super) fn pdq(wire: &pb::Observable) -> Option<Pdq> {
+    let is_pdq = kind(wire).ok()? == ObservableKind::MediaHash && wire.algorithm.eq_ignore_ascii_case("pdq");
+    if is_pdq { wire.value.parse().ok() } else { None }
 }

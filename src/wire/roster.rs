@@ -60,7 +60,8 @@ pub fn apply(
         | Content::Acknowledgement { .. }
         | Content::Takedown { .. }
         | Content::Erasure { .. }
-        | Content::Retention { .. } => return Ok(None),
+        | Content::Retention { .. }
+        | Content::Gone => return Ok(None),
         Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,
         Content::RosterChange { member, change } => {
             change_roster(&mut changed, exchange, member, change, place)?;

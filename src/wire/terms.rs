@@ -39,7 +39,8 @@ fn about(content: &Content) -> Vec<Term> {
         | Content::Retention { .. }
         | Content::RosterChange { .. }
         | Content::KeyChange(_)
-        | Content::Genesis(_) => Vec::new(),
+        | Content::Genesis(_)
+        | Content::Gone => Vec::new(),
     };
     terms.extend(ends.into_iter().filter_map(|end| match end {
         End::Value(digest) => Some(Term::end(digest)),
