@@ -327,7 +327,8 @@ fn judge_fit(
         let message = format!("a record of the kind {kind} is not about one of the kind {of}");
         return Err(Refusal::field(Reason::FieldInvalid, field, message));
     }
-    match (content.withdraws().is_some(), kind == BodyKind::Acknowledgement, target.withdrawn) {
+    // The operator may have to take down what was withdrawn without being erased.
+    match (kind == BodyKind::Withdrawal, kind == BodyKind::Acknowledgement, target.withdrawn) {
         (true, _, true) => {
             Err(Refusal::field(Reason::RecordWithdrawn, field, "the record was withdrawn before"))
         }
@@ -409,6 +410,24 @@ fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
         revision: header.revision,
         value_digest: record.content.value_digest(),
         withdraws: record.content.withdraws().map(|of| of.record),
+    }
+}
+
+/// The facts of an entry that the hub itself writes.
+pub(super) fn own_facts(record: &Record) -> Facts {
+    let header = &record.header;
+    Facts {
+        scope: Arc::new(Scope {
+            publisher: header.name.member.clone(),
+            body_kind: header.body_kind,
+            publisher_is_reached: false,
+            reach: Reach::default(),
+            shapes: vec![Shape::default()],
+        }),
+        record: header.name.record,
+        revision: header.revision,
+        value_digest: None,
+        withdraws: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -31,9 +32,9 @@ pub(super) enum How {
 }
 
 /// What was sent to every member, and what each acknowledged.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Deliveries {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 type Key = (MemberId, How, Digest);
@@ -67,7 +68,7 @@ impl Deliveries {
             let (key, passed) = decode(&bytes).ok_or_else(damaged)?;
             runs.insert(key, passed);
         }
-        Ok(Self { state: Mutex::new(State { runs, changed: false }) })
+        Ok(Self { state: Arc::new(Mutex::new(State { runs, changed: false })) })
     }
 
     /// Takes note that streams of a member with a filter passed these places.

@@ -279,7 +279,14 @@ impl Hub {
         let kept = self.durable.get(&name).ok_or_else(missing)?;
         let digest = kept.filter.digest();
         let place = self.tokens.open(Purpose::Cursor, &name.member, &digest, cursor)?;
-        self.wish(name, Wish::Acknowledge(place)).await
+        let acknowledged = self.wish(name, Wish::Acknowledge(place)).await?;
+        self.deliveries.note(
+            (&acknowledged.name.member, How::Acknowledged),
+            (&kept.filter, &digest),
+            kept.place.position..place.position,
+            acknowledged.updated,
+        );
+        Ok(acknowledged)
     }
 
     /// Moves a durable subscription.

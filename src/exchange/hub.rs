@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::durable;
+use crate::exchange::deliveries::Deliveries;
 use crate::exchange::entries;
+use crate::exchange::eraser::Eraser;
+use crate::exchange::eraser::Retention;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checker;
 use crate::exchange::prepare::Job;
@@ -70,6 +73,8 @@ pub struct Settings {
     pub clock_confirmed: bool,
     /// Threads that may check signatures or read the disk at once.
     pub workers: usize,
+    /// How long, and how much, bodies are kept.
+    pub retention: Retention,
 }
 
 /// Why a data directory cannot be served.
@@ -130,6 +135,7 @@ pub struct Hub {
     streams: Streams,
     quotas: Arc<Quotas>,
     pub(super) durable: Arc<durable::Registry>,
+    pub(super) deliveries: Deliveries,
     readers: Arc<Semaphore>,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
@@ -171,9 +177,13 @@ impl Hub {
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
         let durable = Arc::new(durable::Registry::load(&store)?);
+        let deliveries = Deliveries::load(&store)?;
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
+            eraser: Eraser::load(&store, settings.retention)?,
+            deliveries: deliveries.clone(),
+            ticks: 0,
             exchange: founding.exchange.clone(),
             store: Arc::clone(&store),
             tail: Arc::clone(&tail),
@@ -199,6 +209,7 @@ impl Hub {
             streams: Streams::default(),
             quotas,
             durable,
+            deliveries,
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             lone: Semaphore::new(1),
             checker,
@@ -239,6 +250,12 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    /// Lets the hub do what time alone brings about: erase what is due. To be called about once a second.
+    pub fn tick(&self) {
+        // If the queue is full, the next one comes in time.
+        let _later = self.queue.try_send(Work::Tick);
     }
 
     /// Ends every subscription with its cursor and takes nothing new.

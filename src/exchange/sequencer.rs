@@ -17,8 +17,12 @@ use crate::exchange::admission::Circumstances;
 use crate::exchange::admission::Previous;
 use crate::exchange::admission::Target;
 use crate::exchange::clock_guard::ClockGuard;
+use crate::exchange::deliveries::Deliveries;
 use crate::exchange::durable;
 use crate::exchange::entries;
+use crate::exchange::eraser::Eraser;
+use crate::exchange::eraser::Task;
+use crate::exchange::hub_entries;
 use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
@@ -36,9 +40,9 @@ use crate::model::time::Clock;
 use crate::model::time::Timestamp;
 use crate::signing::SecretKey;
 use crate::signing::Verified;
+use crate::store::Appended;
 use crate::store::Group;
 use crate::store::Head;
-use crate::store::LogBlock;
 use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -85,6 +89,8 @@ pub(super) enum Work {
     Publish(Submission),
     /// A durable subscription to keep.
     Keep(durable::Request),
+    /// Time has passed: erase what is due.
+    Tick,
 }
 
 /// Work that becomes durable at once.
@@ -94,6 +100,7 @@ struct Batch {
     requests: Vec<durable::Request>,
     records: usize,
     bytes: usize,
+    tick: bool,
 }
 
 /// What the sequencer needs to run. It owns the head and the roster; others see what it publishes.
@@ -110,6 +117,10 @@ pub(super) struct Sequencer {
     pub(super) guard: ClockGuard,
     pub(super) quotas: Arc<Quotas>,
     pub(super) durable: Arc<durable::Registry>,
+    pub(super) eraser: Eraser,
+    pub(super) deliveries: Deliveries,
+    /// Ticks since deliveries were written.
+    pub(super) ticks: u32,
     /// Whether the last group found too little space: that is told once.
     pub(super) is_full: bool,
 }
@@ -142,32 +153,37 @@ impl Sequencer {
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
         while let Some(first) = queue.blocking_recv() {
             let batch = Batch::drain(first, &mut queue);
+            let tick = batch.tick;
             self.commit(batch)?;
+            if tick {
+                self.erase_due()?;
+                self.ticks = self.ticks.saturating_add(1);
+            }
+            if self.ticks >= limits::DELIVERY_WRITE_TICKS {
+                self.keep_deliveries()?;
+            }
         }
-        Ok(())
+        self.keep_deliveries()
+    }
+
+    /// Writes what was delivered to whom; it reaches the disk with the next group.
+    fn keep_deliveries(&mut self) -> Result<(), StoreError> {
+        self.ticks = 0;
+        let rows = self.deliveries.to_write();
+        if rows.is_empty() { Ok(()) } else { self.store.keep_deliveries(rows) }
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { submissions, requests, records, bytes: _counted } = batch;
-        let mut draft = Draft {
-            group: Group {
-                entries: Vec::with_capacity(records),
-                head: self.head.clone(),
-                state: Vec::new(),
-            },
-            roster: Arc::clone(&self.roster),
-            accept_time: self.guard.accept_time(self.clock.as_ref(), self.head.accept_time),
-            names: HashMap::with_capacity(records),
-            withdrawn: HashSet::new(),
-            leaves: Vec::with_capacity(records),
-        };
+        let Batch { submissions, requests, records, bytes: _counted, tick: _later } = batch;
+        let accept_time = self.guard.accept_time(self.clock.as_ref(), self.head.accept_time);
+        let mut draft = self.draft(records, accept_time);
         let waiting = self.judge_all(submissions, &mut draft)?;
         let judged = self.durable.judge(requests, self.clock.now());
         draft.group.state.clone_from(&judged.changes);
         match self.make_durable(&mut draft) {
-            Ok(blocks) => {
+            Ok(appended) => {
                 self.durable.publish(&judged.changes);
-                self.adopt(&draft, blocks, waiting)?;
+                self.adopt(&draft, appended, waiting)?;
                 judged.answer(None);
                 Ok(())
             }
@@ -184,12 +200,15 @@ impl Sequencer {
     fn adopt(
         &mut self,
         draft: &Draft,
-        blocks: Vec<LogBlock>,
+        appended: Appended,
         waiting: Waiting,
     ) -> Result<(), StoreError> {
         let first = self.head.frontier.size();
         self.head = draft.group.head.clone();
         self.roster = Arc::clone(&draft.roster);
+        self.tail.replace(appended.rewritten);
+        self.eraser.demanded(first, &draft.group.entries);
+        let blocks = appended.blocks;
         if !blocks.is_empty() {
             if std::mem::replace(&mut self.is_full, false) {
                 tracing::info!("publishing goes on: there is space again");
@@ -225,6 +244,66 @@ impl Sequencer {
         (Refusal::new(Reason::StoreFull, message), None)
     }
 
+    /// Erases what is due, each demand with a notice of its own; then what retention lets go, a run at a time.
+    fn erase_due(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        while let Some(task) = self.eraser.next(&self.store, &self.head, now)? {
+            let Ok(accept_time) =
+                self.guard.accept_time(self.clock.as_ref(), self.head.accept_time)
+            else {
+                return Ok(());
+            };
+            if !self.erase(task, accept_time)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out one erasure; whether it was.
+    fn erase(&mut self, task: Task, accept_time: Timestamp) -> Result<bool, StoreError> {
+        let place = self.head.frontier.size();
+        let entries = task.entries(&self.store, place)?;
+        let notice = hub_entries::notice(
+            &self.exchange,
+            &self.log_secret,
+            task.kind(),
+            task.notice(),
+            accept_time,
+        )?;
+        let mut draft = self.draft(1, Ok(accept_time));
+        let facts = admission::own_facts(notice.get());
+        draft.admit(notice, facts, accept_time);
+        draft.group.erasing = Some(task.erasing(entries));
+        match self.make_durable(&mut draft) {
+            Ok(appended) => {
+                self.adopt(&draft, appended, Vec::new())?;
+                task.log(place);
+                self.eraser.done(&task);
+                Ok(true)
+            }
+            Err(error) => {
+                let (_refusal, fatal) = self.failed(error);
+                fatal.map_or(Ok(false), Err)
+            }
+        }
+    }
+
+    fn draft(&self, records: usize, accept_time: Result<Timestamp, Refusal>) -> Draft {
+        Draft {
+            group: Group {
+                entries: Vec::with_capacity(records),
+                head: self.head.clone(),
+                ..Group::default()
+            },
+            roster: Arc::clone(&self.roster),
+            accept_time,
+            names: HashMap::with_capacity(records),
+            withdrawn: HashSet::new(),
+            leaves: Vec::with_capacity(records),
+        }
+    }
+
     fn judge_all(
         &self,
         submissions: Vec<Submission>,
@@ -245,9 +324,9 @@ impl Sequencer {
         Ok(waiting)
     }
 
-    fn make_durable(&self, draft: &mut Draft) -> Result<Vec<LogBlock>, StoreError> {
+    fn make_durable(&self, draft: &mut Draft) -> Result<Appended, StoreError> {
         if draft.group.entries.is_empty() && draft.group.state.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Appended::default());
         }
         if !draft.group.entries.is_empty() {
             let head = &mut draft.group.head;
@@ -427,6 +506,8 @@ impl Draft {
         self.leaves.push((parsed.header_digest, leaf));
         self.group.head.frontier.push(leaf);
         self.group.head.accept_time = accept_time;
+        let bytes = u64::try_from(framed.len()).unwrap_or(u64::MAX);
+        self.group.head.bytes = self.group.head.bytes.saturating_add(bytes);
         self.group.entries.push(NewEntry { record, facts, framed, terms });
         Pending::Fresh(index)
     }
@@ -455,6 +536,7 @@ impl Batch {
                 self.records = self.records.saturating_add(1);
                 self.requests.push(request);
             }
+            Work::Tick => self.tick = true,
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::exchange::deliveries::How;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -118,6 +119,8 @@ pub struct Subscription {
     marked: Option<u64>,
     mark_due: Instant,
     decoded: bool,
+    /// Everything from here up to the position was sent since it was last noted.
+    noted: u64,
     /// The audiences that the subscriber was last told it is in.
     audiences: Vec<Audience>,
     /// The size of the log as of which it was in them.
@@ -195,6 +198,7 @@ impl Hub {
             member: member.clone(),
             filter,
             position,
+            noted: if *start == Start::Snapshot { 0 } else { position },
             marked: None,
             mark_due: Instant::now() + limits::MARK_INTERVAL,
             decoded,
@@ -408,6 +412,13 @@ impl Subscription {
         let interval = if caught_up { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
         self.mark_due = Instant::now() + interval;
         self.marked = Some(self.position);
+        self.hub.deliveries.note(
+            (&self.member, How::Sent),
+            (&self.filter, &self.filter_digest),
+            self.noted..self.position,
+            self.hub.clock().now(),
+        );
+        self.noted = self.position;
         Mark { cursor: self.cursor(head.epoch), position: self.position, head }
     }
 

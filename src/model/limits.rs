@@ -127,8 +127,10 @@ pub const DELIVERY_FILTERS_MAX: usize = 16;
 pub const DELIVERY_RANGES_MAX: usize = 64;
 /// Times that are kept for one of them.
 pub const DELIVERY_POINTS_MAX: usize = 160;
-/// How often what was delivered is written.
-pub const DELIVERY_WRITE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the hub does what time alone brings about.
+pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// Ticks after which what was delivered is written.
+pub const DELIVERY_WRITE_TICKS: u32 = 10;
 /// Bodies that one notice of the hub erases at most.
 pub const ERASED_MAX: usize = 1024;
 /// Sequences that one notice of the hub lets go at most.

@@ -9,6 +9,7 @@ use tonic::Status;
 use crate::exchange::Hub;
 use crate::exchange::LinkStart;
 use crate::exchange::Query;
+use crate::exchange::Recalls;
 use crate::exchange::TechniqueId;
 use crate::model::limits;
 use crate::model::names::InvalidName;
@@ -64,6 +65,22 @@ impl QueryService for QueryFace {
         let nodes = bounded(nodes_max, nodes, "nodes_max").map_err(refused)?;
         let found = self.hub.links(&member, start, steps, nodes).await;
         Ok(Response::new(found.map_err(|error| status::failed(&error))?))
+    }
+
+    async fn list_recalls(
+        &self,
+        request: Request<pb::ListRecallsRequest>,
+    ) -> Answer<pb::ListRecallsResponse> {
+        let member = caller(&request)?;
+        let pb::ListRecallsRequest { to_answer, page_size, page_token } = request.into_inner();
+        let page_size = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
+        let which = if to_answer { Recalls::ToAnswer } else { Recalls::Own };
+        let page = self.hub.recalls(&member, which, page_size, &page_token).await;
+        let page = page.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::ListRecallsResponse {
+            recalls: page.recalls,
+            next_page_token: page.next_page_token,
+        }))
     }
 
     async fn search_records(

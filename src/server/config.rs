@@ -73,6 +73,10 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Threads that check signatures and read the disk.
     pub workers: usize,
+    /// How long, and how much, bodies are kept.
+    pub retention: Retention,
+    /// Lists of common benign values: files or folders in the MISP warning-list format.
+    pub warning_lists: Vec<PathBuf>,
 }
 
 /// How log lines look.
@@ -96,7 +100,22 @@ struct RawConfig {
     tls: RawTls,
     connections: RawConnections,
     store: RawStore,
+    retention: RawRetention,
+    warnings: RawWarnings,
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRetention {
+    days: Option<u64>,
+    bytes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawWarnings {
+    lists: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

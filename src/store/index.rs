@@ -12,6 +12,7 @@
 //! Runs lie at fixed places of the log, so that a rebuild gives the same bytes. The index follows the log: what a
 //! crash takes from it is folded again at the next start.
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -46,7 +47,7 @@ const POSTING_BYTES: usize = 16;
 const CHUNK_POSTINGS: usize = VALUE_PAYLOAD_MAX / POSTING_BYTES;
 
 /// A key and a sequence.
-type Posting = (u64, u64);
+pub(super) type Posting = (u64, u64);
 
 /// Whether what an index is asked for is mostly not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,63 +167,59 @@ impl Index {
         Ok(found)
     }
 
-    /// Forgets postings of an entry whose body goes; what changes on the disk is added to the batch that makes it go. In
-    /// memory they are gone at once.
+    /// Forgets postings of entries whose bodies go; what changes on the disk is added to the batch that makes them go.
+    /// In memory they are gone at once.
     pub(super) fn forget(
         &self,
         tree: &Tree,
-        sequence: u64,
-        keys: &[u64],
+        gone: &HashSet<Posting>,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let run = sequence / RUN_SEQUENCES;
-        let is_gone = |posting: &Posting| posting.1 == sequence && keys.contains(&posting.0);
-        if run >= state.written {
-            state.open.retain(|posting| !is_gone(posting));
-            return Ok(());
-        }
+        state.open.retain(|posting| !gone.contains(posting));
+        let runs: BTreeSet<u64> = gone.iter().map(|posting| posting.1 / RUN_SEQUENCES).collect();
         let first_short = long_runs(state.written) * PARTS;
-        if let Some(at) = run.checked_sub(first_short)
-            && let Some(short) = usize::try_from(at).ok().and_then(|at| state.short.get_mut(at))
-        {
+        for run in runs {
+            let at = run.checked_sub(first_short).and_then(|at| usize::try_from(at).ok());
+            let Some(short) = at.and_then(|at| state.short.get_mut(at)) else { continue };
             let mut postings = std::mem::take(&mut short.postings);
             self.remove_postings(tree, batch, SHORT, (run, 0..=u64::MAX))?;
-            postings.retain(|posting| !is_gone(posting));
+            postings.retain(|posting| !gone.contains(posting));
             self.insert(batch, SHORT, run, &postings);
             *short = ShortRun::of(postings);
         }
-        self.forget_long(tree, &mut state, (sequence, keys), batch)
+        let part = |posting: &Posting| {
+            (posting.1 / RUN_SEQUENCES / PARTS, posting.0 >> PART_SHIFT)
+        };
+        let parts: BTreeSet<(u64, u64)> = gone.iter().map(part).collect();
+        for (long, part) in parts {
+            self.forget_long(tree, &mut state, (long, part), gone, batch)?;
+        }
+        Ok(())
     }
 
-    /// The same in the long run, as far as its parts are written.
+    /// The same in one part of a long run, if it is written.
     fn forget_long(
         &self,
         tree: &Tree,
         state: &mut State,
-        (sequence, keys): (u64, &[u64]),
+        (long, part): (u64, u64),
+        gone: &HashSet<Posting>,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        let long = sequence / RUN_SEQUENCES / PARTS;
-        let mut parts: Vec<u64> = keys.iter().map(|key| key >> PART_SHIFT).collect();
-        parts.sort_unstable();
-        parts.dedup();
-        for part in parts {
-            let at = usize::try_from(long * PARTS + part).unwrap_or(usize::MAX);
-            let Some(filter) = state.parts.get_mut(at) else { continue };
-            let first = part << PART_SHIFT;
-            let values = first..=first | ((1 << PART_SHIFT) - 1);
-            let mut postings = self.read(tree, LONG, long, values.clone())?;
-            self.remove_postings(tree, batch, LONG, (long, values))?;
-            postings.retain(|posting| posting.1 != sequence || !keys.contains(&posting.0));
-            self.insert(batch, LONG, long, &postings);
-            *filter = RunFilter::of(&postings);
-            for key in tree.scan_prefix(self.filter_prefix(long, part)?).keys() {
-                batch.remove(key.map_err(StoreError::io("reading an index"))?);
-            }
-            self.insert_filter(batch, long, part, filter)?;
+        let at = usize::try_from(long * PARTS + part).unwrap_or(usize::MAX);
+        let Some(filter) = state.parts.get_mut(at) else { return Ok(()) };
+        let first = part << PART_SHIFT;
+        let values = first..=first | ((1 << PART_SHIFT) - 1);
+        let mut postings = self.read(tree, LONG, long, values.clone())?;
+        self.remove_postings(tree, batch, LONG, (long, values))?;
+        postings.retain(|posting| !gone.contains(posting));
+        self.insert(batch, LONG, long, &postings);
+        *filter = RunFilter::of(&postings);
+        for key in tree.scan_prefix(self.filter_prefix(long, part)?).keys() {
+            batch.remove(key.map_err(StoreError::io("reading an index"))?);
         }
-        Ok(())
+        self.insert_filter(batch, long, part, filter)
     }
 
     /// Removes the rows of a run's postings whose values lie in a range: of a whole short run, or of a part of a long
@@ -674,6 +671,36 @@ mod tests {
             assert!(recent(&again).is_subset(&recent(&index)), "without the open run");
             assert_eq!(again.state.read().unwrap().parts, index.state.read().unwrap().parts);
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_as_if_it_had_never_been() {
+        let fold = |forgotten: &HashSet<u64>, later: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
+            let index = Index::new(9, Asked::ForKnown);
+            index.start(&db).unwrap();
+            let end = RUN_SEQUENCES * (2 * PARTS + 5) + 100;
+            for sequence in 0..end {
+                let is_there = later || !forgotten.contains(&sequence);
+                let key = value(sequence).filter(|_value| is_there).as_ref().map(beginning);
+                index.apply(&db, sequence, key.into_iter(), coarse(sequence)).unwrap();
+            }
+            if later {
+                let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
+                let mut batch = Batch::default();
+                index.forget(&db, &forgotten.iter().filter_map(key).collect(), &mut batch).unwrap();
+                db.apply_batch(batch).unwrap();
+            }
+            let rows: Vec<_> = db.iter().map(Result::unwrap).collect();
+            let state = index.state.into_inner().unwrap();
+            (rows, state.open, state.short, state.parts)
+        };
+        // In a long run, in one that is being merged, in a short one, and in the open one.
+        let runs = [0, 3, PARTS + 1, 2 * PARTS + 1, 2 * PARTS + 5];
+        let forgotten: HashSet<u64> =
+            runs.iter().flat_map(|run| [5, 6, 9, 77].map(|at| run * RUN_SEQUENCES + at)).collect();
+        assert!(fold(&forgotten, true) == fold(&forgotten, false));
     }
 
     #[test]

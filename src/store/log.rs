@@ -1,5 +1,6 @@
 //! The log on disk: open, append a group, read.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
 use crate::store::index::Asked;
 use crate::store::index::Index;
+use crate::store::index::Posting;
 use crate::store::index::beginning;
 use crate::store::keys;
 use crate::store::reserve;
@@ -68,6 +70,8 @@ pub struct Head {
     pub epoch: u32,
     /// The signed checkpoint of this size.
     pub checkpoint: String,
+    /// Bytes of all entries up to here, as they were when they were taken in.
+    pub bytes: u64,
 }
 
 /// An entry about to be written. It cannot be made of a record whose signature was not checked.
@@ -211,20 +215,35 @@ impl Store {
         };
         let damaged = || StoreError::corrupt("the head", "it is unreadable");
         let last = self.decode(&last.map_err(StoreError::io("reading the head"))?)?;
-        let payload = last.head.ok_or_else(damaged)?;
-        let disk::Head { size, accept_time_us, epoch, frontier, checkpoint } =
-            disk::Head::decode(payload.as_slice()).map_err(|_undecodable| damaged())?;
-        let peaks = frontier
-            .iter()
-            .map(|peak| peak.as_slice().try_into().ok())
-            .collect::<Option<Vec<Digest>>>()
-            .ok_or_else(damaged)?;
-        Ok(Head {
-            frontier: Frontier::from_peaks(size, peaks).ok_or_else(damaged)?,
-            accept_time: Timestamp::from_micros(accept_time_us).ok_or_else(damaged)?,
-            epoch,
-            checkpoint,
-        })
+        head_from_disk(&last.head.ok_or_else(damaged)?)
+    }
+
+    /// The first sequence of a log whose entries from there on have at most so many bytes together.
+    pub fn first_within(&self, head: &Head, bytes: u64) -> Result<u64, StoreError> {
+        let (mut low, mut high) = (0, head.frontier.size());
+        // Heads lie behind the last entry of each group, and their bytes rise.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let behind = self.head_behind(middle)?;
+            let rest = head.bytes.saturating_sub(behind.bytes);
+            if rest > bytes {
+                low = behind.frontier.size();
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The head of the group that a sequence is in.
+    fn head_behind(&self, sequence: u64) -> Result<Head, StoreError> {
+        let mut decoded = self.decoded_at(sequence)?;
+        loop {
+            match decoded.head {
+                Some(head) => return head_from_disk(&head),
+                None => decoded = self.decoded_at(decoded.block.end())?,
+            }
+        }
     }
 
     /// Makes a group durable: one atomic write, one flush, one sync. When this returns `Ok` it survives a power cut.
@@ -267,14 +286,17 @@ impl Store {
         let mut batch = Batch::default();
         insert_rows(&mut batch, rows);
         let mut rewritten = Vec::new();
+        let mut gone = Gone::default();
         let mut rest = erasing.entries.as_slice();
         while let Some((sequence, _framed)) = rest.first() {
             let old = self.decoded_at(*sequence)?;
             let here = rest.partition_point(|(sequence, _framed)| *sequence < old.block.end());
             let (own, later) = rest.split_at(here.max(1));
             rest = later;
-            rewritten.push(self.rewrite(&old, own, &mut batch)?);
+            rewritten.push(rewrite(&old, own, &mut batch, &mut gone)?);
         }
+        self.terms.forget(&self.db, &gone.terms, &mut batch)?;
+        self.values.forget(&self.db, &gone.values, &mut batch)?;
         if let Some((due, sequence)) = erasing.met {
             batch.remove(keys::demand(due.as_micros(), sequence));
         }
@@ -283,47 +305,6 @@ impl Store {
         }
         self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
         Ok(rewritten)
-    }
-
-    /// Builds a block anew in which some entries have another encoding and are found by nothing that lay in their
-    /// bodies. It is never larger than it was.
-    fn rewrite(
-        &self,
-        old: &Decoded,
-        erased: &[(u64, Vec<u8>)],
-        batch: &mut Batch,
-    ) -> Result<LogBlock, StoreError> {
-        let first = old.block.first;
-        let mut builder = Builder::new(first);
-        let mut scopes = ScopeKeys::default();
-        for (sequence, entry) in old.block.entries_from(0) {
-            let erased = erased.iter().find(|(other, _framed)| *other == sequence);
-            let taken = match erased {
-                None => builder.take(&entry.facts, &old.block.framed(entry))?,
-                Some((_sequence, framed)) => {
-                    scopes.look_at(&entry.facts.scope);
-                    let terms: Vec<u64> = scopes.keys(&old.block.terms(entry)?).collect();
-                    self.terms.forget(&self.db, sequence, &terms, batch)?;
-                    let value = entry.facts.value_digest.as_ref().map(Term::value);
-                    let values: Vec<u64> = scopes.keys(value.as_slice()).collect();
-                    self.values.forget(&self.db, sequence, &values, batch)?;
-                    builder.take(&Facts { value_digest: None, ..entry.facts.clone() }, framed)?
-                }
-            };
-            if !taken {
-                return Err(StoreError::corrupt(format!("block {first}"), "it grew"));
-            }
-        }
-        let built = builder.build(old.head.as_deref())?;
-        batch.insert(keys::block(first), built.row);
-        let pieces = u16::try_from(built.pieces.len()).unwrap_or(u16::MAX);
-        for (number, piece) in (0_u16..).zip(built.pieces) {
-            batch.insert(keys::piece(first, number), piece);
-        }
-        for number in pieces..old.pieces {
-            batch.remove(keys::piece(first, number));
-        }
-        Ok(built.block)
     }
 
     fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
@@ -781,6 +762,53 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         .ok_or_else(|| StoreError::corrupt("the cursor key", "it is unreadable"))
 }
 
+/// Postings of bodies that go.
+#[derive(Default)]
+struct Gone {
+    terms: HashSet<Posting>,
+    values: HashSet<Posting>,
+}
+
+/// Builds a block anew in which some entries have another encoding, and notes what their bodies were found by. It is
+/// never larger than it was.
+fn rewrite(
+    old: &Decoded,
+    erased: &[(u64, Vec<u8>)],
+    batch: &mut Batch,
+    gone: &mut Gone,
+) -> Result<LogBlock, StoreError> {
+    let first = old.block.first;
+    let mut builder = Builder::new(first);
+    let mut scopes = ScopeKeys::default();
+    for (sequence, entry) in old.block.entries_from(0) {
+        let erased = erased.iter().find(|(other, _framed)| *other == sequence);
+        let taken = match erased {
+            None => builder.take(&entry.facts, &old.block.framed(entry))?,
+            Some((_sequence, framed)) => {
+                scopes.look_at(&entry.facts.scope);
+                let terms = old.block.terms(entry)?;
+                gone.terms.extend(scopes.keys(&terms).map(|key| (key, sequence)));
+                let value = entry.facts.value_digest.as_ref().map(Term::value);
+                gone.values.extend(scopes.keys(value.as_slice()).map(|key| (key, sequence)));
+                builder.take(&Facts { value_digest: None, ..entry.facts.clone() }, framed)?
+            }
+        };
+        if !taken {
+            return Err(StoreError::corrupt(format!("block {first}"), "it grew"));
+        }
+    }
+    let built = builder.build(old.head.as_deref())?;
+    batch.insert(keys::block(first), built.row);
+    let pieces = u16::try_from(built.pieces.len()).unwrap_or(u16::MAX);
+    for (number, piece) in (0_u16..).zip(built.pieces) {
+        batch.insert(keys::piece(first, number), piece);
+    }
+    for number in pieces..old.pieces {
+        batch.remove(keys::piece(first, number));
+    }
+    Ok(built.block)
+}
+
 /// An entry as the indexes take it.
 struct Posted<'a> {
     sequence: u64,
@@ -874,6 +902,24 @@ fn revision_digest(member: &MemberId, record: Uuid, revision: u32) -> Digest {
     hasher.chain_update(member.as_str()).finalize().into()
 }
 
+fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {
+    let damaged = || StoreError::corrupt("the head", "it is unreadable");
+    let disk::Head { size, accept_time_us, epoch, frontier, checkpoint, bytes } =
+        disk::Head::decode(payload).map_err(|_undecodable| damaged())?;
+    let peaks = frontier
+        .iter()
+        .map(|peak| peak.as_slice().try_into().ok())
+        .collect::<Option<Vec<Digest>>>()
+        .ok_or_else(damaged)?;
+    Ok(Head {
+        frontier: Frontier::from_peaks(size, peaks).ok_or_else(damaged)?,
+        accept_time: Timestamp::from_micros(accept_time_us).ok_or_else(damaged)?,
+        epoch,
+        checkpoint,
+        bytes,
+    })
+}
+
 fn head_to_disk(head: &Head) -> disk::Head {
     disk::Head {
         size: head.frontier.size(),
@@ -881,6 +927,7 @@ fn head_to_disk(head: &Head) -> disk::Head {
         epoch: head.epoch,
         frontier: head.frontier.peaks().iter().map(|peak| peak.to_vec()).collect(),
         checkpoint: head.checkpoint.clone(),
+        bytes: head.bytes,
     }
 }
 

@@ -1,0 +1,251 @@
+//! What the hub erases, and when: a record whose publisher or the operator demanded it, once that is due; and, if its
+//! operator says so, what is old or too much.
+
+use std::collections::BTreeMap;
+
+use crate::exchange::entries;
+use crate::exchange::hub_entries;
+use crate::model::header::BodyKind;
+use crate::model::limits;
+use crate::model::names::RecordName;
+use crate::model::time::Timestamp;
+use crate::store::Erasing;
+use crate::store::Head;
+use crate::store::NewEntry;
+use crate::store::OpenDemand;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::wire::pb;
+
+/// How long, and how much, bodies are kept. Without a bound they are kept for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Bodies that are older go.
+    pub age: Option<std::time::Duration>,
+    /// The oldest bodies go while those of the log have more bytes together.
+    pub bytes: Option<u64>,
+}
+
+/// What is to be erased. Owned by the sequencer.
+#[derive(Debug)]
+pub(super) struct Eraser {
+    /// By when they are due, and by place.
+    demands: BTreeMap<(Timestamp, u64), RecordName>,
+    retention: Retention,
+    floor: u64,
+}
+
+/// One erasure, with a notice of its own.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// A record that was taken back.
+    Demand {
+        /// When it was due.
+        due: Timestamp,
+        /// The withdrawal's place.
+        sequence: u64,
+        /// Places of the record's revisions whose bodies go.
+        places: Vec<u64>,
+        /// Whether these are all.
+        is_last: bool,
+    },
+    /// A run of the log.
+    Retention {
+        /// Its first place.
+        first: u64,
+        /// The place behind its last.
+        end: u64,
+        /// Why.
+        rule: String,
+    },
+}
+
+impl Eraser {
+    pub(super) fn load(store: &Store, retention: Retention) -> Result<Self, StoreError> {
+        let demands = store.demands()?.into_iter();
+        let demands = demands.map(|OpenDemand { due, sequence, of }| ((due, sequence), of));
+        Ok(Self { demands: demands.collect(), retention, floor: store.floor()? })
+    }
+
+    /// The first sequence whose body is kept, as far as retention goes.
+    pub(super) const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Takes in the demands of a group whose first entry is at a place.
+    pub(super) fn demanded(&mut self, first: u64, entries: &[NewEntry]) {
+        for (sequence, entry) in (first..).zip(entries) {
+            if let Some((due, of)) = entry.record.get().content.demand() {
+                self.demands.insert((due.unwrap_or_default(), sequence), of.clone());
+            }
+        }
+    }
+
+    /// The next erasure that is due.
+    pub(super) fn next(
+        &self,
+        store: &Store,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<Option<Task>, StoreError> {
+        let due = self.demands.first_key_value().filter(|((due, _sequence), _of)| *due <= now);
+        if let Some(((due, sequence), of)) = due {
+            let (places, is_last) = revisions(store, of)?;
+            return Ok(Some(Task::Demand { due: *due, sequence: *sequence, places, is_last }));
+        }
+        self.too_old(store, head, now)
+    }
+
+    pub(super) fn done(&mut self, task: &Task) {
+        match task {
+            Task::Demand { due, sequence, is_last: true, .. } => {
+                self.demands.remove(&(*due, *sequence));
+            }
+            Task::Demand { is_last: false, .. } => {}
+            Task::Retention { end, .. } => self.floor = *end,
+        }
+    }
+
+    /// The next run that retention lets go.
+    fn too_old(
+        &self,
+        store: &Store,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<Option<Task>, StoreError> {
+        let size = head.frontier.size();
+        let (mut end, mut rule) = (self.floor, String::new());
+        if let Some(age) = self.retention.age {
+            let kept_since = Timestamp::from_micros(now.as_micros().saturating_sub(
+                u64::try_from(age.as_micros()).unwrap_or(u64::MAX),
+            ));
+            let old = entries::first_since(store, kept_since.unwrap_or_default(), size)?;
+            if old > end {
+                (end, rule) = (old, format!("older than {} days", age.as_secs() / 86_400));
+            }
+        }
+        if let Some(bytes) = self.retention.bytes {
+            let too_much = store.first_within(head, bytes)?;
+            if too_much > end {
+                (end, rule) = (too_much, format!("more than {bytes} bytes"));
+            }
+        }
+        let end = end.min(self.floor.saturating_add(limits::RETENTION_SEQUENCES_MAX));
+        let first = self.floor;
+        Ok((end > first).then_some(Task::Retention { first, end, rule }))
+    }
+}
+
+impl Task {
+    pub(super) const fn kind(&self) -> BodyKind {
+        match self {
+            Self::Demand { .. } => BodyKind::Erasure,
+            Self::Retention { .. } => BodyKind::Retention,
+        }
+    }
+
+    /// What the hub says that it did.
+    pub(super) fn notice(&self) -> pb::body::Content {
+        match self {
+            Self::Demand { sequence, places, .. } => {
+                pb::body::Content::Erasure(pb::ErasureNotice {
+                    demand_sequence: *sequence,
+                    sequences: places.clone(),
+                })
+            }
+            Self::Retention { first, end, rule } => {
+                pb::body::Content::Retention(pb::RetentionNotice {
+                    first_sequence: *first,
+                    end_sequence: *end,
+                    rule: rule.clone(),
+                })
+            }
+        }
+    }
+
+    /// The encodings, without their bodies, of the entries that lose them to the notice at a place.
+    pub(super) fn entries(
+        &self,
+        store: &Store,
+        notice: u64,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        match self {
+            Self::Demand { places, .. } => {
+                let mut erased = Vec::new();
+                for place in places {
+                    erased.extend(erased_in(store, *place..place + 1, notice)?);
+                }
+                Ok(erased)
+            }
+            Self::Retention { first, end, .. } => erased_in(store, *first..*end, notice),
+        }
+    }
+
+    pub(super) fn erasing(&self, entries: Vec<(u64, Vec<u8>)>) -> Erasing {
+        match self {
+            Self::Demand { due, sequence, is_last, .. } => {
+                Erasing { entries, met: is_last.then_some((*due, *sequence)), floor: None }
+            }
+            Self::Retention { end, .. } => Erasing { entries, met: None, floor: Some(*end) },
+        }
+    }
+
+    pub(super) fn log(&self, notice: u64) {
+        match self {
+            Self::Demand { sequence, places, .. } => tracing::info!(
+                demand.sequence = sequence,
+                notice.sequence = notice,
+                bodies = places.len(),
+                "erased what was taken back"
+            ),
+            Self::Retention { first, end, rule } => tracing::info!(
+                retention.first = first,
+                retention.end = end,
+                retention.rule = rule,
+                notice.sequence = notice,
+                "let old bodies go"
+            ),
+        }
+    }
+}
+
+/// Entries of a range that lose their bodies.
+fn erased_in(
+    store: &Store,
+    range: std::ops::Range<u64>,
+    notice: u64,
+) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let mut erased = Vec::new();
+    let mut next = range.start;
+    while next < range.end {
+        let block = store.block_at(next)?.ok_or_else(|| StoreError::Corrupt {
+            place: format!("sequence {next}"),
+            what: "it is missing",
+        })?;
+        for (sequence, stored) in block.entries_from(next).take_while(|(at, _)| *at < range.end) {
+            let framed = hub_entries::without_body(&block, stored, notice)?;
+            erased.extend(framed.map(|framed| (sequence, framed)));
+        }
+        next = block.end();
+    }
+    Ok(erased)
+}
+
+/// Places of a record's revisions that still have a body, rising, as many as one notice names; whether these are all.
+fn revisions(store: &Store, of: &RecordName) -> Result<(Vec<u64>, bool), StoreError> {
+    let mut places = Vec::new();
+    let mut revision = 1;
+    while let Some(place) = store.revision(of, revision)? {
+        let block = store.block_at(place)?;
+        let framed = block.as_ref().and_then(|block| Some(block.framed(block.at(place)?)));
+        let entry = framed.and_then(crate::wire::entry::decode);
+        if entry.is_some_and(|entry| entry.erased.is_none()) {
+            if places.len() >= limits::ERASED_MAX {
+                return Ok((places, false));
+            }
+            places.push(place);
+        }
+        revision += 1;
+    }
+    Ok((places, true))
+}
