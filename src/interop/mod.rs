@@ -2,3 +2,4 @@
 
 pub mod meta_csv;
 pub mod techniques;
+pub mod warning_list;

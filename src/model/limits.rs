@@ -90,3 +90,15 @@ pub const MARK_IDLE_INTERVAL: Duration = Duration::from_secs(15);
 pub const STREAMS_PER_MEMBER_MAX: usize = 256;
 /// Bytes that must stay free on the data volume, or publishing stops.
 pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
+/// Warning lists that a hub loads: the known ones are a hundred or so.
+pub const WARNING_LISTS_MAX: usize = 512;
+/// Entries of all warning lists together: about 150 bytes of memory each; the longest known lists have a million.
+pub const WARNING_ENTRIES_MAX: usize = 4_000_000;
+/// Bytes of one file of a warning list: a million entries fit twice.
+pub const WARNING_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Patterns of one warning list: each is compiled.
+pub const WARNING_PATTERNS_MAX: usize = 1000;
+/// Bytes of the substrings of one warning list: each costs about 50 bytes of automaton.
+pub const WARNING_SUBSTRING_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Warnings about one value.
+pub const WARNINGS_MAX: usize = 8;
