@@ -4,6 +4,8 @@
 
 #![expect(clippy::expect_used, reason = "a bench may panic")]
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::hint::black_box;
 
 use criterion::BatchSize;
@@ -13,6 +15,7 @@ use criterion::criterion_group;
 use criterion::criterion_main;
 use watchfire::client::Draft;
 use watchfire::client::Signer;
+use watchfire::interop::warning_list::WarningLists;
 use watchfire::model::facts::Scope;
 use watchfire::model::facts::Shape;
 use watchfire::model::handling::Handling;
@@ -27,6 +30,9 @@ use watchfire::model::names::RecordName;
 use watchfire::model::names::sha256;
 use watchfire::model::normal_form::normal_form;
 use watchfire::model::observable::ObservableKind;
+use watchfire::model::perceptual::Pdq;
+use watchfire::model::perceptual::probe_keys;
+use watchfire::model::text::words;
 use watchfire::model::time::Timestamp;
 use watchfire::signing::Claim;
 use watchfire::signing::SecretKey;
@@ -154,5 +160,52 @@ fn tree(criterion: &mut Criterion) {
     group.bench_function("a root", |bencher| bencher.iter(|| black_box(&frontier).root()));
 }
 
-criterion_group!(benches, signatures, parsing, normal_forms, tree);
+/// A list of a million hosts, as a file.
+fn million() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts: Vec<String> = (0..1_000_000).map(|host| format!("site{host}.example")).collect();
+    let list = serde_json::json!({"name": "a million", "type": "string",
+        "matching_attributes": ["domain", "hostname", "url"], "list": hosts});
+    fs::write(folder.path().join("list.json"), list.to_string()).expect("a file");
+    folder
+}
+
+fn warning_lists(criterion: &mut Criterion) {
+    let folder = million();
+    let paths = [folder.path().to_owned()];
+    let mut group = criterion.benchmark_group("warning lists, a million strings");
+    group.sample_size(10);
+    group.bench_function("load", |bencher| {
+        bencher.iter_with_large_drop(|| WarningLists::load(&paths).expect("lists"));
+    });
+    let lists = WarningLists::built_in().with_files(&paths).expect("lists");
+    group.sample_size(100);
+    for (name, kind, value) in [
+        ("listed host", ObservableKind::Domain, "site500000.example"),
+        ("host that is not listed", ObservableKind::Domain, "a.b.c.d.example.org"),
+        ("url below a listed host", ObservableKind::Url, "https://a.b.site999999.example/path?a=1"),
+    ] {
+        let form = normal_form(kind, None, value).expect("a normal form");
+        group.bench_function(name, |bencher| bencher.iter(|| lists.find(black_box(&form)).len()));
+    }
+    group.finish();
+}
+
+fn search_keys(criterion: &mut Criterion) {
+    let description = "Accounts of @some_user.name posted links to hxxps[://]www[.]example[.]com about the \
+        Élysée, 関係する日本語の記事 and Новости; the same pictures were seen on three platforms.";
+    criterion.bench_function("words of a description", |bencher| {
+        bencher.iter(|| {
+            let mut found = BTreeSet::new();
+            words(black_box(description), &mut found);
+            found
+        });
+    });
+    let hash = Pdq::from_bytes([0xa5; 32]);
+    criterion.bench_function("probe keys of a PDQ hash", |bencher| {
+        bencher.iter(|| probe_keys(black_box(&hash)).map(|key| u64::from(key.value)).sum::<u64>());
+    });
+}
+
+criterion_group!(benches, signatures, parsing, normal_forms, tree, warning_lists, search_keys);
 criterion_main!(benches);

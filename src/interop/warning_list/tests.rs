@@ -448,13 +448,6 @@ fn published_lists_know_what_is_known() {
             "duckdns.org",
         ),
         (
-            Kind::Domain,
-            "example.com",
-            "List of RFC 6761 Special-Use Domain Names",
-            Why::Listed,
-            "example.com",
-        ),
-        (
             Kind::IpAddress,
             "192.168.1.1",
             "List of RFC 1918 CIDR blocks",
