@@ -24,6 +24,20 @@ pub struct SavedCursor {
     pub epoch: u32,
     /// The last sequence that took effect; absent if none has.
     pub sequence: Option<u64>,
+    /// The last entry of a batch that was offered to a command and not acknowledged; it is offered again, cut at
+    /// the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
+}
+
+/// Where a batch ended that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offered {
+    /// The epoch of its last entry.
+    pub epoch: u32,
+    /// Its last entry.
+    pub sequence: u64,
 }
 
 impl SavedCursor {

@@ -26,6 +26,7 @@ pub use self::authority::IssuedCertificate;
 pub use self::authority::REVOCATION_LIST_DAYS;
 pub use self::authority::RevokedCertificate;
 pub use self::authority::validity;
+pub use self::cursors::Offered;
 pub use self::cursors::SavedCursor;
 pub use self::enrolment::Enrolment;
 pub use self::files::ProfileError;

@@ -63,7 +63,7 @@ fn take(answer: pb::PublishResponse, receipts: &mut Receipts) {
 }
 
 /// A random moment, from the operating system: its seed is printed by the round.
-fn random_moment() -> Duration {
+pub(crate) fn random_moment() -> Duration {
     let byte = u64::from(uuid::Uuid::new_v4().into_bytes()[0]);
     Duration::from_micros(byte * 250)
 }

@@ -6,4 +6,5 @@ mod clock;
 mod crash;
 mod path;
 mod refusals;
+mod sinks;
 mod world;

@@ -149,7 +149,7 @@ impl World {
         assert!(status.success(), "the hub ended with {status}: {}", self.log_text());
     }
 
-    fn signal(process: &Child, name: &str) {
+    pub(crate) fn signal(process: &Child, name: &str) {
         let sent = Command::new("kill").args([name, &process.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
     }
@@ -190,14 +190,19 @@ impl World {
 
     /// The client's command line, as the operator or a member.
     pub(crate) fn watchfire(&self, member: &str, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_watchfire"))
+        self.command(member, arguments).output().expect("watchfire runs")
+    }
+
+    /// The same, not started yet.
+    pub(crate) fn command(&self, member: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
+        command
             .arg("--profile")
             .arg(self.profile_folder(member))
             .args(["--address", &self.address()])
             .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("watchfire runs")
+            .stdin(Stdio::null());
+        command
     }
 
     pub(crate) fn admit(&self, member: &str, role: &str) {

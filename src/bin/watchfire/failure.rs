@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use watchfire::client::ClientError;
 use watchfire::client::SavedEntryError;
+use watchfire::client::SinkError;
 use watchfire::client::VerificationError;
 
 use crate::output;
@@ -52,6 +53,10 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::SomeUnverified(_) => 5,
         });
     }
+    if let Some(error) = cause.downcast_ref::<SinkError>() {
+        let is_usage = matches!(error, SinkError::Foreign { .. });
+        return Some(if is_usage { 2 } else { 1 });
+    }
     let unverified = cause.is::<VerificationError>()
         || cause.is::<SavedEntryError>()
         || cause.is::<watchfire::client::InvalidPaper>();
@@ -72,6 +77,9 @@ mod tests {
         assert_eq!(code(&Failure::Usage(String::new()).into()), 2);
         assert_eq!(code(&Failure::SomeRefused(1).into()), 3);
         assert_eq!(code(&Failure::SomeUnverified(1).into()), 5);
+        let (path, why) = ("records".into(), String::new());
+        assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);
+        assert_eq!(code(&SinkError::InUse { path: "records".into() }.into()), 1);
         assert_eq!(code(&anyhow::anyhow!("a disk")), 1);
     }
 }

@@ -12,6 +12,7 @@ mod failure;
 mod filter_flags;
 mod get;
 mod handling_flags;
+mod keeper;
 mod keys;
 mod list;
 mod lookup;
@@ -24,6 +25,7 @@ mod records;
 mod renew;
 mod standing;
 mod status;
+mod stop;
 mod subscribe;
 mod table;
 mod verify;
@@ -77,7 +79,7 @@ enum Command {
     /// Publish records.
     Publish(Box<publish::Args>),
     /// Stream records, each verified.
-    Subscribe(subscribe::Args),
+    Subscribe(Box<subscribe::Args>),
     /// Take a record back.
     Withdraw(withdraw::Args),
     /// Show one record.
@@ -126,7 +128,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Crl(command) => crl::run(context, &command),
         Command::Renew(args) => renew::run(context, args).await,
         Command::Publish(args) => publish::run(context, *args).await,
-        Command::Subscribe(args) => subscribe::run(context, args).await,
+        Command::Subscribe(args) => subscribe::run(context, *args).await,
         Command::Withdraw(args) => withdraw::run(context, args).await,
         Command::Get(args) => get::run(context, args).await,
         Command::List(args) => list::run(context, args).await,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use watchfire::client::Fact;
 use watchfire::client::KnownRoster;
 use watchfire::client::Pin;
 use watchfire::client::entry_from_json;
@@ -17,7 +18,7 @@ use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files of `--format jsonl`.
+    /// Files of `--format jsonl`, or of a sink.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -27,6 +28,8 @@ struct Count {
     verified: usize,
     failed: usize,
     beyond: usize,
+    /// Lines of a sink that only say that there was an entry.
+    facts: usize,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
@@ -44,6 +47,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             "warning: {} entries lie at or behind sequence {position}, up to which this profile knows who held \
              which key: run watchfire status, then verify again",
             count.beyond
+        ));
+    }
+    if count.facts > 0 {
+        output::note(&format!(
+            "{} lines are what stays of a payload that was deleted; there is nothing in them to verify",
+            count.facts
         ));
     }
     if count.failed > 0 {
@@ -66,6 +75,7 @@ fn check(path: &Path, known: &KnownRoster, count: &mut Count) -> anyhow::Result<
                 count.verified += 1;
                 count.beyond += usize::from(entry.sequence() >= known.position());
             }
+            Err(_no_entry) if Fact::from_line(&line).is_some() => count.facts += 1,
             Err(error) => {
                 count.failed += 1;
                 let text = format!("{}:{}: {error}", path.display(), index + 1);

@@ -12,13 +12,14 @@ use hdrhistogram::Histogram;
 use watchfire::client::Client;
 use watchfire::client::Delivery;
 use watchfire::client::From;
+use watchfire::client::Origin;
 use watchfire::client::Patience;
 use watchfire::client::SubscribeOptions;
 use watchfire::model::filter::Filter;
 use watchfire::model::names::Digest;
 use watchfire::profile::Profile;
 
-use crate::subscribe::Keeper;
+use crate::keeper::Keeper;
 
 /// When each record left its publisher, for those that are timed.
 pub(crate) type Sent = Arc<Mutex<HashMap<Digest, Instant>>>;
@@ -55,13 +56,10 @@ impl Watcher {
     ) -> anyhow::Result<Self> {
         let profile = Profile::open(folder)?.at_address(Some(address.to_owned()));
         let client = Client::connect(profile).await?;
-        let keeper = Keeper::new(
-            Some(client.profile().cursor_path("demo")),
-            client.profile(),
-            &Filter::default(),
-        );
+        let origin = Origin::new(client.profile().settings(), &Filter::default());
+        let (keeper, place) = Keeper::open(Some(client.profile().cursor_path("demo")), origin)?;
         let options = SubscribeOptions {
-            from: keeper.load()?.map_or(From::Start, From::Place),
+            from: place.map_or(From::Start, From::Place),
             filter: Filter::default(),
             until_head: false,
             patience: Patience::Unlimited,
@@ -98,7 +96,7 @@ impl Watcher {
 async fn watch(
     client: Client,
     options: SubscribeOptions,
-    keeper: Keeper,
+    mut keeper: Keeper,
     sent: Sent,
     seen: Arc<Mutex<Seen>>,
 ) -> anyhow::Result<()> {
