@@ -14,3 +14,4 @@ pub mod reason;
 pub mod refang;
 pub mod roster;
 pub mod time;
+pub mod visible;
