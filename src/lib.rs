@@ -4,6 +4,7 @@
 //! The modules stand in floors and depend downwards only; `ARCHITECTURE.md` draws the plan and says
 //! what each may use.
 
+pub mod briefing;
 pub mod client;
 pub mod exchange;
 pub mod interop;

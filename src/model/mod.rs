@@ -20,3 +20,4 @@ pub mod refang;
 pub mod roster;
 pub mod text;
 pub mod time;
+pub mod visible;

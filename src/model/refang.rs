@@ -36,6 +36,84 @@ pub fn defang(text: &str) -> String {
     scheme.replace("://", "[://]").replace('.', "[.]").replace('@', "[@]")
 }
 
+/// Makes every address in a free text harmless, and leaves sentences, numbers and initials as they are.
+///
+/// `see example.com, about 1.5 million` becomes `see example[.]com, about 1.5 million`.
+pub fn defang_text(text: &str) -> String {
+    let words: Vec<String> = text.split(' ').map(defang_word).collect();
+    words.join(" ")
+}
+
+fn defang_word(word: &str) -> String {
+    let broken = if is_number_or_initials(word) { word.to_owned() } else { break_dots(word) };
+    break_scheme(&broken).replace(['@', '＠'], "[@]")
+}
+
+/// `1.5`, `0.9.11`, `U.S.`: no name has a last part of one letter, no address three numbers.
+fn is_number_or_initials(word: &str) -> bool {
+    let core = word.trim_matches(|character: char| !character.is_ascii_alphanumeric());
+    let parts: Vec<&str> = core.split('.').collect();
+    let digits = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit() || byte == b',')
+    };
+    let letter =
+        |part: &&str| part.len() == 1 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    (parts.len() <= 3 && parts.iter().all(digits)) || parts.iter().all(letter)
+}
+
+/// Every dot that could stand between two parts of a name.
+fn break_dots(word: &str) -> String {
+    let mut out = String::with_capacity(word.len().saturating_add(8));
+    let mut before = None;
+    let mut rest = word.chars();
+    while let Some(character) = rest.next() {
+        let after = rest.clone().next();
+        if is_dot(character, before, after) && after.is_some_and(char::is_alphanumeric) {
+            out.push_str("[.]");
+        } else {
+            out.push(character);
+        }
+        before = Some(character);
+    }
+    out
+}
+
+/// A dot, or what browsers take for one. The ideographic full stop ends sentences too: only amid ASCII is it a dot.
+fn is_dot(character: char, before: Option<char>, after: Option<char>) -> bool {
+    let ascii = |side: Option<char>| side.is_some_and(|side| side.is_ascii_alphanumeric());
+    match character {
+        '.' => before.is_some_and(|before| before != '.'),
+        '\u{2024}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}' => before.is_some(),
+        '\u{3002}' => ascii(before) && ascii(after),
+        _ => false,
+    }
+}
+
+/// `https://` as `hxxps[://]`, however it is written.
+fn break_scheme(word: &str) -> String {
+    let mut parts = word.split("://").peekable();
+    let mut out = String::with_capacity(word.len().saturating_add(8));
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            out.push_str(part);
+        } else {
+            out.push_str(&break_http(part));
+            out.push_str("[://]");
+        }
+    }
+    out
+}
+
+fn break_http(part: &str) -> String {
+    for (plain, broken) in [("http", "hxxp"), ("https", "hxxps")] {
+        if ends_with(part, plain) {
+            let kept = part.len().saturating_sub(plain.len());
+            return format!("{}{broken}", part.get(..kept).unwrap_or_default());
+        }
+    }
+    part.to_owned()
+}
+
 fn push(out: &mut String, character: char) {
     out.push(character);
     match character {
@@ -108,7 +186,40 @@ mod tests {
         assert_eq!(refang(&defang(url)), url);
     }
 
+    #[test]
+    fn addresses_in_a_text_are_broken_and_sentences_are_not() {
+        for (given, expected) in [
+            ("see example.com.", "see example[.]com."),
+            ("(HTTPS://a.example/x?y=1)", "(hxxps[://]a[.]example/x?y=1)"),
+            ("ftp://a.example", "ftp[://]a[.]example"),
+            ("http://localhost", "hxxp[://]localhost"),
+            ("a@b.example", "a[@]b[.]example"),
+            ("192.0.2.1", "192[.]0[.]2[.]1"),
+            ("пример。example a。b 你好。世界", "пример。example a[.]b 你好。世界"),
+            ("a．example", "a[.]example"),
+            ("..evil.example", "..evil[.]example"),
+            ("U.S./evil.example", "U[.]S./evil[.]example"),
+            ("1.5 million, 13,466.5; 0.9.11", "1.5 million, 13,466.5; 0.9.11"),
+            ("the U.S. (e.g. J. Doe) ... end", "the U.S. (e.g. J. Doe) ... end"),
+            ("x.y.zip", "x[.]y[.]zip"),
+            ("http", "http"),
+        ] {
+            assert_eq!(defang_text(given), expected, "{given:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_address_survives(before in r"\PC{0,6}", host in r"[a-z]{1,5}(\.[a-z]{2,5}){1,3}", after in r"\PC{0,6}") {
+            for scheme in ["", "http://", "https://", "x@"] {
+                let defanged = defang_text(&format!("{before}{scheme}{host}{after}"));
+                let bare = format!("{scheme}{host}");
+                prop_assert!(!defanged.contains(&host), "{} in {}", bare, defanged);
+                prop_assert!(!defanged.contains("://") || defanged.contains("[://]"));
+                prop_assert!(!defanged.replace("[@]", "").contains('@'));
+            }
+        }
+
         #[test]
         fn refang_is_idempotent(text in r"(\PC|\[|\]|\.|\(|\)|hxxp|s|:|/|@|dot|at|\x{200b}| ){0,40}") {
             let once = refang(&text).into_owned();

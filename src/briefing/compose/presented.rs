@@ -1,0 +1,436 @@
+//! The first part: each member's operations. Claims stand side by side; nothing is merged or averaged.
+
+use std::collections::BTreeSet;
+
+use crate::briefing::chart::Bar;
+use crate::briefing::chart::Chart;
+use crate::briefing::chart::Drawing;
+use crate::briefing::chart::Size;
+use crate::briefing::document::Block;
+use crate::briefing::document::Fact;
+use crate::briefing::document::Line;
+use crate::briefing::document::Look;
+use crate::briefing::document::Section;
+use crate::briefing::document::Table;
+use crate::briefing::document::names;
+use crate::briefing::document::numbers;
+use crate::briefing::document::text;
+use crate::briefing::document::words as column;
+use crate::briefing::figure::Claimant;
+use crate::briefing::figure::Counted;
+use crate::briefing::figure::Measure;
+use crate::briefing::figure::Provenance;
+use crate::briefing::presented::Action;
+use crate::briefing::presented::AssetCount;
+use crate::briefing::presented::Attribution;
+use crate::briefing::presented::Operation;
+use crate::briefing::presented::Presentation;
+use crate::briefing::presented::ReachFigure;
+use crate::briefing::presented::Technique;
+use crate::briefing::presented::Total;
+use crate::briefing::presented::TotalPart;
+use crate::briefing::said::Said;
+use crate::briefing::words;
+use crate::model::names::RecordName;
+
+/// Narratives of one operation that are listed.
+const NARRATIVES_MAX: usize = 12;
+/// Cards side by side, and operations of a member.
+const CARDS_MAX: usize = 60;
+
+pub(super) fn blocks(presentations: &[Presentation]) -> Vec<Block> {
+    if presentations.is_empty() {
+        return vec![Block::Empty("Nobody presents anything this time.")];
+    }
+    presentations.iter().map(|member| Block::Section(chapter(member))).collect()
+}
+
+fn chapter(presentation: &Presentation) -> Section {
+    let mut title = Line::new().text(presentation.member.as_str());
+    if !presentation.display_name.is_empty() {
+        title = title.muted(" · ").said(&presentation.display_name);
+    }
+    let mut blocks = Vec::new();
+    if presentation.operations.is_empty() {
+        blocks.push(Block::Empty("No operation was published or changed in this period."));
+    }
+    let operations = presentation.operations.iter().take(CARDS_MAX);
+    blocks.extend(operations.map(|operation| Block::Section(card(operation))));
+    blocks.extend(left_out(presentation.operations.len()));
+    if let Some(others) = &presentation.other_assets {
+        let section = Section::new(Look::Card, "Assets without an operation").labelled(others.tlp);
+        blocks.push(Block::Section(section.with([assets(&others.assets)])));
+    }
+    Section::new(Look::Chapter, title).with(blocks)
+}
+
+/// What is said of cards that found no room.
+fn left_out(count: usize) -> Option<Block> {
+    let more = count.checked_sub(CARDS_MAX).filter(|more| *more > 0)?;
+    Some(Block::Text(format!("{} not shown.", words::counted(more, "more is", "more are")).into()))
+}
+
+fn card(operation: &Operation) -> Section {
+    let title = Line::new().said_or(&operation.title, "without a title");
+    Section::new(Look::Card, title)
+        .labelled(operation.tlp)
+        .with(story(operation))
+        .with([Block::Section(
+            Section::new(Look::Plain, "Assets named").with([assets(&operation.assets)]),
+        )])
+        .with(totals(&operation.totals))
+        .with([attributions(&operation.attributions), reach(&operation.reach)])
+        .with([techniques(&operation.techniques), actions(&operation.actions)])
+}
+
+fn story(operation: &Operation) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    if !operation.description.is_empty() {
+        blocks.push(Block::Text(Line::new().said(&operation.description)));
+    }
+    blocks.push(Block::Facts(story_facts(operation)));
+    if !operation.narratives.is_empty() {
+        let shown = operation.narratives.iter().take(NARRATIVES_MAX);
+        let mut items: Vec<Line> = shown.map(|narrative| Line::new().said(narrative)).collect();
+        let more = operation.narratives.len().saturating_sub(NARRATIVES_MAX);
+        if more > 0 {
+            items.push(Line::new().muted(&format!("and {more} more, not shown")));
+        }
+        let section = Section::new(Look::Plain, "What it told");
+        blocks.push(Block::Section(section.with([Block::Items(items)])));
+    }
+    blocks
+}
+
+fn story_facts(operation: &Operation) -> Vec<Fact> {
+    let claimed = |time| Line::from(words::date(time)).mark(Provenance::MemberClaims);
+    let mut facts = vec![Fact {
+        name: "Status",
+        value: operation.status.map_or_else(|| "not stated".into(), |it| words::status(it).into()),
+    }];
+    for (name, said) in [
+        ("Also called", &operation.aliases),
+        ("From", &operation.origins),
+        ("Aimed at", &operation.targets),
+        ("Languages", &operation.languages),
+    ] {
+        if !said.is_empty() {
+            facts.push(Fact { name, value: Line::new().all(said) });
+        }
+    }
+    for (name, time) in
+        [("First seen", operation.first_activity), ("Last seen", operation.last_activity)]
+    {
+        facts.extend(time.map(|time| Fact { name, value: claimed(time) }));
+    }
+    facts.push(Fact { name: "Shared", value: words::moment(operation.shared_at).into() });
+    facts.push(Fact { name: "Record", value: record(&operation.record) });
+    facts
+}
+
+fn record(name: &RecordName) -> Line {
+    Line::new().id(&name.record.to_string())
+}
+
+fn place(platform: &Said) -> Line {
+    Line::new().said_or(platform, "no platform")
+}
+
+fn assets(assets: &[AssetCount]) -> Block {
+    if assets.is_empty() {
+        return Block::Empty("No asset is named one by one.");
+    }
+    let rows = assets.iter().map(|asset| {
+        vec![place(&asset.platform), asset.kind.as_str().into(), counted(asset.counted)]
+    });
+    let columns = vec![names("Platform"), column("Kind"), numbers("Named")];
+    let table = Table::new("Assets by platform and kind".into(), columns, rows.collect());
+    Block::Figure(vec![assets_chart(assets)], table)
+}
+
+fn assets_chart(assets: &[AssetCount]) -> Chart {
+    let full = assets.iter().map(|asset| asset.counted.count).max().unwrap_or(0);
+    let bars = assets.iter().map(|asset| {
+        let kind = asset.kind.as_str();
+        let platform = asset.platform.cut(12);
+        Bar {
+            label: if platform.is_empty() { kind.to_owned() } else { format!("{platform} {kind}") },
+            value: asset.counted.count,
+            mark: words::mark(asset.counted.provenance),
+        }
+    });
+    Chart {
+        title: "Assets by platform and kind".to_owned(),
+        description: "One bar for each platform and kind, as long as the number of assets named."
+            .to_owned(),
+        size: Size::Wide,
+        drawing: Drawing::Bars { rows: bars.collect(), full },
+    }
+}
+
+fn counted(counted: Counted) -> Line {
+    Line::from(words::number(counted.count)).mark(counted.provenance)
+}
+
+fn claimant(claimant: &Claimant) -> Line {
+    let line = Line::new().text(claimant.member.as_str());
+    if claimant.on_word_of.is_empty() {
+        return line;
+    }
+    line.muted(" on the word of ").said(&claimant.on_word_of)
+}
+
+fn totals(totals: &[Total]) -> Option<Block> {
+    if totals.is_empty() {
+        return None;
+    }
+    let mut blocks = Vec::new();
+    if compete(totals) {
+        let text = "These totals compete. Each stands as its claimant gave it.";
+        blocks.push(Block::Text(Line::new().strong(text)));
+    }
+    blocks.push(Block::Cards(totals.iter().take(CARDS_MAX).map(total).collect()));
+    blocks.extend(left_out(totals.len()));
+    Some(Block::Section(Section::new(Look::Plain, "Totals as claimed").with(blocks)))
+}
+
+/// Whether two totals of the same thing differ.
+fn compete(totals: &[Total]) -> bool {
+    totals.iter().enumerate().any(|(index, one)| {
+        let same = |other: &&Total| {
+            one.figure != other.figure
+                && one.what.shown() == other.what.shown()
+                && one.platform.shown() == other.platform.shown()
+        };
+        totals.iter().skip(index.saturating_add(1)).any(|other| same(&other))
+    })
+}
+
+fn total(total: &Total) -> Section {
+    let mut what = Line::new().said_or(&total.what, "assets");
+    if !total.platform.is_empty() {
+        what = what.text(" on ").said(&total.platform);
+    }
+    let figure = Line::from(words::figure(total.figure)).mark(Provenance::MemberClaims);
+    let mut blocks = vec![Block::Big(figure), Block::Text(what)];
+    if !total.parts.is_empty() {
+        blocks.push(Block::Items(parts(&total.parts)));
+    }
+    let mut facts = Vec::new();
+    facts.extend(total.as_of.map(|time| Fact {
+        name: "As of",
+        value: Line::from(words::date(time)).mark(Provenance::MemberClaims),
+    }));
+    facts.push(Fact { name: "Record", value: record(&total.record) });
+    blocks.push(Block::Facts(facts));
+    Section::new(Look::Card, claimant(&total.claimant)).labelled(total.tlp).with(blocks)
+}
+
+fn parts(parts: &[TotalPart]) -> Vec<Line> {
+    let part = |part: &TotalPart| {
+        let line = Line::from(words::figure(part.figure)).mark(Provenance::MemberClaims);
+        let line = if part.platform.is_empty() {
+            line.text(" ")
+        } else {
+            line.text(" ").said(&part.platform).text(" ")
+        };
+        line.text(part.kind.as_str())
+    };
+    parts.iter().map(part).collect()
+}
+
+fn attributions(attributions: &[Attribution]) -> Block {
+    let section = Section::new(Look::Plain, "Who is behind it");
+    if attributions.is_empty() {
+        return Block::Section(section.with([Block::Empty("Nobody has attributed it.")]));
+    }
+    let actors: BTreeSet<String> =
+        attributions.iter().map(|each| each.actor.shown().to_lowercase()).collect();
+    let mut blocks = Vec::new();
+    if actors.len() > 1 {
+        let text = format!("{} actors are named. Each claim stands as it was made.", actors.len());
+        blocks.push(Block::Text(Line::new().strong(&text)));
+    }
+    blocks.push(Block::Cards(attributions.iter().take(CARDS_MAX).map(attribution).collect()));
+    blocks.extend(left_out(attributions.len()));
+    Block::Section(section.with(blocks))
+}
+
+fn attribution(attribution: &Attribution) -> Section {
+    let confidence = attribution.confidence.map_or_else(
+        || Line::new().muted("confidence not stated"),
+        |sure| {
+            let percent = sure.percent();
+            Line::from(format!("Confidence {percent} of 100")).meter(percent)
+        },
+    );
+    let mut blocks = vec![
+        Block::Big(Line::new().said_or(&attribution.actor, "no actor named")),
+        Block::Text(confidence),
+    ];
+    if !attribution.rationale.is_empty() {
+        blocks.push(Block::Text(Line::new().said(&attribution.rationale)));
+    }
+    let mut facts = Vec::new();
+    for (name, said) in
+        [("Actor type", &attribution.actor_type), ("Rests on", &attribution.rests_on)]
+    {
+        if !said.is_empty() {
+            facts.push(Fact { name, value: Line::new().said(said) });
+        }
+    }
+    facts.push(Fact { name: "Shared", value: words::moment(attribution.shared_at).into() });
+    facts.push(Fact { name: "Record", value: record(&attribution.record) });
+    blocks.push(Block::Facts(facts));
+    let title = Line::new().text(attribution.claimant.as_str()).text(" says");
+    Section::new(Look::Card, title).labelled(attribution.tlp).with(blocks)
+}
+
+fn reach(figures: &[ReachFigure]) -> Block {
+    let section = Section::new(Look::Plain, "Reach");
+    if figures.is_empty() {
+        return Block::Section(
+            section.with([Block::Empty("Nobody has stated how far it reached.")]),
+        );
+    }
+    let columns = vec![
+        names("Claimant"),
+        numbers("Figure"),
+        column("Measure"),
+        names("Where"),
+        column("As of"),
+        text("Note"),
+        column("Label"),
+    ];
+    let rows = figures.iter().map(reach_row).collect();
+    let caption = "Reach as claimed; figures of different claimants are not added".into();
+    Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))]))
+}
+
+fn reach_row(reach: &ReachFigure) -> Vec<Line> {
+    let figure = match reach.measure {
+        Measure::AdSpend => {
+            Line::from(words::money(reach.figure)).text(" ").said_or(&reach.currency, "no currency")
+        }
+        Measure::Views
+        | Measure::Followers
+        | Measure::Members
+        | Measure::AccountsReached
+        | Measure::Impressions
+        | Measure::Engagements
+        | Measure::AdCount
+        | Measure::Posts => words::figure(reach.figure).into(),
+    };
+    let mut place = Line::new().said_or(&reach.platform, "all platforms");
+    if !reach.region.is_empty() {
+        place = place.text(", ").said(&reach.region);
+    }
+    let as_of =
+        reach.as_of.map(|time| Line::from(words::date(time)).mark(Provenance::MemberClaims));
+    vec![
+        claimant(&reach.claimant),
+        figure.mark(Provenance::MemberClaims),
+        words::measure(reach.measure).into(),
+        place,
+        as_of.unwrap_or_default(),
+        Line::new().said(&reach.note),
+        Line::new().label(reach.tlp),
+    ]
+}
+
+fn techniques(techniques: &[Technique]) -> Block {
+    let section = Section::new(Look::Plain, "Techniques by phase");
+    if techniques.is_empty() {
+        return Block::Section(section.with([Block::Empty("No technique is named.")]));
+    }
+    let mut sorted: Vec<&Technique> = techniques.iter().collect();
+    sorted.sort_by_cached_key(|technique| order(technique));
+    let rows = sorted.iter().map(|technique| {
+        vec![
+            Line::new().said_or(&technique.phase, "no phase"),
+            Line::new().said(&technique.external_id),
+            Line::new().said(&technique.name),
+            Line::new().said(&technique.observed),
+            Line::new().said(&technique.framework),
+        ]
+    });
+    let columns = vec![
+        names("Phase"),
+        names("Code"),
+        names("Technique"),
+        text("What it did"),
+        names("Framework"),
+    ];
+    let table =
+        Table::new("Techniques in the order of the framework".into(), columns, rows.collect());
+    Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)]))
+}
+
+/// Frameworks apart; codes by their numbers, so that 10 comes behind 9; then phases and codes as text.
+fn order(technique: &Technique) -> (String, Vec<u64>, String, String) {
+    let code = technique.external_id.shown();
+    let parts = code.split(|character: char| !character.is_ascii_digit());
+    let parts = parts.filter_map(|part| part.parse().ok()).collect();
+    (technique.framework.shown(), parts, technique.phase.shown(), code)
+}
+
+fn phases(sorted: &[&Technique]) -> Chart {
+    let mut rows: Vec<Bar> = Vec::new();
+    for technique in sorted {
+        let label = technique.phase.cut(24);
+        let label = if label.is_empty() { "no phase".to_owned() } else { label };
+        match rows.iter_mut().find(|bar| bar.label == label) {
+            Some(bar) => bar.value = bar.value.saturating_add(1),
+            None => rows.push(Bar { label, value: 1, mark: "" }),
+        }
+    }
+    let full = rows.iter().map(|bar| bar.value).max().unwrap_or(0);
+    Chart {
+        title: "Techniques named in each phase".to_owned(),
+        description: "One bar for each phase, as long as the number of techniques named."
+            .to_owned(),
+        size: Size::Wide,
+        drawing: Drawing::Bars { rows, full },
+    }
+}
+
+fn actions(actions: &[Action]) -> Block {
+    let section = Section::new(Look::Plain, "What members did about it");
+    if actions.is_empty() {
+        return Block::Section(section.with([Block::Empty("No member has reported an action.")]));
+    }
+    let rows = actions.iter().map(action_row).collect();
+    let columns = vec![
+        names("Member"),
+        column("Action"),
+        text("To what"),
+        column("Acted"),
+        column("Reported"),
+        text("In its words"),
+        column("Label"),
+    ];
+    let caption = "Actions as reported".into();
+    Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))]))
+}
+
+fn action_row(action: &Action) -> Vec<Line> {
+    let counts = parts(&action.counts).into_iter().enumerate();
+    let counts =
+        counts.fold(
+            Line::new(),
+            |line, (index, part)| {
+                if index == 0 { part } else { line.text(", ").then(part) }
+            },
+        );
+    let acted =
+        action.acted_at.map(|time| Line::from(words::moment(time)).mark(Provenance::MemberClaims));
+    vec![
+        action.member.as_str().into(),
+        words::action(action.kind).into(),
+        counts,
+        acted.unwrap_or_else(|| Line::new().muted("not stated")),
+        words::moment(action.reported_at).into(),
+        Line::new().said(&action.text),
+        Line::new().label(action.tlp),
+    ]
+}
