@@ -128,6 +128,7 @@ fn parsing(criterion: &mut Criterion) {
         publisher: "acme-video".parse().expect("a name"),
         body_kind: BodyKind::Indicator,
         reach: Reach { audiences: vec![Audience::companies()], recipients: Vec::new() },
+        publisher_is_reached: true,
         shapes: vec![Shape { kind: 12, platform: String::new(), operation: None }],
     };
     let bytes = wire::scope::encode(&scope);

@@ -16,13 +16,12 @@ use crate::client::subscribe::From;
 use crate::client::subscribe::Mark;
 use crate::client::subscribe::Place;
 use crate::client::verifier::VerifiedEntry;
+use crate::model::header::BodyKind;
 use crate::model::header::Header;
 use crate::model::names::Digest;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 use crate::profile::Offered;
-use crate::wire::body::Content;
-use crate::wire::pb;
 
 /// Entries of one batch: enough that a command or a sync for each costs little, few enough to do again.
 pub const BATCH_ENTRIES_MAX: usize = 256;
@@ -192,17 +191,14 @@ impl Fact {
     }
 }
 
-/// A withdrawal takes back its publisher's own records and no others, whatever the hub let through.
+/// A withdrawal takes back its publisher's own records and no others, whatever the hub let through; the operator, whose
+/// key signs no other records of members, takes down any.
 fn withdraws(entry: &VerifiedEntry) -> Option<Withdraws> {
-    let Content::Withdrawal { of } = &entry.record().content else {
-        return None;
-    };
-    let demand_deletion = match entry.body().content.as_ref() {
-        Some(pb::body::Content::Withdrawal(withdrawal)) => withdrawal.demand_deletion,
-        Some(_) | None => false,
-    };
+    let of = entry.record().content.withdraws()?;
+    let demand_deletion = entry.record().content.demand().is_some();
     let own = of.member == entry.header().name.member;
-    own.then(|| Withdraws { of: of.clone(), demand_deletion })
+    let may = own || entry.header().body_kind == BodyKind::Takedown;
+    may.then(|| Withdraws { of: of.clone(), demand_deletion })
 }
 
 /// Where the entries of a batch lie.

@@ -86,6 +86,7 @@ pub struct VerifiedEntry {
     sequence: u64,
     accept_time: Timestamp,
     record: Record,
+    erased_by: Option<u64>,
     in_doubt: bool,
 }
 
@@ -130,6 +131,11 @@ impl VerifiedEntry {
         &self.record.body
     }
 
+    /// The place of the hub's notice that it erased the body, which is empty then; that notice says why.
+    pub const fn erased_by(&self) -> Option<u64> {
+        self.erased_by
+    }
+
     /// Whether its key was said to be compromised from this place or an earlier one on.
     pub const fn is_in_doubt(&self) -> bool {
         self.in_doubt
@@ -142,6 +148,7 @@ pub(super) struct Prepared {
     pub(super) epoch: u32,
     pub(super) sequence: u64,
     accept_time: Timestamp,
+    erased_by: Option<u64>,
     pub(super) record: Record,
 }
 
@@ -153,7 +160,7 @@ impl Prepared {
             sequence: self.sequence,
             accept_time: Some(wire::time::timestamp_to_wire(self.accept_time)),
             envelope: Some(self.record.envelope.clone()),
-            erased: None,
+            erased: self.erased_by.map(|cause_sequence| pb::Erasure { cause_sequence }),
             record: None,
         }
     }
@@ -164,16 +171,20 @@ pub(super) fn prepare(entry: pb::Entry) -> Result<Prepared, VerificationError> {
     // The decoded record is for people who look over the wire; what counts is the envelope.
     let pb::Entry { epoch, sequence, accept_time, envelope, erased, record: _unsigned } = entry;
     let malformed = |why: String| VerificationError::at(sequence, Fault::Malformed(why));
-    if erased.is_some() {
-        return Err(malformed("its body was erased, which this version cannot check".to_owned()));
-    }
     let envelope = envelope.ok_or_else(|| malformed("it has no envelope".to_owned()))?;
     let time = accept_time.ok_or_else(|| malformed("it has no time".to_owned()))?;
     let accept_time = wire::time::timestamp(&time, "accept_time")
         .map_err(|refusal| malformed(refusal.to_string()))?;
-    let record =
-        wire::envelope::record(envelope).map_err(|refusal| malformed(refusal.to_string()))?;
-    Ok(Prepared { epoch, sequence, accept_time, record })
+    let erased_by = erased.map(|erased| erased.cause_sequence);
+    if erased_by.is_some_and(|cause| cause <= sequence) {
+        return Err(malformed("its body was erased by an entry before it".to_owned()));
+    }
+    let record = match erased_by {
+        None => wire::envelope::record(envelope),
+        Some(_cause) => wire::envelope::erased(envelope),
+    };
+    let record = record.map_err(|refusal| malformed(refusal.to_string()))?;
+    Ok(Prepared { epoch, sequence, accept_time, erased_by, record })
 }
 
 /// Judges entries by a roster.
@@ -183,6 +194,15 @@ pub struct Verifier {
     genesis: Digest,
     roster: Arc<Roster>,
     keys: HashMap<KeyId, VerifyingKey>,
+    /// The log's, which signs the hub's own entries.
+    log: VerifyingKey,
+}
+
+/// The key that may sign a record.
+struct Signing<'a> {
+    key: &'a VerifyingKey,
+    /// As the roster has it; `None` for the log's.
+    registered: Option<&'a RegisteredKey>,
 }
 
 impl Verifier {
@@ -193,6 +213,7 @@ impl Verifier {
             genesis: pin.header_digest(),
             roster: Arc::default(),
             keys: HashMap::new(),
+            log: pin.log_key().verifying().clone(),
         };
         verifier.adopt(pin.roster().clone());
         verifier
@@ -238,7 +259,7 @@ impl Verifier {
         let claims = prepared
             .iter()
             .zip(&keys)
-            .map(|(one, (_registered, key))| {
+            .map(|(one, Signing { key, .. })| {
                 let envelope = &one.record.envelope;
                 let signature = envelope.signatures.first().map(|signature| signature.sig.as_ref());
                 Claim {
@@ -255,15 +276,16 @@ impl Verifier {
             verdict.map_err(|_bad| VerificationError::at(one.sequence, Fault::Signature))?;
         }
         let doubts: Vec<bool> =
-            prepared.iter().zip(&keys).map(|(one, (key, _))| in_doubt(one, key)).collect();
-        Ok(prepared.into_iter().zip(doubts).map(|(one, in_doubt)| believed(one, in_doubt)).collect())
+            prepared.iter().zip(&keys).map(|(one, signing)| in_doubt(one, signing)).collect();
+        Ok(prepared
+            .into_iter()
+            .zip(doubts)
+            .map(|(one, in_doubt)| believed(one, in_doubt))
+            .collect())
     }
 
     /// The key of a record, if it may sign this record at this place.
-    fn key_for(
-        &self,
-        one: &Prepared,
-    ) -> Result<(&RegisteredKey, &VerifyingKey), VerificationError> {
+    fn key_for(&self, one: &Prepared) -> Result<Signing<'_>, VerificationError> {
         let record = &one.record;
         if record.header.exchange != self.exchange {
             return Err(VerificationError::at(one.sequence, Fault::WrongExchange));
@@ -275,12 +297,18 @@ impl Verifier {
             return Err(VerificationError::at(one.sequence, Fault::Genesis(why)));
         }
         let refused = || VerificationError::at(one.sequence, Fault::Key(record.key_id));
+        if record.header.body_kind.is_hub() {
+            let is_log = record.key_id == self.log.id();
+            let own = Signing { key: &self.log, registered: None };
+            return is_log.then_some(own).ok_or_else(refused);
+        }
         let registered = self.roster.key(&record.key_id).ok_or_else(refused)?;
         let key = self.keys.get(&record.key_id).ok_or_else(refused)?;
         let fits = registered.member == record.header.name.member
             && registered.is_valid_at(Sequence(one.sequence))
             && self.may_sign(registered, record.header.body_kind);
-        if fits { Ok((registered, key)) } else { Err(refused()) }
+        let signing = Signing { key, registered: Some(registered) };
+        if fits { Ok(signing) } else { Err(refused()) }
     }
 
     fn may_sign(&self, key: &RegisteredKey, kind: BodyKind) -> bool {
@@ -310,13 +338,14 @@ impl Verifier {
     }
 }
 
-fn in_doubt(one: &Prepared, key: &RegisteredKey) -> bool {
-    key.compromised_since.is_some_and(|since| Sequence(one.sequence) >= since)
+fn in_doubt(one: &Prepared, signing: &Signing<'_>) -> bool {
+    let since = signing.registered.and_then(|key| key.compromised_since);
+    since.is_some_and(|since| Sequence(one.sequence) >= since)
 }
 
 fn believed(one: Prepared, in_doubt: bool) -> VerifiedEntry {
-    let Prepared { epoch, sequence, accept_time, record } = one;
-    VerifiedEntry { epoch, sequence, accept_time, record, in_doubt }
+    let Prepared { epoch, sequence, accept_time, erased_by, record } = one;
+    VerifiedEntry { epoch, sequence, accept_time, record, erased_by, in_doubt }
 }
 
 #[cfg(test)]
@@ -362,9 +391,26 @@ mod tests {
         no_time.accept_time = None;
         check(&world, no_time, "it has no time");
 
-        let mut erased = World::entry(3, good);
+        let mut erased = World::entry(3, good.clone());
         erased.erased = Some(pb::Erasure { cause_sequence: 4 });
-        check(&world, erased, "erased");
+        check(&world, erased, "must be empty");
+
+        let mut too_early = World::entry(3, good.clone());
+        too_early.erased = Some(pb::Erasure { cause_sequence: 3 });
+        check(&world, too_early, "an entry before it");
+
+        let mut hidden = World::entry(3, good.clone());
+        hidden.envelope.as_mut().unwrap().body = bytes::Bytes::new();
+        check(&world, hidden.clone(), "the body is not the one");
+        hidden.erased = Some(pb::Erasure { cause_sequence: 4 });
+        let believed = world.verifier().verify(hidden).unwrap();
+        assert_eq!((believed.erased_by(), believed.body()), (Some(4), &pb::Body::default()));
+
+        // A member's record under the hub's payload type, and the hub's kinds under a member's.
+        let mut disguised = World::entry(3, good);
+        disguised.envelope.as_mut().unwrap().payload_type =
+            crate::model::header::HUB_PAYLOAD_TYPE.to_owned();
+        check(&world, disguised, "of their own");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What is said about a record: every visible current record that names it, found through the index.
 
-use std::collections::HashSet;
-
 use crate::exchange::entries;
 use crate::exchange::reads::is_current;
 use crate::model::facts::Facts;
@@ -126,24 +124,7 @@ impl<'a> Reading<'a> {
         if may_see(reader, &stored.facts.scope) { self.again(sequence) } else { Ok(None) }
     }
 
-    /// Everything current that is said about a record, oldest first.
-    pub(super) fn about(&mut self, name: &RecordName) -> Result<Vec<Found>, StoreError> {
-        let mut found = Vec::new();
-        let mut seen = HashSet::new();
-        for place in self.places(Term::about(name))? {
-            let Some(one) = self.found(place)? else { continue };
-            let names_it = one.record.content.targets().iter().any(|(_field, of)| *of == name);
-            if names_it && seen.insert(one.facts.name()) {
-                found.push(one);
-            }
-        }
-        Ok(found)
-    }
-
-    fn stored(
-        &mut self,
-        sequence: u64,
-    ) -> Result<Option<(&LogBlock, &StoredEntry)>, StoreError> {
+    fn stored(&mut self, sequence: u64) -> Result<Option<(&LogBlock, &StoredEntry)>, StoreError> {
         if self.block.as_ref().is_none_or(|block| block.at(sequence).is_none()) {
             self.block = self.store.block_at(sequence)?;
         }

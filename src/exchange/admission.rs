@@ -290,7 +290,7 @@ fn judge_targets(record: &Record, circumstances: &Circumstances<'_>) -> Result<(
                 let message = "there is no such record, or you may not see it";
                 Refusal::field(Reason::RecordNotFound, field, message)
             })?;
-        judge_fit(content, record.header.body_kind, field, target)?;
+        judge_fit(record.header.body_kind, field, target)?;
         if record.header.body_kind.is_chosen() {
             judge_reach(&record.header, target, circumstances.roster)?;
         }
@@ -305,12 +305,7 @@ fn is_visible(record: &Record, target: &Target, roster: &Roster) -> bool {
         || Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, &target.facts.scope))
 }
 
-fn judge_fit(
-    content: &Content,
-    kind: BodyKind,
-    field: &'static str,
-    target: &Target,
-) -> Result<(), Refusal> {
+fn judge_fit(kind: BodyKind, field: &'static str, target: &Target) -> Result<(), Refusal> {
     let of = target.facts.scope.body_kind;
     let is_asset = matches!(of, BodyKind::Indicator | BodyKind::Operation);
     let fits = if kind == BodyKind::Attribution {

@@ -131,9 +131,8 @@ impl Passed {
         self.ranges.splice(start..end, [merged]);
         // The shortest is forgotten: to have been sent is said too seldom rather than too often.
         while self.ranges.len() > limits::DELIVERY_RANGES_MAX {
-            let shortest = (0..self.ranges.len()).min_by_key(|at| {
-                self.ranges.get(*at).map(|range| range.end - range.start)
-            });
+            let shortest = (0..self.ranges.len())
+                .min_by_key(|at| self.ranges.get(*at).map(|range| range.end - range.start));
             shortest.map(|at| self.ranges.remove(at));
         }
         self.note_time(range.end, now);
@@ -226,7 +225,7 @@ mod tests {
         assert_eq!(passed.when(25), Some(at(2)));
         assert_eq!(passed.when(30), None);
         passed.take(10..20, at(3));
-        assert_eq!(passed.ranges, [0..30]);
+        assert_eq!((passed.ranges.len(), passed.ranges[0].clone()), (1, 0..30));
     }
 
     #[test]
@@ -239,7 +238,7 @@ mod tests {
         assert!(deliveries.to_write().is_empty(), "nothing changed since");
         let (key, passed) = decode(&written[0].1).unwrap();
         assert_eq!(key_bytes(&key), written[0].0);
-        assert_eq!(passed.ranges, [3..9]);
+        assert_eq!((passed.ranges.len(), passed.ranges[0].clone()), (1, 3..9));
         assert_eq!(passed.when(8), Some(at(4)));
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use prost::Message as _;
 use tokio::sync::oneshot;
 
+use crate::exchange::deliveries::How;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;

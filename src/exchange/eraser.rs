@@ -2,6 +2,9 @@
 //! operator says so, what is old or too much.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::exchange::entries;
 use crate::exchange::hub_entries;
@@ -32,7 +35,7 @@ pub(super) struct Eraser {
     /// By when they are due, and by place.
     demands: BTreeMap<(Timestamp, u64), RecordName>,
     retention: Retention,
-    floor: u64,
+    floor: Arc<AtomicU64>,
 }
 
 /// One erasure, with a notice of its own.
@@ -64,12 +67,13 @@ impl Eraser {
     pub(super) fn load(store: &Store, retention: Retention) -> Result<Self, StoreError> {
         let demands = store.demands()?.into_iter();
         let demands = demands.map(|OpenDemand { due, sequence, of }| ((due, sequence), of));
-        Ok(Self { demands: demands.collect(), retention, floor: store.floor()? })
+        let floor = Arc::new(AtomicU64::new(store.floor()?));
+        Ok(Self { demands: demands.collect(), retention, floor })
     }
 
-    /// The first sequence whose body is kept, as far as retention goes.
-    pub(super) const fn floor(&self) -> u64 {
-        self.floor
+    /// The first sequence whose body is kept, as far as retention goes, for everyone to see.
+    pub(super) fn floor(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.floor)
     }
 
     /// Takes in the demands of a group whose first entry is at a place.
@@ -102,7 +106,7 @@ impl Eraser {
                 self.demands.remove(&(*due, *sequence));
             }
             Task::Demand { is_last: false, .. } => {}
-            Task::Retention { end, .. } => self.floor = *end,
+            Task::Retention { end, .. } => self.floor.store(*end, Ordering::SeqCst),
         }
     }
 
@@ -114,11 +118,12 @@ impl Eraser {
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
         let size = head.frontier.size();
-        let (mut end, mut rule) = (self.floor, String::new());
+        let first = self.floor.load(Ordering::SeqCst);
+        let (mut end, mut rule) = (first, String::new());
         if let Some(age) = self.retention.age {
-            let kept_since = Timestamp::from_micros(now.as_micros().saturating_sub(
-                u64::try_from(age.as_micros()).unwrap_or(u64::MAX),
-            ));
+            let kept_since = Timestamp::from_micros(
+                now.as_micros().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
+            );
             let old = entries::first_since(store, kept_since.unwrap_or_default(), size)?;
             if old > end {
                 (end, rule) = (old, format!("older than {} days", age.as_secs() / 86_400));
@@ -130,8 +135,7 @@ impl Eraser {
                 (end, rule) = (too_much, format!("more than {bytes} bytes"));
             }
         }
-        let end = end.min(self.floor.saturating_add(limits::RETENTION_SEQUENCES_MAX));
-        let first = self.floor;
+        let end = end.min(first.saturating_add(limits::RETENTION_SEQUENCES_MAX));
         Ok((end > first).then_some(Task::Retention { first, end, rule }))
     }
 }

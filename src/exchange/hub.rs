@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -12,12 +13,13 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::clock_guard::ClockGuard;
-use crate::exchange::durable;
 use crate::exchange::deliveries::Deliveries;
+use crate::exchange::durable;
 use crate::exchange::entries;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
 use crate::exchange::prepare::Bench;
+use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Checker;
 use crate::exchange::prepare::Job;
 use crate::exchange::prepare::Then;
@@ -33,6 +35,7 @@ use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::token::Tokens;
+use crate::interop::warning_list::WarningLists;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::facts::Shape;
@@ -67,7 +70,7 @@ use crate::wire::envelope::Record;
 use crate::wire::pb;
 
 /// What the operator may choose.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// Whether the operator vouches for a clock that stands behind the log.
     pub clock_confirmed: bool,
@@ -75,6 +78,8 @@ pub struct Settings {
     pub workers: usize,
     /// How long, and how much, bodies are kept.
     pub retention: Retention,
+    /// Lists of common benign values, of which publishers are warned.
+    pub warning_lists: WarningLists,
 }
 
 /// Why a data directory cannot be served.
@@ -136,6 +141,8 @@ pub struct Hub {
     quotas: Arc<Quotas>,
     pub(super) durable: Arc<durable::Registry>,
     pub(super) deliveries: Deliveries,
+    /// The first sequence whose body is kept, as far as retention goes.
+    pub(super) floor: Arc<AtomicU64>,
     readers: Arc<Semaphore>,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
@@ -157,20 +164,11 @@ impl Hub {
         genesis: pb::Envelope,
         log_secret: SecretKey,
         clock: Arc<dyn Clock>,
-        settings: &Settings,
+        settings: Settings,
     ) -> Result<(Arc<Self>, SequencerThread), OpenError> {
         let founding = Founding::check(genesis, &log_secret)?;
         let store = Arc::new(store);
-        let mut head = store.head()?;
-        if head.frontier.size() == 0 {
-            head = founding.append(&store, &log_secret, clock.as_ref())?;
-        }
-        let first = entries::read(&store, 0)?;
-        if first.entry.envelope.as_ref().map(|envelope| &envelope.payload)
-            != Some(&founding.record.envelope.payload)
-        {
-            return Err(OpenError::Genesis("the log began with another one".to_owned()));
-        }
+        let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
         let tail = Arc::new(Tail::new(sequencer::durable_head(&head)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
@@ -178,10 +176,12 @@ impl Hub {
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
         let durable = Arc::new(durable::Registry::load(&store)?);
         let deliveries = Deliveries::load(&store)?;
+        let eraser = Eraser::load(&store, settings.retention)?;
+        let floor = eraser.floor();
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
-            eraser: Eraser::load(&store, settings.retention)?,
+            eraser,
             deliveries: deliveries.clone(),
             ticks: 0,
             exchange: founding.exchange.clone(),
@@ -197,7 +197,7 @@ impl Hub {
             is_full: false,
         };
         let thread = spawn("sequencer", move || sequencer.run(work))?;
-        let checker = Arc::new(Checker::new(Arc::clone(&published)));
+        let checker = Arc::new(Checker::new(Arc::clone(&published), settings.warning_lists));
         let jobs = spawn_workers(&checker, &queue, settings.workers)?;
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
@@ -210,13 +210,14 @@ impl Hub {
             quotas,
             durable,
             deliveries,
+            floor,
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             lone: Semaphore::new(1),
             checker,
             jobs,
             queue,
             clock,
-            genesis: first.entry,
+            genesis,
             trust_domain: founding.trust_domain,
         };
         Ok((Arc::new(hub), thread))
@@ -466,7 +467,7 @@ fn cut_off(_ended: JoinError) -> StoreError {
 /// A batch whose signatures were checked.
 #[derive(Debug)]
 pub struct Prepared {
-    records: Vec<Result<signing::Verified<Record>, Refusal>>,
+    records: Vec<Checked>,
     count: usize,
 }
 
@@ -589,6 +590,26 @@ impl Founding {
             .ok_or_else(|| refused("the log key is not an Ed25519 key".to_owned()))?;
         let trust_domain = facts.trust_domain.clone();
         Ok(Self { record, exchange, log_key, trust_domain, verifying })
+    }
+
+    /// Where the log stands, and its first entry, which is appended if there is none.
+    fn begin(
+        &self,
+        store: &Store,
+        log_secret: &SecretKey,
+        clock: &dyn Clock,
+    ) -> Result<(Head, pb::Entry), OpenError> {
+        let mut head = store.head()?;
+        if head.frontier.size() == 0 {
+            head = self.append(store, log_secret, clock)?;
+        }
+        let first = entries::read(store, 0)?.entry;
+        if first.envelope.as_ref().map(|envelope| &envelope.payload)
+            != Some(&self.record.envelope.payload)
+        {
+            return Err(OpenError::Genesis("the log began with another one".to_owned()));
+        }
+        Ok((head, first))
     }
 
     fn append(

@@ -64,8 +64,7 @@ pub(super) fn notice(
         body: body.into(),
     };
     let failed = |cause: String| StoreError::Io { action: "signing a notice", cause };
-    let record =
-        wire::envelope::record(envelope).map_err(|refusal| failed(refusal.to_string()))?;
+    let record = wire::envelope::record(envelope).map_err(|refusal| failed(refusal.to_string()))?;
     let key = VerifyingKey::from_spki(&secret.spki()).map_err(|error| failed(error.to_string()))?;
     signing::verify(Claim {
         payload_type: HUB_PAYLOAD_TYPE,

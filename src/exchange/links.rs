@@ -124,9 +124,7 @@ impl<'a> Walk<'a> {
             let known = self.places.get(&one.other).copied();
             let other = match known {
                 Some(other) => other,
-                None if step >= self.steps_max
-                    || self.response.nodes.len() >= self.nodes_max =>
-                {
+                None if step >= self.steps_max || self.response.nodes.len() >= self.nodes_max => {
                     self.count_beyond(at);
                     continue;
                 }
@@ -203,13 +201,7 @@ impl<'a> Walk<'a> {
         let mut joined = Vec::new();
         match node {
             Node::Value(digest) => {
-                for place in self.reading.places_of_value(digest)? {
-                    let Some(found) = self.reading.found(place)? else { continue };
-                    if found.facts.value_digest.as_ref() == Some(digest) {
-                        let indicator = Node::Record(found.facts.name());
-                        joined.push(own(indicator, &found, pb::LinkEdgeKind::Value, true));
-                    }
-                }
+                self.indicators_of(digest, &mut joined)?;
                 self.links_at(Term::end(digest), node, &mut joined)?;
             }
             Node::Record(name) => {
@@ -220,6 +212,22 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(joined)
+    }
+
+    fn indicators_of(
+        &mut self,
+        digest: &Digest,
+        joined: &mut Vec<Joined>,
+    ) -> Result<(), StoreError> {
+        for place in self.reading.places_of_value(digest)? {
+            let found = self.reading.found(place)?;
+            let own_value = |found: &Found| found.facts.value_digest.as_ref() == Some(digest);
+            if let Some(found) = found.filter(own_value) {
+                let indicator = Node::Record(found.facts.name());
+                joined.push(own(indicator, &found, pb::LinkEdgeKind::Value, true));
+            }
+        }
+        Ok(())
     }
 
     /// Links with an end at a node, and the indicators of an operation.
@@ -253,9 +261,9 @@ fn joined_by_itself(found: &Found) -> Vec<Joined> {
         form: wire::normal_form(&found.record.body),
         ..own(Node::Value(digest), found, pb::LinkEdgeKind::Value, false)
     });
-    let operation = operation.clone().map(|name| {
-        own(Node::Record(name), found, pb::LinkEdgeKind::Operation, false)
-    });
+    let operation = operation
+        .clone()
+        .map(|name| own(Node::Record(name), found, pb::LinkEdgeKind::Operation, false));
     value.into_iter().chain(operation).collect()
 }
 

@@ -33,6 +33,7 @@ pub use self::hub::QuotaState;
 pub use self::hub::SequencerThread;
 pub use self::hub::Settings;
 pub use self::links::LinkStart;
+pub use self::prepare::Warning;
 pub use self::quota::QuotaLeft;
 pub use self::reads::Listed;
 pub use self::reads::Looked;

@@ -38,9 +38,8 @@ impl Hub {
         };
         let missing = "there is no such operation, or you may not see it";
         let gathered = self.read(gathered).await?;
-        let found = gathered.ok_or_else(|| {
-            Refusal::field(Reason::RecordNotFound, "name", missing)
-        })?;
+        let found =
+            gathered.ok_or_else(|| Refusal::field(Reason::RecordNotFound, "name", missing))?;
         Ok(found)
     }
 }
@@ -87,10 +86,7 @@ impl Gathering<'_> {
     }
 
     /// The operation itself, even if it was withdrawn.
-    fn operation(
-        &mut self,
-        name: &RecordName,
-    ) -> Result<Option<(Found, Option<u64>)>, StoreError> {
+    fn operation(&mut self, name: &RecordName) -> Result<Option<(Found, Option<u64>)>, StoreError> {
         let found = self.reading.latest_of(name)?;
         let found = found.filter(|found| found.facts.scope.body_kind == BodyKind::Operation);
         let withdrawn = self.reading.store.withdrawn(name)?;
@@ -114,8 +110,7 @@ impl Gathering<'_> {
                 aggregate: Some(aggregate),
             });
         } else if let Some(shape) = found.facts.scope.shapes.first() {
-            let key =
-                (found.facts.scope.publisher.name(), shape.platform.clone(), shape.kind);
+            let key = (found.facts.scope.publisher.name(), shape.platform.clone(), shape.kind);
             let counted = self.view.assets.entry(key).or_default();
             counted.0 += 1;
             counted.1 +=
@@ -147,22 +142,26 @@ impl View {
             return;
         }
         let kind = found.facts.scope.body_kind;
-        let response = &mut self.response;
-        let list = match kind {
-            BodyKind::Attribution => &mut response.attributions,
-            BodyKind::ActionReport => &mut response.actions,
-            BodyKind::Opinion => &mut response.opinions,
-            BodyKind::Sighting => &mut response.sightings,
-            BodyKind::Inquiry => &mut response.inquiries,
-            BodyKind::Reply => &mut response.replies,
-            BodyKind::Note => &mut response.notes,
-            BodyKind::Link => &mut response.links,
-            _ => return,
-        };
+        let Some(list) = self.list_of(kind) else { return };
         let mut entry = found.entry;
         add_record(&mut entry, now);
         list.push(entry);
         self.entries += 1;
+    }
+
+    fn list_of(&mut self, kind: BodyKind) -> Option<&mut Vec<pb::Entry>> {
+        let response = &mut self.response;
+        let lists = [
+            (BodyKind::Attribution, &mut response.attributions),
+            (BodyKind::ActionReport, &mut response.actions),
+            (BodyKind::Opinion, &mut response.opinions),
+            (BodyKind::Sighting, &mut response.sightings),
+            (BodyKind::Inquiry, &mut response.inquiries),
+            (BodyKind::Reply, &mut response.replies),
+            (BodyKind::Note, &mut response.notes),
+            (BodyKind::Link, &mut response.links),
+        ];
+        lists.into_iter().find(|(own, _list)| *own == kind).map(|(_kind, list)| list)
     }
 
     fn add_metrics(&mut self, found: &Found, metrics: &[pb::Metric]) {

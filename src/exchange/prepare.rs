@@ -18,7 +18,9 @@ use tokio::sync::oneshot;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
+use crate::interop::warning_list::WarningLists;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
@@ -30,6 +32,7 @@ use crate::signing::Claim;
 use crate::signing::Verified;
 use crate::signing::VerifyingKey;
 use crate::wire;
+use crate::wire::body::Content;
 use crate::wire::envelope::Record;
 use crate::wire::pb;
 
@@ -70,23 +73,65 @@ pub(super) enum Then {
 }
 
 /// A record whose signature was checked, or why it is refused.
-pub(super) type Checked = Result<Verified<Record>, Refusal>;
+pub(super) type Checked = Result<Ready, Refusal>;
+
+/// A record with what was worked out of it before its turn came.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) record: Verified<Record>,
+    /// What it is found by in the indexes, besides what its facts will say.
+    pub(super) terms: Vec<Term>,
+    /// What its publisher may want to look at again.
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Something about a record that looks like a mistake; it is taken in all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The list of common benign values that has the record's.
+    pub list: String,
+    /// The entry of the list.
+    pub matched: String,
+    /// How they met, in a word: `listed`, `below-listed`, ...
+    pub how: &'static str,
+}
+
+impl Ready {
+    /// Works out what can be of a record whose signature was checked.
+    pub(super) fn of(record: Verified<Record>, lists: Option<&WarningLists>) -> Self {
+        let terms = wire::terms(&record.get().content, &record.get().body);
+        let warnings = lists.map(|lists| warnings(&record.get().content, lists));
+        Self { record, terms, warnings: warnings.unwrap_or_default() }
+    }
+}
+
+/// What lists of common benign values say about an indicator, unless its publisher has seen that.
+fn warnings(content: &Content, lists: &WarningLists) -> Vec<Warning> {
+    let Content::Indicator { form: Some(form), warning_seen: false, .. } = content else {
+        return Vec::new();
+    };
+    let hits = lists.find(form).into_iter();
+    hits.map(|hit| Warning { list: hit.list.to_owned(), how: hit.why.as_str(), matched: hit.entry })
+        .collect()
+}
 
 /// Checks signatures with the keys of the roster.
 #[derive(Debug)]
 pub(super) struct Checker {
     roster: Arc<ArcSwap<Roster>>,
     keys: KeyRing,
+    lists: WarningLists,
 }
 
 impl Checker {
-    pub(super) fn new(roster: Arc<ArcSwap<Roster>>) -> Self {
-        Self { roster, keys: KeyRing::default() }
+    pub(super) fn new(roster: Arc<ArcSwap<Roster>>, lists: WarningLists) -> Self {
+        Self { roster, keys: KeyRing::default(), lists }
     }
 
     /// Parses envelopes and checks their signatures; each is answered for itself, in order.
     pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
-        prepare(envelopes, &self.roster.load(), &self.keys)
+        let verified = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
+        verified.map(|record| Ok(Ready::of(record?, Some(&self.lists)))).collect()
     }
 }
 
@@ -140,7 +185,11 @@ impl Bench {
     }
 }
 
-fn prepare(envelopes: Vec<pb::Envelope>, roster: &Roster, keys: &KeyRing) -> Vec<Checked> {
+fn prepare(
+    envelopes: Vec<pb::Envelope>,
+    roster: &Roster,
+    keys: &KeyRing,
+) -> Vec<Result<Verified<Record>, Refusal>> {
     let parsed: Vec<Result<(Record, Arc<VerifyingKey>), Refusal>> = envelopes
         .into_iter()
         .map(|envelope| {

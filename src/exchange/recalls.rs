@@ -123,11 +123,7 @@ impl Gathering<'_> {
     }
 
     /// A recall; `None` if the caller need not answer it, or has.
-    fn recall(
-        &mut self,
-        found: Found,
-        of: &RecordName,
-    ) -> Result<Option<pb::Recall>, StoreError> {
+    fn recall(&mut self, found: Found, of: &RecordName) -> Result<Option<pb::Recall>, StoreError> {
         let answers = self.answers(of)?;
         let caller = &self.reading.reader.member;
         if self.which == Recalls::ToAnswer && answers.contains_key(caller) {

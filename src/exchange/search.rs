@@ -68,6 +68,14 @@ pub struct TechniqueId {
     pub external_id: String,
 }
 
+impl TechniqueId {
+    fn is(&self, technique: &pb::Technique) -> bool {
+        let is_own = |framework: &String| framework.eq_ignore_ascii_case(&technique.framework);
+        self.external_id.eq_ignore_ascii_case(&technique.external_id)
+            && self.framework.as_ref().is_none_or(is_own)
+    }
+}
+
 impl Hub {
     /// One page of what a query finds.
     pub async fn search(
@@ -132,20 +140,22 @@ impl Search<'_> {
         let groups = Group::of_reader(&self.reader);
         let mut clauses = self.query.clauses(self.store, &groups)?;
         if self.shown == Shown::Latest {
-            clauses.iter_mut().for_each(|clause| clause.also_recalls(&groups));
+            for clause in &mut clauses {
+                clause.also_recalls(&groups);
+            }
         }
         let mut page = Page::default();
         let mut next = first;
         loop {
-            match agree(self.store, &mut clauses, next..end, &mut page.examined)? {
+            let range = match agree(self.store, &mut clauses, next..end, &mut page.examined)? {
                 Agreed::Nowhere => return Ok((page.entries, None)),
                 Agreed::Tired(at) => return Ok((page.entries, Some(at))),
-                Agreed::On(range) => {
-                    next = range.end;
-                    if let Some(full) = self.take(range, &mut page)? {
-                        return Ok((page.entries, Some(full)));
-                    }
-                }
+                Agreed::On(range) => range,
+            };
+            next = range.end;
+            let full = self.take(range, &mut page)?;
+            if full.is_some() {
+                return Ok((page.entries, full));
             }
         }
     }
@@ -283,22 +293,17 @@ impl Query {
 
     fn fits_description(&self, content: &pb::body::Content) -> bool {
         let said = Said::of(content);
-        let technique = |asked: &TechniqueId| {
-            said.techniques.iter().any(|technique| {
-                asked.external_id.eq_ignore_ascii_case(&technique.external_id)
-                    && asked
-                        .framework
-                        .as_ref()
-                        .is_none_or(|framework| framework.eq_ignore_ascii_case(&technique.framework))
-            })
-        };
+        let technique =
+            |asked: &TechniqueId| said.techniques.iter().any(|technique| asked.is(technique));
         let region =
             |asked: &String| said.regions.iter().any(|code| code.eq_ignore_ascii_case(asked));
         let language = |asked: &String| said.languages.iter().any(|tag| is_within(tag, asked));
         (self.techniques.is_empty() || self.techniques.iter().any(technique))
             && (self.regions.is_empty() || self.regions.iter().any(region))
             && (self.languages.is_empty() || self.languages.iter().any(language))
-            && self.confidence_min.is_none_or(|least| said.confidence.is_some_and(|own| own >= least))
+            && self
+                .confidence_min
+                .is_none_or(|least| said.confidence.is_some_and(|own| own >= least))
     }
 }
 
@@ -319,26 +324,28 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     fn of(content: &'a pb::body::Content) -> Self {
-        match content {
-            pb::body::Content::Indicator(said) => Self {
-                techniques: &said.techniques,
-                confidence: said.confidence,
-                ..Self::default()
-            },
-            pb::body::Content::Operation(said) => Self {
+        use pb::body::Content;
+
+        if let Content::Indicator(said) = content {
+            let techniques = &said.techniques;
+            return Self { techniques, confidence: said.confidence, ..Self::default() };
+        }
+        if let Content::Operation(said) = content {
+            return Self {
                 techniques: &said.techniques,
                 regions: said.origin_regions.iter().chain(&said.target_regions).collect(),
                 languages: &said.languages,
                 confidence: None,
-            },
-            pb::body::Content::Attribution(said) => {
-                Self { confidence: said.confidence, ..Self::default() }
-            }
-            pb::body::Content::Link(said) => {
-                Self { confidence: said.confidence, ..Self::default() }
-            }
-            _ => Self::default(),
+            };
         }
+        let confidence = if let Content::Attribution(said) = content {
+            said.confidence
+        } else if let Content::Link(said) = content {
+            said.confidence
+        } else {
+            None
+        };
+        Self { confidence, ..Self::default() }
     }
 }
 

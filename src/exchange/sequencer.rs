@@ -23,6 +23,9 @@ use crate::exchange::entries;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Task;
 use crate::exchange::hub_entries;
+use crate::exchange::prepare::Checked;
+use crate::exchange::prepare::Ready;
+use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
@@ -39,7 +42,6 @@ use crate::model::roster::Roster;
 use crate::model::time::Clock;
 use crate::model::time::Timestamp;
 use crate::signing::SecretKey;
-use crate::signing::Verified;
 use crate::store::Appended;
 use crate::store::Group;
 use crate::store::Head;
@@ -69,6 +71,8 @@ pub struct Receipt {
     pub checkpoint: Arc<str>,
     /// Whether it was there before this call.
     pub repeated: bool,
+    /// What its publisher may want to look at again.
+    pub warnings: Vec<Warning>,
 }
 
 /// What became of one record.
@@ -78,7 +82,7 @@ pub type Outcome = Result<Receipt, Refusal>;
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) caller: MemberId,
-    pub(super) records: Vec<Result<Verified<Record>, Refusal>>,
+    pub(super) records: Vec<Checked>,
     pub(super) answer: oneshot::Sender<Vec<Outcome>>,
 }
 
@@ -133,6 +137,7 @@ struct Draft {
     names: HashMap<(RecordName, u32), usize>,
     withdrawn: HashSet<RecordName>,
     leaves: Vec<(Digest, Digest)>,
+    warnings: HashMap<usize, Vec<Warning>>,
 }
 
 /// Callers and what they will be told.
@@ -253,7 +258,7 @@ impl Sequencer {
             else {
                 return Ok(());
             };
-            if !self.erase(task, accept_time)? {
+            if !self.erase(&task, accept_time)? {
                 return Ok(());
             }
         }
@@ -261,7 +266,7 @@ impl Sequencer {
     }
 
     /// Carries out one erasure; whether it was.
-    fn erase(&mut self, task: Task, accept_time: Timestamp) -> Result<bool, StoreError> {
+    fn erase(&mut self, task: &Task, accept_time: Timestamp) -> Result<bool, StoreError> {
         let place = self.head.frontier.size();
         let entries = task.entries(&self.store, place)?;
         let notice = hub_entries::notice(
@@ -273,13 +278,13 @@ impl Sequencer {
         )?;
         let mut draft = self.draft(1, Ok(accept_time));
         let facts = admission::own_facts(notice.get());
-        draft.admit(notice, facts, accept_time);
+        draft.admit(Ready::of(notice, None), facts, accept_time);
         draft.group.erasing = Some(task.erasing(entries));
         match self.make_durable(&mut draft) {
             Ok(appended) => {
                 self.adopt(&draft, appended, Vec::new())?;
                 task.log(place);
-                self.eraser.done(&task);
+                self.eraser.done(task);
                 Ok(true)
             }
             Err(error) => {
@@ -301,6 +306,7 @@ impl Sequencer {
             names: HashMap::with_capacity(records),
             withdrawn: HashSet::new(),
             leaves: Vec::with_capacity(records),
+            warnings: HashMap::new(),
         }
     }
 
@@ -339,10 +345,10 @@ impl Sequencer {
     fn judge(
         &self,
         caller: &MemberId,
-        record: Verified<Record>,
+        ready: Ready,
         draft: &mut Draft,
     ) -> Result<Pending, StoreError> {
-        let parsed = record.get();
+        let parsed = ready.record.get();
         if let Err(refusal) = admission::judge_caller(caller, parsed, &draft.roster) {
             return Ok(refused(refusal));
         }
@@ -379,7 +385,7 @@ impl Sequencer {
                 if let Some(roster) = roster {
                     draft.roster = Arc::new(roster);
                 }
-                Ok(draft.admit(record, facts, accept_time))
+                Ok(draft.admit(ready, facts, accept_time))
             }
             Err(refusal) => Ok(refused(refusal)),
         }
@@ -432,6 +438,7 @@ impl Sequencer {
             leaf_hash: stored.leaf_hash,
             checkpoint: self.head.checkpoint.as_str().into(),
             repeated: true,
+            warnings: Vec::new(),
         };
         Ok(Some(Pending::Settled(Box::new(Ok(receipt)))))
     }
@@ -485,24 +492,22 @@ impl Sequencer {
 }
 
 impl Draft {
-    fn admit(
-        &mut self,
-        record: Verified<Record>,
-        mut facts: Facts,
-        accept_time: Timestamp,
-    ) -> Pending {
+    fn admit(&mut self, ready: Ready, mut facts: Facts, accept_time: Timestamp) -> Pending {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
         }
+        let Ready { record, terms, warnings } = ready;
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();
         let framed =
             entries::encode(self.group.head.epoch, sequence, accept_time, &parsed.envelope);
-        let terms = wire::terms(&parsed.content, &parsed.body);
         let index = self.group.entries.len();
         self.names.insert((parsed.header.name.clone(), parsed.header.revision), index);
         self.withdrawn.extend(parsed.content.withdraws().cloned());
+        if !warnings.is_empty() {
+            self.warnings.insert(index, warnings);
+        }
         self.leaves.push((parsed.header_digest, leaf));
         self.group.head.frontier.push(leaf);
         self.group.head.accept_time = accept_time;
@@ -542,8 +547,8 @@ impl Batch {
 }
 
 fn weight(submission: &Submission) -> usize {
-    let record = |record: &Result<Verified<Record>, Refusal>| {
-        record.as_ref().map_or(0, |record| record.get().envelope.encoded_len())
+    let record = |checked: &Checked| {
+        checked.as_ref().map_or(0, |ready| ready.record.get().envelope.encoded_len())
     };
     submission.records.iter().map(record).sum()
 }
@@ -586,6 +591,7 @@ fn answer(first: u64, waiting: Waiting, draft: &Draft) {
             leaf_hash,
             checkpoint: Arc::clone(&checkpoint),
             repeated,
+            warnings: draft.warnings.get(&index).cloned().unwrap_or_default(),
         })
     };
     for (answer, pending) in waiting {

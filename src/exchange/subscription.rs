@@ -4,6 +4,7 @@
 //! nobody is dropped for being slow: the loop only turns when the transport asks for the next frame.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
+use crate::model::header::BodyKind;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -177,6 +179,7 @@ impl Hub {
         let position = match (start, place) {
             (_, Some(place)) => {
                 demand_epoch(place, head.epoch)?;
+                self.demand_kept(place.position, &filter)?;
                 place.position
             }
             (Start::Now | Start::Snapshot, None) => head.size,
@@ -209,6 +212,20 @@ impl Hub {
             ahead: None,
             _slot: slot,
         })
+    }
+
+    /// Demands that no body which a filter may match was let go since a place was left. What the exchange is made of
+    /// is kept for good.
+    fn demand_kept(&self, position: u64, filter: &Filter) -> Result<(), Refusal> {
+        let floor = self.floor.load(Ordering::SeqCst);
+        let common =
+            |kinds: &[BodyKind]| !kinds.is_empty() && kinds.iter().all(|kind| kind.is_common());
+        if position >= floor || common(&filter.body_kinds) {
+            return Ok(());
+        }
+        let message = "bodies behind the cursor were let go; catch up by a snapshot, or read from \
+                       the floor on";
+        Err(Refusal::field(Reason::CursorCompacted, "cursor", message).with("floor", floor))
     }
 
     /// The audiences that a member was in when it left a place.
@@ -334,9 +351,7 @@ impl Subscription {
         head: DurableHead,
     ) -> Result<Option<Event>, ExchangeError> {
         let ahead = match self.ahead.take() {
-            Some(ahead) => {
-                ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?
-            }
+            Some(ahead) => ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?,
             None => None,
         };
         let blocks = match ahead {

@@ -74,7 +74,11 @@ impl Ring {
 
 impl Tail {
     pub(super) fn new(head: DurableHead) -> Self {
-        Self { ring: RwLock::default(), erasures: AtomicU64::new(0), head: watch::Sender::new(head) }
+        Self {
+            ring: RwLock::default(),
+            erasures: AtomicU64::new(0),
+            head: watch::Sender::new(head),
+        }
     }
 
     /// Takes in the blocks of a group that is durable, then tells everyone.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use crate::exchange::entries;
 use crate::exchange::prepare::KeyRing;
-use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
@@ -107,6 +106,7 @@ struct Walk {
 /// A signature that waits for its batch.
 struct Unchecked {
     sequence: u64,
+    payload_type: String,
     payload: Bytes,
     signature: Bytes,
     key: Arc<VerifyingKey>,
@@ -140,9 +140,12 @@ impl Walk {
             return Err(fault(sequence, "its time runs backwards"));
         }
         self.accept_time = time;
-        let envelope = entry.envelope.unwrap_or_default();
-        let record = wire::envelope::record(envelope)
+        let erased_by = entry.erased.map(|erased| erased.cause_sequence);
+        let record = wire::envelope::of_entry(entry)
             .map_err(|refusal| fault(sequence, &refusal.to_string()))?;
+        if let Some(cause) = erased_by {
+            demand_cause(store, cause, sequence)?;
+        }
         self.found(&record);
         self.fold(&record, sequence)?;
         self.note_signature(&record, sequence)?;
@@ -179,24 +182,35 @@ impl Walk {
 
     /// Demands that the key was its publisher's at this place, and keeps the signature for its batch.
     fn note_signature(&mut self, record: &Record, sequence: u64) -> Result<(), LogFault> {
-        let key = self
-            .roster
+        let log_key = self.founding.as_ref().map(|(_exchange, key)| key.verifying());
+        let own = log_key.filter(|_key| record.header.body_kind.is_hub());
+        let key = match own {
+            Some(key) if key.id() == record.key_id => Some(Arc::new(key.clone())),
+            Some(_) => None,
+            None => self.members_key(record, sequence),
+        };
+        let key = key.ok_or_else(|| fault(sequence, "its key was not its publisher's there"))?;
+        let signature = record.envelope.signatures.first();
+        let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
+        let (payload_type, payload) =
+            (record.envelope.payload_type.clone(), record.envelope.payload.clone());
+        self.unchecked.push(Unchecked { sequence, payload_type, payload, signature, key });
+        Ok(())
+    }
+
+    /// The publisher's key, if it was that at this place.
+    fn members_key(&self, record: &Record, sequence: u64) -> Option<Arc<VerifyingKey>> {
+        self.roster
             .key(&record.key_id)
             .filter(|key| key.member == record.header.name.member)
             .filter(|key| key.is_valid_at(Sequence(sequence)))
             .and_then(|key| self.keys.key(&self.roster, &key.id))
-            .ok_or_else(|| fault(sequence, "its key was not its publisher's there"))?;
-        let signature = record.envelope.signatures.first();
-        let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
-        let payload = record.envelope.payload.clone();
-        self.unchecked.push(Unchecked { sequence, payload, signature, key });
-        Ok(())
     }
 
     fn check_signatures(&mut self) -> Result<(), LogFault> {
         for batch in self.unchecked.chunks(limits::BATCH_RECORDS_MAX) {
             let claims = batch.iter().map(|unchecked| Claim {
-                payload_type: HEADER_PAYLOAD_TYPE,
+                payload_type: &unchecked.payload_type,
                 payload: &unchecked.payload,
                 signature: &unchecked.signature,
                 key: &unchecked.key,
@@ -212,6 +226,17 @@ impl Walk {
         self.unchecked.clear();
         Ok(())
     }
+}
+
+/// A body is gone only by a notice of the hub behind it, which names its place.
+fn demand_cause(store: &Store, cause: u64, sequence: u64) -> Result<(), LogFault> {
+    let missing = || fault(sequence, "no notice of the hub says that its body was erased");
+    if cause <= sequence {
+        return Err(missing());
+    }
+    let notice = entries::read(store, cause)?.entry;
+    let notice = wire::envelope::of_entry(notice).map_err(|_unreadable| missing())?;
+    if notice.content.erases(sequence) { Ok(()) } else { Err(missing()) }
 }
 
 /// The facts beside an entry and its row in the index of names are what the entry says.

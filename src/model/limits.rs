@@ -111,9 +111,6 @@ pub const LINK_NODES_MAX: usize = 1000;
 pub const LINK_NODES_DEFAULT: usize = 100;
 /// Warning lists that a hub loads: the known ones are a hundred or so.
 pub const WARNING_LISTS_MAX: usize = 512;
-/// Entries of all warning lists together: about 100 bytes of memory each; the longest known lists have a million.
-/// Warning lists that a hub loads: the known ones are a hundred or so.
-pub const WARNING_LISTS_MAX: usize = 512;
 /// Entries of all warning lists together: about 150 bytes of memory each; the longest known lists have a million.
 pub const WARNING_ENTRIES_MAX: usize = 4_000_000;
 /// Bytes of one file of a warning list: a million entries fit twice.

@@ -21,6 +21,7 @@ use crate::exchange::Outcome;
 use crate::exchange::Receipt;
 use crate::exchange::Start;
 use crate::exchange::Subscription;
+use crate::exchange::Warning;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -324,16 +325,37 @@ fn results(outcomes: Vec<Outcome>) -> Vec<pb::PublishResult> {
 }
 
 fn result(outcome: Outcome) -> pb::PublishResult {
+    let warnings = outcome.as_ref().map(|taken| taken.warnings.iter().map(warning).collect());
+    let warnings = warnings.unwrap_or_default();
     let outcome = match outcome {
         Ok(taken) => pb::publish_result::Outcome::Receipt(receipt(taken)),
         Err(refusal) => pb::publish_result::Outcome::Refusal(status::item(&refusal)),
     };
-    pb::PublishResult { outcome: Some(outcome), warnings: Vec::new() }
+    pb::PublishResult { outcome: Some(outcome), warnings }
+}
+
+fn warning(warning: &Warning) -> pb::Warning {
+    let Warning { list, matched, how } = warning;
+    pb::Warning {
+        reason: "COMMON_BENIGN_VALUE".to_owned(),
+        message: format!("the value is common and benign, says {list}: {matched} ({how})"),
+        field: "body.indicator.observable.value".to_owned(),
+        list: list.clone(),
+        matched: matched.clone(),
+    }
 }
 
 pub(super) fn receipt(receipt: Receipt) -> pb::Receipt {
-    let Receipt { header_digest, epoch, sequence, accept_time, leaf_hash, checkpoint, repeated } =
-        receipt;
+    let Receipt {
+        header_digest,
+        epoch,
+        sequence,
+        accept_time,
+        leaf_hash,
+        checkpoint,
+        repeated,
+        warnings: _beside_it,
+    } = receipt;
     pb::Receipt {
         header_digest: header_digest.to_vec(),
         epoch,

@@ -83,6 +83,13 @@ impl QueryService for QueryFace {
         }))
     }
 
+    async fn get_ledger(
+        &self,
+        _request: Request<pb::GetLedgerRequest>,
+    ) -> Answer<pb::GetLedgerResponse> {
+        Err(Status::unimplemented("wip"))
+    }
+
     async fn search_records(
         &self,
         request: Request<pb::SearchRecordsRequest>,

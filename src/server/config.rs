@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::exchange::Retention;
 use crate::model::limits;
 use crate::tls::ConnectionLimits;
 use crate::tls::TlsFiles;
@@ -168,7 +169,18 @@ impl Config {
     }
 
     fn check(raw: RawConfig, folder: &Path) -> Result<Self, ConfigError> {
-        let RawConfig { listen, data, workers, drain_seconds, tls, connections, store, log } = raw;
+        let RawConfig {
+            listen,
+            data,
+            workers,
+            drain_seconds,
+            tls,
+            connections,
+            store,
+            retention,
+            warnings,
+            log,
+        } = raw;
         // Through its components, so that `.` disappears.
         let data: PathBuf =
             data.map_or_else(|| folder.to_owned(), |data| folder.join(data)).components().collect();
@@ -187,6 +199,13 @@ impl Config {
             open_deadline: seconds(store.open_seconds, OPEN_SECONDS_DEFAULT, "store.open_seconds")?,
             min_free_bytes: store.min_free_bytes.unwrap_or(limits::MIN_FREE_BYTES),
             workers: within(workers, cores, 1..=256, "workers")?,
+            retention: kept(&retention)?,
+            warning_lists: warnings
+                .lists
+                .unwrap_or_default()
+                .into_iter()
+                .map(|path| data.join(path))
+                .collect(),
             data,
         })
     }
@@ -236,6 +255,17 @@ fn connection_limits(raw: &RawConnections) -> Result<ConnectionLimits, ConfigErr
         )?,
         handshakes: within(handshakes, defaults.handshakes, range, "connections.handshakes")?,
     })
+}
+
+fn kept(raw: &RawRetention) -> Result<Retention, ConfigError> {
+    let RawRetention { days, bytes } = *raw;
+    if days.is_some_and(|days| !(1..=36_500).contains(&days)) {
+        return Err(value("retention.days", "must be 1 to 36500"));
+    }
+    if bytes == Some(0) {
+        return Err(value("retention.bytes", "must be 1 or more"));
+    }
+    Ok(Retention { age: days.map(|days| Duration::from_hours(days * 24)), bytes })
 }
 
 fn seconds(given: Option<u64>, default: u64, key: &'static str) -> Result<Duration, ConfigError> {

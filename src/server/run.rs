@@ -20,6 +20,9 @@ use crate::exchange::Hub;
 use crate::exchange::OpenError;
 use crate::exchange::SequencerThread;
 use crate::exchange::Settings;
+use crate::interop::warning_list::LoadError;
+use crate::interop::warning_list::WarningLists;
+use crate::model::limits;
 use crate::model::time::Clock;
 use crate::rpc;
 use crate::server::config::Config;
@@ -62,6 +65,9 @@ pub enum ServeError {
     /// Certificates or lists.
     #[error(transparent)]
     Tls(#[from] TlsLoadError),
+    /// A list of common benign values.
+    #[error(transparent)]
+    WarningList(#[from] LoadError),
     /// The address is not ours to listen on.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] std::io::Error),
@@ -111,6 +117,7 @@ pub async fn serve(
     );
     tasks.spawn(Arc::clone(&reloader).watch(tls::limits::RELOAD_INTERVAL, cut.clone()));
     tasks.spawn(warn_of_expiry(Arc::clone(&reloader), cut.clone()));
+    tasks.spawn(tick(Arc::clone(&hub), cut.clone()));
     tasks.spawn(reload_on_signal(Arc::clone(&reloader), reload, cut.clone()));
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
@@ -164,8 +171,26 @@ fn open_hub(
         .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
     let log_secret = secret(&config.data.join("log.key"))?;
     let store = open_store(config)?;
-    let settings = Settings { clock_confirmed, workers: config.workers };
-    Ok(Hub::start(store, genesis, log_secret, clock, &settings)?)
+    let settings = Settings {
+        clock_confirmed,
+        workers: config.workers,
+        retention: config.retention,
+        warning_lists: warning_lists(config)?,
+    };
+    Ok(Hub::start(store, genesis, log_secret, clock, settings)?)
+}
+
+/// The short list of our own, and those that the operator names.
+fn warning_lists(config: &Config) -> Result<WarningLists, ServeError> {
+    let lists = WarningLists::built_in().with_files(&config.warning_lists)?;
+    for list in lists.lists().iter().filter(|list| list.unusable > 0) {
+        tracing::warn!(
+            list.name,
+            list.unusable,
+            "entries of a warning list can match nothing here"
+        );
+    }
+    Ok(lists)
 }
 
 /// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.
@@ -216,6 +241,13 @@ async fn reload_on_signal(
             }
             Err(_stopping) => return,
         }
+    }
+}
+
+/// Lets the hub do what time alone brings about.
+async fn tick(hub: Arc<Hub>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(limits::TICK_INTERVAL)).await.is_some() {
+        hub.tick();
     }
 }
 

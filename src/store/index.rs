@@ -188,9 +188,7 @@ impl Index {
             self.insert(batch, SHORT, run, &postings);
             *short = ShortRun::of(postings);
         }
-        let part = |posting: &Posting| {
-            (posting.1 / RUN_SEQUENCES / PARTS, posting.0 >> PART_SHIFT)
-        };
+        let part = |posting: &Posting| (posting.1 / RUN_SEQUENCES / PARTS, posting.0 >> PART_SHIFT);
         let parts: BTreeSet<(u64, u64)> = gone.iter().map(part).collect();
         for (long, part) in parts {
             self.forget_long(tree, &mut state, (long, part), gone, batch)?;
@@ -635,9 +633,17 @@ mod tests {
         for root in 0..100_u64 {
             let digest = sha256(&(root * root % 9973).to_be_bytes());
             let expected = model.get(&beginning(&digest)).cloned().unwrap_or_default();
-            assert_eq!(index.find(tree, beginning(&digest), 0, usize::MAX).unwrap(), expected, "{root}");
+            assert_eq!(
+                index.find(tree, beginning(&digest), 0, usize::MAX).unwrap(),
+                expected,
+                "{root}"
+            );
             let few: Vec<u64> = expected.iter().copied().take(3).collect();
-            assert_eq!(index.find(tree, beginning(&digest), 0, 3).unwrap(), few, "the oldest come first");
+            assert_eq!(
+                index.find(tree, beginning(&digest), 0, 3).unwrap(),
+                few,
+                "the oldest come first"
+            );
             let Some(middle) = expected.get(expected.len() / 2) else { continue };
             let rest = index.find(tree, beginning(&digest), *middle, usize::MAX).unwrap();
             assert_eq!(rest, expected[expected.len() / 2..], "from the middle on");

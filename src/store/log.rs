@@ -377,7 +377,11 @@ impl Store {
         let mut scopes = ScopeKeys::default();
         for (sequence, entry) in (first..).zip(entries) {
             scopes.look_at(&entry.facts.scope);
-            self.index(&Posted { sequence, facts: &entry.facts, terms: &entry.terms }, &scopes, [0; 3])?;
+            self.index(
+                &Posted { sequence, facts: &entry.facts, terms: &entry.terms },
+                &scopes,
+                [0; 3],
+            )?;
         }
         Ok(())
     }

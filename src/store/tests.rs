@@ -240,6 +240,12 @@ fn a_rebuild_gives_the_bytes_that_were_there() {
     let before = store.views_digest().unwrap();
     assert_eq!(store.rebuild().unwrap(), Rebuilt { entries: 9000, unchanged: true });
     assert_eq!(store.views_digest().unwrap(), before);
+    let publisher = crate::model::index_keys::Group::of_reader(&crate::model::policy::Reader {
+        member: "acme-video".parse().unwrap(),
+        role: crate::model::roster::Role::Company,
+        suspended: false,
+        audiences: Vec::new(),
+    })[0];
     for value in [0_u64, 1, 819, 820, 1799] {
         let places = store.find_value(&sha256(&value.to_be_bytes()), publisher, 100).unwrap();
         assert_eq!(places, (value * 5..value * 5 + 5).collect::<Vec<_>>());

@@ -49,6 +49,11 @@ pub struct LogKey {
 }
 
 impl LogKey {
+    /// The key alone, which also signs the hub's own entries.
+    pub const fn verifying(&self) -> &VerifyingKey {
+        &self.key
+    }
+
     /// The key of an exchange's log; `None` unless it is an Ed25519 key.
     pub fn new(exchange: &ExchangeName, key: VerifyingKey) -> Option<Self> {
         let origin = format!("watchfire/{exchange}");

@@ -14,6 +14,7 @@ use crate::model::names::KeyId;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::Sequence;
+use crate::model::normal_form::NormalForm;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Quota;
@@ -36,6 +37,10 @@ pub enum Content {
         platform: String,
         /// Digest of its normal form; aggregates have none.
         value_digest: Option<Digest>,
+        /// The normal form; aggregates have none.
+        form: Option<NormalForm>,
+        /// Whether its publisher was warned of a common benign value, and stands by it.
+        warning_seen: bool,
         /// The operation that it names.
         operation: Option<RecordName>,
     },
@@ -242,11 +247,21 @@ impl Content {
 
     /// The record that the hub must erase, and from when on; at once if no time is set.
     pub const fn demand(&self) -> Option<(Option<Timestamp>, &RecordName)> {
-        match self {
-            Self::Withdrawal { of, demand: Some(Demand { due }) } => Some((*due, of)),
-            Self::Takedown { of } => Some((None, of)),
-            _ => None,
+        if let Self::Withdrawal { of, demand: Some(Demand { due }) } = self {
+            return Some((*due, of));
         }
+        if let Self::Takedown { of } = self { Some((None, of)) } else { None }
+    }
+
+    /// Whether it is a notice of the hub that the body at a place is gone.
+    pub fn erases(&self, sequence: u64) -> bool {
+        if let Self::Erasure { sequences, .. } = self {
+            return sequences.contains(&sequence);
+        }
+        if let Self::Retention { first, end } = self {
+            return (*first..*end).contains(&sequence);
+        }
+        false
     }
 
     /// The records that must be there and visible to its publisher, each with the field that names it.
@@ -317,9 +332,7 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         pb::body::Content::Inquiry(wire) => (BodyKind::Inquiry, statement::inquiry(wire)?),
         pb::body::Content::Reply(wire) => (BodyKind::Reply, statement::reply(wire)?),
         pb::body::Content::Note(wire) => (BodyKind::Note, statement::note(wire)?),
-        pb::body::Content::Withdrawal(wire) => {
-            (BodyKind::Withdrawal, statement::withdrawal(wire)?)
-        }
+        pb::body::Content::Withdrawal(wire) => (BodyKind::Withdrawal, statement::withdrawal(wire)?),
         pb::body::Content::Acknowledgement(wire) => {
             (BodyKind::Acknowledgement, statement::acknowledgement(wire)?)
         }
@@ -329,7 +342,9 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         }
         pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire.clone())?),
         pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
-        pb::body::Content::RosterChange(wire) => (BodyKind::RosterChange, roster_change(wire.clone())?),
+        pb::body::Content::RosterChange(wire) => {
+            (BodyKind::RosterChange, roster_change(wire.clone())?)
+        }
         pb::body::Content::KeyChange(wire) => (BodyKind::KeyChange, key_change(wire.clone())?),
         pb::body::Content::Genesis(wire) => (BodyKind::Genesis, genesis(wire.clone())?),
     })
@@ -356,6 +371,8 @@ fn indicator(wire: &pb::Indicator) -> Result<Content, Refusal> {
         kind: form.kind,
         platform: form.platform,
         value_digest: form.digest,
+        form: form.whole,
+        warning_seen: wire.warning_seen,
         operation,
     })
 }

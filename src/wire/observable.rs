@@ -17,6 +17,7 @@ pub(super) struct Form {
     pub(super) kind: i32,
     pub(super) platform: String,
     pub(super) digest: Option<Digest>,
+    pub(super) whole: Option<NormalForm>,
 }
 
 pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
@@ -24,15 +25,15 @@ pub(super) fn normal_form(wire: &pb::Observable) -> Result<Form, Refusal> {
     let platform = platform(wire)?;
     if kind == ObservableKind::Aggregate || wire.value.is_empty() {
         let platform = platform.map_or_else(String::new, |platform| platform.to_string());
-        return Ok(Form { kind: kind.number(), platform, digest: None });
+        return Ok(Form { kind: kind.number(), platform, digest: None, whole: None });
     }
     let form = normal_form::normal_form(kind, platform.as_ref(), &wire.value)
         .map_err(|error| invalid("body.indicator.observable.value", error.to_string()))?;
     check_algorithm(form.kind, &wire.algorithm, &form.value)
         .map_err(|error| invalid("body.indicator.observable.algorithm", error.to_string()))?;
     let digest = Some(form.digest());
-    let platform = form.platform.map_or_else(String::new, |platform| platform.to_string());
-    Ok(Form { kind: form.kind.number(), platform, digest })
+    let platform = form.platform.as_ref().map_or_else(String::new, ToString::to_string);
+    Ok(Form { kind: form.kind.number(), platform, digest, whole: Some(form) })
 }
 
 /// The normal form of the observable in a body, if it has one.
@@ -53,6 +54,13 @@ pub fn normal_form_of_reference(reference: &pb::Reference) -> Option<pb::NormalF
     };
     let platform = platform(value).ok()?;
     normal_form::normal_form(kind(value).ok()?, platform.as_ref(), &value.value).ok().map(to_wire)
+}
+
+/// The PDQ hash that an observable is, if it is one.
+pub(super) fn pdq(wire: &pb::Observable) -> Option<Pdq> {
+    let is_pdq =
+        kind(wire).ok()? == ObservableKind::MediaHash && wire.algorithm.eq_ignore_ascii_case("pdq");
+    if is_pdq { wire.value.parse().ok() } else { None }
 }
 
 fn to_wire(form: NormalForm) -> pb::NormalForm {
@@ -131,10 +139,4 @@ mod tests {
         assert_eq!(form(pb::ObservableKind::FileHash, "pdq"), refused);
         assert!(form(pb::ObservableKind::TextHash, "some-hash").is_ok());
     }
-}
-
-/// The PDQ hash that an observable is, if it is one.
-pub(super) fn pdq(wire: &pb::Observable) -> Option<Pdq> {
-    let is_pdq = kind(wire).ok()? == ObservableKind::MediaHash && wire.algorithm.eq_ignore_ascii_case("pdq");
-    if is_pdq { wire.value.parse().ok() } else { None }
 }

@@ -23,14 +23,7 @@ pub fn encode(scope: &Scope) -> Vec<u8> {
 
 /// Decodes a scope; `None` if the bytes are not one, which is damage.
 pub fn decode(bytes: &[u8]) -> Option<Scope> {
-    let disk::Scope {
-        publisher,
-        body_kind,
-        audiences,
-        recipients,
-        shapes,
-        publisher_is_reached,
-    } =
+    let disk::Scope { publisher, body_kind, audiences, recipients, shapes, publisher_is_reached } =
         disk::Scope::decode(bytes).ok()?;
     Some(Scope {
         publisher: publisher.parse().ok()?,

@@ -101,18 +101,15 @@ fn texts(content: &pb::body::Content) -> Vec<&str> {
 
 /// Techniques, regions, languages and parts of perceptual hashes.
 fn described(content: &pb::body::Content, terms: &mut Vec<Term>) {
-    match content {
-        pb::body::Content::Indicator(said) => {
-            terms.extend(techniques(&said.techniques));
-            terms.extend(said.observable.as_ref().map(parts).unwrap_or_default());
-        }
-        pb::body::Content::Operation(said) => {
-            terms.extend(techniques(&said.techniques));
-            let regions = said.origin_regions.iter().chain(&said.target_regions);
-            terms.extend(regions.map(|code| Term::region(code)));
-            terms.extend(said.languages.iter().map(|tag| Term::language(tag)));
-        }
-        _ => {}
+    if let pb::body::Content::Indicator(said) = content {
+        terms.extend(techniques(&said.techniques));
+        terms.extend(said.observable.as_ref().map(parts).unwrap_or_default());
+    }
+    if let pb::body::Content::Operation(said) = content {
+        terms.extend(techniques(&said.techniques));
+        let regions = said.origin_regions.iter().chain(&said.target_regions);
+        terms.extend(regions.map(|code| Term::region(code)));
+        terms.extend(said.languages.iter().map(|tag| Term::language(tag)));
     }
 }
 
