@@ -3,8 +3,10 @@
 //! The exchange is pinned by its founding record; who may sign is folded from the log's own roster entries. The
 //! hub's word about keys is never taken.
 
+mod audience;
 mod backoff;
 mod connection;
+mod drafter;
 mod enrol;
 mod error;
 mod founding;
@@ -13,6 +15,8 @@ mod json;
 mod known;
 mod pin;
 mod publish;
+mod quota;
+mod reach;
 mod reads;
 mod receipt;
 mod reconcile;
@@ -21,8 +25,12 @@ mod signer;
 mod subscribe;
 mod verifier;
 
+pub use self::audience::KeeperChange;
+pub use self::audience::ListedAudience;
+pub use self::audience::draw_audience;
 pub use self::connection::Client;
 pub use self::connection::Welcome;
+pub use self::drafter::Drafter;
 pub use self::enrol::Grant;
 pub use self::enrol::Granted;
 pub use self::enrol::InvalidPaper;
@@ -33,6 +41,7 @@ pub use self::error::Refused;
 pub use self::founding::Founding;
 pub use self::founding::found;
 pub use self::founding::proven_key;
+pub use self::founding::unaddressed;
 pub use self::import::ImportAccount;
 pub use self::import::ImportPlan;
 pub use self::import::ImportProblem;
@@ -48,9 +57,12 @@ pub use self::known::KnownRoster;
 pub use self::pin::Pin;
 pub use self::publish::Outcome;
 pub use self::publish::Pipeline;
+pub use self::quota::QuotaUse;
+pub use self::reach::Wish;
 pub use self::reads::Found;
 pub use self::reads::LookedUp;
 pub use self::receipt::Receipt;
+pub use self::receipt::Warning;
 pub use self::reconcile::Current;
 pub use self::reconcile::Reconciled;
 pub use self::reconcile::reconcile;
