@@ -261,6 +261,7 @@ fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, Clie
         message: "the hub does not know this member".to_owned(),
         field: String::new(),
         metadata: std::collections::BTreeMap::new(),
+        retry_after: None,
     })?;
     let time = time.and_then(|time| wire::time::timestamp(&time, "time").ok());
     Ok(Welcome { epoch, checkpoint, time, version, caller })

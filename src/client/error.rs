@@ -1,6 +1,7 @@
 //! What can go wrong for a member, ordered by whose fault it is, and the exit code that says so to scripts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tonic::Code;
 use tonic::Status;
@@ -49,7 +50,7 @@ pub enum ClientError {
 
 /// A refusal as the hub words it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the hub refuses: {reason}{}: {message}", named(field))]
+#[error("the hub refuses: {reason}{}: {message}{}", named(field), later(*retry_after))]
 pub struct Refused {
     /// The gRPC code.
     pub code: i32,
@@ -61,6 +62,15 @@ pub struct Refused {
     pub field: String,
     /// Facts that help.
     pub metadata: BTreeMap<String, String>,
+    /// How long to wait before the same bytes are offered again, where the hub says so.
+    pub retry_after: Option<Duration>,
+}
+
+fn later(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |delay| {
+        let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
+        format!("; again in {seconds} s")
+    })
 }
 
 fn named(field: &str) -> String {
@@ -88,9 +98,10 @@ impl Refused {
 
 impl From<pb::Refusal> for Refused {
     fn from(wire: pb::Refusal) -> Self {
-        let pb::Refusal { code, reason, message, field, metadata, retry_delay: _ours_is_longer } =
-            wire;
-        Self { code, reason, message, field, metadata }
+        let pb::Refusal { code, reason, message, field, metadata, retry_delay } = wire;
+        // A negative delay is none.
+        let retry_after = retry_delay.and_then(|delay| Duration::try_from(delay).ok());
+        Self { code, reason, message, field, metadata, retry_after }
     }
 }
 
@@ -117,6 +128,7 @@ impl From<Status> for ClientError {
             message: status.message().to_owned(),
             field: field.unwrap_or_default(),
             metadata: info.metadata.clone().into_iter().collect(),
+            retry_after: details.retry_info().and_then(|info| info.retry_delay),
         }
         .into()
     }
@@ -139,6 +151,7 @@ impl ClientError {
                 message: status.message().to_owned(),
                 field: String::new(),
                 metadata: BTreeMap::new(),
+                retry_after: None,
             }
             .into();
         }
@@ -157,6 +170,11 @@ impl ClientError {
             | Self::Profile(_)
             | Self::Key(_) => false,
         }
+    }
+
+    /// How long to wait before the same call, where the hub says so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Refused(refused) = self { refused.retry_after } else { None }
     }
 
     /// The process's exit code: 1 our own files, 2 the request as given, 3 refused by the hub, 4 unreachable,

@@ -77,7 +77,7 @@ pub fn proven_key(exchange: &ExchangeName, member: &MemberId, key: &SecretKey) -
 }
 
 /// The handling of records whose reach is not theirs to choose.
-pub(super) fn unaddressed() -> Handling {
+pub fn unaddressed() -> Handling {
     Handling { tlp: Tlp::Green, reach: Reach::default(), onward_uses: Vec::new(), use_until: None }
 }
 

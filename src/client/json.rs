@@ -232,6 +232,7 @@ mod tests {
     use super::*;
     use crate::client::tests::World;
     use crate::client::tests::domain;
+    use crate::model::header::BodyKind;
 
     fn line(world: &World) -> String {
         let envelope = world.publish(&world.acme, domain("example.com"));
@@ -289,6 +290,30 @@ mod tests {
         assert_eq!(body_from_json(value["body"].clone()).unwrap(), domain("example.com"));
         let handling = handling_from_json(value["handling"].clone()).unwrap();
         assert_eq!(handling, world.draft(&world.acme, domain("x")).handling);
+    }
+
+    #[test]
+    fn the_documented_samples_are_records() {
+        let samples: Vec<Value> = include_str!("../../docs/JSONL.md")
+            .lines()
+            .filter(|line| line.starts_with("{\"body\"") || line.starts_with("{\"name\""))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let world = World::new();
+        let mut kinds = std::collections::BTreeSet::new();
+        for sample in samples {
+            let content = body_from_json(sample["body"].clone()).unwrap();
+            kinds.insert(crate::client::signer::kind_of(&content));
+            let mut draft = world.draft(&world.acme, content);
+            if let Some(handling) = sample.get("handling") {
+                draft.handling = handling_from_json(handling.clone()).unwrap();
+            }
+            world.acme.sign(draft, world.now).unwrap();
+        }
+        let others = |kind: &BodyKind| kind.is_common();
+        let missing: Vec<&BodyKind> =
+            BodyKind::ALL.iter().filter(|kind| !others(kind) && !kinds.contains(kind)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

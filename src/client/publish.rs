@@ -16,6 +16,7 @@ use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::receipt;
 use crate::client::receipt::Receipt;
+use crate::client::receipt::Warning;
 use crate::client::verifier::VerificationError;
 use crate::model::limits;
 use crate::profile::ProfileError;
@@ -34,7 +35,7 @@ const PIPELINE_REQUESTS: usize = 4;
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is durable, and the receipt holds.
+    /// It is durable, and the receipt holds; what looks like a mistake all the same stands in its warnings.
     Taken(Box<Receipt>),
     /// It was refused for good; nothing was appended.
     Refused(Box<Refused>),
@@ -116,14 +117,15 @@ impl Client {
                 self.let_go(waiting)?;
                 return Ok(outcomes.into_iter().flatten().collect());
             }
-            let over = Instant::now() >= deadline;
             let error = failed
                 .unwrap_or_else(|| ClientError::Unreachable("it stopped answering".to_owned()));
-            if over || !error.is_transient() {
+            // A quota says when there is more of it: to ask before is in vain.
+            let pause = backoff.next().max(error.retry_after().unwrap_or_default());
+            if !error.is_transient() || Instant::now() + pause > deadline {
                 self.keep_rest(waiting, &batch, &outcomes)?;
                 return Err(error);
             }
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -189,9 +191,11 @@ impl Client {
         envelope: &pb::Envelope,
         result: pb::PublishResult,
     ) -> Result<Answered, ClientError> {
-        match result.outcome {
+        let pb::PublishResult { outcome, warnings } = result;
+        match outcome {
             Some(pb::publish_result::Outcome::Receipt(receipt)) => {
-                let receipt = receipt::check(self.pin(), envelope, receipt)?;
+                let mut receipt = receipt::check(self.pin(), envelope, receipt)?;
+                receipt.warnings = warnings.into_iter().map(Warning::from).collect();
                 Ok(Answered::For(Outcome::Taken(Box::new(receipt))))
             }
             Some(pb::publish_result::Outcome::Refusal(refusal)) => {

@@ -1,5 +1,7 @@
 //! Receipts: the hub's promise for a record, checked before the outbox lets the record go.
 
+use std::fmt;
+
 use crate::client::pin::Pin;
 use crate::client::verifier::VerificationError;
 use crate::model::header::revision_digest;
@@ -34,6 +36,38 @@ pub struct Receipt {
     pub checkpoint: Checkpoint,
     /// Whether it was there before.
     pub repeated: bool,
+    /// What the hub thinks its publisher may want to look at again: the hub's word, which nobody signed.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a record that looks like a mistake. The record was taken in all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The stable reason.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// The field, in the proto's path notation.
+    pub field: String,
+    /// The list that has the value.
+    pub list: String,
+    /// The entry of the list that matched.
+    pub matched: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, message, field, list, matched } = self;
+        write!(formatter, "{reason} ({field}): {message}")?;
+        if list.is_empty() { Ok(()) } else { write!(formatter, " ({matched} of the list {list})") }
+    }
+}
+
+impl From<pb::Warning> for Warning {
+    fn from(wire: pb::Warning) -> Self {
+        let pb::Warning { reason, message, field, list, matched } = wire;
+        Self { reason, message, field, list, matched }
+    }
 }
 
 /// Checks a receipt against the envelope that it is for.
@@ -86,6 +120,7 @@ pub(super) fn check(
         leaf_hash: leaf.hash(),
         checkpoint,
         repeated,
+        warnings: Vec::new(),
     })
 }
 
@@ -138,6 +173,23 @@ mod tests {
             |receipt| receipt.checkpoint = receipt.checkpoint.replace("\n8\n", "\n9\n"),
             "not signed",
         );
+    }
+
+    #[test]
+    fn a_warning_names_what_looks_wrong_and_why() {
+        let wire = pb::Warning {
+            reason: "COMMON_BENIGN_VALUE".to_owned(),
+            message: "many people use it".to_owned(),
+            field: "body.indicator.observable.value".to_owned(),
+            list: "popular-sites".to_owned(),
+            matched: "example.com".to_owned(),
+        };
+        let told = Warning::from(wire.clone()).to_string();
+        let expected = "COMMON_BENIGN_VALUE (body.indicator.observable.value): many people use it \
+                        (example.com of the list popular-sites)";
+        assert_eq!(told, expected);
+        let told = Warning::from(pb::Warning { list: String::new(), ..wire }).to_string();
+        assert!(told.ends_with("many people use it"), "{told}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::client::verifier::VerificationError;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
+use crate::model::roster::Quota;
 use crate::profile::OwnKey;
 use crate::signing::SecretKey;
 use crate::wire::pb;
@@ -28,6 +29,8 @@ pub enum OperatorChange {
     Suspend(String),
     /// Reinstates it, with a reason for the other members.
     Reinstate(String),
+    /// Sets how much it may ask of the hub; 0 stands for the hub's own limit.
+    Quota(Quota),
 }
 
 impl Client {
@@ -43,6 +46,16 @@ impl Client {
             OperatorChange::Admit(admission) => Change::Admit(admission),
             OperatorChange::Suspend(reason) => Change::Suspend(pb::Suspension { reason }),
             OperatorChange::Reinstate(reason) => Change::Reinstate(pb::Reinstatement { reason }),
+            OperatorChange::Quota(quota) => {
+                let Quota { records_per_second, bytes_per_day, streams, lookups_per_second } =
+                    quota;
+                Change::Quota(pb::Quota {
+                    records_per_second,
+                    bytes_per_day,
+                    streams,
+                    lookups_per_second,
+                })
+            }
         };
         let content = pb::body::Content::RosterChange(pb::RosterChange {
             member: member.name(),
@@ -75,7 +88,7 @@ impl Client {
     }
 
     /// Signs a change and sends it by its own call, through the outbox like everything that is signed.
-    async fn change(
+    pub(super) async fn change(
         &self,
         signer: &Signer,
         content: pb::body::Content,

@@ -4,6 +4,7 @@
 
 mod clock;
 mod crash;
+mod meeting;
 mod path;
 mod refusals;
 mod sinks;

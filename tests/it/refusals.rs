@@ -293,6 +293,13 @@ async fn what_the_body_must_not_say_is_refused_and_what_nobody_knows_is_kept() {
         observable.aggregate = Some(pb::Aggregate { of, count: exact(58), parts: vec![part] });
     });
     check(&acme, uneven, Reason::CountsDoNotAdd).await;
+    let unpaid = observable(|observable| {
+        let spend = Some(pb::Figure { value: Some(pb::figure::Value::Exact(120_050)) });
+        observable.kind = pb::ObservableKind::Ad.into();
+        observable.advertisement =
+            Some(pb::Advertisement { spend, ..pb::Advertisement::default() });
+    });
+    check(&acme, unpaid, Reason::FieldInvalid).await;
 
     let unknown = with_body(&acme, |body| body.extend([0xf8, 0x3f, 0x01]));
     let receipt = offer(&acme, unknown.clone()).await.expect("a receipt");

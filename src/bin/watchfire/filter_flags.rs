@@ -26,7 +26,7 @@ pub(crate) struct FilterFlags {
     /// An operation, by its record's name, or by the title that this profile published it under; may be repeated.
     #[arg(long = "operation", value_name = "OPERATION")]
     operations: Vec<String>,
-    /// A kind of record: indicator, operation, withdrawal, roster-change, key-change; may be repeated.
+    /// A kind of record: indicator, operation, sighting, opinion, withdrawal, ...; may be repeated.
     #[arg(long = "body", value_name = "BODY", value_parser = body_kind)]
     bodies: Vec<BodyKind>,
 }
@@ -62,6 +62,7 @@ pub(crate) fn operation_name(text: &str, profile: &Profile) -> anyhow::Result<Re
 fn body_kind(text: &str) -> Result<BodyKind, String> {
     let found = BodyKind::ALL.iter().copied().find(|kind| kind.as_str() == text);
     found.ok_or_else(|| {
-        "must be indicator, operation, withdrawal, roster-change, key-change or genesis".to_owned()
+        let words: Vec<&str> = BodyKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("must be one of {}", words.join(", "))
     })
 }

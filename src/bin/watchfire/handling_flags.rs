@@ -1,5 +1,6 @@
 //! Who may read what is published: the flags, and the handling that they make.
 
+use watchfire::client::Wish;
 use watchfire::model::handling::Handling;
 use watchfire::model::handling::Reach;
 use watchfire::model::handling::Tlp;
@@ -14,7 +15,7 @@ pub(crate) struct HandlingFlags {
     /// Traffic Light Protocol label: clear, green, amber, amber+strict or red.
     #[arg(long)]
     tlp: Option<Tlp>,
-    /// An audience that may read it: companies, observers, all; may be repeated.
+    /// An audience that may read it: companies, observers, all, or the handle of a custom one; may be repeated.
     #[arg(long = "audience", value_name = "AUDIENCE", value_parser = audience)]
     audiences: Vec<Audience>,
     /// A member that may read it; may be repeated.
@@ -23,13 +24,21 @@ pub(crate) struct HandlingFlags {
 }
 
 impl HandlingFlags {
-    /// The handling, if a label was given.
-    pub(crate) fn handling(&self) -> Option<Handling> {
+    /// What was said, and what was left out.
+    pub(crate) fn wish(&self) -> Wish {
         let mut reach =
             Reach { audiences: self.audiences.clone(), recipients: self.recipients.clone() };
         // Sorts them, and lets each stand once: what is signed has one spelling.
         reach.widen(&Reach::default());
-        self.tlp.map(|tlp| Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
+        let is_said = reach != Reach::default();
+        Wish { tlp: self.tlp, reach: is_said.then_some(reach) }
+    }
+
+    /// The handling, if a label was given; whom no flag names may not read.
+    pub(crate) fn handling(&self) -> Option<Handling> {
+        let Wish { tlp, reach } = self.wish();
+        let reach = reach.unwrap_or_default();
+        tlp.map(|tlp| Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
     }
 
     /// The handling, which must be given.
@@ -40,7 +49,7 @@ impl HandlingFlags {
 }
 
 /// An audience as people write it.
-fn audience(text: &str) -> Result<Audience, InvalidName> {
+pub(crate) fn audience(text: &str) -> Result<Audience, InvalidName> {
     if text.contains('/') { Audience::from_name(text) } else { text.parse() }
 }
 

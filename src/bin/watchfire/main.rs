@@ -1,36 +1,56 @@
 //! `watchfire`: a member's command line. One file a command; this one parses, calls, and gives the exit code.
 
 mod accept;
+mod acknowledge;
+mod act;
 mod admit;
+mod ask;
+mod attribute;
+mod audience;
 mod bench;
 mod completions;
 mod context;
 mod crl;
 mod demo;
+mod ends;
 mod enroll;
 mod failure;
+mod figures;
 mod filter_flags;
 mod get;
 mod handling_flags;
 mod keeper;
 mod keys;
+mod link;
 mod list;
 mod lookup;
+mod moments;
+mod note;
+mod opine;
 mod output;
 mod own_hub;
 mod publish;
 mod publish_csv;
+mod publish_indicator;
 mod publish_jsonl;
+mod publish_operation;
+mod quota;
 mod records;
 mod renew;
+mod reply;
+mod sight;
 mod standing;
+mod statement;
 mod status;
 mod stop;
 mod subscribe;
+mod support;
 mod table;
+mod takedown;
 mod verify;
 mod whoami;
 mod withdraw;
+mod words;
 
 use std::process::ExitCode;
 
@@ -80,8 +100,33 @@ enum Command {
     Publish(Box<publish::Args>),
     /// Stream records, each verified.
     Subscribe(Box<subscribe::Args>),
+    /// Say how often a record's asset was seen on one's own platform.
+    Sight(sight::Args),
+    /// Agree with a record, or dispute it.
+    Opine(opine::Args),
+    /// Report what was done about an indicator or an operation.
+    Act(act::Args),
+    /// Ask whether anyone knows more about a record or a value.
+    Ask(ask::Args),
+    /// Answer a question.
+    Reply(reply::Args),
+    /// Say anything else about a record.
+    Note(note::Args),
+    /// Say who is behind an operation.
+    Attribute(attribute::Args),
+    /// Say how two records or values are related.
+    Link(Box<link::Args>),
     /// Take a record back.
     Withdraw(withdraw::Args),
+    /// Answer a withdrawal: what became of one's copy.
+    Acknowledge(acknowledge::Args),
+    /// As the operator: withdraw a record of a member.
+    Takedown(takedown::Args),
+    /// Groups of members of one's own.
+    #[command(subcommand)]
+    Audience(audience::Command),
+    /// How much one may ask of the hub; as the operator, set how much a member may.
+    Quota(quota::Args),
     /// Show one record.
     Get(get::Args),
     /// List the latest revisions of records.
@@ -129,7 +174,20 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Renew(args) => renew::run(context, args).await,
         Command::Publish(args) => publish::run(context, *args).await,
         Command::Subscribe(args) => subscribe::run(context, *args).await,
+        Command::Subscribe(args) => subscribe::run(context, args).await,
+        Command::Sight(args) => sight::run(context, args).await,
+        Command::Opine(args) => opine::run(context, args).await,
+        Command::Act(args) => act::run(context, args).await,
+        Command::Ask(args) => ask::run(context, args).await,
+        Command::Reply(args) => reply::run(context, args).await,
+        Command::Note(args) => note::run(context, args).await,
+        Command::Attribute(args) => attribute::run(context, args).await,
+        Command::Link(args) => link::run(context, *args).await,
         Command::Withdraw(args) => withdraw::run(context, args).await,
+        Command::Acknowledge(args) => acknowledge::run(context, args).await,
+        Command::Takedown(args) => takedown::run(context, args).await,
+        Command::Audience(command) => audience::run(context, command).await,
+        Command::Quota(args) => quota::run(context, args).await,
         Command::Get(args) => get::run(context, args).await,
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,

@@ -4,74 +4,89 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use serde_json::json;
-use uuid::Uuid;
 use watchfire::client::Client;
 use watchfire::client::Draft;
 use watchfire::client::Outcome;
 use watchfire::client::Receipt;
-use watchfire::client::Signer;
-use watchfire::model::handling::Handling;
+use watchfire::client::Warning;
 use watchfire::model::names::RecordName;
-use watchfire::model::observable::ObservableKind;
-use watchfire::model::platform::Platform;
-use watchfire::profile::OwnKey;
-use watchfire::profile::Profile;
 use watchfire::wire::pb;
 
 use crate::context::Context;
-use crate::crl::now;
 use crate::failure::Failure;
-use crate::filter_flags::operation_name;
 use crate::handling_flags::HandlingFlags;
 use crate::output;
 use crate::publish_csv;
+use crate::publish_indicator;
+use crate::publish_indicator::IndicatorFlags;
 use crate::publish_jsonl;
+use crate::publish_operation;
 
+/// Refusals, and warnings, that are told one by one.
+const TOLD_MAX: usize = 10;
 /// Records signed and handed over at once: often enough to show progress, seldom enough to sync little.
 const RECORDS_AT_ONCE: usize = 2048;
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+const EXAMPLES: &str = "Examples:
+  watchfire publish --kind domain --value 'news[.]example' --operation 'Spring storm' --tlp green --audience companies
+  watchfire publish operation --title 'Spring storm' --status active --tlp green --audience companies
+  watchfire publish --meta-csv list.csv --operation 'Daily Lantern' --tlp amber --audience companies
+  watchfire publish --jsonl - --tlp amber --audience companies < records.jsonl";
+
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["meta_csv", "kind", "jsonl", "outbox"]))]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(group = clap::ArgGroup::new("said").required(true).multiple(true)
+    .args(["meta_csv", "jsonl", "outbox", "kind", "value", "count"]))]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Lists in a layout that Meta publishes.
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "operation")]
+    #[arg(conflicts_with_all = ["jsonl", "outbox", "AssetFlags", "FindingFlags", "amend", "receipts"])]
     pub(crate) meta_csv: Vec<PathBuf>,
     /// One record a line, as JSON; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["outbox", "AssetFlags", "FindingFlags", "amend", "operation"])]
     pub(crate) jsonl: Option<PathBuf>,
     /// Only send what waits in the outbox.
     #[arg(long)]
+    #[arg(conflicts_with_all = ["AssetFlags", "FindingFlags", "HandlingFlags", "HowFlags", "operation"])]
     outbox: bool,
-    /// One asset: its kind.
-    #[arg(long, requires = "value")]
-    kind: Option<ObservableKind>,
-    /// One asset: its value, defanged or not.
-    #[arg(long, requires = "kind")]
-    value: Option<String>,
-    /// One asset: the platform that it lives on.
-    #[arg(long, requires = "kind")]
-    platform: Option<Platform>,
-    /// One asset: what else there is to say.
-    #[arg(long, requires = "kind")]
-    description: Option<String>,
-    /// One asset: how sure the publisher is, 0 to 100.
-    #[arg(long, requires = "kind", value_parser = clap::value_parser!(u32).range(0..=100))]
-    confidence: Option<u32>,
-    /// The operation: a title of one's own, or the name of a record.
-    #[arg(long, value_name = "OPERATION")]
-    pub(crate) operation: Option<String>,
+    /// One asset, as `publish indicator` takes it.
     #[command(flatten)]
-    pub(crate) handling: HandlingFlags,
+    pub(crate) indicator: IndicatorFlags,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum What {
+    /// Publish one asset, or a count of them.
+    Indicator(Box<publish_indicator::Args>),
+    /// Publish an operation.
+    Operation(Box<publish_operation::Args>),
+}
+
+/// How one record is published.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct HowFlags {
+    /// Say it in place of what one of one's own records says: its next revision, in full.
+    #[arg(long, value_name = "RECORD", conflicts_with = "dry_run")]
+    pub(crate) amend: Option<RecordName>,
     /// Read and check everything, and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Print what became of each record, one JSON object a line, as soon as it is certain.
-    #[arg(long, conflicts_with_all = ["meta_csv", "outbox", "dry_run"])]
+    #[arg(long, conflicts_with = "dry_run")]
     pub(crate) receipts: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    match args.what {
+        Some(What::Indicator(args)) => {
+            return publish_indicator::run(context, args.into_flags()).await;
+        }
+        Some(What::Operation(args)) => return publish_operation::run(context, *args).await,
+        None => {}
+    }
     if !args.meta_csv.is_empty() {
         return publish_csv::run(context, &args).await;
     }
@@ -83,38 +98,48 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         let outcomes = client.resend().await?;
         return Tally::of(&outcomes).report("from the outbox");
     }
-    one(context, &args).await
+    publish_indicator::run(context, args.indicator).await
 }
 
-async fn one(context: &Context, args: &Args) -> anyhow::Result<()> {
-    let profile = context.profile()?;
-    let handling = args.handling.required()?;
-    let operation = match &args.operation {
-        Some(text) => operation_name(text, &profile)?.to_string(),
-        None => String::new(),
-    };
-    let draft = Draft {
-        name: RecordName { member: profile.settings().member.clone(), record: Uuid::now_v7() },
-        previous: None,
-        handling: handling.clone(),
-        content: pb::body::Content::Indicator(indicator(args, operation)),
-    };
-    let signer = Signer::of(&profile, OwnKey::Signing)?;
-    if args.dry_run {
-        signer.sign(draft, now())?;
-        return Ok(output::line("The record would be sent.")?);
+/// A draft with the handling that the flags say; an amendment keeps what they leave out.
+pub(crate) async fn draft(
+    client: &Client,
+    content: pb::body::Content,
+    handling: &HandlingFlags,
+    how: &HowFlags,
+) -> anyhow::Result<Draft> {
+    let (mut drafter, wish) = (client.drafter(), handling.wish());
+    Ok(match &how.amend {
+        Some(of) => drafter.amendment(of, content, &wish).await?,
+        None => drafter.draft(content, &wish).await?,
+    })
+}
+
+/// Signs and publishes one record.
+pub(crate) async fn send(client: &Client, draft: Draft) -> anyhow::Result<Receipt> {
+    Ok(client.publish_one(client.signer()?.sign(draft, client.now())?).await?)
+}
+
+/// Says what became of a record that was taken, in the way that was asked for.
+pub(crate) fn tell(receipt: &Receipt, how: &HowFlags) -> anyhow::Result<()> {
+    if how.receipts {
+        return Ok(output::line(&taken_json(receipt, None).to_string())?);
     }
-    let client = context.connect().await?;
-    send_waiting(&client).await?;
-    if let Some(title) = &args.operation {
-        ensure_operation(&client, &profile, title, &handling).await?;
-    }
-    let receipt = client.publish_one(signer.sign(draft, client.now())?).await?;
-    if args.receipts {
-        return Ok(output::line(&taken_json(&receipt, None).to_string())?);
-    }
+    taken(receipt)
+}
+
+/// Says where a record that was taken is.
+pub(crate) fn taken(receipt: &Receipt) -> anyhow::Result<()> {
+    warn(receipt);
     let place = receipt.sequence;
     Ok(output::line(&format!("{}@{} is at sequence {place}.", receipt.name, receipt.revision))?)
+}
+
+/// Tells what looks like a mistake.
+pub(crate) fn warn(receipt: &Receipt) {
+    for warning in &receipt.warnings {
+        output::note(&output::clean(&format!("warning: {warning}")));
+    }
 }
 
 /// What became of a record, as one line for programs; `line` is that of the input it came from.
@@ -139,54 +164,28 @@ fn taken_json(receipt: &Receipt, line: Option<u64>) -> Value {
         "leaf_hash": hex::encode(receipt.leaf_hash),
         "repeated": receipt.repeated,
     });
+    if let (false, Value::Object(fields)) = (receipt.warnings.is_empty(), &mut json) {
+        let warnings = receipt.warnings.iter().map(warning_json).collect();
+        fields.insert("warnings".to_owned(), warnings);
+    }
     if let (Some(line), Value::Object(fields)) = (line, &mut json) {
         fields.insert("line".to_owned(), line.into());
     }
     json
 }
 
-fn indicator(args: &Args, operation: String) -> pb::Indicator {
-    pb::Indicator {
-        observable: Some(pb::Observable {
-            kind: args.kind.map(ObservableKind::number).unwrap_or_default(),
-            platform: args.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
-            value: args.value.clone().unwrap_or_default(),
-            ..pb::Observable::default()
-        }),
-        operation,
-        confidence: args.confidence,
-        description: args.description.clone().unwrap_or_default(),
-        ..pb::Indicator::default()
-    }
-}
-
-/// An operation of one's own that is named by its title is published with its first indicator.
-async fn ensure_operation(
-    client: &Client,
-    profile: &Profile,
-    title: &str,
-    handling: &Handling,
-) -> anyhow::Result<()> {
-    let name = operation_name(title, profile)?;
-    if title.starts_with("members/") || client.current(&name).await?.is_some() {
-        return Ok(());
-    }
-    let operation = pb::Operation { title: title.to_owned(), ..pb::Operation::default() };
-    let draft = Draft {
-        name,
-        previous: None,
-        handling: handling.clone(),
-        content: pb::body::Content::Operation(operation),
-    };
-    client.publish_one(client.signer()?.sign(draft, client.now())?).await?;
-    Ok(())
+fn warning_json(warning: &Warning) -> Value {
+    let Warning { reason, message, field, list, matched } = warning;
+    json!({ "reason": reason, "message": message, "field": field, "list": list, "matched": matched })
 }
 
 /// What waits goes first, so that nothing is compared with a state that is about to change.
 pub(crate) async fn send_waiting(client: &Client) -> anyhow::Result<()> {
     let outcomes = client.resend().await?;
     if !outcomes.is_empty() {
-        let Tally { taken, refused } = Tally::of(&outcomes);
+        let tally = Tally::of(&outcomes);
+        tally.tell_warnings();
+        let Tally { taken, refused, .. } = tally;
         output::note(&format!("The outbox is sent: {taken} taken, {} refused.", refused.len()));
     }
     Ok(())
@@ -215,6 +214,8 @@ pub(crate) struct Tally {
     pub(crate) taken: usize,
     /// Why each of the others was refused.
     pub(crate) refused: Vec<String>,
+    /// What looks like a mistake in those that were taken.
+    warned: Vec<String>,
 }
 
 impl Tally {
@@ -228,7 +229,12 @@ impl Tally {
     pub(crate) fn add(&mut self, outcomes: &[Outcome]) {
         for outcome in outcomes {
             match outcome {
-                Outcome::Taken(_) => self.taken += 1,
+                Outcome::Taken(receipt) => {
+                    self.taken += 1;
+                    let name = &receipt.name;
+                    let warnings = receipt.warnings.iter();
+                    self.warned.extend(warnings.map(|warning| format!("{name}: {warning}")));
+                }
                 Outcome::Refused(refused) => self.refused.push(refused.to_string()),
             }
         }
@@ -240,9 +246,9 @@ impl Tally {
         self.demand_none_refused()
     }
 
-    /// Some refused is a failure; the first few are told.
+    /// Some refused is a failure; the first few are told, and the first few warnings.
     pub(crate) fn demand_none_refused(&self) -> anyhow::Result<()> {
-        const TOLD_MAX: usize = 10;
+        self.tell_warnings();
         for refused in self.refused.iter().take(TOLD_MAX) {
             output::note(&output::clean(refused));
         }
@@ -250,5 +256,63 @@ impl Tally {
             return Ok(());
         }
         Err(Failure::SomeRefused(self.refused.len()).into())
+    }
+
+    fn tell_warnings(&self) {
+        for warning in self.warned.iter().take(TOLD_MAX) {
+            output::note(&output::clean(&format!("warning: {warning}")));
+        }
+        let untold = self.warned.len().saturating_sub(TOLD_MAX);
+        if untold > 0 {
+            output::note(&format!("warning: and {untold} more like these"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watchfire::model::time::Timestamp;
+    use watchfire::transparency::Checkpoint;
+
+    use super::*;
+
+    fn receipt(warnings: Vec<Warning>) -> Receipt {
+        Receipt {
+            name: "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057"
+                .parse()
+                .unwrap(),
+            revision: 1,
+            header_digest: [1; 32],
+            epoch: 1,
+            sequence: 7,
+            accept_time: Timestamp::from_micros(1).unwrap(),
+            leaf_hash: [2; 32],
+            checkpoint: Checkpoint { size: 8, root: [3; 32] },
+            repeated: false,
+            warnings,
+        }
+    }
+
+    fn warning() -> Warning {
+        Warning {
+            reason: "COMMON_BENIGN_VALUE".to_owned(),
+            message: "many people use it".to_owned(),
+            field: "body.indicator.observable.value".to_owned(),
+            list: "popular-sites".to_owned(),
+            matched: "example.com".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_warning_is_told_and_is_no_refusal() {
+        let outcome = Outcome::Taken(Box::new(receipt(vec![warning()])));
+        let tally = Tally::of(std::slice::from_ref(&outcome));
+        assert_eq!((tally.taken, tally.warned.len()), (1, 1));
+        assert!(tally.demand_none_refused().is_ok());
+        let json = outcome_json(&outcome, 3);
+        assert_eq!(json["line"], 3);
+        assert_eq!(json["warnings"][0]["matched"], "example.com");
+        let quiet = taken_json(&receipt(Vec::new()), None);
+        assert_eq!((quiet.get("warnings"), quiet.get("line")), (None, None));
     }
 }

@@ -33,8 +33,8 @@ struct Work {
 
 pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Result<()> {
     let profile = context.profile()?;
-    let handling = args.handling.required()?;
-    let title = args.operation.as_deref().unwrap_or_default();
+    let handling = args.indicator.handling.required()?;
+    let title = args.indicator.operation.as_deref().unwrap_or_default();
     if title.trim().is_empty() {
         return Err(Failure::Usage("name the operation: --operation TITLE".to_owned()).into());
     }
@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
         handling,
         earlier: Vec::new(),
     };
-    if args.dry_run {
+    if args.indicator.how.dry_run {
         let plan = plan_import(&files, &target)?;
         let signer = Signer::of(&profile, OwnKey::Signing)?;
         for draft in &plan.drafts {

@@ -1,7 +1,8 @@
 //! `watchfire publish --jsonl FILE|-`: one record a line, as it comes.
 //!
 //! A line is `{"body": {...}, "handling": {...}, "name": "..."}` in proto-JSON spelling, as `subscribe --format
-//! jsonl` prints it; what else that prints is passed over. A line with a name is compared with what is there.
+//! jsonl` prints it; what else that prints is passed over. A line with a name is compared with what is there. What is
+//! said about a record, without a handling, has the handling that follows from that record.
 
 use std::fs::File;
 use std::io;
@@ -17,16 +18,25 @@ use uuid::Uuid;
 use watchfire::client::Client;
 use watchfire::client::ClientError;
 use watchfire::client::Draft;
+use watchfire::client::Drafter;
+use watchfire::client::Outcome;
 use watchfire::client::Reconciled;
+use watchfire::client::Refused;
 use watchfire::client::Signer;
+use watchfire::client::Wish;
 use watchfire::client::body_from_json;
 use watchfire::client::handling_from_json;
 use watchfire::client::reconcile;
+use watchfire::client::unaddressed;
 use watchfire::model::handling::Handling;
 use watchfire::model::limits;
+use watchfire::model::names::InvalidName;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
+use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
+use watchfire::profile::Profile;
+use watchfire::wire::pb;
 
 use crate::context::Context;
 use crate::crl::now;
@@ -35,6 +45,8 @@ use crate::output;
 use crate::publish;
 use crate::publish::Tally;
 
+/// What a line is told that nothing says how to handle.
+const UNHANDLED: &str = "it has no handling, and there is no --tlp";
 /// Bytes of one line: a record of full size, in base64 and as JSON.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Lines that are read ahead.
@@ -57,9 +69,25 @@ const PASSED_OVER: [&str; 10] = [
 type Line = (u64, String);
 
 /// A record that a line asks for.
+#[derive(Clone)]
 struct Wanted {
-    draft: Draft,
-    is_named: bool,
+    name: Option<RecordName>,
+    content: pb::body::Content,
+    /// Who may read it, where the line says so.
+    handling: Option<Handling>,
+}
+
+/// Records that are signed, each with its line.
+#[derive(Default)]
+struct Ready {
+    envelopes: Vec<pb::Envelope>,
+    lines: Vec<u64>,
+}
+
+/// A draft, or why the hub lets none be made.
+enum Drafted {
+    Draft(Box<Draft>),
+    Refused(Box<Refused>),
 }
 
 pub(crate) async fn run(
@@ -68,44 +96,32 @@ pub(crate) async fn run(
     args: &publish::Args,
 ) -> anyhow::Result<()> {
     let profile = context.profile()?;
-    let (member, fallback) = (profile.settings().member.clone(), args.handling.handling());
+    let (member, flags) = (profile.settings().member.clone(), &args.indicator);
     let mut lines = read_lines(file)?;
     let mut batch = Vec::new();
-    if args.dry_run {
-        let signer = Signer::of(&profile, OwnKey::Signing)?;
-        let mut count = 0_usize;
-        while lines.recv_many(&mut batch, limits::BATCH_RECORDS_MAX).await > 0 {
-            for (number, line) in batch.drain(..).collect::<io::Result<Vec<Line>>>()? {
-                let wanted =
-                    parse(&line, &member, fallback.as_ref()).with_context(|| at(number))?;
-                signer.sign(wanted.draft, now()).with_context(|| at(number))?;
-                count += 1;
-            }
-        }
-        return Ok(output::line(&format!("{count} records would be sent."))?);
+    if flags.how.dry_run {
+        return dry_run(&profile, lines, flags.handling.handling().as_ref()).await;
     }
     let client = context.connect().await?;
     publish::send_waiting(&client).await?;
-    let (mut tally, mut unchanged) = (Tally::default(), 0);
+    let (wish, receipts) = (flags.handling.wish(), flags.how.receipts);
+    let mut sender = Sender { client, wish, receipts, tally: Tally::default(), unchanged: 0 };
     while lines.recv_many(&mut batch, limits::BATCH_RECORDS_MAX).await > 0 {
-        let mut wanted = Vec::with_capacity(batch.len());
+        let mut wanted: Vec<(u64, Wanted)> = Vec::with_capacity(batch.len());
         for (number, line) in batch.drain(..).collect::<io::Result<Vec<Line>>>()? {
-            let one = parse(&line, &member, fallback.as_ref()).with_context(|| at(number))?;
+            let one = parse(&line, &member).with_context(|| at(number))?;
             // Said twice in one batch: the second is compared with what the first leaves behind.
-            if one.is_named
-                && wanted
-                    .iter()
-                    .any(|(_, earlier): &(u64, Wanted)| earlier.draft.name == one.draft.name)
-            {
-                let earlier = std::mem::take(&mut wanted);
-                unchanged += send(&client, earlier, args.receipts, &mut tally).await?;
+            let is_again = |(_, earlier): &(u64, Wanted)| earlier.name == one.name;
+            if one.name.is_some() && wanted.iter().any(is_again) {
+                sender.send(std::mem::take(&mut wanted)).await?;
             }
             wanted.push((number, one));
         }
-        unchanged += send(&client, wanted, args.receipts, &mut tally).await?;
+        sender.send(wanted).await?;
     }
+    let Sender { tally, unchanged, .. } = sender;
     let summary = format!("{} records are durable, {unchanged} were there already.", tally.taken);
-    if args.receipts {
+    if receipts {
         output::note(&summary);
     } else {
         output::line(&summary)?;
@@ -113,51 +129,127 @@ pub(crate) async fn run(
     tally.demand_none_refused()
 }
 
-fn at(number: u64) -> String {
-    format!("line {number}")
+/// Reads and checks everything. What follows from records that are spoken about only the hub could tell.
+async fn dry_run(
+    profile: &Profile,
+    mut lines: mpsc::Receiver<io::Result<Line>>,
+    fallback: Option<&Handling>,
+) -> anyhow::Result<()> {
+    let signer = Signer::of(profile, OwnKey::Signing)?;
+    let mut count = 0_usize;
+    while let Some(line) = lines.recv().await {
+        let (number, line) = line?;
+        let Wanted { name, content, handling } =
+            parse(&line, signer.member()).with_context(|| at(number))?;
+        let is_asset =
+            matches!(content, pb::body::Content::Indicator(_) | pb::body::Content::Operation(_));
+        let handling = handling.or_else(|| fallback.cloned());
+        if handling.is_none() && is_asset {
+            let error = Failure::Usage(UNHANDLED.to_owned());
+            return Err(anyhow::Error::from(error).context(at(number)));
+        }
+        let name = name.unwrap_or_else(|| new_name(signer.member()));
+        let handling = handling.unwrap_or_else(unaddressed);
+        let draft = Draft { name, previous: None, handling, content };
+        signer.sign(draft, now()).with_context(|| at(number))?;
+        count += 1;
+    }
+    Ok(output::line(&format!("{count} records would be sent."))?)
 }
 
-/// Publishes what is new or changed; says how many records were there already, or were withdrawn.
-async fn send(
-    client: &Client,
-    wanted: Vec<(u64, Wanted)>,
+/// Publishes what is new or changed, batch by batch.
+struct Sender {
+    client: Client,
+    /// Who may read what says nothing about it.
+    wish: Wish,
+    /// Whether each outcome is printed.
     receipts: bool,
-    tally: &mut Tally,
-) -> anyhow::Result<usize> {
-    let named: Vec<RecordName> = wanted
-        .iter()
-        .filter(|(_, one)| one.is_named)
-        .map(|(_, one)| one.draft.name.clone())
-        .collect();
-    let current = client.current_each(&named).await?;
-    let key = client.signer()?;
-    let mut envelopes = Vec::with_capacity(wanted.len());
-    let mut lines = Vec::with_capacity(wanted.len());
-    let mut passed_over = 0;
-    for (number, one) in wanted {
-        let there = current.get(&one.draft.name);
-        match reconcile(one.draft, there) {
-            Reconciled::New(draft) | Reconciled::Changed(draft) => {
-                let envelope = key.sign(draft, client.now());
-                envelopes.push(envelope.with_context(|| at(number))?);
-                lines.push(number);
+    tally: Tally,
+    /// How many records were there already, or were withdrawn.
+    unchanged: usize,
+}
+
+impl Sender {
+    async fn send(&mut self, wanted: Vec<(u64, Wanted)>) -> anyhow::Result<()> {
+        let named: Vec<RecordName> =
+            wanted.iter().filter_map(|(_, one)| one.name.clone()).collect();
+        let current = self.client.current_each(&named).await?;
+        let key = self.client.signer()?;
+        let mut drafter = self.client.drafter();
+        let mut ready = Ready::default();
+        for (number, one) in wanted {
+            let mut outcome = self.draft(&mut drafter, &one).await.with_context(|| at(number))?;
+            if matches!(outcome, Drafted::Refused(_)) && !ready.envelopes.is_empty() {
+                // What it speaks about may be one of those that wait here.
+                self.publish(std::mem::take(&mut ready)).await?;
+                outcome = self.draft(&mut drafter, &one).await.with_context(|| at(number))?;
             }
-            Reconciled::Unchanged(_) => passed_over += 1,
-            Reconciled::Withdrawn(name) => {
-                output::note(&format!(
-                    "{}: {name} was withdrawn and is not brought back",
-                    at(number)
-                ));
-                passed_over += 1;
+            let draft = match outcome {
+                Drafted::Draft(draft) => *draft,
+                Drafted::Refused(refused) => {
+                    self.count(&[number], &[Outcome::Refused(refused)])?;
+                    continue;
+                }
+            };
+            let there = current.get(&draft.name);
+            match reconcile(draft, there) {
+                Reconciled::New(draft) | Reconciled::Changed(draft) => {
+                    let envelope = key.sign(draft, self.client.now());
+                    ready.envelopes.push(envelope.with_context(|| at(number))?);
+                    ready.lines.push(number);
+                }
+                Reconciled::Unchanged(_) => self.unchanged += 1,
+                Reconciled::Withdrawn(name) => {
+                    let told = "was withdrawn and is not brought back";
+                    output::note(&format!("{}: {name} {told}", at(number)));
+                    self.unchanged += 1;
+                }
             }
         }
+        self.publish(ready).await
     }
-    let outcomes = client.publish(envelopes).await?;
-    tally.add(&outcomes);
-    for (line, outcome) in lines.into_iter().zip(&outcomes).filter(|_each| receipts) {
-        output::line(&publish::outcome_json(outcome, line).to_string())?;
+
+    async fn publish(&mut self, ready: Ready) -> anyhow::Result<()> {
+        let outcomes = self.client.publish(ready.envelopes).await?;
+        self.count(&ready.lines, &outcomes)
     }
-    Ok(passed_over)
+
+    /// One record that cannot be spoken about does not sink the others.
+    async fn draft(&self, drafter: &mut Drafter, one: &Wanted) -> anyhow::Result<Drafted> {
+        let Wanted { name, content, handling } = one.clone();
+        let handling = match handling {
+            Some(handling) => Ok(handling),
+            None => drafter.handling(&content, &self.wish).await,
+        };
+        let handling = match handling {
+            Ok(handling) => handling,
+            Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => {
+                return Ok(Drafted::Refused(refused));
+            }
+            Err(ClientError::Invalid(refusal)) if refusal.reason == Reason::TlpMissing => {
+                return Err(Failure::Usage(UNHANDLED.to_owned()).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let name = name.unwrap_or_else(|| new_name(&self.client.profile().settings().member));
+        Ok(Drafted::Draft(Box::new(Draft { name, previous: None, handling, content })))
+    }
+
+    fn count(&mut self, lines: &[u64], outcomes: &[Outcome]) -> anyhow::Result<()> {
+        self.tally.add(outcomes);
+        for (line, outcome) in lines.iter().zip(outcomes).filter(|_each| self.receipts) {
+            output::line(&publish::outcome_json(outcome, *line).to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn new_name(member: &MemberId) -> RecordName {
+    RecordName { member: member.clone(), record: Uuid::now_v7() }
+}
+
+fn at(number: u64) -> String {
+    format!("line {number}")
 }
 
 /// Reads lines on a thread of their own, so that what has come is sent while more is awaited.
@@ -196,7 +288,7 @@ fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
     Ok(receiver)
 }
 
-fn parse(line: &str, member: &MemberId, fallback: Option<&Handling>) -> anyhow::Result<Wanted> {
+fn parse(line: &str, member: &MemberId) -> anyhow::Result<Wanted> {
     let usage = |why: String| Failure::Usage(why);
     let value: Value = serde_json::from_str(line).map_err(|error| usage(error.to_string()))?;
     let Value::Object(mut fields) = value else {
@@ -206,29 +298,24 @@ fn parse(line: &str, member: &MemberId, fallback: Option<&Handling>) -> anyhow::
         fields.remove(field);
     }
     let body = fields.remove("body").ok_or_else(|| usage("it has no body".to_owned()))?;
-    let handling = match fields.remove("handling") {
-        Some(value) => handling_from_json(value).map_err(ClientError::Invalid)?,
-        None => fallback
-            .cloned()
-            .ok_or_else(|| usage("it has no handling, and there is no --tlp".to_owned()))?,
-    };
+    let handling = fields.remove("handling").map(handling_from_json).transpose();
+    let handling = handling.map_err(ClientError::Invalid)?;
     let name = fields.remove("name");
     if let Some(unknown) = fields.keys().next() {
         return Err(usage(format!("the field {} is not known", output::clean(unknown))).into());
     }
-    let is_named = name.is_some();
-    let name = match name {
-        Some(Value::String(name)) => name
-            .parse()
-            .map_err(|error: watchfire::model::names::InvalidName| usage(error.to_string()))?,
+    let name: Option<RecordName> = match name {
+        Some(Value::String(name)) => {
+            Some(name.parse().map_err(|error: InvalidName| usage(error.to_string()))?)
+        }
         Some(_) => return Err(usage("the name is not a text".to_owned()).into()),
-        None => RecordName { member: member.clone(), record: Uuid::now_v7() },
+        None => None,
     };
-    if name.member != *member {
+    if let Some(name) = name.as_ref().filter(|name| name.member != *member) {
         return Err(usage(format!("{name} is another member's record")).into());
     }
     let content = body_from_json(body).map_err(ClientError::Invalid)?;
-    Ok(Wanted { draft: Draft { name, previous: None, handling, content }, is_named })
+    Ok(Wanted { name, content, handling })
 }
 
 #[cfg(test)]
@@ -239,15 +326,19 @@ mod tests {
 
     #[track_caller]
     fn check_refused(line: &str, expected: &str) {
-        let error = parse(line, &"acme-video".parse().unwrap(), None).err().unwrap();
+        let error = parse(line, &"acme-video".parse().unwrap()).err().unwrap();
         assert!(format!("{error:#}").contains(expected), "{error:#}");
     }
 
     #[test]
     fn a_line_as_it_was_printed_is_a_record() {
-        let wanted = parse(LINE, &"acme-video".parse().unwrap(), None).unwrap();
-        assert!(!wanted.is_named);
-        assert_eq!(wanted.draft.handling.reach.audiences.len(), 1);
+        let wanted = parse(LINE, &"acme-video".parse().unwrap()).unwrap();
+        assert_eq!(wanted.name, None);
+        assert_eq!(wanted.handling.unwrap().reach.audiences.len(), 1);
+        let bare = LINE
+            .replace(r#","handling":{"tlp":"TLP_GREEN","audiences":["audiences/companies"]}"#, "");
+        assert_ne!(bare, LINE);
+        assert_eq!(parse(&bare, &"acme-video".parse().unwrap()).unwrap().handling, None);
     }
 
     #[test]
@@ -257,13 +348,6 @@ mod tests {
         check_refused("{}", "no body");
         check_refused(&LINE.replace("TLP_GREEN", "TLP_BLUE"), "TLP_BLUE");
         check_refused(&LINE.replace("sequence", "colour"), "colour");
-        check_refused(
-            &LINE.replace(
-                r#""handling":{"tlp":"TLP_GREEN","audiences":["audiences/companies"]}"#,
-                r#""revision":1"#,
-            ),
-            "--tlp",
-        );
         check_refused(
             &LINE.replace(
                 r#""sequence":7"#,
