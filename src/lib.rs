@@ -7,6 +7,7 @@
 pub mod client;
 pub mod exchange;
 pub mod interop;
+pub mod ledger;
 pub mod model;
 pub mod pki;
 pub mod profile;

@@ -90,3 +90,9 @@ pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 pub const AUDIENCES_KEPT_MAX: usize = 256;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Members that are not suspended which a role must have for its members to be told apart in the ledger.
+pub const LEDGER_THRESHOLD: usize = 3;
+/// Entries of one ledger: about 200 bytes of memory each while it is computed.
+pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
+/// Operations with times of their own in the ledger: an answer fits one message.
+pub const LEDGER_OPERATIONS_MAX: usize = 500;
