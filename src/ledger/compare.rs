@@ -31,7 +31,8 @@ pub fn differences(
 ) -> Vec<Difference> {
     let (answered, computed) = (fields(answered), fields(computed));
     let missing = || "nothing".to_owned();
-    let names: std::collections::BTreeSet<&String> = answered.keys().chain(computed.keys()).collect();
+    let names: std::collections::BTreeSet<&String> =
+        answered.keys().chain(computed.keys()).collect();
     let differing = names.into_iter().filter(|name| answered.get(*name) != computed.get(*name));
     differing
         .map(|name| Difference {

@@ -166,7 +166,8 @@ impl Count<'_> {
             };
             let delivered = claims.delivered(person.id(), given.sequence);
             let acknowledged = claims.acknowledged(person.id(), given.sequence);
-            for (stage, time) in [(Stage::Delivered, delivered), (Stage::Acknowledged, acknowledged)]
+            for (stage, time) in
+                [(Stage::Delivered, delivered), (Stage::Acknowledged, acknowledged)]
             {
                 if let Some(time) = time.filter(|_time| given.is_asset()) {
                     self.times.add(given, stage, (*place, person), (given.published, time));
@@ -174,7 +175,8 @@ impl Count<'_> {
             }
             if let Some(tally) = self.tally(Some(*place)) {
                 tally.delivered = tally.delivered.saturating_add(delivered.is_some().into());
-                tally.acknowledged = tally.acknowledged.saturating_add(acknowledged.is_some().into());
+                tally.acknowledged =
+                    tally.acknowledged.saturating_add(acknowledged.is_some().into());
             }
         }
     }
@@ -205,7 +207,8 @@ fn rows(people: &People, tallies: &[Tally], with_claims: bool) -> Vec<Row> {
         match person.shown {
             Shown::ByName => rows.push(named_row(person, tally, with_claims)),
             Shown::Among => {
-                let (all, role) = others.get_or_insert_with(|| (Tally::default(), Some(person.role())));
+                let (all, role) =
+                    others.get_or_insert_with(|| (Tally::default(), Some(person.role())));
                 all.join(tally);
                 *role = role.filter(|role| *role == person.role());
             }
@@ -239,7 +242,8 @@ impl Tally {
 
     /// Adds what can be computed again of another member; what the hub claims of it stays out.
     fn join(&mut self, other: &Self) {
-        let Self { row, confirmed_by, disputed_by, acted_on_by, delivered: _, acknowledged: _ } = other;
+        let Self { row, confirmed_by, disputed_by, acted_on_by, delivered: _, acknowledged: _ } =
+            other;
         for (kind, count) in &row.given {
             let sum = self.row.given.entry(*kind).or_default();
             *sum = sum.saturating_add(*count);

@@ -191,7 +191,8 @@ impl Fold {
             return Ok(());
         }
         let max = self.entries_max;
-        let message = format!("there are more than {max} entries since then; ask for a shorter time");
+        let message =
+            format!("there are more than {max} entries since then; ask for a shorter time");
         Err(Refusal::field(Reason::FieldInvalid, "since_time", message))
     }
 
@@ -249,7 +250,8 @@ impl Moment {
 fn withdrawn<'a>(entry: &LedgerEntry<'a>) -> Option<&'a str> {
     match entry.body?.content.as_ref()? {
         pb::body::Content::Withdrawal(withdrawal) => {
-            let own = withdrawal.of.strip_prefix("members/")?.strip_prefix(entry.publisher.as_str());
+            let own =
+                withdrawal.of.strip_prefix("members/")?.strip_prefix(entry.publisher.as_str());
             own.is_some_and(|rest| rest.starts_with('/')).then_some(withdrawal.of.as_str())
         }
         pb::body::Content::Takedown(takedown) => Some(&takedown.of),

@@ -92,7 +92,9 @@ impl Oracle<'_> {
 
     fn visible(&self) -> Vec<&Said> {
         let counts = |said: &&Said| {
-            said.body_kind.is_chosen() && self.in_window(said) && self.may(&self.caller, said, false)
+            said.body_kind.is_chosen()
+                && self.in_window(said)
+                && self.may(&self.caller, said, false)
         };
         self.scene.log.iter().filter(counts).collect()
     }
@@ -162,10 +164,13 @@ impl Oracle<'_> {
 
     fn confirms(&self, of: &RecordName, by: &MemberId) -> bool {
         let agrees = self.opinion_of(of, by).is_some_and(|stance| stance == 4 || stance == 5);
-        let saw = |said: &&Said| {
-            matches!(content(said), Some(pb::body::Content::Sighting(said)) if said.count > 0)
-        };
-        agrees || self.about(of, BodyKind::Sighting).iter().filter(|said| said.name.member == *by).any(saw)
+        let saw = |said: &&Said| matches!(content(said), Some(pb::body::Content::Sighting(said)) if said.count > 0);
+        agrees
+            || self
+                .about(of, BodyKind::Sighting)
+                .iter()
+                .filter(|said| said.name.member == *by)
+                .any(saw)
     }
 
     fn disputes(&self, of: &RecordName, by: &MemberId) -> bool {
@@ -178,7 +183,8 @@ impl Oracle<'_> {
         reports.retain(|said| said.name.member == *by && act(said).is_some());
         let claimed = reports.iter().filter_map(|said| act(said).flatten()).min();
         let first = reports.iter().flat_map(|said| self.revisions(&said.name));
-        let first = first.filter(|said| act(said).is_some() && target(said) == Some(of.to_string()));
+        let first =
+            first.filter(|said| act(said).is_some() && target(said) == Some(of.to_string()));
         Some((first.map(|said| said.accept_time.as_micros()).min()?, claimed))
     }
 
@@ -215,7 +221,8 @@ impl Oracle<'_> {
         let standing = self.standing();
         let mut row = Row { members: u32::try_from(whose.len()).unwrap(), ..Row::default() };
         let gone = self.names().into_iter().filter(|name| is_ours(&name));
-        row.withdrawn = size(gone.filter(|name| self.first(name).is_some() && self.is_withdrawn(name)));
+        row.withdrawn =
+            size(gone.filter(|name| self.first(name).is_some() && self.is_withdrawn(name)));
         for name in standing.iter().filter(is_ours) {
             *row.given.entry(self.first(name).unwrap().body_kind).or_default() += 1;
         }
@@ -283,7 +290,9 @@ impl Oracle<'_> {
             for (id, role) in self.members() {
                 if let Some((reported, claimed)) = self.acted(&name, &id) {
                     add(&id, Stage::Acted, published, reported);
-                    claimed.into_iter().for_each(|at| add(&id, Stage::ActedAsClaimed, published, at));
+                    claimed
+                        .into_iter()
+                        .for_each(|at| add(&id, Stage::ActedAsClaimed, published, at));
                 }
                 for stage in [Stage::Delivered, Stage::Acknowledged] {
                     if self.by_name(&id, role)
@@ -322,8 +331,8 @@ impl Oracle<'_> {
                     values.iter_mut().for_each(|value| *value = ten_bits(*value));
                 }
                 values.sort_unstable();
-                let percentiles = (!values.is_empty())
-                    .then(|| (at_rank(&values, 0.5), at_rank(&values, 0.9)));
+                let percentiles =
+                    (!values.is_empty()).then(|| (at_rank(&values, 0.5), at_rank(&values, 0.9)));
                 StageTime { member, operation, stage, count: size(&values), left_out, percentiles }
             })
             .collect()
@@ -440,7 +449,9 @@ fn play(scene: &mut Scene, step: &Step) {
     let of = records.get(step.of % records.len().max(1)).cloned();
     let publisher = MEMBERS[step.publisher].0;
     let mut to: Vec<&str> = Vec::new();
-    for (bit, audience) in ["all", "companies", "observers", CUSTOM[0], CUSTOM[1]].iter().enumerate() {
+    for (bit, audience) in
+        ["all", "companies", "observers", CUSTOM[0], CUSTOM[1]].iter().enumerate()
+    {
         if step.audiences >> bit & 1 == 1 {
             to.push(audience);
         }
@@ -468,7 +479,11 @@ fn play(scene: &mut Scene, step: &Step) {
     }
 }
 
-fn said(step: &Step, of: Option<&RecordName>, time: Option<Timestamp>) -> Option<pb::body::Content> {
+fn said(
+    step: &Step,
+    of: Option<&RecordName>,
+    time: Option<Timestamp>,
+) -> Option<pb::body::Content> {
     let wire = time.map(timestamp_to_wire);
     Some(match step.what {
         0 | 1 => pb::body::Content::Indicator(pb::Indicator {
@@ -499,7 +514,8 @@ fn said(step: &Step, of: Option<&RecordName>, time: Option<Timestamp>) -> Option
 /// A random exchange: who is in it, who is suspended, who is in which custom audience, and what they said.
 fn scene() -> impl Strategy<Value = Scene> {
     let steps = proptest::collection::vec(step(), 1..60);
-    let claims = proptest::collection::vec((0..7_usize, 0..60_u64, any::<bool>(), -3..400_i32), 0..80);
+    let claims =
+        proptest::collection::vec((0..7_usize, 0..60_u64, any::<bool>(), -3..400_i32), 0..80);
     (1..=4_usize, 0..=3_usize, any::<u8>(), any::<u16>(), steps, claims).prop_map(
         |(companies, observers, suspended, audiences, steps, claims)| {
             let mut scene = Scene::empty();
@@ -574,8 +590,12 @@ fn as_sent(scene: &Scene, caller: &MemberId) -> (Roster, Vec<Said>) {
     let oracle = Oracle { scene, caller: caller.clone(), since: None, until: None, head: u64::MAX };
     let seen: BTreeSet<RecordName> = oracle.names();
     let is_sent = |said: &&Said| match content(said) {
-        Some(pb::body::Content::Withdrawal(recall)) => seen.iter().any(|name| name.to_string() == recall.of),
-        Some(pb::body::Content::Takedown(recall)) => seen.iter().any(|name| name.to_string() == recall.of),
+        Some(pb::body::Content::Withdrawal(recall)) => {
+            seen.iter().any(|name| name.to_string() == recall.of)
+        }
+        Some(pb::body::Content::Takedown(recall)) => {
+            seen.iter().any(|name| name.to_string() == recall.of)
+        }
         _ => oracle.may(caller, said, false),
     };
     (roster, scene.log.iter().filter(is_sent).cloned().collect())

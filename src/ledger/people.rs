@@ -51,7 +51,9 @@ impl People {
             .filter_map(|member| {
                 let mut reader = Reader::of(roster, &member.id)?;
                 // Whoever computes this again knows of no other audiences, and it may not tell of them.
-                reader.audiences.retain(|audience| audience.is_built_in() || own.contains(audience));
+                reader
+                    .audiences
+                    .retain(|audience| audience.is_built_in() || own.contains(audience));
                 reader.suspended = false;
                 let by_name = member.id == *caller || is_large(roster, member.role);
                 let shown = if by_name { Shown::ByName } else { Shown::Among };
@@ -94,7 +96,10 @@ impl People {
     /// Those others who may read what a publisher addressed so.
     pub(super) fn readers(&self, scope: &Scope) -> Vec<Place> {
         let others = self.all().filter(|(_place, person)| *person.id() != scope.publisher);
-        others.filter(|(_, person)| may_see(&person.reader, scope)).map(|(place, _)| place).collect()
+        others
+            .filter(|(_, person)| may_see(&person.reader, scope))
+            .map(|(place, _)| place)
+            .collect()
     }
 }
 

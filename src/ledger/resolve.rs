@@ -83,7 +83,8 @@ pub(super) fn resolve(
     is_visible: impl Fn(ScopeId) -> bool,
 ) -> Resolved {
     revisions.retain(|revision| is_visible(revision.scope));
-    revisions.sort_unstable_by_key(|revision| (revision.record, revision.revision, revision.sequence));
+    revisions
+        .sort_unstable_by_key(|revision| (revision.record, revision.revision, revision.sequence));
     revisions.dedup_by_key(|revision| (revision.record, revision.revision));
     let first = revisions.iter().map(|revision| revision.sequence).min();
     let last = revisions.iter().map(|revision| revision.sequence).max();
@@ -101,7 +102,13 @@ pub(super) fn resolve(
     sightings.extend(agreed);
     sightings.sort_unstable();
     sightings.dedup();
-    Resolved { given, confirmed: sightings, disputed, acts: first_acts(acts), bounds: first.zip(last) }
+    Resolved {
+        given,
+        confirmed: sightings,
+        disputed,
+        acts: first_acts(acts),
+        bounds: first.zip(last),
+    }
 }
 
 /// A record, if its first revision is there: of one that reached the caller with a later revision only, the caller
@@ -152,9 +159,13 @@ impl Said {
             Says::Sighting { of, seen: true } => self.sightings.extend(about(of)),
             Says::Action { of, is_act: true, done } => {
                 let claimed = done.map(Moment::time);
-                self.acts.extend(about(of).zip(reported(record, of)).map(|(voice, reported)| {
-                    Act { voice, reported, claimed }
-                }));
+                self.acts.extend(
+                    about(of).zip(reported(record, of)).map(|(voice, reported)| Act {
+                        voice,
+                        reported,
+                        claimed,
+                    }),
+                );
             }
             Says::Sighting { seen: false, .. }
             | Says::Action { is_act: false, .. }
@@ -175,9 +186,7 @@ fn voice(given: &[Given], of: NameId, by: Named) -> Option<Voice> {
 
 /// When a report first said that something was done about what it is about now.
 fn reported(record: &[Revision], about: Option<NameId>) -> Option<Timestamp> {
-    let says_so = |revision: &&Revision| {
-        matches!(revision.says, Says::Action { of, is_act: true, .. } if of == about)
-    };
+    let says_so = |revision: &&Revision| matches!(revision.says, Says::Action { of, is_act: true, .. } if of == about);
     record.iter().find(says_so).map(|revision| revision.accept_time)
 }
 

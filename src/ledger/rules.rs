@@ -136,10 +136,7 @@ fn what_was_seen_is_confirmed_and_what_was_looked_for_in_vain_is_not() {
 #[test]
 fn a_member_may_have_seen_what_it_disputes() {
     let scene = told(|name| {
-        vec![
-            ("cedar-chat", sighting(name, 3)),
-            ("cedar-chat", opinion(name, pb::Stance::Disagree)),
-        ]
+        vec![("cedar-chat", sighting(name, 3)), ("cedar-chat", opinion(name, pb::Stance::Disagree))]
     });
     check_feedback(&scene, [1, 1], [1, 1], [0, 0]);
 }
@@ -451,9 +448,8 @@ fn more_entries_than_it_holds_are_refused_with_the_field() {
 
 #[test]
 fn bodies_that_are_not_looked_at_need_not_be_read() {
-    let mut scene = told(|name| {
-        vec![("cedar-chat", note(name)), ("cedar-chat", acknowledgement(name))]
-    });
+    let mut scene =
+        told(|name| vec![("cedar-chat", note(name)), ("cedar-chat", acknowledgement(name))]);
     let whole = scene.ledger("birch-social");
     for said in scene.log.iter_mut().filter(|said| !Fold::reads_body(said.body_kind)) {
         said.body = None;

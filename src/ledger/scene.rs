@@ -199,9 +199,9 @@ impl Scene {
     pub(super) fn time(&self, caller: &str, of: Option<&str>, stage: Stage) -> Option<StageTime> {
         let times = self.ledger(caller).times;
         let whose = of.map(member);
-        times.into_iter().find(|time| {
-            time.stage == stage && time.member == whose && time.operation.is_none()
-        })
+        times
+            .into_iter()
+            .find(|time| time.stage == stage && time.member == whose && time.operation.is_none())
     }
 }
 

@@ -67,7 +67,8 @@ fn who_confirms_itself_gains_nothing() {
 fn two_who_confirm_each_other_in_a_loop_have_one_voice_each() {
     let mut scene = Scene::new();
     for _ in 0..50 {
-        for (publisher, friend) in [("acme-video", "birch-social"), ("birch-social", "acme-video")] {
+        for (publisher, friend) in [("acme-video", "birch-social"), ("birch-social", "acme-video")]
+        {
             let name = scene.say(publisher, indicator());
             scene.say(friend, opinion(&name, pb::Stance::Agree));
             scene.say(friend, sighting(&name, 7));

@@ -39,7 +39,9 @@ impl Times {
     /// Nothing measured yet; operations with the most records will have times of their own.
     pub(super) fn new(given: &[Given], names: &Turned) -> Self {
         let mut sizes: HashMap<NameId, u64> = HashMap::new();
-        for operation in given.iter().filter(|given| given.stands_as_asset()).filter_map(|given| given.operation) {
+        for operation in
+            given.iter().filter(|given| given.stands_as_asset()).filter_map(|given| given.operation)
+        {
             let size = sizes.entry(operation).or_default();
             *size = size.saturating_add(1);
         }
@@ -101,8 +103,11 @@ impl Times {
 
 impl Measured {
     const fn new(stage: Stage) -> Self {
-        let sample =
-            if stage.is_hubs() { Sample::Rounded(BTreeMap::new()) } else { Sample::Exact(Vec::new()) };
+        let sample = if stage.is_hubs() {
+            Sample::Rounded(BTreeMap::new())
+        } else {
+            Sample::Exact(Vec::new())
+        };
         Self { sample, left_out: 0 }
     }
 

@@ -82,10 +82,8 @@ mod tests {
     }
 
     fn window(since: Option<i64>, until: Option<i64>) -> Result<Window, Refusal> {
-        let request = pb::GetLedgerRequest {
-            since_time: since.and_then(at),
-            until_time: until.and_then(at),
-        };
+        let request =
+            pb::GetLedgerRequest { since_time: since.and_then(at), until_time: until.and_then(at) };
         Window::of_request(&request, 9)
     }
 

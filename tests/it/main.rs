@@ -4,6 +4,7 @@
 
 mod clock;
 mod crash;
+mod ledger;
 mod path;
 mod refusals;
 mod world;

@@ -240,7 +240,8 @@ async fn what_the_header_must_not_say_is_refused() {
     let ahead = watchfire::wire::time::timestamp_to_wire(ahead);
     check(&acme, with_header(&acme, |header| header.create_time = Some(ahead)), Reason::ClockSkew)
         .await;
-    check(&acme, with_header(&acme, |header| header.body_kind = 24), Reason::UnsupportedField).await;
+    check(&acme, with_header(&acme, |header| header.body_kind = 24), Reason::UnsupportedField)
+        .await;
     check(&acme, with_header(&acme, |header| header.body_kind = 3), Reason::FieldInvalid).await;
     check(&acme, with_header(&acme, |header| header.nonce.clear()), Reason::FieldInvalid).await;
     let envelope = sign(&acme, good(&acme));

@@ -21,6 +21,9 @@ pub(crate) enum Failure {
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
+    /// The hub answered something else than its log says.
+    #[error("{0} numbers of the hub are not what its entries say")]
+    SomeDiffer(usize),
 }
 
 /// Prints the chain of causes; gives the exit code of the first cause that has one.
@@ -49,7 +52,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
-            Failure::SomeUnverified(_) => 5,
+            Failure::SomeUnverified(_) | Failure::SomeDiffer(_) => 5,
         });
     }
     let unverified = cause.is::<VerificationError>()
@@ -72,6 +75,7 @@ mod tests {
         assert_eq!(code(&Failure::Usage(String::new()).into()), 2);
         assert_eq!(code(&Failure::SomeRefused(1).into()), 3);
         assert_eq!(code(&Failure::SomeUnverified(1).into()), 5);
+        assert_eq!(code(&Failure::SomeDiffer(1).into()), 5);
         assert_eq!(code(&anyhow::anyhow!("a disk")), 1);
     }
 }

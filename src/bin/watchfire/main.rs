@@ -13,6 +13,8 @@ mod filter_flags;
 mod get;
 mod handling_flags;
 mod keys;
+mod ledger;
+mod ledger_table;
 mod list;
 mod lookup;
 mod output;
@@ -27,6 +29,7 @@ mod status;
 mod subscribe;
 mod table;
 mod verify;
+mod when;
 mod whoami;
 mod withdraw;
 
@@ -86,6 +89,8 @@ enum Command {
     List(list::Args),
     /// Find indicators by value, however it is written.
     Lookup(lookup::Args),
+    /// Show who gave and received what, and how long sharing took.
+    Ledger(ledger::Args),
     /// Show who the hub takes this profile for.
     Whoami,
     /// Show how the profile and the hub stand, and what ends soon.
@@ -131,6 +136,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Get(args) => get::run(context, args).await,
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,
+        Command::Ledger(args) => ledger::run(context, args).await,
         Command::Whoami => whoami::run(context).await,
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
