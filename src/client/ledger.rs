@@ -270,6 +270,13 @@ mod tests {
         assert_eq!(differences(&answered, &computed).len(), 1);
     }
 
+    #[track_caller]
+    fn check(good: &pb::GetLedgerResponse, spoil: impl FnOnce(&mut pb::GetLedgerResponse)) {
+        let mut answer = good.clone();
+        spoil(&mut answer);
+        check_form(&answer, 6).unwrap_err();
+    }
+
     #[test]
     fn an_answer_without_form_is_refused() {
         let world = World::new();
@@ -280,12 +287,6 @@ mod tests {
             basis: pb::TimeBasis::Log.into(),
             ..pb::TimeToShare::default()
         };
-        #[track_caller]
-        fn check(good: &pb::GetLedgerResponse, spoil: impl FnOnce(&mut pb::GetLedgerResponse)) {
-            let mut answer = good.clone();
-            spoil(&mut answer);
-            check_form(&answer, 6).unwrap_err();
-        }
         let span = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
         check(&good, |answer| answer.first_sequence = answer.end_sequence + 1);
         check(&good, |answer| answer.end_sequence = answer.head + 1);

@@ -1,8 +1,10 @@
 //! Two answers side by side, field by field, but for what the hub claims.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::model::header::BodyKind;
 use crate::wire::pb;
 
 /// A field in which the hub's answer is not what was computed again.
@@ -31,8 +33,7 @@ pub fn differences(
 ) -> Vec<Difference> {
     let (answered, computed) = (fields(answered), fields(computed));
     let missing = || "nothing".to_owned();
-    let names: std::collections::BTreeSet<&String> =
-        answered.keys().chain(computed.keys()).collect();
+    let names: BTreeSet<&String> = answered.keys().chain(computed.keys()).collect();
     let differing = names.into_iter().filter(|name| answered.get(*name) != computed.get(*name));
     differing
         .map(|name| Difference {
@@ -60,9 +61,12 @@ fn fields(answer: &pb::GetLedgerResponse) -> BTreeMap<String, String> {
     fields.add("threshold", *threshold);
     fields.add("head", *head);
     fields.add("operations_left_out", *operations_left_out);
-    rows.iter().for_each(|row| add_row(&mut fields, row));
-    let ours = times.iter().filter(|time| time.basis() != pb::TimeBasis::Hub);
-    ours.for_each(|time| add_time(&mut fields, time));
+    for row in rows {
+        add_row(&mut fields, row);
+    }
+    for time in times.iter().filter(|time| time.basis() != pb::TimeBasis::Hub) {
+        add_time(&mut fields, time);
+    }
     fields.0
 }
 
@@ -102,8 +106,8 @@ fn add_row(fields: &mut Fields, row: &pb::LedgerRow) {
     fields.add(format!("{whose}: role"), row.role().as_str_name());
     fields.add(format!("{whose}: members"), members);
     for pb::KindCount { kind, count } in given {
-        let kind = crate::model::header::BodyKind::from_number(*kind);
-        let kind = kind.map_or("unknown", crate::model::header::BodyKind::as_str);
+        let kind = BodyKind::from_number(*kind);
+        let kind = kind.map_or("unknown", BodyKind::as_str);
         fields.add(format!("{whose}: given {kind}"), count);
     }
     for (name, value) in [

@@ -36,7 +36,9 @@ pub(super) fn ledger(
         times: Times::new(&resolved.given, names),
         claims: claims.map(|claims| Claims { claims, window }),
     };
-    resolved.given.iter().for_each(|given| count.give(given));
+    for given in &resolved.given {
+        count.give(given);
+    }
     count.feedback(resolved);
     count.receive(resolved, names);
     let Count { tallies, times, .. } = count;
@@ -121,15 +123,18 @@ impl Count<'_> {
         for alike in given.chunk_by(|a, b| a.scope == b.scope) {
             let scope = alike.first().and_then(|given| names.scope(given.scope));
             let readers = scope.map(|scope| self.people.readers(&scope)).unwrap_or_default();
-            for place in &readers {
-                let count = u64::try_from(alike.len()).unwrap_or(u64::MAX);
-                if let Some(tally) = self.tally(Some(*place)) {
-                    tally.row.received = tally.row.received.saturating_add(count);
-                }
-            }
+            self.read(&readers, u64::try_from(alike.len()).unwrap_or(u64::MAX));
             for given in alike {
                 self.act(given, &readers, &resolved.acts);
                 self.claim(given, &readers);
+            }
+        }
+    }
+
+    fn read(&mut self, readers: &[Place], count: u64) {
+        for place in readers {
+            if let Some(tally) = self.tally(Some(*place)) {
+                tally.row.received = tally.row.received.saturating_add(count);
             }
         }
     }
@@ -166,12 +171,10 @@ impl Count<'_> {
             };
             let delivered = claims.delivered(person.id(), given.sequence);
             let acknowledged = claims.acknowledged(person.id(), given.sequence);
-            for (stage, time) in
-                [(Stage::Delivered, delivered), (Stage::Acknowledged, acknowledged)]
-            {
-                if let Some(time) = time.filter(|_time| given.is_asset()) {
-                    self.times.add(given, stage, (*place, person), (given.published, time));
-                }
+            let stages = [(Stage::Delivered, delivered), (Stage::Acknowledged, acknowledged)];
+            let timed = stages.into_iter().filter(|_stage| given.is_asset());
+            for (stage, time) in timed.filter_map(|(stage, time)| Some((stage, time?))) {
+                self.times.add(given, stage, (*place, person), (given.published, time));
             }
             if let Some(tally) = self.tally(Some(*place)) {
                 tally.delivered = tally.delivered.saturating_add(delivered.is_some().into());

@@ -102,7 +102,7 @@ pub(super) struct Revision {
     pub(super) record: NameId,
     pub(super) publisher: Named,
     pub(super) scope: ScopeId,
-    pub(super) revision: u32,
+    pub(super) number: u32,
 }
 
 /// What a revision says, as far as the ledger goes.
@@ -179,7 +179,7 @@ impl Fold {
                 record: self.names.record(publisher, entry.record),
                 publisher,
                 scope: self.names.scope(publisher, entry.reach),
-                revision: entry.revision,
+                number: entry.revision,
             };
             self.revisions.push(revision);
         }
@@ -248,15 +248,17 @@ impl Moment {
 
 /// The record that is taken back, if it is its to take: a publisher withdraws its own, the operator any.
 fn withdrawn<'a>(entry: &LedgerEntry<'a>) -> Option<&'a str> {
-    match entry.body?.content.as_ref()? {
-        pb::body::Content::Withdrawal(withdrawal) => {
-            let own =
-                withdrawal.of.strip_prefix("members/")?.strip_prefix(entry.publisher.as_str());
-            own.is_some_and(|rest| rest.starts_with('/')).then_some(withdrawal.of.as_str())
-        }
-        pb::body::Content::Takedown(takedown) => Some(&takedown.of),
-        _ => None,
+    use pb::body::Content;
+
+    let content = entry.body?.content.as_ref()?;
+    if let Content::Takedown(takedown) = content {
+        return Some(&takedown.of);
     }
+    let Content::Withdrawal(withdrawal) = content else {
+        return None;
+    };
+    let own = withdrawal.of.strip_prefix("members/")?.strip_prefix(entry.publisher.as_str());
+    own.is_some_and(|rest| rest.starts_with('/')).then_some(withdrawal.of.as_str())
 }
 
 /// A record whose body is gone still counts as given; what it said of others no longer does.

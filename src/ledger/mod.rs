@@ -19,6 +19,8 @@ mod window;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod scene;

@@ -84,8 +84,8 @@ pub(super) fn resolve(
 ) -> Resolved {
     revisions.retain(|revision| is_visible(revision.scope));
     revisions
-        .sort_unstable_by_key(|revision| (revision.record, revision.revision, revision.sequence));
-    revisions.dedup_by_key(|revision| (revision.record, revision.revision));
+        .sort_unstable_by_key(|revision| (revision.record, revision.number, revision.sequence));
+    revisions.dedup_by_key(|revision| (revision.record, revision.number));
     let first = revisions.iter().map(|revision| revision.sequence).min();
     let last = revisions.iter().map(|revision| revision.sequence).max();
     let records = || revisions.chunk_by(|a, b| a.record == b.record);
@@ -124,7 +124,7 @@ fn given(record: &[Revision], withdrawn: &HashSet<NameId>) -> Option<Given> {
         Says::Operation { .. } => Some(last.record),
         Says::Opinion { .. } | Says::Sighting { .. } | Says::Action { .. } | Says::Other(_) => None,
     };
-    (first.revision == 1).then(|| Given {
+    (first.number == 1).then(|| Given {
         name: first.record,
         publisher: first.publisher,
         kind: first.says.kind(),

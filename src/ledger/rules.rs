@@ -471,7 +471,7 @@ fn differences_are_named_and_claims_are_none() {
     assert_ne!(answered, computed);
     assert_eq!(differences(&answered, &computed), []);
 
-    let mut lie = answered.clone();
+    let mut lie = answered;
     lie.rows[0].confirmed += 1;
     lie.rows[2].given.clear();
     lie.rows.push(lie.rows[1].clone());

@@ -233,6 +233,7 @@ pub(super) fn reach(to: &[&str]) -> Reach {
     reach
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "stories are told with these kinds alone")]
 pub(super) fn kind(content: &pb::body::Content) -> BodyKind {
     use pb::body::Content;
 

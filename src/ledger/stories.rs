@@ -13,6 +13,7 @@ use crate::ledger::scene::opinion;
 use crate::ledger::scene::sighting;
 use crate::ledger::scene::withdrawal;
 use crate::model::header::BodyKind;
+use crate::model::names::MemberId;
 use crate::model::roster::Role;
 use crate::wire::pb;
 
@@ -134,10 +135,10 @@ fn members_of_a_small_role_are_one_row_without_the_hubs_claims() {
     scene.say_to("acme-video", &["all"], indicator());
     claimed(&mut scene, &["birch-social", "cedar-chat", "harbour-liaison", "inlet-liaison"]);
     let rows = scene.ledger("acme-video").rows;
-    let names: Vec<Option<&str>> =
-        rows.iter().map(|row| row.member.as_ref().map(|id| id.as_str())).collect();
-    let named = [Some("acme-video"), Some("birch-social"), Some("cedar-chat"), None];
-    assert_eq!(names, named);
+    let found: Vec<Option<&str>> =
+        rows.iter().map(|row| row.member.as_ref().map(MemberId::as_str)).collect();
+    let expected = [Some("acme-video"), Some("birch-social"), Some("cedar-chat"), None];
+    assert_eq!(found, expected);
     let delivered: Vec<Option<u64>> = rows.iter().map(|row| row.delivered).collect();
     assert_eq!(delivered, [Some(0), Some(1), Some(1), None]);
     assert_eq!((rows[3].members, rows[3].role, rows[3].received), (2, Some(Role::Observer), 2));

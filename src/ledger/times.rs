@@ -45,8 +45,8 @@ impl Times {
             let size = sizes.entry(operation).or_default();
             *size = size.saturating_add(1);
         }
-        let named = names.records(|id| sizes.contains_key(&id));
-        let mut largest: Vec<(Reverse<u64>, RecordName, NameId)> = named
+        let operations = names.records(|id| sizes.contains_key(&id));
+        let mut largest: Vec<(Reverse<u64>, RecordName, NameId)> = operations
             .map(|(id, name)| (Reverse(sizes.get(&id).copied().unwrap_or_default()), name, id))
             .collect();
         largest.sort_unstable();

@@ -77,13 +77,12 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
-        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    const fn at(seconds: i64) -> prost_types::Timestamp {
+        prost_types::Timestamp { seconds, nanos: 0 }
     }
 
     fn window(since: Option<i64>, until: Option<i64>) -> Result<Window, Refusal> {
-        let request =
-            pb::GetLedgerRequest { since_time: since.and_then(at), until_time: until.and_then(at) };
+        let request = pb::GetLedgerRequest { since_time: since.map(at), until_time: until.map(at) };
         Window::of_request(&request, 9)
     }
 
