@@ -16,6 +16,9 @@ use criterion::criterion_main;
 use watchfire::client::Draft;
 use watchfire::client::Signer;
 use watchfire::interop::warning_list::WarningLists;
+use watchfire::ledger::Fold;
+use watchfire::ledger::LedgerEntry;
+use watchfire::ledger::Window;
 use watchfire::model::facts::Scope;
 use watchfire::model::facts::Shape;
 use watchfire::model::handling::Handling;
@@ -27,12 +30,17 @@ use watchfire::model::names::Audience;
 use watchfire::model::names::ExchangeName;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
+use watchfire::model::names::Sequence;
 use watchfire::model::names::sha256;
 use watchfire::model::normal_form::normal_form;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::perceptual::Pdq;
 use watchfire::model::perceptual::probe_keys;
 use watchfire::model::text::words;
+use watchfire::model::roster::Quota;
+use watchfire::model::roster::Role;
+use watchfire::model::roster::Roster;
+use watchfire::model::roster::RosterMember;
 use watchfire::model::time::Timestamp;
 use watchfire::signing::Claim;
 use watchfire::signing::SecretKey;
@@ -209,4 +217,87 @@ fn search_keys(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, signatures, parsing, normal_forms, tree, warning_lists, search_keys);
+/// Members of the exchange whose ledger is counted.
+const MEMBERS: u128 = 20;
+/// Entries of that ledger.
+const LEDGER_ENTRIES: u128 = 1_000_000;
+
+fn company(number: u128) -> MemberId {
+    format!("company-{number}").parse().expect("a name")
+}
+
+fn companies() -> Roster {
+    let mut roster = Roster::default();
+    for number in 0..MEMBERS {
+        let member = RosterMember {
+            id: company(number),
+            role: Role::Company,
+            suspended: false,
+            may_publish_indicators: false,
+            display_name: String::new(),
+            admitted_at: Sequence(0),
+            changed_at: Sequence(0),
+            quota: Quota::default(),
+        };
+        roster.admit(member, []).expect("a new member");
+    }
+    roster
+}
+
+/// Every tenth entry says something of the nine before it, which name one of a hundred operations.
+fn said(number: u128, seen: prost_types::Timestamp) -> (BodyKind, pb::Body) {
+    let name = |number: u128| RecordName {
+        member: company(number % MEMBERS),
+        record: uuid::Uuid::from_u128(number + 1),
+    };
+    let (kind, content) = if number % 10 == 9 {
+        let opinion = pb::Opinion {
+            of: name(number - 5).to_string(),
+            stance: pb::Stance::Agree.into(),
+            ..pb::Opinion::default()
+        };
+        (BodyKind::Opinion, pb::body::Content::Opinion(opinion))
+    } else {
+        let indicator = pb::Indicator {
+            operation: name(number % 100).to_string(),
+            last_seen_time: Some(seen),
+            ..pb::Indicator::default()
+        };
+        (BodyKind::Indicator, pb::body::Content::Indicator(indicator))
+    };
+    (kind, pb::Body { salt: Vec::new(), content: Some(content) })
+}
+
+fn ledger(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ledger");
+    group.throughput(Throughput::Elements(1_000_000)).sample_size(10);
+    let roster = companies();
+    let members: Vec<MemberId> = (0..MEMBERS).map(company).collect();
+    let reach = Reach { audiences: vec![Audience::companies()], recipients: Vec::new() };
+    let now = Timestamp::from_micros(1_800_000_000_000_000).expect("a time");
+    let seen = prost_types::Timestamp { seconds: 1_799_990_000, nanos: 0 };
+    let bodies: Vec<(BodyKind, pb::Body)> = (0..1000).map(|number| said(number, seen)).collect();
+    group.bench_function("a million entries", |bencher| {
+        bencher.iter(|| {
+            let mut fold = Fold::new(&members[0], Window::new(None, None, u64::MAX));
+            let rounds = (0..LEDGER_ENTRIES).zip(members.iter().cycle()).zip(bodies.iter().cycle());
+            for ((number, publisher), (body_kind, body)) in rounds {
+                let entry = LedgerEntry {
+                    sequence: u64::try_from(number).expect("small"),
+                    accept_time: now,
+                    publisher,
+                    record: uuid::Uuid::from_u128(number + 1),
+                    revision: 1,
+                    body_kind: *body_kind,
+                    reach: &reach,
+                    body: Some(body),
+                };
+                fold.take(&entry).expect("room");
+            }
+            black_box(fold.finish(&roster, None))
+        });
+    });
+}
+
+criterion_group!(benches, signatures, parsing, normal_forms, tree, ledger);
 criterion_main!(benches);

@@ -8,6 +8,7 @@ pub mod briefing;
 pub mod client;
 pub mod exchange;
 pub mod interop;
+pub mod ledger;
 pub mod model;
 pub mod pki;
 pub mod profile;

@@ -181,5 +181,5 @@ fn unlabelled() -> Refusal {
 fn parsed(content: &pb::body::Content) -> Result<Content, ClientError> {
     let kind = kind_of(content);
     let body = pb::Body { salt: vec![0; 32], content: Some(content.clone()) }.encode_to_vec();
-    body::content(&body, kind).map_err(ClientError::Invalid)
+    body::content(&body, kind).map(|(content, _body)| content).map_err(ClientError::Invalid)
 }

@@ -95,6 +95,11 @@ pub fn entry_to_json(entry: &VerifiedEntry) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
+/// The ledger as one JSON object, in proto-JSON spelling, without the line break.
+pub fn ledger_to_json(answer: &pb::GetLedgerResponse) -> String {
+    to_json("watchfire.v1.GetLedgerResponse", &answer.encode_to_vec()).to_string()
+}
+
 #[derive(Deserialize)]
 struct SavedLine {
     epoch: u32,

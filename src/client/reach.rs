@@ -58,6 +58,7 @@ impl Subject {
             publisher: self.publisher.clone(),
             body_kind: BodyKind::Note,
             reach: self.handling.reach.clone(),
+            publisher_is_reached: false,
             shapes: vec![Shape::default()],
         }
     }
@@ -82,6 +83,7 @@ impl Circle {
             publisher: self.speaker.clone(),
             body_kind: BodyKind::Note,
             reach: reach.clone(),
+            publisher_is_reached: false,
             shapes: vec![Shape::default()],
         };
         self.sees(member, &scope)

@@ -135,3 +135,9 @@ pub const DELIVERY_WRITE_TICKS: u32 = 10;
 pub const ERASED_MAX: usize = 1024;
 /// Sequences that one notice of the hub lets go at most.
 pub const RETENTION_SEQUENCES_MAX: u64 = 4096;
+/// Members that are not suspended which a role must have for its members to be told apart in the ledger.
+pub const LEDGER_THRESHOLD: usize = 3;
+/// Entries of one ledger: about 200 bytes of memory each while it is computed.
+pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
+/// Operations with times of their own in the ledger: an answer fits one message.
+pub const LEDGER_OPERATIONS_MAX: usize = 500;

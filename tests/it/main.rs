@@ -5,6 +5,7 @@
 mod clock;
 mod crash;
 mod meeting;
+mod ledger;
 mod path;
 mod refusals;
 mod sinks;

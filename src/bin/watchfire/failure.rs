@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
+    /// The hub answered something else than its log says.
+    #[error("{0} numbers of the hub are not what its entries say")]
+    SomeDiffer(usize),
 }
 
 /// Prints the chain of causes; gives the exit code of the first cause that has one.
@@ -50,7 +53,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
-            Failure::SomeUnverified(_) => 5,
+            Failure::SomeUnverified(_) | Failure::SomeDiffer(_) => 5,
         });
     }
     if let Some(error) = cause.downcast_ref::<SinkError>() {
@@ -80,6 +83,7 @@ mod tests {
         let (path, why) = ("records".into(), String::new());
         assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);
         assert_eq!(code(&SinkError::InUse { path: "records".into() }.into()), 1);
+        assert_eq!(code(&Failure::SomeDiffer(1).into()), 5);
         assert_eq!(code(&anyhow::anyhow!("a disk")), 1);
     }
 }

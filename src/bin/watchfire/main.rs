@@ -22,6 +22,8 @@ mod handling_flags;
 mod keeper;
 mod keys;
 mod link;
+mod ledger;
+mod ledger_table;
 mod list;
 mod lookup;
 mod moments;
@@ -48,6 +50,7 @@ mod support;
 mod table;
 mod takedown;
 mod verify;
+mod when;
 mod whoami;
 mod withdraw;
 mod words;
@@ -133,6 +136,8 @@ enum Command {
     List(list::Args),
     /// Find indicators by value, however it is written.
     Lookup(lookup::Args),
+    /// Show who gave and received what, and how long sharing took.
+    Ledger(ledger::Args),
     /// Show who the hub takes this profile for.
     Whoami,
     /// Show how the profile and the hub stand, and what ends soon.
@@ -166,7 +171,6 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Enroll(args) => enroll::run(&args),
         Command::Admit(args) => admit::run(context, args).await,
-        Command::Accept(args) => accept::run(context, &args),
         Command::Suspend(args) => standing::suspend(context, args).await,
         Command::Reinstate(args) => standing::reinstate(context, args).await,
         Command::Revoke(args) => standing::revoke(context, args).await,
@@ -174,7 +178,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Renew(args) => renew::run(context, args).await,
         Command::Publish(args) => publish::run(context, *args).await,
         Command::Subscribe(args) => subscribe::run(context, *args).await,
-        Command::Subscribe(args) => subscribe::run(context, args).await,
+        Command::Subscribe(args) => subscribe::run(context, *args).await,
         Command::Sight(args) => sight::run(context, args).await,
         Command::Opine(args) => opine::run(context, args).await,
         Command::Act(args) => act::run(context, args).await,
@@ -191,6 +195,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Get(args) => get::run(context, args).await,
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,
+        Command::Ledger(args) => ledger::run(context, args).await,
         Command::Whoami => whoami::run(context).await,
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
