@@ -36,11 +36,11 @@ use watchfire::model::normal_form::normal_form;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::perceptual::Pdq;
 use watchfire::model::perceptual::probe_keys;
-use watchfire::model::text::words;
 use watchfire::model::roster::Quota;
 use watchfire::model::roster::Role;
 use watchfire::model::roster::Roster;
 use watchfire::model::roster::RosterMember;
+use watchfire::model::text::words;
 use watchfire::model::time::Timestamp;
 use watchfire::signing::Claim;
 use watchfire::signing::SecretKey;
@@ -216,7 +216,6 @@ fn search_keys(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, signatures, parsing, normal_forms, tree, warning_lists, search_keys);
 /// Members of the exchange whose ledger is counted.
 const MEMBERS: u128 = 20;
 /// Entries of that ledger.
@@ -299,5 +298,14 @@ fn ledger(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, signatures, parsing, normal_forms, tree, ledger);
+criterion_group!(
+    benches,
+    signatures,
+    parsing,
+    normal_forms,
+    tree,
+    warning_lists,
+    search_keys,
+    ledger
+);
 criterion_main!(benches);

@@ -136,9 +136,12 @@ impl Item {
             is_in_doubt: entry.is_in_doubt(),
             has_left_filter: false,
             withdraws: withdraws(entry),
-            payload: Payload::Whole {
-                line: entry_to_json(entry),
-                envelope: entry.envelope().encode_to_vec(),
+            payload: match entry.erased_by() {
+                Some(cause_sequence) => Payload::Erased { cause_sequence },
+                None => Payload::Whole {
+                    line: entry_to_json(entry),
+                    envelope: entry.envelope().encode_to_vec(),
+                },
             },
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Target {
     pub(super) first: Sequence,
     /// Whether it was withdrawn.
     pub(super) withdrawn: bool,
+    /// Whether that was a takedown.
+    pub(super) taken_down: bool,
 }
 
 /// What the sequencer knows at the place that a record would get.
@@ -322,8 +324,9 @@ fn judge_fit(kind: BodyKind, field: &'static str, target: &Target) -> Result<(),
         let message = format!("a record of the kind {kind} is not about one of the kind {of}");
         return Err(Refusal::field(Reason::FieldInvalid, field, message));
     }
-    // The operator may have to take down what was withdrawn without being erased.
-    match (kind == BodyKind::Withdrawal, kind == BodyKind::Acknowledgement, target.withdrawn) {
+    // The operator may have to take down what was withdrawn without being erased, once.
+    let again = kind == BodyKind::Withdrawal || (kind == BodyKind::Takedown && target.taken_down);
+    match (again, kind == BodyKind::Acknowledgement, target.withdrawn) {
         (true, _, true) => {
             Err(Refusal::field(Reason::RecordWithdrawn, field, "the record was withdrawn before"))
         }

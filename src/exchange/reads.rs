@@ -1,5 +1,6 @@
 //! Reads: one record, a page of records, many values. Every one of them asks the policy, entry by entry.
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -9,17 +10,21 @@ use crate::exchange::hub::Hub;
 use crate::exchange::search::Query;
 use crate::exchange::search::Search;
 use crate::exchange::search::Shown;
+use crate::exchange::search::has_expired;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
 use crate::model::facts::Facts;
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
 use crate::model::index_keys::Group;
+use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
+use crate::model::perceptual;
+use crate::model::perceptual::Pdq;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
 use crate::model::reason::Reason;
@@ -27,6 +32,7 @@ use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::wire;
 use crate::wire::pb;
 
 /// A page.
@@ -39,12 +45,36 @@ pub struct Listed {
 }
 
 /// What is known about one value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Looked {
     /// Its indicators, oldest first.
     pub entries: Vec<pb::Entry>,
+    /// In how many bits each differs from what was sought; empty if all are exact.
+    pub distances: Vec<u32>,
+    /// Operations that they name.
+    pub operations: BTreeSet<RecordName>,
     /// Whether there are more.
     pub more: bool,
+}
+
+/// A value that is sought.
+#[derive(Clone, Debug)]
+pub struct Sought {
+    /// Digest of its normal form.
+    pub digest: Digest,
+    /// For a PDQ hash: the hash, and in how many bits others may differ.
+    pub near: Option<(Pdq, u32)>,
+}
+
+/// How to look up.
+#[derive(Clone, Copy, Debug)]
+pub struct LookUpOptions {
+    /// At most this many matches for each value.
+    pub matches_max: usize,
+    /// Only what may still be acted on.
+    pub active_only: bool,
+    /// Entries also carry their record for reading.
+    pub decoded: bool,
 }
 
 impl Hub {
@@ -132,25 +162,27 @@ impl Hub {
     pub async fn look_up(
         self: &Arc<Self>,
         member: &MemberId,
-        digests: Vec<Option<Digest>>,
-        matches_max: usize,
-        decoded: bool,
+        values: Vec<Option<Sought>>,
+        options: LookUpOptions,
     ) -> Result<Vec<Looked>, ExchangeError> {
+        let LookUpOptions { matches_max, active_only, decoded } = options;
         let reader = self.reader(member)?;
-        self.take_lookups(member, digests.len())?;
+        self.take_lookups(member, values.len())?;
+        let now = self.clock().now();
         let looked = move |store: &Store| {
             // One budget for the call: a value that a member floods with records that nobody else sees costs the
             // caller an answer that says there is more, never one that says there is nothing.
-            let mut budget = limits::LOOKUP_EXAMINED_MAX;
-            let one = |digest: Option<Digest>| match digest {
-                Some(digest) => look_up_one(store, &reader, &digest, matches_max, &mut budget),
-                None => Ok(Looked { entries: Vec::new(), more: false }),
+            let budget = limits::LOOKUP_EXAMINED_MAX;
+            let only = active_only.then_some(now);
+            let mut looking = LookUp { store, reader: &reader, matches_max, only, budget };
+            let one = |sought: Option<Sought>| match sought {
+                Some(sought) => looking.one(&sought),
+                None => Ok(Looked::default()),
             };
-            digests.into_iter().map(one).collect::<Result<Vec<_>, StoreError>>()
+            values.into_iter().map(one).collect::<Result<Vec<_>, StoreError>>()
         };
         let mut looked = self.read(looked).await?;
         if decoded {
-            let now = self.clock().now();
             let entries = looked.iter_mut().flat_map(|looked| &mut looked.entries);
             entries.for_each(|entry| add_record(entry, now));
         }
@@ -188,56 +220,103 @@ fn find(
     Ok(Some((read.entry, store.withdrawn(&name.record)?)))
 }
 
-/// Places of a value among what reaches the reader's groups, rising.
-fn places_of_value(
-    store: &Store,
-    reader: &Reader,
-    digest: &Digest,
-    limit: usize,
-) -> Result<Vec<u64>, StoreError> {
-    let mut places = Vec::new();
-    for group in Group::of_reader(reader) {
-        places.extend(store.find_value(digest, group, limit)?);
-    }
-    places.sort_unstable();
-    places.dedup();
-    Ok(places)
+/// A look-up while it runs.
+struct LookUp<'a> {
+    store: &'a Store,
+    reader: &'a Reader,
+    matches_max: usize,
+    /// Only what may still be acted on at this time.
+    only: Option<Timestamp>,
+    /// Entries that may still be examined.
+    budget: usize,
 }
 
-fn look_up_one(
-    store: &Store,
-    reader: &Reader,
-    digest: &Digest,
-    matches_max: usize,
-    budget: &mut usize,
-) -> Result<Looked, StoreError> {
-    let mut looked = Looked { entries: Vec::new(), more: false };
-    let mut seen: HashSet<RecordName> = HashSet::new();
-    for sequence in places_of_value(store, reader, digest, budget.saturating_add(1))? {
-        let Some(left) = budget.checked_sub(1) else {
-            looked.more = true;
-            break;
-        };
-        *budget = left;
-        let Some(block) = store.block_at(sequence)? else { continue };
-        let Some(stored) = block.at(sequence) else { continue };
-        let facts = &stored.facts;
-        let wanted = facts.value_digest.as_ref() == Some(digest)
-            && facts.scope.body_kind == BodyKind::Indicator
-            && may_see(reader, &facts.scope)
-            && store.revision(&facts.name(), facts.revision.saturating_add(1))?.is_none()
-            && store.withdrawn(&facts.name())?.is_none()
-            && seen.insert(facts.name());
-        if !wanted {
-            continue;
+impl LookUp<'_> {
+    fn one(&mut self, sought: &Sought) -> Result<Looked, StoreError> {
+        let mut looked = Looked::default();
+        let mut seen: HashSet<RecordName> = HashSet::new();
+        for sequence in self.places(sought)? {
+            let Some(left) = self.budget.checked_sub(1) else {
+                looked.more = true;
+                break;
+            };
+            self.budget = left;
+            let Some((facts, entry, distance)) = self.found(sequence, sought)? else { continue };
+            if !seen.insert(facts.name()) {
+                continue;
+            }
+            if looked.entries.len() >= self.matches_max {
+                looked.more = true;
+                break;
+            }
+            let shape = facts.scope.shapes.first();
+            looked.operations.extend(shape.and_then(|shape| shape.operation.clone()));
+            looked.entries.push(entry);
+            looked.distances.push(distance);
         }
-        if looked.entries.len() >= matches_max {
-            looked.more = true;
-            break;
+        if looked.distances.iter().all(|distance| *distance == 0) {
+            looked.distances.clear();
         }
-        looked.entries.push(entries::decode(&block, stored)?);
+        Ok(looked)
     }
-    Ok(looked)
+
+    /// Places that may have the value, or one near it, among what reaches the reader's groups; rising.
+    fn places(&self, sought: &Sought) -> Result<Vec<u64>, StoreError> {
+        let limit = self.budget.saturating_add(1);
+        let mut places = Vec::new();
+        for group in Group::of_reader(self.reader) {
+            places.extend(self.store.find_value(&sought.digest, group, limit)?);
+            let Some((hash, _bits)) = &sought.near else { continue };
+            for key in perceptual::probe_keys(hash) {
+                let part = Term::part(key.to_bytes());
+                places.extend(self.store.find_term(part, group, 0, limit)?);
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        Ok(places)
+    }
+
+    /// The entry at a place with its distance, if it is one that was sought.
+    fn found(
+        &self,
+        sequence: u64,
+        sought: &Sought,
+    ) -> Result<Option<(Facts, pb::Entry, u32)>, StoreError> {
+        let Some(block) = self.store.block_at(sequence)? else { return Ok(None) };
+        let Some(stored) = block.at(sequence) else { return Ok(None) };
+        let facts = &stored.facts;
+        let is_exact = facts.value_digest.as_ref() == Some(&sought.digest);
+        let shown = facts.scope.body_kind == BodyKind::Indicator
+            && (is_exact || sought.near.is_some())
+            && may_see(self.reader, &facts.scope)
+            && is_current(self.store, facts, u64::MAX)?;
+        if !shown {
+            return Ok(None);
+        }
+        let entry = entries::decode(&block, stored)?;
+        let body = entry.envelope.as_ref().and_then(|envelope| {
+            let decoded = self.only.is_some() || !is_exact;
+            decoded.then(|| wire::body::body(&envelope.body).ok())?
+        });
+        let distance = if is_exact { Some(0) } else { distance(body.as_ref(), sought) };
+        let expired = self.only.is_some_and(|now| {
+            entry
+                .envelope
+                .as_ref()
+                .zip(body.as_ref())
+                .is_some_and(|(envelope, body)| has_expired(envelope, body, now))
+        });
+        Ok(distance.filter(|_near| !expired).map(|distance| (facts.clone(), entry, distance)))
+    }
+}
+
+/// In how many bits an indicator's PDQ hash differs, if in no more than was asked for.
+fn distance(body: Option<&pb::Body>, sought: &Sought) -> Option<u32> {
+    let (hash, bits) = sought.near.as_ref()?;
+    let Some(pb::body::Content::Indicator(said)) = &body?.content else { return None };
+    let own = wire::pdq(said.observable.as_ref()?)?;
+    Some(hash.distance(&own)).filter(|distance| distance <= bits)
 }
 
 pub(super) fn add_record(entry: &mut pb::Entry, now: Timestamp) {

@@ -30,6 +30,7 @@ use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::model::facts::Facts;
+use crate::model::header::BodyKind;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
@@ -469,6 +470,7 @@ impl Sequencer {
 
     fn target(&self, name: &RecordName, draft: &Draft) -> Result<Option<Target>, StoreError> {
         let withdrawn = self.is_withdrawn(name, draft)?;
+        let taken_down = draft.withdrawn.contains(name) || self.is_taken_down(name)?;
         let first = self.store.revision(name, 1)?.map(Sequence);
         let mut in_group = draft.group.entries.iter().rev();
         if let Some(entry) = in_group.find(|entry| entry.facts.is_of(name)) {
@@ -477,13 +479,19 @@ impl Sequencer {
                 tlp: entry.record.get().header.handling.tlp,
                 first: first.unwrap_or(Sequence(self.head.frontier.size())),
                 withdrawn,
+                taken_down,
             }));
         }
         let (Some((_revision, sequence)), Some(first)) = (self.store.latest(name)?, first) else {
             return Ok(None);
         };
         let read = entries::read(&self.store, sequence)?;
-        Ok(Some(Target { facts: read.facts, tlp: read.tlp, first, withdrawn }))
+        Ok(Some(Target { facts: read.facts, tlp: read.tlp, first, withdrawn, taken_down }))
+    }
+
+    fn is_taken_down(&self, name: &RecordName) -> Result<bool, StoreError> {
+        let Some(sequence) = self.store.withdrawn(name)? else { return Ok(false) };
+        Ok(entries::read(&self.store, sequence)?.facts.scope.body_kind == BodyKind::Takedown)
     }
 
     fn is_withdrawn(&self, name: &RecordName, draft: &Draft) -> Result<bool, StoreError> {

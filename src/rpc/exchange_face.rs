@@ -16,9 +16,11 @@ use tonic::Streaming;
 
 use crate::exchange::Event;
 use crate::exchange::Hub;
+use crate::exchange::LookUpOptions;
 use crate::exchange::Mark;
 use crate::exchange::Outcome;
 use crate::exchange::Receipt;
+use crate::exchange::Sought;
 use crate::exchange::Start;
 use crate::exchange::Subscription;
 use crate::exchange::Warning;
@@ -28,6 +30,8 @@ use crate::model::names::Digest;
 use crate::model::names::InvalidName;
 use crate::model::names::RevisionName;
 use crate::model::names::SubscriptionName;
+use crate::model::perceptual::NEAR_BITS_MAX;
+use crate::model::perceptual::Pdq;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::rpc::caller::caller;
@@ -160,16 +164,26 @@ impl ExchangeService for ExchangeFace {
             queries,
             matches_max,
             include_record,
-            active_only: _,
-            distance_max: _,
+            active_only,
+            distance_max,
         } = request.into_inner();
-        let matches_max = demand_lookup(queries.len(), matches_max)
-            .map_err(|refusal| status::refused(&refusal))?;
+        let refused = |refusal: Refusal| status::refused(&refusal);
+        let options = LookUpOptions {
+            matches_max: demand_lookup(queries.len(), matches_max).map_err(refused)?,
+            active_only,
+            decoded: include_record,
+        };
+        let bits = distance_of(distance_max).map_err(refused)?;
         let forms: Vec<Result<(pb::NormalForm, Digest), Refusal>> =
             queries.iter().map(wire::query_form).collect();
-        let digests =
-            forms.iter().map(|form| form.as_ref().ok().map(|(_form, digest)| *digest)).collect();
-        let looked = self.hub.look_up(&member, digests, matches_max, include_record).await;
+        let sought = |form: &Result<(pb::NormalForm, Digest), Refusal>| {
+            let (form, digest) = form.as_ref().ok()?;
+            let is_media = form.kind == i32::from(pb::ObservableKind::MediaHash);
+            let hash: Option<Pdq> = form.value.parse().ok().filter(|_hash| is_media && bits > 0);
+            Some(Sought { digest: *digest, near: hash.map(|hash| (hash, bits)) })
+        };
+        let values = forms.iter().map(sought).collect();
+        let looked = self.hub.look_up(&member, values, options).await;
         let looked = looked.map_err(|error| status::failed(&error))?;
         let results = forms
             .into_iter()
@@ -184,8 +198,8 @@ impl ExchangeService for ExchangeFace {
                     entries: looked.entries,
                     more: looked.more,
                     refusal,
-                    distances: Vec::new(),
-                    operations: Vec::new(),
+                    distances: looked.distances,
+                    operations: looked.operations.iter().map(ToString::to_string).collect(),
                 }
             })
             .collect();
@@ -318,6 +332,15 @@ fn demand_lookup(queries: usize, matches_max: u32) -> Result<usize, Refusal> {
             format!("must be at most {}", limits::LOOKUP_MATCHES_MAX),
         )),
     }
+}
+
+fn distance_of(wire: Option<u32>) -> Result<u32, Refusal> {
+    let bits = wire.unwrap_or(NEAR_BITS_MAX);
+    if bits <= NEAR_BITS_MAX {
+        return Ok(bits);
+    }
+    let message = format!("must be at most {NEAR_BITS_MAX}");
+    Err(Refusal::field(Reason::FieldInvalid, "distance_max", message))
 }
 
 fn results(outcomes: Vec<Outcome>) -> Vec<pb::PublishResult> {

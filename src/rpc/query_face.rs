@@ -11,6 +11,7 @@ use crate::exchange::LinkStart;
 use crate::exchange::Query;
 use crate::exchange::Recalls;
 use crate::exchange::TechniqueId;
+use crate::ledger::Window;
 use crate::model::limits;
 use crate::model::names::InvalidName;
 use crate::model::names::RecordName;
@@ -85,9 +86,14 @@ impl QueryService for QueryFace {
 
     async fn get_ledger(
         &self,
-        _request: Request<pb::GetLedgerRequest>,
+        request: Request<pb::GetLedgerRequest>,
     ) -> Answer<pb::GetLedgerResponse> {
-        Err(Status::unimplemented("wip"))
+        let member = caller(&request)?;
+        let window = Window::of_request(&request.into_inner(), self.hub.head().size)
+            .map_err(|refusal| status::refused(&refusal))?;
+        let ledger = self.hub.ledger(&member, window).await;
+        let ledger = ledger.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::GetLedgerResponse::from(&ledger)))
     }
 
     async fn search_records(

@@ -67,6 +67,7 @@ pub use self::expiry::expiry;
 pub use self::frame::SubscribeFrame;
 pub use self::observable::normal_form_of_body as normal_form;
 pub use self::observable::normal_form_of_reference;
+pub use self::observable::pdq;
 pub use self::observable::query_form;
 pub use self::terms::terms;
 pub use self::terms::text_of;

@@ -57,7 +57,7 @@ pub fn normal_form_of_reference(reference: &pb::Reference) -> Option<pb::NormalF
 }
 
 /// The PDQ hash that an observable is, if it is one.
-pub(super) fn pdq(wire: &pb::Observable) -> Option<Pdq> {
+pub fn pdq(wire: &pb::Observable) -> Option<Pdq> {
     let is_pdq =
         kind(wire).ok()? == ObservableKind::MediaHash && wire.algorithm.eq_ignore_ascii_case("pdq");
     if is_pdq { wire.value.parse().ok() } else { None }

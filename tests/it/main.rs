@@ -4,8 +4,8 @@
 
 mod clock;
 mod crash;
-mod meeting;
 mod ledger;
+mod meeting;
 mod path;
 mod refusals;
 mod sinks;

@@ -12,6 +12,7 @@ use watchfire::client::Client;
 use watchfire::client::Fact;
 use watchfire::client::VerifiedEntry;
 use watchfire::model::filter::Filter;
+use watchfire::model::time::Timestamp;
 use watchfire::wire::pb;
 
 use crate::crash::random_moment;
@@ -58,6 +59,10 @@ async fn publish_on(client: Client, stop: CancellationToken) {
                 of: name.to_string(),
                 reason: pb::WithdrawalReason::Error.into(),
                 demand_deletion,
+                // The hub's own copies stay, so that all can be compared with them.
+                acknowledge_by_time: Some(watchfire::wire::time::timestamp_to_wire(
+                    Timestamp::from_micros(4_000_000_000_000_000).expect("a time"),
+                )),
                 ..pb::Withdrawal::default()
             });
             publish_for(&client, content, handling(&[], &[])).await;

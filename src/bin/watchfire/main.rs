@@ -21,9 +21,9 @@ mod get;
 mod handling_flags;
 mod keeper;
 mod keys;
-mod link;
 mod ledger;
 mod ledger_table;
+mod link;
 mod list;
 mod lookup;
 mod moments;
@@ -171,13 +171,13 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Enroll(args) => enroll::run(&args),
         Command::Admit(args) => admit::run(context, args).await,
+        Command::Accept(args) => accept::run(context, &args),
         Command::Suspend(args) => standing::suspend(context, args).await,
         Command::Reinstate(args) => standing::reinstate(context, args).await,
         Command::Revoke(args) => standing::revoke(context, args).await,
         Command::Crl(command) => crl::run(context, &command),
         Command::Renew(args) => renew::run(context, args).await,
         Command::Publish(args) => publish::run(context, *args).await,
-        Command::Subscribe(args) => subscribe::run(context, *args).await,
         Command::Subscribe(args) => subscribe::run(context, *args).await,
         Command::Sight(args) => sight::run(context, args).await,
         Command::Opine(args) => opine::run(context, args).await,
