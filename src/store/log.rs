@@ -720,7 +720,7 @@ pub(super) fn free_bytes(file: &File) -> std::io::Result<u64> {
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
-fn open_sled(path: &Path) -> Result<Db, StoreError> {
+pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod clock;
+mod compact;
 mod crash;
 mod ledger;
 mod meeting;
