@@ -86,9 +86,9 @@ fn play(scene: &mut Scene, step: &Step) {
         Timestamp::from_micros(micros).unwrap()
     });
     // Most is said of assets, and of few of them, so that members say more than one thing of each.
-    let is_about = |said: &&Said| match said.body_kind {
-        BodyKind::Indicator | BodyKind::Operation => true,
-        kind => kind.is_chosen() && step.value == 7,
+    let is_about = |said: &&Said| {
+        matches!(said.body_kind, BodyKind::Indicator | BodyKind::Operation)
+            || (said.body_kind.is_chosen() && step.value == 7)
     };
     let records: Vec<RecordName> =
         scene.log.iter().filter(is_about).map(|said| said.name.clone()).collect();
