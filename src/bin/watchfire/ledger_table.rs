@@ -51,6 +51,7 @@ fn trimmed(table: &comfy_table::Table) -> String {
 fn cells(row: &pb::LedgerRow) -> [String; 11] {
     let member = match row.member.strip_prefix("members/") {
         Some(member) => clean(member),
+        None if row.members == 1 => "(1 other)".to_owned(),
         None => format!("({} others)", row.members),
     };
     let role = match row.role() {
