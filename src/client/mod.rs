@@ -118,4 +118,4 @@ pub use self::verifier::VerifiedEntry;
 pub use self::verifier::Verifier;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -563,6 +563,12 @@ impl Store {
         Ok(hasher.finalize().into())
     }
 
+    /// Every posting of the runs that are not full, sorted: what a restart folds again.
+    #[cfg(test)]
+    pub(crate) fn views_in_memory(&self) -> Vec<Vec<(u64, u64)>> {
+        [&self.names, &self.values, &self.terms].map(Index::open_postings).to_vec()
+    }
+
     /// Whether nothing lies in sled's `blobs` folder, which no sync of the log's file would reach.
     pub fn blobs_are_empty(&self) -> bool {
         std::fs::read_dir(self.path.join("blobs")).map_or(true, |mut files| files.next().is_none())
@@ -791,7 +797,10 @@ fn rewrite(
             Some((_sequence, framed)) => {
                 scopes.look_at(&entry.facts.scope);
                 let terms = old.block.terms(entry)?;
-                gone.terms.extend(scopes.keys(&terms).map(|key| (key, sequence)));
+                // What the scope says stays.
+                let stays: Vec<u64> = scopes.keys(scopes.operation.as_slice()).collect();
+                let keys = scopes.keys(&terms).filter(|key| !stays.contains(key));
+                gone.terms.extend(keys.map(|key| (key, sequence)));
                 let value = entry.facts.value_digest.as_ref().map(Term::value);
                 gone.values.extend(scopes.keys(value.as_slice()).map(|key| (key, sequence)));
                 builder.take(&Facts { value_digest: None, ..entry.facts.clone() }, framed)?
