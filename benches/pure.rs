@@ -40,6 +40,7 @@ use watchfire::model::roster::Quota;
 use watchfire::model::roster::Role;
 use watchfire::model::roster::Roster;
 use watchfire::model::roster::RosterMember;
+use watchfire::model::text::each_word;
 use watchfire::model::text::words;
 use watchfire::model::time::Timestamp;
 use watchfire::signing::Claim;
@@ -208,6 +209,15 @@ fn search_keys(criterion: &mut Criterion) {
             let mut found = BTreeSet::new();
             words(black_box(description), &mut found);
             found
+        });
+    });
+    criterion.bench_function("words of an ASCII description", |bencher| {
+        let description = "Shop accounts that posted in turns about the same ballot";
+        bencher.iter(|| {
+            let mut bytes = 0;
+            each_word(black_box("n000000012345"), |word| bytes += word.len());
+            each_word(black_box(description), |word| bytes += word.len());
+            bytes
         });
     });
     let hash = Pdq::from_bytes([0xa5; 32]);
