@@ -4,6 +4,7 @@
 
 mod clock;
 mod crash;
+mod durable;
 mod ledger;
 mod meeting;
 mod path;
