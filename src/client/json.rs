@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::client::batch::ErasedBy;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::client::verifier::Verifier;
@@ -29,6 +30,7 @@ use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
+use crate::profile::Overlay;
 use crate::wire;
 use crate::wire::pb;
 
@@ -57,6 +59,14 @@ struct Line<'a> {
     kind: &'static str,
     handling: Value,
     body: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expired: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<&'a Overlay>,
     header_digest: String,
     verified: bool,
     #[serde(skip_serializing_if = "is_false")]
@@ -69,8 +79,32 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// One line of `--format jsonl`, without the line break.
+/// What one reader knows of an entry at one moment: never part of what was signed, nor of what is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// The reader's clock.
+    pub now: Timestamp,
+    /// The reader's own view of the record.
+    pub overlay: Option<&'a Overlay>,
+}
+
+/// The moment from which readers should no longer act on a record, as its publisher signed it.
+pub fn expiry(entry: &VerifiedEntry) -> Option<Timestamp> {
+    wire::expiry(entry.header(), Some(entry.body()))
+}
+
+/// One line of JSON as sinks and commands get it, without the line break.
 pub fn entry_to_json(entry: &VerifiedEntry) -> String {
+    line(entry, None)
+}
+
+/// One line of `--format jsonl`, without the line break: the same, and whether it has expired, and the reader's view.
+pub fn entry_to_json_for(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
+    line(entry, Some(reading))
+}
+
+fn line(entry: &VerifiedEntry, reading: Option<Reading<'_>>) -> String {
+    let expires = expiry(entry);
     let header = entry.header();
     let wire_header = wire::header::header_to_wire(header);
     let line = Line {
@@ -86,6 +120,10 @@ pub fn entry_to_json(entry: &VerifiedEntry) -> String {
             &wire_header.handling.unwrap_or_default().encode_to_vec(),
         ),
         body: to_json("watchfire.v1.Body", &entry.envelope().body),
+        erased: entry.erased_by().map(|cause_sequence| ErasedBy { cause_sequence }),
+        expires: expires.map(|time| time.to_string()),
+        expired: reading.and_then(|reading| Some(expires? <= reading.now)),
+        overlay: reading.and_then(|reading| reading.overlay),
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
         in_doubt: entry.is_in_doubt(),
@@ -105,6 +143,7 @@ struct SavedLine {
     epoch: u32,
     sequence: u64,
     accept_time: String,
+    erased: Option<ErasedBy>,
     envelope: String,
 }
 
@@ -125,7 +164,7 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
         sequence: saved.sequence,
         accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
         envelope: Some(envelope),
-        erased: None,
+        erased: saved.erased.map(|by| pb::Erasure { cause_sequence: by.cause_sequence }),
         record: None,
     })?;
     let expected: Value =
@@ -136,12 +175,16 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
     }
 }
 
+/// Fields that nobody signed and that change with the reader and the time.
+const OF_THE_READER: [&str; 3] = ["in_doubt", "expired", "overlay"];
+
 /// The first field in which two objects differ. A doubt may have come up after the line was saved.
 fn difference(given: &Value, expected: &Value) -> Option<String> {
     let (Some(given), Some(expected)) = (given.as_object(), expected.as_object()) else {
         return Some("line".to_owned());
     };
-    let mut fields = given.keys().chain(expected.keys()).filter(|field| *field != "in_doubt");
+    let fields = given.keys().chain(expected.keys());
+    let mut fields = fields.filter(|field| !OF_THE_READER.contains(&field.as_str()));
     fields.find(|field| given.get(*field) != expected.get(*field)).cloned()
 }
 

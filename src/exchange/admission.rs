@@ -300,11 +300,19 @@ fn judge_targets(record: &Record, circumstances: &Circumstances<'_>) -> Result<(
     Ok(())
 }
 
-/// The operator takes down what it cannot read.
+/// The operator takes down what it cannot read; and whoever a recall reaches may answer it.
 fn is_visible(record: &Record, target: &Target, roster: &Roster) -> bool {
     let caller = &record.header.name.member;
-    matches!(record.content, Content::Takedown { .. })
-        || Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, &target.facts.scope))
+    let sees =
+        |scope: &Scope| Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, scope));
+    match &record.content {
+        Content::Takedown { .. } => true,
+        Content::Acknowledgement { .. } if target.withdrawn => {
+            let reach = recall_reach(target, roster);
+            sees(&Scope { reach, ..target.facts.scope.as_ref().clone() })
+        }
+        _ => sees(&target.facts.scope),
+    }
 }
 
 fn judge_fit(kind: BodyKind, field: &'static str, target: &Target) -> Result<(), Refusal> {

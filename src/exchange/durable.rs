@@ -181,7 +181,9 @@ fn fulfil(
 ) -> Result<(Kept, bool), Refusal> {
     let current = all.get(name).cloned();
     let (kept, changed) = match (wish, current) {
-        (Wish::Create(new), Some(current)) if new.filter == current.filter => (current, false),
+        (Wish::Create(new), Some(current)) if new.filter.digest() == current.filter.digest() => {
+            (current, false)
+        }
         (Wish::Create(_), Some(_)) => {
             return Err(Refusal::field(
                 Reason::FieldInvalid,

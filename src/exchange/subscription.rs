@@ -162,7 +162,7 @@ impl Hub {
                     return Err(not_yours());
                 }
                 let kept = self.durable_start(name)?;
-                if !filter.is_open() && filter != kept.filter {
+                if !filter.is_open() && filter.digest() != kept.filter.digest() {
                     let message = "is not that of the durable subscription; leave it out";
                     return Err(Refusal::field(Reason::FieldInvalid, "filter", message));
                 }
@@ -259,7 +259,8 @@ impl Subscription {
             if behind {
                 continue;
             }
-            let due = Instant::now() >= self.mark_due;
+            // The first one before any entry: whoever is cut off behind it goes on with what it could see then.
+            let due = self.marked.is_none() || Instant::now() >= self.mark_due;
             let caught_up = self.position >= head.size;
             if due || (caught_up && self.marked != Some(self.position)) {
                 return Ok(Event::Mark(self.mark(head)));
@@ -284,9 +285,7 @@ impl Subscription {
         let lost = only_in(&self.audiences, &reader.audiences);
         let told = std::mem::replace(&mut self.audiences, reader.audiences.clone());
         let before = self.backfill.take().map_or(told, |running| running.before);
-        if before.iter().any(|audience| !reader.audiences.contains(audience))
-            || reader.audiences.iter().any(|audience| !before.contains(audience))
-        {
+        if reader.audiences.iter().any(|audience| !before.contains(audience)) {
             self.backfill = Some(Backfill { before, next: 0 });
         }
         // The next mark says so in its cursor.
@@ -529,6 +528,8 @@ impl Missed {
         let matches = self.filter.matches(facts);
         match &self.before {
             Some(before) => Ok(matches != Match::No && !may_see(before, &facts.scope)),
+            // The reader may hold copies from before.
+            None if facts.scope.body_kind.is_recall() => Ok(true),
             None if matches != Match::Yes || !facts.scope.body_kind.is_chosen() => Ok(false),
             None => is_current(store, facts, self.end),
         }

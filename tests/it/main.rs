@@ -5,6 +5,7 @@
 mod clock;
 mod compact;
 mod crash;
+mod durable;
 mod ledger;
 mod meeting;
 mod path;

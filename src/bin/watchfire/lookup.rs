@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
-    let mut shown = Shown::new(args.format);
+    let mut shown = Shown::with(args.format, client.profile())?;
     let results = client.look_up(&args.values).await?;
     for (value, found) in args.values.iter().zip(results) {
         let value = table::harmless(value);
