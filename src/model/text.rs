@@ -70,6 +70,7 @@ pub fn each_word(text: &str, call: impl FnMut(&str)) {
     }
 }
 
+#[expect(single_use_lifetimes, reason = "it cannot be left out here")]
 fn call_each<'a>(tokens: impl Iterator<Item = Token<'a>>, mut call: impl FnMut(&str)) {
     let mut add = |word: &str| {
         if !word.is_empty() {
