@@ -1,5 +1,7 @@
 //! `watchfire lookup VALUE...`: what is known about values, however they are written.
 
+use watchfire::client::LookUpOptions;
+
 use crate::context::Context;
 use crate::output;
 use crate::output::Format;
@@ -19,7 +21,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let mut shown = Shown::new(args.format);
-    let results = client.look_up(&args.values).await?;
+    let results = client.look_up(&args.values, &LookUpOptions::default()).await?;
     for (value, found) in args.values.iter().zip(results) {
         let value = table::harmless(value);
         if let Some(refused) = &found.refused {
