@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod august_2018;
 mod clock;
 mod crash;
 mod ledger;
