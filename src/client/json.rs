@@ -61,11 +61,18 @@ struct Line<'a> {
     verified: bool,
     #[serde(skip_serializing_if = "is_false")]
     in_doubt: bool,
+    #[serde(flatten)]
+    found: Found,
+    envelope: &'a str,
+}
+
+/// What is no part of the record, but of how it was found.
+#[derive(Default, Serialize)]
+struct Found {
     #[serde(skip_serializing_if = "is_false")]
     expired: bool,
     #[serde(skip_serializing_if = "is_none")]
     distance: u32,
-    envelope: &'a str,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -80,16 +87,16 @@ const fn is_none(value: &u32) -> bool {
 
 /// One line of `--format jsonl`, without the line break.
 pub fn entry_to_json(entry: &VerifiedEntry) -> String {
-    line(entry, false, 0)
+    line(entry, Found::default())
 }
 
 /// The same for what was searched for at a time: whether it has expired by then, and in how many bits it differs from
 /// what was sought.
 pub fn match_to_json(entry: &VerifiedEntry, distance: u32, now: Timestamp) -> String {
-    line(entry, entry.has_expired(now), distance)
+    line(entry, Found { expired: entry.has_expired(now), distance })
 }
 
-fn line(entry: &VerifiedEntry, expired: bool, distance: u32) -> String {
+fn line(entry: &VerifiedEntry, found: Found) -> String {
     let header = entry.header();
     let wire_header = wire::header::header_to_wire(header);
     let line = Line {
@@ -108,8 +115,7 @@ fn line(entry: &VerifiedEntry, expired: bool, distance: u32) -> String {
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
         in_doubt: entry.is_in_doubt(),
-        expired,
-        distance,
+        found,
         envelope: &BASE64.encode(entry.envelope().encode_to_vec()),
     };
     // Texts, numbers and objects: there is nothing in it that JSON cannot say.

@@ -15,6 +15,7 @@ use crate::client::queries::OperationView;
 use crate::client::queries::TotalClaim;
 use crate::client::queries::Voucher;
 use crate::client::verifier::VerifiedEntry;
+use crate::model::names::MemberId;
 use crate::model::time::Timestamp;
 
 /// An operation whole, without the line break.
@@ -51,8 +52,7 @@ fn hub_says(view: &OperationView) -> Value {
         })
     });
     let techniques = view.techniques.iter().map(|use_of| {
-        let publishers: Vec<String> =
-            use_of.publishers.iter().map(|member| member.name()).collect();
+        let publishers: Vec<String> = use_of.publishers.iter().map(MemberId::name).collect();
         json!({
             "technique": message("Technique", &use_of.technique),
             "publishers": publishers,

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         let value = table::harmless(value);
         if let Some(refused) = &found.refused {
             output::note(&output::clean(&format!("{value}: {}", refused.message)));
-        } else if found.entries.is_empty() {
+        } else if found.entries.is_empty() && !found.more {
             output::note(&format!("{value}: nothing is known"));
         }
         shown.matches(&found.entries, &found.distances, now)?;
