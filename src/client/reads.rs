@@ -132,16 +132,15 @@ impl Client {
     ) -> Result<Vec<LookedUp>, ClientError> {
         let mut looked_up = Vec::with_capacity(values.len());
         for values in values.chunks(limits::LOOKUP_VALUES_MAX) {
-            for (value, found) in values.iter().zip(self.look_up_at_once(values, options).await?) {
-                // All values share the room of an answer: what did not fit may fit alone.
-                let is_cut = found.more && found.entries.len() < limits::LOOKUP_MATCHES_MAX;
-                if is_cut && values.len() > 1 {
-                    let alone = std::slice::from_ref(value);
-                    looked_up.extend(self.look_up_at_once(alone, options).await?);
-                } else {
-                    looked_up.push(found);
-                }
-            }
+            looked_up.extend(self.look_up_at_once(values, options).await?);
+        }
+        // All values of a call share the room of an answer: what did not fit may fit alone.
+        let is_cut =
+            |found: &LookedUp| found.more && found.entries.len() < limits::LOOKUP_MATCHES_MAX;
+        let cut = values.iter().zip(&mut looked_up).filter(|(_value, found)| is_cut(found));
+        for (value, found) in cut {
+            let mut alone = self.look_up_at_once(std::slice::from_ref(value), options).await?;
+            *found = alone.pop().unwrap_or_else(|| found.clone());
         }
         Ok(looked_up)
     }

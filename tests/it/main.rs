@@ -8,6 +8,7 @@ mod crash;
 mod ledger;
 mod meeting;
 mod path;
+mod queries;
 mod refusals;
 mod sinks;
 mod world;

@@ -51,7 +51,10 @@ fn cells(row: &pb::LedgerRow) -> [String; 11] {
     };
     let role = match row.role() {
         pb::Role::Unspecified => "several".to_owned(),
-        role => word(role.as_str_name(), "ROLE_"),
+        role
+        @ (pb::Role::Company | pb::Role::Observer | pb::Role::Auditor | pb::Role::Operator) => {
+            word(role.as_str_name(), "ROLE_")
+        }
     };
     let given: Vec<String> = row
         .given

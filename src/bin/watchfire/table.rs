@@ -79,7 +79,7 @@ fn row(entry: &VerifiedEntry) -> [String; 8] {
         header.name.member.to_string() + doubt,
         clean(&kind),
         clean(&platform),
-        cut(&clean(&says)),
+        cut(&harmless_text(&says)),
         header.handling.tlp.to_string(),
         format!("{}@{}", header.name.record, header.revision),
     ]
