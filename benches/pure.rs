@@ -286,10 +286,11 @@ fn ledger(criterion: &mut Criterion) {
     let reach = Reach { audiences: vec![Audience::companies()], recipients: Vec::new() };
     let now = Timestamp::from_micros(1_800_000_000_000_000).expect("a time");
     let seen = prost_types::Timestamp { seconds: 1_799_990_000, nanos: 0 };
+    let caller = members.first().expect("a member");
     let bodies: Vec<(BodyKind, pb::Body)> = (0..1000).map(|number| said(number, seen)).collect();
     group.bench_function("a million entries", |bencher| {
         bencher.iter(|| {
-            let mut fold = Fold::new(&caller, Window::new(None, None, u64::MAX));
+            let mut fold = Fold::new(caller, Window::new(None, None, u64::MAX));
             let rounds = (0..LEDGER_ENTRIES).zip(members.iter().cycle()).zip(bodies.iter().cycle());
             for ((number, publisher), (body_kind, body)) in rounds {
                 let entry = LedgerEntry {

@@ -71,6 +71,8 @@ struct Line<'a> {
     verified: bool,
     #[serde(skip_serializing_if = "is_false")]
     in_doubt: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance: Option<u32>,
     envelope: &'a str,
 }
 
@@ -86,6 +88,8 @@ pub struct Reading<'a> {
     pub now: Timestamp,
     /// The reader's own view of the record.
     pub overlay: Option<&'a Overlay>,
+    /// In how many bits it differs from what was sought.
+    pub distance: u32,
 }
 
 /// The moment from which readers should no longer act on a record, as its publisher signed it.
@@ -127,6 +131,7 @@ fn line(entry: &VerifiedEntry, reading: Option<Reading<'_>>) -> String {
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
         in_doubt: entry.is_in_doubt(),
+        distance: reading.map(|reading| reading.distance).filter(|bits| *bits > 0),
         envelope: &BASE64.encode(entry.envelope().encode_to_vec()),
     };
     // Texts, numbers and objects: there is nothing in it that JSON cannot say.
@@ -175,8 +180,8 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
     }
 }
 
-/// Fields that nobody signed and that change with the reader and the time.
-const OF_THE_READER: [&str; 3] = ["in_doubt", "expired", "overlay"];
+/// Fields that nobody signed and that change with the reader, the time, and what was sought.
+const OF_THE_READER: [&str; 4] = ["in_doubt", "expired", "overlay", "distance"];
 
 /// The first field in which two objects differ. A doubt may have come up after the line was saved.
 fn difference(given: &Value, expected: &Value) -> Option<String> {
@@ -249,7 +254,7 @@ fn onward_use(number: i32) -> Result<OnwardUse, Refusal> {
     }
 }
 
-fn to_json(name: &str, bytes: &[u8]) -> Value {
+pub(super) fn to_json(name: &str, bytes: &[u8]) -> Value {
     // The bytes were decoded as this very message before; unknown fields do not show.
     descriptor(name)
         .and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok())
@@ -329,6 +334,18 @@ mod tests {
             entry_from_json("{}", &world.verifier()),
             Err(SavedEntryError::Format(_))
         ));
+    }
+
+    #[test]
+    fn a_match_is_a_saved_line_too() {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let entry = world.verifier().verify(World::entry(3, envelope)).unwrap();
+        let reading = Reading { now: world.now, overlay: None, distance: 0 };
+        assert_eq!(entry_to_json_for(&entry, reading), entry_to_json(&entry));
+        let line = entry_to_json_for(&entry, Reading { distance: 7, ..reading });
+        assert!(line.contains("\"distance\":7"), "{line}");
+        entry_from_json(&line, &world.verifier()).unwrap();
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::model::header::Header;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::KeyId;
+use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
@@ -139,6 +140,17 @@ impl VerifiedEntry {
     /// Whether its key was said to be compromised from this place or an earlier one on.
     pub const fn is_in_doubt(&self) -> bool {
         self.in_doubt
+    }
+
+    /// Whether it should no longer be acted on at this time, as its publisher signed it: its `use_until` or
+    /// `valid_until` has passed.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        wire::expiry(self.header(), Some(self.body())).is_some_and(|until| until <= now)
+    }
+
+    /// The record that it is a revision of.
+    pub const fn name(&self) -> &RecordName {
+        &self.record.header.name
     }
 }
 

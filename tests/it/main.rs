@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod august_2018;
 mod clock;
 mod compact;
 mod crash;
@@ -9,6 +10,7 @@ mod durable;
 mod ledger;
 mod meeting;
 mod path;
+mod queries;
 mod refusals;
 mod sinks;
 mod world;

@@ -7,6 +7,7 @@ use tonic::Code;
 use watchfire::client::ClientError;
 use watchfire::client::Delivery;
 use watchfire::client::From;
+use watchfire::client::LookUpOptions;
 use watchfire::client::Outcome;
 use watchfire::model::filter::Filter;
 use watchfire::model::header::BodyKind;
@@ -53,7 +54,10 @@ async fn a_record_goes_from_one_company_to_another_and_is_recalled() {
     let found = birch.get(&latest(&name)).await.expect("the record");
     assert_eq!(found.entry.sequence(), sequence);
     let looked = birch
-        .look_up(&["hxxps://www.rumours.example/".to_owned(), "rumours.example".to_owned()])
+        .look_up(
+            &["hxxps://www.rumours.example/".to_owned(), "rumours.example".to_owned()],
+            &LookUpOptions::default(),
+        )
         .await;
     assert!(looked.expect("an answer").iter().any(|value| value.entries.len() == 1));
 
@@ -64,7 +68,10 @@ async fn a_record_goes_from_one_company_to_another_and_is_recalled() {
         birch.get(&latest(&name)).await.expect("the record").withdrawn_sequence,
         Some(recalled)
     );
-    let looked = birch.look_up(&["rumours.example".to_owned()]).await.expect("an answer");
+    let looked = birch
+        .look_up(&["rumours.example".to_owned()], &LookUpOptions::default())
+        .await
+        .expect("an answer");
     assert!(looked[0].entries.is_empty(), "what was withdrawn is not found by value");
     world.finish();
 }
@@ -112,7 +119,10 @@ async fn everyone_sees_what_is_for_them_and_nothing_else() {
             .map(watchfire::client::VerifiedEntry::sequence)
             .collect();
         assert_eq!(listed, expected, "{member} lists");
-        let looked = client.look_up(&["one.example".to_owned()]).await.expect("an answer");
+        let looked = client
+            .look_up(&["one.example".to_owned()], &LookUpOptions::default())
+            .await
+            .expect("an answer");
         assert_eq!(looked[0].entries.len(), expected.len(), "{member} looks up");
         for (name, sequence) in &published {
             let got = client.get(&latest(name)).await;
@@ -462,7 +472,10 @@ async fn records_that_nobody_else_sees_do_not_hide_a_value_from_a_look_up() {
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Taken(_))));
     }
     let (_name, sequence) = publish(&birch, domain("flooded.example")).await;
-    let looked = birch.look_up(&["flooded.example".to_owned()]).await.expect("an answer");
+    let looked = birch
+        .look_up(&["flooded.example".to_owned()], &LookUpOptions::default())
+        .await
+        .expect("an answer");
     let found: Vec<u64> =
         looked[0].entries.iter().map(watchfire::client::VerifiedEntry::sequence).collect();
     assert_eq!((found, looked[0].more), (vec![sequence], false));

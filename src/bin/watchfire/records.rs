@@ -27,14 +27,22 @@ impl Shown {
         Ok(Self { format, heading: Heading::Shown, overlays: profile.overlays()? })
     }
 
-    /// Shows more; when this returns, it has left.
-    pub(crate) fn show(&mut self, entries: &[VerifiedEntry]) -> io::Result<()> {
+    /// Shows what was looked up, each with in how many bits it differs from what was sought; when this returns, it has
+    /// left.
+    pub(crate) fn matches(
+        &mut self,
+        entries: &[VerifiedEntry],
+        distances: &[u32],
+    ) -> io::Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
         let now = now();
-        let read = |entry| (entry, self.reading(entry, now));
-        let rows = entries.iter().map(read);
+        let distances = distances.iter().copied().chain(std::iter::repeat(0));
+        let rows = entries
+            .iter()
+            .zip(distances)
+            .map(|(entry, distance)| (entry, Reading { distance, ..self.reading(entry, now) }));
         match self.format {
             Format::Table => output::raw(table::entries(rows, self.heading).as_bytes())?,
             Format::Jsonl => {
@@ -47,11 +55,16 @@ impl Shown {
         output::flush()
     }
 
+    /// Shows more; when this returns, it has left.
+    pub(crate) fn show(&mut self, entries: &[VerifiedEntry]) -> io::Result<()> {
+        self.matches(entries, &[])
+    }
+
     fn reading(
         &self,
         entry: &VerifiedEntry,
         now: watchfire::model::time::Timestamp,
     ) -> Reading<'_> {
-        Reading { now, overlay: self.overlays.get(&entry.header().name) }
+        Reading { now, overlay: self.overlays.get(&entry.header().name), distance: 0 }
     }
 }

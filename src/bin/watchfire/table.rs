@@ -9,7 +9,9 @@ use watchfire::client::VerifiedEntry;
 use watchfire::client::expiry;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::refang::defang;
+use watchfire::model::refang::defang_text;
 use watchfire::model::refang::refang;
+use watchfire::model::visible::visible_line;
 use watchfire::wire::pb;
 
 use crate::output::clean;
@@ -51,6 +53,11 @@ pub(crate) fn entries<'a>(
     }
     let least = WIDTHS.map(|width| ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     table.set_constraints(least);
+    trimmed(&table)
+}
+
+/// A table's lines without blanks at their ends.
+pub(crate) fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
@@ -66,7 +73,7 @@ fn row(entry: &VerifiedEntry, reading: Reading<'_>) -> [String; 8] {
         header.name.member.to_string() + doubt,
         clean(&kind),
         clean(&platform),
-        cut(&clean(&says)) + &asides(entry, reading),
+        cut(&harmless_text(&says)) + &asides(entry, reading),
         header.handling.tlp.to_string(),
         format!("{}@{}", header.name.record, header.revision),
     ]
@@ -82,6 +89,11 @@ fn asides(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
         let day = time.split('T').next().unwrap_or_default();
         if until <= reading.now { format!("expired {day}") } else { format!("until {day}") }
     }));
+    asides.extend(match reading.distance {
+        0 => None,
+        1 => Some("1 bit off".to_owned()),
+        bits => Some(format!("{bits} bits off")),
+    });
     asides.extend(entry.erased_by().map(|cause| format!("erased, see {cause}")));
     if asides.is_empty() { String::new() } else { format!(" [{}]", asides.join("; ")) }
 }
@@ -99,7 +111,7 @@ fn stated(entry: &VerifiedEntry) -> Option<u32> {
 }
 
 /// Kind, platform, and what is said in short.
-fn said(entry: &VerifiedEntry) -> (String, String, String) {
+pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     use pb::body::Content;
 
     let kind = entry.header().body_kind.as_str().to_owned();
@@ -166,7 +178,8 @@ pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_ascii_lowercase().replace('_', "-")
 }
 
-fn reference(reference: Option<&pb::Reference>) -> String {
+/// A record, or a harmless value.
+pub(crate) fn reference(reference: Option<&pb::Reference>) -> String {
     match reference.and_then(|reference| reference.to.as_ref()) {
         Some(pb::reference::To::Record(name)) => name.clone(),
         Some(pb::reference::To::Value(value)) => harmless(&value.value),
@@ -200,12 +213,18 @@ fn indicator_said(indicator: &pb::Indicator) -> (String, String, String) {
     (kind_name(observable.kind), observable.platform, value)
 }
 
+/// A text of people as one line, with harmless addresses.
+pub(crate) fn harmless_text(text: &str) -> String {
+    defang_text(&visible_line(text))
+}
+
 /// Defanged once, whatever it was before.
 pub(crate) fn harmless(value: &str) -> String {
     clean(&defang(&refang(value)))
 }
 
-fn kind_name(number: i32) -> String {
+/// A kind of asset, by its number.
+pub(crate) fn kind_name(number: i32) -> String {
     ObservableKind::from_number(number).map_or_else(|| "asset".to_owned(), |kind| kind.to_string())
 }
 
@@ -237,7 +256,8 @@ fn key_change(change: &pb::KeyChange) -> &'static str {
     }
 }
 
-fn cut(text: &str) -> String {
+/// The beginning of what a record says.
+pub(crate) fn cut(text: &str) -> String {
     if text.chars().count() <= SAYS_MAX {
         return text.to_owned();
     }
