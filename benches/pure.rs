@@ -282,7 +282,6 @@ fn ledger(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1_000_000)).sample_size(10);
     let roster = companies();
     let members: Vec<MemberId> = (0..MEMBERS).map(company).collect();
-    let caller = company(0);
     let reach = Reach { audiences: vec![Audience::companies()], recipients: Vec::new() };
     let now = Timestamp::from_micros(1_800_000_000_000_000).expect("a time");
     let seen = prost_types::Timestamp { seconds: 1_799_990_000, nanos: 0 };

@@ -201,7 +201,7 @@ fn content(kind: u8, word: u8, of: String) -> pb::body::Content {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn the_views_of_a_random_history_are_those_that_its_log_folds_to(
@@ -229,8 +229,8 @@ proptest! {
         let store = history.store();
         let verified = verify_log(&store, |_entries| {});
         prop_assert!(verified.is_ok(), "{:?}", verified);
-        prop_assert_eq!(store.views_in_memory(), live.clone(), "a restart");
+        prop_assert_eq!(&store.views_in_memory(), &live, "a restart");
         prop_assert!(store.rebuild().unwrap().unchanged);
-        prop_assert_eq!(store.views_in_memory(), live, "a rebuild");
+        prop_assert_eq!(&store.views_in_memory(), &live, "a rebuild");
     }
 }
