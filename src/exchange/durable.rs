@@ -128,6 +128,9 @@ impl Registry {
 
     /// Judges wishes one after the other; what they change is written before it is published.
     pub(super) fn judge(&self, requests: Vec<Request>, now: Timestamp) -> Judged {
+        if requests.is_empty() {
+            return Judged { changes: Vec::new(), answers: Vec::new() };
+        }
         let mut draft = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut judged = Judged { changes: Vec::new(), answers: Vec::new() };
         for Request { name, wish, answer } in requests {

@@ -156,3 +156,5 @@ pub const LEDGER_THRESHOLD: usize = 3;
 pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
 /// Operations with times of their own in the ledger: an answer fits one message.
 pub const LEDGER_OPERATIONS_MAX: usize = 500;
+/// Notices that the hub writes for one tick at most: each makes publishers wait.
+pub const ERASURES_PER_TICK: usize = 8;
