@@ -597,8 +597,8 @@ mod tests {
         world.verifier().verify(World::entry(3, envelope)).unwrap()
     }
 
-    fn exact(number: u64) -> Option<pb::Figure> {
-        Some(pb::Figure { value: Some(pb::figure::Value::Exact(number)) })
+    fn exact(number: u64) -> pb::Figure {
+        pb::Figure { value: Some(pb::figure::Value::Exact(number)) }
     }
 
     fn operation() -> RecordName {
@@ -608,7 +608,7 @@ mod tests {
     fn views(number: u64) -> pb::Metric {
         pb::Metric {
             kind: pb::MetricKind::Views.into(),
-            figure: exact(number),
+            figure: Some(exact(number)),
             ..pb::Metric::default()
         }
     }
@@ -622,7 +622,7 @@ mod tests {
                     platform: "facebook".to_owned(),
                     aggregate: Some(pb::Aggregate {
                         of: pb::ObservableKind::Page.into(),
-                        count: exact(652),
+                        count: Some(exact(652)),
                         parts: Vec::new(),
                     }),
                     ..pb::Observable::default()
@@ -644,7 +644,7 @@ mod tests {
             platform: platform.to_owned(),
             aggregate: pb::Aggregate {
                 of: pb::ObservableKind::Page.into(),
-                count: exact(count),
+                count: Some(exact(count)),
                 parts: Vec::new(),
             },
             entry: None,
