@@ -711,7 +711,7 @@ async fn what_was_withdrawn_or_erased_is_in_no_answer() {
     publish_for(&acme, withdrawal(&kept), handling(&[], &[])).await;
     assert_eq!(occurrences(&birch, &storm, &kept, "taken.example").await, 0);
 
-    let (gone, at) = publish(&acme, claim("erased.example")).await;
+    let (gone, _) = publish(&acme, claim("erased.example")).await;
     assert!(occurrences(&birch, &storm, &gone, "erased.example").await >= 9);
     let demanding = pb::body::Content::Withdrawal(pb::Withdrawal {
         of: gone.to_string(),
@@ -725,7 +725,6 @@ async fn what_was_withdrawn_or_erased_is_in_no_answer() {
         birch.get(&name).await.expect("the record").entry.erased_by()
     })
     .await;
-    assert!(at > 0);
     assert_eq!(occurrences(&birch, &storm, &gone, "erased.example").await, 0);
 
     publish_for(&acme, withdrawal(&storm), handling(&[], &[])).await;
@@ -956,7 +955,7 @@ async fn answers(client: &Client, storm: &RecordName, site: &RecordName) -> Vec<
 }
 
 /// Everything that can be said of an operation and its indicator, for two only.
-async fn say_in_private(acme: &Client, storm: &RecordName, site: &RecordName) -> usize {
+async fn say_in_private(acme: &Client, storm: &RecordName, site: &RecordName) {
     use pb::body::Content;
 
     let private = || handling(&[], &["birch-social"]);
@@ -1009,11 +1008,9 @@ async fn say_in_private(acme: &Client, storm: &RecordName, site: &RecordName) ->
             5,
         ),
     ];
-    let count = said.len();
     for content in said {
         publish_for(acme, content, private()).await;
     }
-    count
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1030,7 +1027,7 @@ async fn what_a_member_may_not_see_changes_no_byte_of_any_answer() {
     publish(&birch, note(&storm, "storm is shared")).await;
     let before = answers(&cedar, &storm, &site).await;
     let (first, birch_before) = (before.len(), answers(&birch, &storm, &site).await);
-    let count = Box::pin(say_in_private(&acme, &storm, &site)).await;
+    Box::pin(say_in_private(&acme, &storm, &site)).await;
     assert_eq!(answers(&cedar, &storm, &site).await, before);
     let birch_after = answers(&birch, &storm, &site).await;
     let changed = birch_before.iter().zip(&birch_after).filter(|(before, after)| before != after);
@@ -1046,7 +1043,6 @@ async fn what_a_member_may_not_see_changes_no_byte_of_any_answer() {
         &view.links,
     ];
     assert!(lists.iter().all(|list| !list.is_empty()) && view.totals.len() == 1);
-    assert!(count >= lists.len());
     world.finish();
 }
 
