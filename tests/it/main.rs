@@ -5,7 +5,9 @@
 mod clock;
 mod crash;
 mod ledger;
+mod matrix;
 mod meeting;
+mod oracle;
 mod path;
 mod refusals;
 mod sinks;
