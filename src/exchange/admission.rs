@@ -300,11 +300,18 @@ fn judge_targets(record: &Record, circumstances: &Circumstances<'_>) -> Result<(
     Ok(())
 }
 
-/// The operator takes down what it cannot read.
+/// The operator takes down what it cannot read. Whoever could once see what was taken back may answer the recall that
+/// it was sent, though it has left the audience since.
 fn is_visible(record: &Record, target: &Target, roster: &Roster) -> bool {
     let caller = &record.header.name.member;
+    let was_recalled = || {
+        target.withdrawn
+            && matches!(record.content, Content::Acknowledgement { .. })
+            && recall_reach(target, roster).recipients.contains(caller)
+    };
     matches!(record.content, Content::Takedown { .. })
         || Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, &target.facts.scope))
+        || was_recalled()
 }
 
 fn judge_fit(kind: BodyKind, field: &'static str, target: &Target) -> Result<(), Refusal> {
