@@ -125,7 +125,9 @@ impl<'a> Walk<'a> {
             let other = match known {
                 Some(other) => other,
                 None if step >= self.steps_max || self.response.nodes.len() >= self.nodes_max => {
-                    self.count_beyond(at);
+                    if self.is_shown(&one.other)? {
+                        self.count_beyond(at);
+                    }
                     continue;
                 }
                 None => match self.show(&one, step + 1)? {
@@ -136,6 +138,14 @@ impl<'a> Walk<'a> {
             self.join(at, other, &one);
         }
         Ok(())
+    }
+
+    /// Whether a node could be shown: nothing is counted that the reader may not see.
+    fn is_shown(&mut self, node: &Node) -> Result<bool, StoreError> {
+        match node {
+            Node::Value(_) => Ok(true),
+            Node::Record(name) => Ok(self.reading.latest_facts(name)?.is_some()),
+        }
     }
 
     fn count_beyond(&mut self, at: usize) {
