@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
         if let Some(known) = self.unshown.get(node) {
             return Ok(*known);
         }
-        let there = self.reading.latest(name)?.is_some();
+        let there = self.reading.latest_facts(name)?.is_some();
         self.unshown.insert(node.clone(), there);
         Ok(there)
     }
