@@ -385,6 +385,9 @@ impl Subscription {
         reader: &Reader,
         blocks: &[Arc<LogBlock>],
     ) -> Result<Vec<u64>, ExchangeError> {
+        if self.filter.is_open() {
+            return Ok(Vec::new());
+        }
         let entries = blocks.iter().flat_map(|block| block.entries_from(self.position));
         let changed = entries.filter(|(_sequence, entry)| entry.facts.scope.shapes.len() > 1);
         let left: Vec<(u64, Facts)> = changed
@@ -396,13 +399,10 @@ impl Subscription {
         }
         let (reader, filter) = (reader.clone(), self.filter.clone());
         let known = move |store: &Store| {
-            let mut known = Vec::new();
-            for (sequence, facts) in left {
-                if saw_match(store, &reader, &filter, &facts)? {
-                    known.push(sequence);
-                }
-            }
-            Ok(known)
+            let saw = |(sequence, facts): (u64, Facts)| {
+                Ok(saw_match(store, &reader, &filter, &facts)?.then_some(sequence))
+            };
+            left.into_iter().map(saw).filter_map(Result::transpose).collect()
         };
         Ok(self.hub.read(known).await?)
     }
