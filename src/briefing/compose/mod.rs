@@ -4,6 +4,8 @@ mod cadence;
 mod presented;
 mod problems;
 
+pub use problems::PROBLEMS_MAX;
+
 use crate::briefing::Briefing;
 use crate::briefing::document::Document;
 use crate::briefing::document::Fact;
@@ -12,8 +14,6 @@ use crate::briefing::document::Look;
 use crate::briefing::document::Section;
 use crate::briefing::document::Tile;
 use crate::briefing::figure::Provenance;
-use crate::briefing::problems::Holder;
-use crate::briefing::problems::Recall;
 use crate::briefing::words;
 
 /// The pack for the meeting.
@@ -74,22 +74,19 @@ fn tiles(briefing: &Briefing) -> Vec<Tile> {
     let operations: usize =
         briefing.presentations.iter().map(|member| member.operations.len()).sum();
     let members = briefing.presentations.len();
-    let overdue = problems
-        .inquiries
-        .iter()
-        .filter(|inquiry| inquiry.due.is_some_and(|due| due < briefing.until))
-        .count();
-    let holders = problems.recalls.iter().flat_map(|recall: &Recall| &recall.holders);
-    let answers = holders.filter(|holder| Holder::still_holds(holder)).count();
+    let open = || problems.inquiries.iter().filter(|inquiry| inquiry.is_open);
+    let is_over = |due| due < briefing.until;
+    let overdue = open().filter(|inquiry| inquiry.due.is_some_and(is_over)).count();
+    let held = problems.recalls.iter().map(|recall| recall.holders.still_holding()).sum();
     let (records, mark) = cadence::total(&briefing.cadence);
     vec![
         tile(operations, "operations presented", words::counted(members, "member", "members")),
         tile(problems.disputes.len(), "disputes", String::new()),
-        tile(problems.inquiries.len(), "open inquiries", format!("{overdue} overdue")),
+        tile(open().count(), "open inquiries", format!("{overdue} overdue")),
         tile(
             problems.recalls.len(),
             "recalls",
-            words::counted(answers, "copy still held", "copies still held"),
+            words::counted(held, "copy still held", "copies still held"),
         ),
         Tile {
             value: format!("{}{mark}", words::number(records)),

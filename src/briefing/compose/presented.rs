@@ -26,6 +26,7 @@ use crate::briefing::presented::Attribution;
 use crate::briefing::presented::Operation;
 use crate::briefing::presented::Presentation;
 use crate::briefing::presented::ReachFigure;
+use crate::briefing::presented::Sighting;
 use crate::briefing::presented::Technique;
 use crate::briefing::presented::Total;
 use crate::briefing::presented::TotalPart;
@@ -59,7 +60,7 @@ fn chapter(presentation: &Presentation) -> Section {
     blocks.extend(left_out(presentation.operations.len()));
     if let Some(others) = &presentation.other_assets {
         let section = Section::new(Look::Card, "Assets without an operation").labelled(others.tlp);
-        blocks.push(Block::Section(section.with([assets(&others.assets)])));
+        blocks.push(Block::Section(section.with([assets(&others.assets, Names::Left)])));
     }
     Section::new(Look::Chapter, title).with(blocks)
 }
@@ -76,11 +77,20 @@ fn card(operation: &Operation) -> Section {
         .labelled(operation.tlp)
         .with(story(operation))
         .with([Block::Section(
-            Section::new(Look::Plain, "Assets named").with([assets(&operation.assets)]),
+            Section::new(Look::Plain, "Assets named")
+                .with([assets(&operation.assets, Names::Shown)]),
         )])
         .with(totals(&operation.totals))
         .with([attributions(&operation.attributions), reach(&operation.reach)])
         .with([techniques(&operation.techniques), actions(&operation.actions)])
+        .with(sightings(&operation.sightings))
+        .with(missing(operation.left_out))
+}
+
+/// What is said of statements that the hub's answer did not hold.
+fn missing(count: u64) -> Option<Block> {
+    let text = format!("Statements about it that are not shown: {}", words::number(count));
+    (count > 0).then(|| Block::Text(Line::from(text).mark(Provenance::HubClaims)))
 }
 
 fn story(operation: &Operation) -> Vec<Block> {
@@ -136,28 +146,35 @@ fn place(platform: &Said) -> Line {
     Line::new().said_or(platform, "no platform")
 }
 
-fn assets(assets: &[AssetCount]) -> Block {
+/// Whether a table of assets says who names them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Shown,
+    Left,
+}
+
+fn assets(assets: &[AssetCount], who: Names) -> Block {
     if assets.is_empty() {
         return Block::Empty("No asset is named one by one.");
     }
     let rows = assets.iter().map(|asset| {
-        vec![place(&asset.platform), asset.kind.as_str().into(), counted(asset.counted)]
+        let named_by = (who == Names::Shown).then(|| Line::from(asset.member.as_str()));
+        let what = [place(&asset.platform), asset.kind.as_str().into(), counted(asset.counted)];
+        named_by.into_iter().chain(what).collect()
     });
-    let columns = vec![names("Platform"), column("Kind"), numbers("Named")];
+    let named_by = (who == Names::Shown).then(|| names("Named by"));
+    let columns = [names("Platform"), column("Kind"), numbers("Named")];
+    let columns = named_by.into_iter().chain(columns).collect();
     let table = Table::new("Assets by platform and kind".into(), columns, rows.collect());
     Block::Figure(vec![assets_chart(assets)], table)
 }
 
 fn assets_chart(assets: &[AssetCount]) -> Chart {
     let full = assets.iter().map(|asset| asset.counted.count).max().unwrap_or(0);
-    let bars = assets.iter().map(|asset| {
-        let kind = asset.kind.as_str();
-        let platform = asset.platform.cut(12);
-        Bar {
-            label: if platform.is_empty() { kind.to_owned() } else { format!("{platform} {kind}") },
-            value: asset.counted.count,
-            mark: words::mark(asset.counted.provenance),
-        }
+    let bars = assets.iter().map(|asset| Bar {
+        label: asset_label(asset, assets),
+        value: asset.counted.count,
+        mark: words::mark(asset.counted.provenance),
     });
     Chart {
         title: "Assets by platform and kind".to_owned(),
@@ -165,6 +182,20 @@ fn assets_chart(assets: &[AssetCount]) -> Chart {
             .to_owned(),
         size: Size::Wide,
         drawing: Drawing::Bars { rows: bars.collect(), full },
+    }
+}
+
+/// Platform and kind; also who names them, if several members name such assets.
+fn asset_label(asset: &AssetCount, among: &[AssetCount]) -> String {
+    let is_alike = |other: &&AssetCount| {
+        other.platform.shown() == asset.platform.shown() && other.kind == asset.kind
+    };
+    let (kind, platform) = (asset.kind.as_str(), asset.platform.cut(12));
+    let what = if platform.is_empty() { kind.to_owned() } else { format!("{platform} {kind}") };
+    if among.iter().filter(is_alike).count() > 1 {
+        format!("{what} {}", asset.member)
+    } else {
+        what
     }
 }
 
@@ -215,6 +246,9 @@ fn total(total: &Total) -> Section {
     let mut blocks = vec![Block::Big(figure), Block::Text(what)];
     if !total.parts.is_empty() {
         blocks.push(Block::Items(parts(&total.parts)));
+    }
+    if !total.note.is_empty() {
+        blocks.push(Block::Text(Line::new().said(&total.note)));
     }
     let mut facts = Vec::new();
     facts.extend(total.as_of.map(|time| Fact {
@@ -282,7 +316,7 @@ fn attribution(attribution: &Attribution) -> Section {
     facts.push(Fact { name: "Shared", value: words::moment(attribution.shared_at).into() });
     facts.push(Fact { name: "Record", value: record(&attribution.record) });
     blocks.push(Block::Facts(facts));
-    let title = Line::new().text(attribution.claimant.as_str()).text(" says");
+    let title = claimant(&attribution.claimant).text(" says");
     Section::new(Look::Card, title).labelled(attribution.tlp).with(blocks)
 }
 
@@ -433,4 +467,35 @@ fn action_row(action: &Action) -> Vec<Line> {
         Line::new().said(&action.text),
         Line::new().label(action.tlp),
     ]
+}
+
+fn sightings(sightings: &[Sighting]) -> Option<Block> {
+    if sightings.is_empty() {
+        return None;
+    }
+    let rows = sightings.iter().map(|sighting| {
+        let last_seen = sighting
+            .last_seen
+            .map(|time| Line::from(words::moment(time)).mark(Provenance::MemberClaims));
+        vec![
+            sighting.member.as_str().into(),
+            Line::new().said_or(&sighting.of, "without a title"),
+            Line::from(words::number(sighting.count)).mark(Provenance::MemberClaims),
+            Line::new().said_or(&sighting.platform, "not stated"),
+            last_seen.unwrap_or_else(|| Line::new().muted("not stated")),
+            Line::new().said(&sighting.text),
+            Line::new().label(sighting.tlp),
+        ]
+    });
+    let columns = vec![
+        names("Member"),
+        text("Of what"),
+        numbers("Times"),
+        names("Where"),
+        column("Last seen"),
+        text("In its words"),
+        column("Label"),
+    ];
+    let table = Table::new("Sightings as reported".into(), columns, rows.collect());
+    Some(Block::Section(Section::new(Look::Plain, "Seen elsewhere").with([Block::Table(table)])))
 }
