@@ -22,7 +22,6 @@ pub use cadence::Shared;
 pub use cadence::Step;
 pub use cadence::StepTime;
 pub use cadence::Whose;
-pub use compose::PROBLEMS_MAX;
 pub use figure::Claimant;
 pub use figure::Confidence;
 pub use figure::Counted;

@@ -8,6 +8,7 @@ mod ask;
 mod attribute;
 mod audience;
 mod bench;
+mod briefing;
 mod completions;
 mod context;
 mod crl;
@@ -136,6 +137,8 @@ enum Command {
     List(list::Args),
     /// Find indicators by value, however it is written.
     Lookup(lookup::Args),
+    /// Write the pack for the regular meeting: one page for the browser, and Markdown.
+    Briefing(briefing::Args),
     /// Show who gave and received what, and how long sharing took.
     Ledger(ledger::Args),
     /// Show who the hub takes this profile for.
@@ -195,6 +198,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Get(args) => get::run(context, args).await,
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,
+        Command::Briefing(args) => briefing::run(context, args).await,
         Command::Ledger(args) => ledger::run(context, args).await,
         Command::Whoami => whoami::run(context).await,
         Command::Status => status::run(context).await,

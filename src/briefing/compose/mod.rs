@@ -4,8 +4,6 @@ mod cadence;
 mod presented;
 mod problems;
 
-pub use problems::PROBLEMS_MAX;
-
 use crate::briefing::Briefing;
 use crate::briefing::document::Document;
 use crate::briefing::document::Fact;

@@ -23,7 +23,7 @@ use crate::model::names::MemberId;
 use crate::model::time::Timestamp;
 
 /// Problems of one kind that are shown.
-pub const PROBLEMS_MAX: usize = 100;
+const PROBLEMS_MAX: usize = 100;
 
 pub(super) fn blocks(problems: &Problems, until: Timestamp) -> Vec<Block> {
     let Problems { disputes, inquiries, recalls } = problems;
