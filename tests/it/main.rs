@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod briefing;
 mod clock;
 mod crash;
 mod ledger;

@@ -193,6 +193,7 @@ fn ledger(ledger: &[LedgerRow]) -> Vec<Block> {
 fn whose(whose: &Whose) -> String {
     match whose {
         Whose::Member(member) => member.to_string(),
+        Whose::Several(1) => "1 other".to_owned(),
         Whose::Several(members) => format!("{members} others"),
     }
 }

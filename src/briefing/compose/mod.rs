@@ -60,7 +60,7 @@ fn legend() -> Vec<Line> {
     let mark =
         |provenance, text: &str| Line::new().text(words::mark(provenance)).text(" ").text(text);
     vec![
-        mark(Provenance::HubClaims, "The hub says so; nobody else can check it."),
+        mark(Provenance::HubClaims, "The hub says so; that was not checked."),
         mark(Provenance::MemberClaims, "A member says so; the log proves only when it said it."),
         "Without a mark: proven by signed entries of the log, which were checked.".into(),
         "It shows what this reader may see. Other members may see more, or less.".into(),

@@ -76,15 +76,35 @@ fn card(operation: &Operation) -> Section {
     Section::new(Look::Card, title)
         .labelled(operation.tlp)
         .with(story(operation))
-        .with([Block::Section(
-            Section::new(Look::Plain, "Assets named")
-                .with([assets(&operation.assets, Names::Shown)]),
-        )])
+        .with(named(&operation.assets))
         .with(totals(&operation.totals))
-        .with([attributions(&operation.attributions), reach(&operation.reach)])
-        .with([techniques(&operation.techniques), actions(&operation.actions)])
+        .with(attributions(&operation.attributions))
+        .with(reach(&operation.reach))
+        .with(techniques(&operation.techniques))
+        .with(actions(&operation.actions))
         .with(sightings(&operation.sightings))
+        .with(silence(operation))
         .with(missing(operation.left_out))
+}
+
+fn named(of: &[AssetCount]) -> Option<Block> {
+    let section = Section::new(Look::Plain, "Assets named");
+    (!of.is_empty()).then(|| Block::Section(section.with([assets(of, Names::Shown)])))
+}
+
+/// What nobody has said of an operation, in one line: many operations are young.
+fn silence(operation: &Operation) -> Option<Block> {
+    let parts = [
+        (operation.assets.is_empty(), "assets"),
+        (operation.attributions.is_empty(), "who is behind it"),
+        (operation.reach.is_empty(), "how far it reached"),
+        (operation.techniques.is_empty(), "techniques"),
+        (operation.actions.is_empty(), "what was done about it"),
+    ];
+    let silent: Vec<&str> =
+        parts.into_iter().filter_map(|(is_silent, part)| is_silent.then_some(part)).collect();
+    let text = format!("Nothing is said yet of: {}.", silent.join(", "));
+    (!silent.is_empty()).then(|| Block::Text(Line::new().muted(&text)))
 }
 
 /// What is said of statements that the hub's answer did not hold.
@@ -154,9 +174,6 @@ enum Names {
 }
 
 fn assets(assets: &[AssetCount], who: Names) -> Block {
-    if assets.is_empty() {
-        return Block::Empty("No asset is named one by one.");
-    }
     let rows = assets.iter().map(|asset| {
         let named_by = (who == Names::Shown).then(|| Line::from(asset.member.as_str()));
         let what = [place(&asset.platform), asset.kind.as_str().into(), counted(asset.counted)];
@@ -273,11 +290,11 @@ fn parts(parts: &[TotalPart]) -> Vec<Line> {
     parts.iter().map(part).collect()
 }
 
-fn attributions(attributions: &[Attribution]) -> Block {
-    let section = Section::new(Look::Plain, "Who is behind it");
+fn attributions(attributions: &[Attribution]) -> Option<Block> {
     if attributions.is_empty() {
-        return Block::Section(section.with([Block::Empty("Nobody has attributed it.")]));
+        return None;
     }
+    let section = Section::new(Look::Plain, "Who is behind it");
     let actors: BTreeSet<String> =
         attributions.iter().map(|each| each.actor.shown().to_lowercase()).collect();
     let mut blocks = Vec::new();
@@ -287,7 +304,7 @@ fn attributions(attributions: &[Attribution]) -> Block {
     }
     blocks.push(Block::Cards(attributions.iter().take(CARDS_MAX).map(attribution).collect()));
     blocks.extend(left_out(attributions.len()));
-    Block::Section(section.with(blocks))
+    Some(Block::Section(section.with(blocks)))
 }
 
 fn attribution(attribution: &Attribution) -> Section {
@@ -316,17 +333,21 @@ fn attribution(attribution: &Attribution) -> Section {
     facts.push(Fact { name: "Shared", value: words::moment(attribution.shared_at).into() });
     facts.push(Fact { name: "Record", value: record(&attribution.record) });
     blocks.push(Block::Facts(facts));
-    let title = claimant(&attribution.claimant).text(" says");
+    let Claimant { member, on_word_of } = &attribution.claimant;
+    let title = Line::new().text(member.as_str()).text(" says");
+    let title = if on_word_of.is_empty() {
+        title
+    } else {
+        title.muted(", on the word of ").said(on_word_of)
+    };
     Section::new(Look::Card, title).labelled(attribution.tlp).with(blocks)
 }
 
-fn reach(figures: &[ReachFigure]) -> Block {
-    let section = Section::new(Look::Plain, "Reach");
+fn reach(figures: &[ReachFigure]) -> Option<Block> {
     if figures.is_empty() {
-        return Block::Section(
-            section.with([Block::Empty("Nobody has stated how far it reached.")]),
-        );
+        return None;
     }
+    let section = Section::new(Look::Plain, "Reach");
     let columns = vec![
         names("Claimant"),
         numbers("Figure"),
@@ -338,7 +359,7 @@ fn reach(figures: &[ReachFigure]) -> Block {
     ];
     let rows = figures.iter().map(reach_row).collect();
     let caption = "Reach as claimed; figures of different claimants are not added".into();
-    Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))]))
+    Some(Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))])))
 }
 
 fn reach_row(reach: &ReachFigure) -> Vec<Line> {
@@ -372,11 +393,11 @@ fn reach_row(reach: &ReachFigure) -> Vec<Line> {
     ]
 }
 
-fn techniques(techniques: &[Technique]) -> Block {
-    let section = Section::new(Look::Plain, "Techniques by phase");
+fn techniques(techniques: &[Technique]) -> Option<Block> {
     if techniques.is_empty() {
-        return Block::Section(section.with([Block::Empty("No technique is named.")]));
+        return None;
     }
+    let section = Section::new(Look::Plain, "Techniques by phase");
     let mut sorted: Vec<&Technique> = techniques.iter().collect();
     sorted.sort_by_cached_key(|technique| order(technique));
     let rows = sorted.iter().map(|technique| {
@@ -397,7 +418,7 @@ fn techniques(techniques: &[Technique]) -> Block {
     ];
     let table =
         Table::new("Techniques in the order of the framework".into(), columns, rows.collect());
-    Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)]))
+    Some(Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)])))
 }
 
 /// Frameworks apart; codes by their numbers, so that 10 comes behind 9; then phases and codes as text.
@@ -428,11 +449,11 @@ fn phases(sorted: &[&Technique]) -> Chart {
     }
 }
 
-fn actions(actions: &[Action]) -> Block {
-    let section = Section::new(Look::Plain, "What members did about it");
+fn actions(actions: &[Action]) -> Option<Block> {
     if actions.is_empty() {
-        return Block::Section(section.with([Block::Empty("No member has reported an action.")]));
+        return None;
     }
+    let section = Section::new(Look::Plain, "What members did about it");
     let rows = actions.iter().map(action_row).collect();
     let columns = vec![
         names("Member"),
@@ -444,7 +465,7 @@ fn actions(actions: &[Action]) -> Block {
         column("Label"),
     ];
     let caption = "Actions as reported".into();
-    Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))]))
+    Some(Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))])))
 }
 
 fn action_row(action: &Action) -> Vec<Line> {

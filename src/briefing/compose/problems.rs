@@ -232,7 +232,8 @@ fn still_holding(holders: &[Holder]) -> Line {
     }
     let members: Vec<MemberId> = holding.iter().map(|holder| holder.member.clone()).collect();
     Line::new()
-        .strong("Still held, as far as is known, by: ")
+        .strong("Still held, as far as is known, by:")
+        .text(" ")
         .text(&listed(&members))
         .text(&format!(". {done}."))
 }
