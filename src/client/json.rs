@@ -61,7 +61,18 @@ struct Line<'a> {
     verified: bool,
     #[serde(skip_serializing_if = "is_false")]
     in_doubt: bool,
+    #[serde(flatten)]
+    found: Found,
     envelope: &'a str,
+}
+
+/// What is no part of the record, but of how it was found.
+#[derive(Default, Serialize)]
+struct Found {
+    #[serde(skip_serializing_if = "is_false")]
+    expired: bool,
+    #[serde(skip_serializing_if = "is_none")]
+    distance: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -69,8 +80,23 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_none(value: &u32) -> bool {
+    *value == 0
+}
+
 /// One line of `--format jsonl`, without the line break.
 pub fn entry_to_json(entry: &VerifiedEntry) -> String {
+    line(entry, Found::default())
+}
+
+/// The same for what was searched for at a time: whether it has expired by then, and in how many bits it differs from
+/// what was sought.
+pub fn match_to_json(entry: &VerifiedEntry, distance: u32, now: Timestamp) -> String {
+    line(entry, Found { expired: entry.has_expired(now), distance })
+}
+
+fn line(entry: &VerifiedEntry, found: Found) -> String {
     let header = entry.header();
     let wire_header = wire::header::header_to_wire(header);
     let line = Line {
@@ -89,6 +115,7 @@ pub fn entry_to_json(entry: &VerifiedEntry) -> String {
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
         in_doubt: entry.is_in_doubt(),
+        found,
         envelope: &BASE64.encode(entry.envelope().encode_to_vec()),
     };
     // Texts, numbers and objects: there is nothing in it that JSON cannot say.
@@ -136,12 +163,17 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
     }
 }
 
-/// The first field in which two objects differ. A doubt may have come up after the line was saved.
+/// What is no part of the record: a doubt may have come up after the line was saved, an end may have passed, and the
+/// distance is that to what was sought.
+const PASSING: [&str; 3] = ["in_doubt", "expired", "distance"];
+
+/// The first field in which two objects differ.
 fn difference(given: &Value, expected: &Value) -> Option<String> {
     let (Some(given), Some(expected)) = (given.as_object(), expected.as_object()) else {
         return Some("line".to_owned());
     };
-    let mut fields = given.keys().chain(expected.keys()).filter(|field| *field != "in_doubt");
+    let mut fields =
+        given.keys().chain(expected.keys()).filter(|field| !PASSING.contains(&field.as_str()));
     fields.find(|field| given.get(*field) != expected.get(*field)).cloned()
 }
 
@@ -206,7 +238,7 @@ fn onward_use(number: i32) -> Result<OnwardUse, Refusal> {
     }
 }
 
-fn to_json(name: &str, bytes: &[u8]) -> Value {
+pub(super) fn to_json(name: &str, bytes: &[u8]) -> Value {
     // The bytes were decoded as this very message before; unknown fields do not show.
     descriptor(name)
         .and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok())
@@ -286,6 +318,17 @@ mod tests {
             entry_from_json("{}", &world.verifier()),
             Err(SavedEntryError::Format(_))
         ));
+    }
+
+    #[test]
+    fn a_match_is_a_saved_line_too() {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let entry = world.verifier().verify(World::entry(3, envelope)).unwrap();
+        assert_eq!(match_to_json(&entry, 0, world.now), entry_to_json(&entry));
+        let line = match_to_json(&entry, 7, world.now);
+        assert!(line.contains("\"distance\":7"), "{line}");
+        entry_from_json(&line, &world.verifier()).unwrap();
     }
 
     #[test]

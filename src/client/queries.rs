@@ -14,6 +14,7 @@ use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
+use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
@@ -90,7 +91,7 @@ pub struct AssetCount {
 }
 
 /// A total that a member claims.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct TotalClaim {
     /// Who published the claim.
     pub publisher: MemberId,
@@ -100,8 +101,15 @@ pub struct TotalClaim {
     pub platform: String,
     /// What is counted, how many, in which parts.
     pub aggregate: pb::Aggregate,
+    /// The record, verified, if it was read and says so; for what else it says.
+    pub entry: Option<VerifiedEntry>,
+}
+
+impl TotalClaim {
     /// Who vouches for it.
-    pub voucher: Voucher,
+    pub const fn voucher(&self) -> Voucher {
+        if self.entry.is_some() { Voucher::Publisher } else { Voucher::Hub }
+    }
 }
 
 /// A figure that a member claims.
@@ -239,8 +247,7 @@ impl Client {
         records.extend(known);
         for claim in &mut view.totals {
             let record = records.get(&claim.record);
-            let says = record.is_some_and(|entry| says_total(entry, name, claim));
-            claim.voucher = if says { Voucher::Publisher } else { Voucher::Hub };
+            claim.entry = record.filter(|entry| says_total(entry, name, claim)).cloned();
         }
         for claim in &mut view.metrics {
             let record = records.get(&claim.record);
@@ -310,12 +317,11 @@ impl Client {
         let answer = self.query_service().list_links(request).await?.into_inner();
         let pb::ListLinksResponse { nodes, edges, more } = answer;
         let nodes = convert(nodes, link_node)?;
-        let edges = convert(edges, |edge| link_edge(edge, nodes.len()))?;
+        let edges = convert(edges, |edge| link_edge(&edge, nodes.len()))?;
         let mut view = LinksView { nodes, edges, more };
-        if let (LinkFrom::Record(name), first) = (&from, view.nodes.first())
-            && first.and_then(|node| node.record.as_ref()) != Some(name)
-        {
-            return Err(VerificationError::answer("its walk begins elsewhere").into());
+        view.check_form(&from, bound(steps_max, limits::LINK_STEPS_MAX))?;
+        if view.nodes.len() > bound(nodes_max, limits::LINK_NODES_MAX) {
+            return Err(VerificationError::answer("it shows more than was asked for").into());
         }
         let named = view.nodes.iter().filter_map(|node| node.record.as_ref());
         let named = named.chain(view.edges.iter().map(|edge| &edge.record));
@@ -384,7 +390,40 @@ impl OperationView {
     }
 }
 
+/// What was asked for, or the most that can be.
+fn bound(asked: u32, most: usize) -> usize {
+    if asked == 0 { most } else { usize::try_from(asked).unwrap_or(usize::MAX) }
+}
+
 impl LinksView {
+    /// Whether it begins where it was asked to, and every node hangs on one that is nearer by a step.
+    fn check_form(&self, from: &LinkFrom, steps_max: usize) -> Result<(), VerificationError> {
+        let start = self.nodes.first().filter(|start| start.step == 0);
+        let is_start = start.is_some_and(|start| match from {
+            LinkFrom::Record(name) => start.record.as_ref() == Some(name),
+            LinkFrom::Value(_) => start.record.is_none(),
+        });
+        if !is_start {
+            return Err(VerificationError::answer("its walk begins elsewhere"));
+        }
+        let step_of = |at: usize| self.nodes.get(at).map(|node| node.step);
+        let mut hangs = BTreeSet::new();
+        for edge in &self.edges {
+            let (source, target) = (step_of(edge.source), step_of(edge.target));
+            if source.and_then(|step| step.checked_add(1)) == target {
+                hangs.insert(edge.target);
+            } else if target.and_then(|step| step.checked_add(1)) == source {
+                hangs.insert(edge.source);
+            }
+        }
+        let within = |node: &LinkNode| usize::try_from(node.step).is_ok_and(|at| at <= steps_max);
+        let fits = (1..self.nodes.len()).all(|at| hangs.contains(&at));
+        if fits && self.nodes.iter().all(within) {
+            return Ok(());
+        }
+        Err(VerificationError::answer("its walk has a node that no step leads to"))
+    }
+
     /// Takes in the records that nodes and edges name, and finds out which edges they vouch for.
     fn take(&mut self, records: &BTreeMap<RecordName, VerifiedEntry>) {
         for node in &mut self.nodes {
@@ -423,7 +462,7 @@ fn total_claim(wire: pb::TotalClaim) -> Option<TotalClaim> {
         record,
         platform: wire.platform,
         aggregate: wire.aggregate?,
-        voucher: Voucher::Hub,
+        entry: None,
     })
 }
 
@@ -461,7 +500,7 @@ fn link_node(wire: pb::LinkNode) -> Option<LinkNode> {
     is_something.then_some(LinkNode { record, entry: None, value, step, beyond })
 }
 
-fn link_edge(wire: pb::LinkEdge, nodes: usize) -> Option<LinkEdge> {
+fn link_edge(wire: &pb::LinkEdge, nodes: usize) -> Option<LinkEdge> {
     let index = |at: u32| usize::try_from(at).ok().filter(|at| *at < nodes);
     Some(LinkEdge {
         source: index(wire.source)?,

@@ -130,30 +130,47 @@ impl Client {
         values: &[String],
         options: &LookUpOptions,
     ) -> Result<Vec<LookedUp>, ClientError> {
-        let distance_max = options.distance_max.unwrap_or(NEAR_BITS_MAX);
         let mut looked_up = Vec::with_capacity(values.len());
         for values in values.chunks(limits::LOOKUP_VALUES_MAX) {
-            let query = |value: &String| pb::ValueQuery {
-                value: value.clone(),
-                kind: options.kind.map(ObservableKind::number).unwrap_or_default(),
-                platform: options.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
-            };
-            let request = pb::LookupValuesRequest {
-                queries: values.iter().map(query).collect(),
-                matches_max: u32::try_from(limits::LOOKUP_MATCHES_MAX).unwrap_or(u32::MAX),
-                include_record: false,
-                active_only: options.active_only,
-                distance_max: options.distance_max,
-            };
-            let response = self.exchange_service().lookup_values(request).await?.into_inner();
-            if response.results.len() != values.len() {
-                return Err(
-                    VerificationError::answer("there is not one result for each value").into()
-                );
+            for (value, found) in values.iter().zip(self.look_up_at_once(values, options).await?) {
+                // All values share the room of an answer: what did not fit may fit alone.
+                let is_cut = found.more && found.entries.len() < limits::LOOKUP_MATCHES_MAX;
+                if is_cut && values.len() > 1 {
+                    let alone = std::slice::from_ref(value);
+                    looked_up.extend(self.look_up_at_once(alone, options).await?);
+                } else {
+                    looked_up.push(found);
+                }
             }
-            for result in response.results {
-                looked_up.push(self.looked_up(result, distance_max).await?);
-            }
+        }
+        Ok(looked_up)
+    }
+
+    async fn look_up_at_once(
+        &self,
+        values: &[String],
+        options: &LookUpOptions,
+    ) -> Result<Vec<LookedUp>, ClientError> {
+        let distance_max = options.distance_max.unwrap_or(NEAR_BITS_MAX);
+        let query = |value: &String| pb::ValueQuery {
+            value: value.clone(),
+            kind: options.kind.map(ObservableKind::number).unwrap_or_default(),
+            platform: options.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+        };
+        let request = pb::LookupValuesRequest {
+            queries: values.iter().map(query).collect(),
+            matches_max: u32::try_from(limits::LOOKUP_MATCHES_MAX).unwrap_or(u32::MAX),
+            include_record: false,
+            active_only: options.active_only,
+            distance_max: options.distance_max,
+        };
+        let response = self.exchange_service().lookup_values(request).await?.into_inner();
+        if response.results.len() != values.len() {
+            return Err(VerificationError::answer("there is not one result for each value").into());
+        }
+        let mut looked_up = Vec::with_capacity(values.len());
+        for result in response.results {
+            looked_up.push(self.looked_up(result, distance_max).await?);
         }
         Ok(looked_up)
     }

@@ -4,6 +4,7 @@
 //! that it names. What does not fit the bound is counted.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::VecDeque;
 
 use crate::exchange::about::Found;
@@ -82,6 +83,9 @@ struct Walk<'a> {
     steps_max: usize,
     nodes_max: usize,
     places: HashMap<Node, usize>,
+    /// Whether the reader may see a node that is not shown.
+    unshown: HashMap<Node, bool>,
+    joined: HashSet<(RecordName, i32)>,
     queue: VecDeque<(Node, usize, usize)>,
     response: pb::ListLinksResponse,
 }
@@ -93,6 +97,8 @@ impl<'a> Walk<'a> {
             steps_max,
             nodes_max,
             places: HashMap::new(),
+            unshown: HashMap::new(),
+            joined: HashSet::new(),
             queue: VecDeque::new(),
             response: pb::ListLinksResponse::default(),
         }
@@ -114,18 +120,21 @@ impl<'a> Walk<'a> {
             let joined = self.joined(&node)?;
             self.take(at, step, joined)?;
         }
-        self.response.more = self.reading.is_tired();
+        self.response.more |= self.reading.is_tired();
         Ok(Some(self.response))
     }
 
     /// Shows what a node is joined with, as far as the bounds let it; counts the rest.
     fn take(&mut self, at: usize, step: usize, joined: Vec<Joined>) -> Result<(), StoreError> {
+        let mut beyond = HashSet::new();
         for one in joined {
             let known = self.places.get(&one.other).copied();
             let other = match known {
                 Some(other) => other,
                 None if step >= self.steps_max || self.response.nodes.len() >= self.nodes_max => {
-                    self.count_beyond(at);
+                    if !beyond.contains(&one.other) && self.is_there(&one.other)? {
+                        beyond.insert(one.other);
+                    }
                     continue;
                 }
                 None => match self.show(&one, step + 1)? {
@@ -135,13 +144,21 @@ impl<'a> Walk<'a> {
             };
             self.join(at, other, &one);
         }
+        if let Some(node) = self.response.nodes.get_mut(at) {
+            node.beyond = u64::try_from(beyond.len()).unwrap_or(u64::MAX);
+        }
         Ok(())
     }
 
-    fn count_beyond(&mut self, at: usize) {
-        if let Some(node) = self.response.nodes.get_mut(at) {
-            node.beyond = node.beyond.saturating_add(1);
+    /// Whether the reader may see a node: what may not be seen is not counted either.
+    fn is_there(&mut self, node: &Node) -> Result<bool, StoreError> {
+        let Node::Record(name) = node else { return Ok(true) };
+        if let Some(known) = self.unshown.get(node) {
+            return Ok(*known);
         }
+        let there = self.reading.latest(name)?.is_some();
+        self.unshown.insert(node.clone(), there);
+        Ok(there)
     }
 
     /// Adds the node at the other end; `None` if the reader may not see it.
@@ -192,9 +209,14 @@ impl<'a> Walk<'a> {
             confidence: one.confidence,
         };
         // From its other end it was met before.
-        if !self.response.edges.contains(&edge) {
-            self.response.edges.push(edge);
+        if !self.joined.insert((one.record.clone(), edge.kind)) {
+            return;
         }
+        if self.response.edges.len() >= limits::LINK_EDGES_MAX {
+            self.response.more = true;
+            return;
+        }
+        self.response.edges.push(edge);
     }
 
     fn joined(&mut self, node: &Node) -> Result<Vec<Joined>, StoreError> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use prost::Message;
+
 use crate::exchange::about::Found;
 use crate::exchange::about::Reading;
 use crate::exchange::hub::ExchangeError;
@@ -44,13 +46,30 @@ impl Hub {
     }
 }
 
+/// Kinds of statements that an answer holds.
+const STATEMENTS: [BodyKind; 8] = [
+    BodyKind::Attribution,
+    BodyKind::ActionReport,
+    BodyKind::Opinion,
+    BodyKind::Sighting,
+    BodyKind::Inquiry,
+    BodyKind::Reply,
+    BodyKind::Note,
+    BodyKind::Link,
+];
+
 /// What was gathered so far.
 #[derive(Default)]
 struct View {
     assets: BTreeMap<(String, String, i32), (u64, u64)>,
     techniques: BTreeMap<(String, String), (pb::Technique, BTreeSet<String>, u64)>,
-    response: pb::GetOperationResponse,
-    entries: usize,
+    techniques_bytes: usize,
+    /// By publisher and kind, so that a member who says much hides neither others nor itself.
+    statements: Turns<(MemberId, i32), u64>,
+    totals: Turns<MemberId, pb::TotalClaim>,
+    metrics: Turns<MemberId, pb::MetricClaim>,
+    /// What was left out.
+    left: u64,
 }
 
 struct Gathering<'a> {
@@ -69,19 +88,24 @@ impl Gathering<'_> {
         // What is said about its indicators is found under its name too.
         for place in self.reading.places(Term::about(name))? {
             let Some(facts) = self.reading.facts(place)? else { continue };
-            if facts.scope.body_kind == BodyKind::Indicator {
+            let kind = facts.scope.body_kind;
+            if kind == BodyKind::Indicator {
                 self.take_indicator(place, name)?;
-            } else if let Some(found) = self.reading.again(place)? {
-                self.take_statement(found, name);
+            } else if kind == BodyKind::ActionReport {
+                self.take_report(place, name)?;
+            } else if STATEMENTS.contains(&kind) {
+                self.view.add_statement(place, &facts);
             }
         }
+        let mut response = pb::GetOperationResponse::default();
+        self.fill(name, &mut response)?;
         let tired = u64::from(self.reading.is_tired());
-        let mut response = self.view.finish();
+        self.view.finish(&mut response);
+        response.more = response.more.saturating_add(tired);
         let mut entry = operation.entry;
         add_record(&mut entry, self.now);
         response.operation = Some(entry);
         response.withdrawn_sequence = withdrawn;
-        response.more = response.more.saturating_add(tired);
         Ok(Some(response))
     }
 
@@ -103,18 +127,18 @@ impl Gathering<'_> {
         };
         let observable = said.observable.clone().unwrap_or_default();
         if let Some(aggregate) = observable.aggregate {
-            self.view.response.totals.push(pb::TotalClaim {
-                publisher: found.facts.scope.publisher.name(),
+            let publisher = found.facts.scope.publisher.clone();
+            let claim = pb::TotalClaim {
+                publisher: publisher.name(),
                 record: found.facts.name().to_string(),
                 platform: observable.platform,
                 aggregate: Some(aggregate),
-            });
+            };
+            self.view.totals.offer(publisher, claim);
         } else if let Some(shape) = found.facts.scope.shapes.first() {
+            let expired = has_expired(&found.record.envelope, &found.record.body, self.now);
             let key = (found.facts.scope.publisher.name(), shape.platform.clone(), shape.kind);
-            let counted = self.view.assets.entry(key).or_default();
-            counted.0 += 1;
-            counted.1 +=
-                u64::from(has_expired(&found.record.envelope, &found.record.body, self.now));
+            self.view.count_asset(key, expired);
         }
         let (metrics, techniques) = (said.metrics.clone(), said.techniques.clone());
         self.view.add_metrics(&found, &metrics);
@@ -122,69 +146,107 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    fn take_statement(&mut self, found: Found, name: &RecordName) {
-        let names_it = found.record.content.targets().iter().any(|(_field, of)| *of == name);
-        if !names_it && !names_operation(&found.facts, name) {
-            return;
-        }
+    fn take_report(&mut self, place: u64, name: &RecordName) -> Result<(), StoreError> {
+        let Some(found) = self.reading.again(place)?.filter(|found| concerns(found, name)) else {
+            return Ok(());
+        };
         if let Some(pb::body::Content::ActionReport(said)) = &found.record.body.content {
-            let metrics = said.metrics.clone();
-            self.view.add_metrics(&found, &metrics);
+            self.view.add_metrics(&found, &said.metrics.clone());
         }
-        self.view.push(found, self.now);
+        self.view.add_statement(place, &found.facts);
+        Ok(())
+    }
+
+    /// Fills in the statements, by turns, as many as fit.
+    fn fill(
+        &mut self,
+        name: &RecordName,
+        response: &mut pb::GetOperationResponse,
+    ) -> Result<(), StoreError> {
+        let statements = std::mem::take(&mut self.view.statements);
+        self.view.left = self.view.left.saturating_add(statements.left);
+        let (mut taken, mut bytes) = (BTreeMap::new(), limits::OPERATION_BYTES_MAX);
+        for (_at, place) in statements.in_turn() {
+            let Some(found) = self.reading.again(place)?.filter(|found| concerns(found, name))
+            else {
+                continue;
+            };
+            let mut entry = found.entry;
+            add_record(&mut entry, self.now);
+            let fits = bytes.checked_sub(entry.encoded_len());
+            match fits.filter(|_fits| taken.len() < limits::OPERATION_ENTRIES_MAX) {
+                Some(left) => {
+                    bytes = left;
+                    taken.insert(place, (found.facts.scope.body_kind, entry));
+                }
+                None => self.view.left = self.view.left.saturating_add(1),
+            }
+        }
+        for (kind, entry) in taken.into_values() {
+            if let Some(list) = list_of(kind, response) {
+                list.push(entry);
+            }
+        }
+        Ok(())
     }
 }
 
+fn list_of(kind: BodyKind, response: &mut pb::GetOperationResponse) -> Option<&mut Vec<pb::Entry>> {
+    let lists = [
+        &mut response.attributions,
+        &mut response.actions,
+        &mut response.opinions,
+        &mut response.sightings,
+        &mut response.inquiries,
+        &mut response.replies,
+        &mut response.notes,
+        &mut response.links,
+    ];
+    let mut lists = STATEMENTS.into_iter().zip(lists);
+    lists.find(|(own, _list)| *own == kind).map(|(_kind, list)| list)
+}
+
 impl View {
-    fn push(&mut self, found: Found, now: Timestamp) {
-        if self.entries >= limits::OPERATION_ENTRIES_MAX {
-            self.response.more = self.response.more.saturating_add(1);
-            return;
-        }
-        let kind = found.facts.scope.body_kind;
-        let Some(list) = self.list_of(kind) else { return };
-        let mut entry = found.entry;
-        add_record(&mut entry, now);
-        list.push(entry);
-        self.entries += 1;
+    fn add_statement(&mut self, place: u64, facts: &Facts) {
+        let whose = (facts.scope.publisher.clone(), facts.scope.body_kind.number());
+        self.statements.offer(whose, place);
     }
 
-    fn list_of(&mut self, kind: BodyKind) -> Option<&mut Vec<pb::Entry>> {
-        let response = &mut self.response;
-        let lists = [
-            (BodyKind::Attribution, &mut response.attributions),
-            (BodyKind::ActionReport, &mut response.actions),
-            (BodyKind::Opinion, &mut response.opinions),
-            (BodyKind::Sighting, &mut response.sightings),
-            (BodyKind::Inquiry, &mut response.inquiries),
-            (BodyKind::Reply, &mut response.replies),
-            (BodyKind::Note, &mut response.notes),
-            (BodyKind::Link, &mut response.links),
-        ];
-        lists.into_iter().find(|(own, _list)| *own == kind).map(|(_kind, list)| list)
+    fn count_asset(&mut self, key: (String, String, i32), expired: bool) {
+        let is_known = self.assets.contains_key(&key);
+        if !is_known && self.assets.len() >= limits::OPERATION_ASSETS_MAX {
+            self.left = self.left.saturating_add(1);
+            return;
+        }
+        let counted = self.assets.entry(key).or_default();
+        counted.0 += 1;
+        counted.1 += u64::from(expired);
     }
 
     fn add_metrics(&mut self, found: &Found, metrics: &[pb::Metric]) {
+        let publisher = &found.facts.scope.publisher;
         for metric in metrics {
-            if self.response.metrics.len() >= limits::OPERATION_ENTRIES_MAX {
-                self.response.more = self.response.more.saturating_add(1);
-                continue;
-            }
-            self.response.metrics.push(pb::MetricClaim {
-                publisher: found.facts.scope.publisher.name(),
+            let claim = pb::MetricClaim {
+                publisher: publisher.name(),
                 record: found.facts.name().to_string(),
                 metric: Some(metric.clone()),
-            });
+            };
+            self.metrics.offer(publisher.clone(), claim);
         }
     }
 
     fn add_techniques(&mut self, found: &Found, techniques: &[pb::Technique]) {
         for technique in techniques {
             let key = (technique.framework.clone(), technique.external_id.clone());
-            let is_known = self.techniques.contains_key(&key);
-            if !is_known && self.techniques.len() >= limits::TECHNIQUES_MAX {
-                self.response.more = self.response.more.saturating_add(1);
-                continue;
+            let bytes = self.techniques_bytes.saturating_add(technique.encoded_len());
+            if !self.techniques.contains_key(&key) {
+                let is_full = self.techniques.len() >= limits::TECHNIQUES_MAX
+                    || bytes > limits::OPERATION_BYTES_MAX / 3;
+                if is_full {
+                    self.left = self.left.saturating_add(1);
+                    continue;
+                }
+                self.techniques_bytes = bytes;
             }
             let first = || (technique.clone(), BTreeSet::new(), 0);
             let (_first, publishers, records) = self.techniques.entry(key).or_insert_with(first);
@@ -193,7 +255,7 @@ impl View {
         }
     }
 
-    fn finish(self) -> pb::GetOperationResponse {
+    fn finish(self, response: &mut pb::GetOperationResponse) {
         let assets = self.assets.into_iter().map(|((publisher, platform, kind), counted)| {
             pb::AssetCount { publisher, platform, kind, count: counted.0, expired: counted.1 }
         });
@@ -204,12 +266,79 @@ impl View {
                 records,
             }
         });
-        pb::GetOperationResponse {
-            assets: assets.collect(),
-            techniques: uses.collect(),
-            ..self.response
-        }
+        response.assets = assets.collect();
+        response.techniques = uses.collect();
+        let (totals, totals_left) = self.totals.as_many_as_fit();
+        let (metrics, metrics_left) = self.metrics.as_many_as_fit();
+        (response.totals, response.metrics) = (totals, metrics);
+        let left = self.left.saturating_add(totals_left).saturating_add(metrics_left);
+        response.more = response.more.saturating_add(left);
     }
+}
+
+/// What several parties offer, more of it than an answer holds: each has its turn, one thing a turn.
+struct Turns<K, T> {
+    /// How many each offered.
+    offered: BTreeMap<K, usize>,
+    /// In the order of the log, each with its turn.
+    things: Vec<(usize, T)>,
+    /// What is more than one party can ever have.
+    left: u64,
+}
+
+impl<K, T> Default for Turns<K, T> {
+    fn default() -> Self {
+        Self { offered: BTreeMap::new(), things: Vec::new(), left: 0 }
+    }
+}
+
+impl<K: Ord, T> Turns<K, T> {
+    fn offer(&mut self, whose: K, thing: T) {
+        let turn = self.offered.entry(whose).or_default();
+        if *turn >= limits::OPERATION_ENTRIES_MAX {
+            self.left = self.left.saturating_add(1);
+            return;
+        }
+        self.things.push((*turn, thing));
+        *turn += 1;
+    }
+
+    /// Turn by turn, each with its place in the order of the log.
+    fn in_turn(self) -> Vec<(usize, T)> {
+        let mut things: Vec<(usize, usize, T)> = self
+            .things
+            .into_iter()
+            .enumerate()
+            .map(|(at, (turn, thing))| (turn, at, thing))
+            .collect();
+        things.sort_by_key(|(turn, at, _thing)| (*turn, *at));
+        things.into_iter().map(|(_turn, at, thing)| (at, thing)).collect()
+    }
+}
+
+impl<K: Ord, T: Message> Turns<K, T> {
+    /// What fits an answer, in the order of the log, and how many do not.
+    fn as_many_as_fit(self) -> (Vec<T>, u64) {
+        let (mut taken, mut left) = (BTreeMap::new(), self.left);
+        let mut bytes = limits::OPERATION_BYTES_MAX / 3;
+        for (at, thing) in self.in_turn() {
+            let fits = bytes.checked_sub(thing.encoded_len());
+            match fits.filter(|_fits| taken.len() < limits::OPERATION_ENTRIES_MAX) {
+                Some(rest) => {
+                    bytes = rest;
+                    taken.insert(at, thing);
+                }
+                None => left = left.saturating_add(1),
+            }
+        }
+        (taken.into_values().collect(), left)
+    }
+}
+
+/// Whether a statement is about an operation, or one of its indicators.
+fn concerns(found: &Found, name: &RecordName) -> bool {
+    names_operation(&found.facts, name)
+        || found.record.content.targets().iter().any(|(_field, of)| *of == name)
 }
 
 fn names_operation(facts: &Facts, name: &RecordName) -> bool {
@@ -220,5 +349,40 @@ fn operation_of(found: &Found) -> Option<pb::Operation> {
     match &found.record.body.content {
         Some(pb::body::Content::Operation(said)) => Some(said.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(offers: &[(&'static str, u64)]) -> Turns<&'static str, u64> {
+        let mut turns = Turns::default();
+        for (whose, thing) in offers {
+            turns.offer(*whose, *thing);
+        }
+        turns
+    }
+
+    #[test]
+    fn each_has_its_turn() {
+        let turns = turns(&[("a", 1), ("a", 2), ("a", 3), ("b", 4), ("c", 5), ("b", 6)]);
+        let order: Vec<u64> = turns.in_turn().into_iter().map(|(_at, thing)| thing).collect();
+        assert_eq!(order, [1, 4, 5, 2, 6, 3]);
+    }
+
+    #[test]
+    fn who_offers_much_hides_nobody() {
+        let mut turns = Turns::default();
+        let note = |note: &str| pb::Note { text: note.repeat(1000), ..pb::Note::default() };
+        for _ in 0..2000 {
+            turns.offer("loud", note("x"));
+        }
+        turns.offer("quiet", note("q"));
+        let (taken, left) = turns.as_many_as_fit();
+        assert_eq!(taken.last(), Some(&note("q")), "in the order of the log");
+        assert_eq!(u64::try_from(taken.len()).unwrap() + left, 2001);
+        let bytes: usize = taken.iter().map(Message::encoded_len).sum();
+        assert!(bytes <= limits::OPERATION_BYTES_MAX / 3, "{bytes}");
     }
 }

@@ -174,7 +174,8 @@ impl Hub {
             // caller an answer that says there is more, never one that says there is nothing.
             let budget = limits::LOOKUP_EXAMINED_MAX;
             let only = active_only.then_some(now);
-            let mut looking = LookUp { store, reader: &reader, matches_max, only, budget };
+            let bytes = limits::LOOKUP_BYTES_MAX / if decoded { 2 } else { 1 };
+            let mut looking = LookUp { store, reader: &reader, matches_max, only, budget, bytes };
             let one = |sought: Option<Sought>| match sought {
                 Some(sought) => looking.one(&sought),
                 None => Ok(Looked::default()),
@@ -229,6 +230,8 @@ struct LookUp<'a> {
     only: Option<Timestamp>,
     /// Entries that may still be examined.
     budget: usize,
+    /// Bytes of matches that may still be returned.
+    bytes: usize,
 }
 
 impl LookUp<'_> {
@@ -245,10 +248,12 @@ impl LookUp<'_> {
             if !seen.insert(facts.name()) {
                 continue;
             }
-            if looked.entries.len() >= self.matches_max {
+            let left = self.bytes.checked_sub(prost::Message::encoded_len(&entry));
+            let Some(left) = left.filter(|_fits| looked.entries.len() < self.matches_max) else {
                 looked.more = true;
                 break;
-            }
+            };
+            self.bytes = left;
             let shape = facts.scope.shapes.first();
             looked.operations.extend(shape.and_then(|shape| shape.operation.clone()));
             looked.entries.push(entry);

@@ -22,6 +22,7 @@ use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
+use crate::model::names::RecordName;
 use crate::model::names::sha256;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
@@ -138,7 +139,7 @@ impl Search<'_> {
     pub(super) fn page(&self) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
         let (first, end) = self.bounds()?;
         let groups = Group::of_reader(&self.reader);
-        let mut clauses = self.query.clauses(self.store, &groups)?;
+        let mut clauses = self.query.clauses(self.store, &groups, self.start.as_of)?;
         if self.shown == Shown::Latest {
             for clause in &mut clauses {
                 clause.also_recalls(&groups);
@@ -244,7 +245,12 @@ struct Page {
 }
 
 impl Query {
-    fn clauses(&self, store: &Store, groups: &[Group]) -> Result<Vec<Clause>, StoreError> {
+    fn clauses(
+        &self,
+        store: &Store,
+        groups: &[Group],
+        size: u64,
+    ) -> Result<Vec<Clause>, StoreError> {
         let Filter { body_kinds, kinds, platforms, publishers, operations } = &self.filter;
         let exact = |terms: Vec<Term>| Clause::new(terms, groups, 1);
         let coarse = |terms: Vec<Term>| Clause::new(terms, groups, COARSE_SEQUENCES);
@@ -270,8 +276,7 @@ impl Query {
             let mut clause = exact(operations.iter().map(Term::about).collect());
             // The operations themselves: nothing is said about a record by itself.
             for name in operations {
-                let latest = store.latest(name)?.map(|(_revision, sequence)| sequence);
-                clause.streams.extend(latest.map(Postings::fixed));
+                clause.streams.extend(latest_below(store, name, size)?.map(Postings::fixed));
             }
             clauses.push(clause);
         }
@@ -305,6 +310,23 @@ impl Query {
                 .confidence_min
                 .is_none_or(|least| said.confidence.is_some_and(|own| own >= least))
     }
+}
+
+/// The place of a record's latest revision among the first so many entries of the log. Revisions rise along the log.
+fn latest_below(store: &Store, name: &RecordName, size: u64) -> Result<Option<u64>, StoreError> {
+    let Some((latest, sequence)) = store.latest(name)? else { return Ok(None) };
+    if sequence < size {
+        return Ok(Some(sequence));
+    }
+    let (mut below, mut beyond, mut place) = (0, latest, None);
+    while beyond - below > 1 {
+        let middle = below + (beyond - below) / 2;
+        match store.revision(name, middle)?.filter(|sequence| *sequence < size) {
+            Some(sequence) => (below, place) = (middle, Some(sequence)),
+            None => beyond = middle,
+        }
+    }
+    Ok(place)
 }
 
 /// Whether a BCP 47 tag is an asked one, or a narrower one: `fr` finds `fr-CA` (RFC 4647, basic filtering).

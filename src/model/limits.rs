@@ -30,6 +30,8 @@ pub const LOOKUP_EXAMINED_MAX: usize = 50_000;
 pub const LOOKUP_MATCHES_MAX: usize = 100;
 /// Matches returned for each value when the caller does not say.
 pub const LOOKUP_MATCHES_DEFAULT: usize = 10;
+/// Bytes of the matches that one look-up returns, all values together: with the values themselves they fit an answer.
+pub const LOOKUP_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a value.
 pub const VALUE_BYTES_MAX: usize = 2048;
 /// Bytes of a free text (description, narrative, explanation).
@@ -101,6 +103,11 @@ pub const SUBSCRIPTIONS_MAX: usize = 256;
 pub const OPERATION_EXAMINED_MAX: usize = 50_000;
 /// Statements of an operation that one answer holds: attributions, reports, opinions and the rest.
 pub const OPERATION_ENTRIES_MAX: usize = 500;
+/// Bytes of those statements, and of the totals, figures and techniques each a third as much: together they fit an
+/// answer.
+pub const OPERATION_BYTES_MAX: usize = 1536 * 1024;
+/// Rows of an operation's indicators, by publisher, platform and kind.
+pub const OPERATION_ASSETS_MAX: usize = 1000;
 /// Steps that one walk over links goes.
 pub const LINK_STEPS_MAX: usize = 4;
 /// Steps when the caller does not say.
@@ -109,6 +116,10 @@ pub const LINK_STEPS_DEFAULT: usize = 2;
 pub const LINK_NODES_MAX: usize = 1000;
 /// Nodes when the caller does not say.
 pub const LINK_NODES_DEFAULT: usize = 100;
+/// What joins the nodes of one walk: about 200 bytes each.
+pub const LINK_EDGES_MAX: usize = 5000;
+/// Bytes of an answer: what gRPC libraries take if nobody tells them otherwise.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Warning lists that a hub loads: the known ones are a hundred or so.
 pub const WARNING_LISTS_MAX: usize = 512;
 /// Entries of all warning lists together: about 150 bytes of memory each; the longest known lists have a million.

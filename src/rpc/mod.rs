@@ -30,7 +30,7 @@ const SMALL_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error> {
     let exchange = ExchangeServiceServer::new(exchange_face::ExchangeFace::new(Arc::clone(hub)))
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX.max(SMALL_REQUEST_BYTES))
-        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX);
+        .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let roster = RosterServiceServer::new(roster_face::RosterFace::new(Arc::clone(hub)))
         .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
     let audiences = AudienceServiceServer::new(audience_face::AudienceFace::new(Arc::clone(hub)))
@@ -39,7 +39,8 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
     let subscriptions = SubscriptionServiceServer::new(subscriptions)
         .max_decoding_message_size(SMALL_REQUEST_BYTES);
     let queries = QueryServiceServer::new(query_face::QueryFace::new(Arc::clone(hub)))
-        .max_decoding_message_size(SMALL_REQUEST_BYTES);
+        .max_decoding_message_size(SMALL_REQUEST_BYTES)
+        .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()

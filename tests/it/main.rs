@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod briefing;
+mod august_2018;
 mod clock;
 mod crash;
 mod ledger;

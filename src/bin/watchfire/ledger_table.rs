@@ -40,12 +40,8 @@ pub(crate) fn ledger(answer: &pb::GetLedgerResponse) -> String {
         count => format!("{count} smaller operations have no times of their own.\n"),
     };
     let note = "In brackets: by how many different members. * what the hub claims of itself.";
-    let (rows, times) = (trimmed(&rows), trimmed(&times));
+    let (rows, times) = (table::trimmed(&rows), table::trimmed(&times));
     format!("{rows}\n{times}\n{left_out}{note}\n")
-}
-
-fn trimmed(table: &comfy_table::Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 fn cells(row: &pb::LedgerRow) -> [String; 11] {

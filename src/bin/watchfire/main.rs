@@ -25,10 +25,14 @@ mod keys;
 mod ledger;
 mod ledger_table;
 mod link;
+mod links;
+mod links_text;
 mod list;
 mod lookup;
 mod moments;
 mod note;
+mod operation_claims;
+mod operation_text;
 mod opine;
 mod output;
 mod own_hub;
@@ -41,6 +45,8 @@ mod quota;
 mod records;
 mod renew;
 mod reply;
+mod search;
+mod show;
 mod sight;
 mod standing;
 mod statement;
@@ -139,6 +145,12 @@ enum Command {
     Lookup(lookup::Args),
     /// Write the pack for the regular meeting: one page for the browser, and Markdown.
     Briefing(briefing::Args),
+    /// Search records by words and what they say.
+    Search(Box<search::Args>),
+    /// Show an operation whole, each claim with who says so.
+    Show(show::Args),
+    /// Show what is linked with a record or a value, step by step.
+    Links(links::Args),
     /// Show who gave and received what, and how long sharing took.
     Ledger(ledger::Args),
     /// Show who the hub takes this profile for.
@@ -199,6 +211,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,
         Command::Briefing(args) => briefing::run(context, args).await,
+        Command::Search(args) => search::run(context, *args).await,
+        Command::Show(args) => show::run(context, args).await,
+        Command::Links(args) => links::run(context, args).await,
         Command::Ledger(args) => ledger::run(context, args).await,
         Command::Whoami => whoami::run(context).await,
         Command::Status => status::run(context).await,

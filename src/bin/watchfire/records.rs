@@ -4,6 +4,8 @@ use std::io;
 
 use watchfire::client::VerifiedEntry;
 use watchfire::client::entry_to_json;
+use watchfire::client::match_to_json;
+use watchfire::model::time::Timestamp;
 
 use crate::output;
 use crate::output::Format;
@@ -22,20 +24,53 @@ impl Shown {
         Self { format, heading: Heading::Shown }
     }
 
+    /// Shows what was searched for at a time, each with in how many bits it differs from what was sought.
+    pub(crate) fn matches(
+        &mut self,
+        entries: &[VerifiedEntry],
+        distances: &[u32],
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let distances = distances.iter().copied().chain(std::iter::repeat(0));
+        let matches = entries.iter().zip(distances);
+        let shown = match self.format {
+            Format::Table => {
+                let noted = matches.map(|(entry, distance)| (entry, marks(entry, distance, now)));
+                table::noted(noted, self.heading)
+            }
+            Format::Jsonl => matches
+                .map(|(entry, distance)| match_to_json(entry, distance, now) + "\n")
+                .collect(),
+        };
+        self.put(entries.is_empty(), &shown)
+    }
+
     /// Shows more; when this returns, it has left.
     pub(crate) fn show(&mut self, entries: &[VerifiedEntry]) -> io::Result<()> {
-        if entries.is_empty() {
+        let shown = match self.format {
+            Format::Table => table::entries(entries, self.heading),
+            Format::Jsonl => entries.iter().map(|entry| entry_to_json(entry) + "\n").collect(),
+        };
+        self.put(entries.is_empty(), &shown)
+    }
+
+    fn put(&mut self, is_empty: bool, shown: &str) -> io::Result<()> {
+        if is_empty {
             return Ok(());
         }
-        match self.format {
-            Format::Table => output::raw(table::entries(entries, self.heading).as_bytes())?,
-            Format::Jsonl => {
-                let lines: String =
-                    entries.iter().map(|entry| entry_to_json(entry) + "\n").collect();
-                output::raw(lines.as_bytes())?;
-            }
-        }
+        output::raw(shown.as_bytes())?;
         self.heading = Heading::Left;
         output::flush()
     }
+}
+
+/// What a reader should know before acting on a match.
+fn marks(entry: &VerifiedEntry, distance: u32, now: Timestamp) -> String {
+    let expired = if entry.has_expired(now) { " (expired)" } else { "" };
+    let near = match distance {
+        0 => String::new(),
+        1 => " (1 bit off)".to_owned(),
+        bits => format!(" ({bits} bits off)"),
+    };
+    format!("{near}{expired}")
 }

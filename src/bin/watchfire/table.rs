@@ -7,7 +7,9 @@ use comfy_table::presets;
 use watchfire::client::VerifiedEntry;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::refang::defang;
+use watchfire::model::refang::defang_text;
 use watchfire::model::refang::refang;
+use watchfire::model::visible::visible_line;
 use watchfire::wire::pb;
 
 use crate::output::clean;
@@ -36,16 +38,32 @@ pub(crate) enum Heading {
 
 /// Entries as a table.
 pub(crate) fn entries(entries: &[VerifiedEntry], heading: Heading) -> String {
+    noted(entries.iter().map(|entry| (entry, String::new())), heading)
+}
+
+/// Entries as a table, each with something to note about it.
+pub(crate) fn noted<'a, I>(entries: I, heading: Heading) -> String
+where
+    I: Iterator<Item = (&'a VerifiedEntry, String)>,
+{
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     if heading == Heading::Shown {
         table.set_header(TITLES);
     }
-    for entry in entries {
-        table.add_row(row(entry));
+    for (entry, note) in entries {
+        let mut cells = row(entry);
+        let [_, _, _, _, _, says, ..] = &mut cells;
+        says.push_str(&note);
+        table.add_row(cells);
     }
     let least = WIDTHS.map(|width| ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     table.set_constraints(least);
+    trimmed(&table)
+}
+
+/// A table's lines without blanks at their ends.
+pub(crate) fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
@@ -68,7 +86,7 @@ fn row(entry: &VerifiedEntry) -> [String; 8] {
 }
 
 /// Kind, platform, and what is said in short.
-fn said(entry: &VerifiedEntry) -> (String, String, String) {
+pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     use pb::body::Content;
 
     let kind = entry.header().body_kind.as_str().to_owned();
@@ -135,7 +153,8 @@ pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_ascii_lowercase().replace('_', "-")
 }
 
-fn reference(reference: Option<&pb::Reference>) -> String {
+/// A record, or a harmless value.
+pub(crate) fn reference(reference: Option<&pb::Reference>) -> String {
     match reference.and_then(|reference| reference.to.as_ref()) {
         Some(pb::reference::To::Record(name)) => name.clone(),
         Some(pb::reference::To::Value(value)) => harmless(&value.value),
@@ -169,12 +188,18 @@ fn indicator_said(indicator: &pb::Indicator) -> (String, String, String) {
     (kind_name(observable.kind), observable.platform, value)
 }
 
+/// A text of people as one line, with harmless addresses.
+pub(crate) fn harmless_text(text: &str) -> String {
+    defang_text(&visible_line(text))
+}
+
 /// Defanged once, whatever it was before.
 pub(crate) fn harmless(value: &str) -> String {
     clean(&defang(&refang(value)))
 }
 
-fn kind_name(number: i32) -> String {
+/// A kind of asset, by its number.
+pub(crate) fn kind_name(number: i32) -> String {
     ObservableKind::from_number(number).map_or_else(|| "asset".to_owned(), |kind| kind.to_string())
 }
 
@@ -206,7 +231,8 @@ fn key_change(change: &pb::KeyChange) -> &'static str {
     }
 }
 
-fn cut(text: &str) -> String {
+/// The beginning of what a record says.
+pub(crate) fn cut(text: &str) -> String {
     if text.chars().count() <= SAYS_MAX {
         return text.to_owned();
     }

@@ -1,0 +1,68 @@
+//! `watchfire links RECORD|VALUE`: what is linked, step by step.
+
+use watchfire::client::LinkFrom;
+use watchfire::client::links_to_json;
+use watchfire::model::observable::ObservableKind;
+use watchfire::model::platform::Platform;
+use watchfire::wire::pb;
+
+use crate::context::Context;
+use crate::ends;
+use crate::links_text;
+use crate::output;
+use crate::show::Whole;
+
+const EXAMPLES: &str = "Examples:
+  watchfire links news[.]example --steps 3
+  watchfire links '@example_voice' --kind account --platform x
+  watchfire links members/acme-video/records/7c1c1f0e-0f5b-5b4e-9d59-3f4e5a3c2b1a --format json
+
+A link joins its two ends, an indicator is joined with its value and with the operation that it names. What carries a \
+  * nobody signed: it is the hub's word.";
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// From where: the full name of a record, or a value, defanged or not.
+    #[arg(value_name = "RECORD|VALUE")]
+    start: String,
+    /// The kind of a value, where it is not plain.
+    #[arg(long)]
+    kind: Option<ObservableKind>,
+    /// Its platform.
+    #[arg(long)]
+    platform: Option<Platform>,
+    /// How many steps to go, 1 to 4.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=4))]
+    steps: u32,
+    /// How many records and values to show at most, 1 to 1000.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    nodes: u32,
+    /// How to show them.
+    #[arg(long, value_enum, default_value_t = Whole::Table)]
+    format: Whole,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    let from = start(&args)?;
+    let client = context.connect().await?;
+    let view = client.links(from, args.steps, args.nodes).await?;
+    match args.format {
+        Whole::Table => output::raw(links_text::links(&view).as_bytes())?,
+        Whole::Json => output::line(&links_to_json(&view, client.now()))?,
+    }
+    output::flush()?;
+    Ok(client.remember_roster().await?)
+}
+
+fn start(args: &Args) -> anyhow::Result<LinkFrom> {
+    let end = ends::end(&args.start, args.kind, args.platform.as_ref())?;
+    match end.to {
+        Some(pb::reference::To::Record(name)) => Ok(LinkFrom::Record(name.parse()?)),
+        Some(pb::reference::To::Value(value)) => {
+            let pb::Observable { kind, platform, value, .. } = value;
+            Ok(LinkFrom::Value(pb::ValueQuery { value, kind, platform }))
+        }
+        None => Ok(LinkFrom::Value(pb::ValueQuery::default())),
+    }
+}

@@ -1,0 +1,47 @@
+//! `watchfire show OPERATION`: an operation whole, each claim with who says so. Nothing is merged.
+
+use watchfire::client::operation_to_json;
+
+use crate::context::Context;
+use crate::filter_flags::operation_name;
+use crate::operation_text;
+use crate::output;
+
+const EXAMPLES: &str = "Examples:
+  watchfire show members/acme-video/records/7c1c1f0e-0f5b-5b4e-9d59-3f4e5a3c2b1a
+  watchfire show 'Spring storm' --format json
+
+Numbers of different claimants stand side by side; they are never added up. What carries a * nobody signed: it is the \
+  hub's word.";
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The operation, by its record's name, or by the title that this profile published it under.
+    operation: String,
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t = Whole::Table)]
+    format: Whole,
+}
+
+/// How a whole answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Whole {
+    /// For people.
+    Table,
+    /// For programs: one JSON object.
+    Json,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    let client = context.connect().await?;
+    let name = operation_name(&args.operation, client.profile())?;
+    let view = client.operation(&name).await?;
+    let now = client.now();
+    match args.format {
+        Whole::Table => output::raw(operation_text::operation(&view, now).as_bytes())?,
+        Whole::Json => output::line(&operation_to_json(&view, now))?,
+    }
+    output::flush()?;
+    Ok(client.remember_roster().await?)
+}
