@@ -170,7 +170,7 @@ fn what_is_settled_is_told_apart() {
     let html = seen(&briefing::to_html(&settled));
     assert!(html.contains("Answered question") && !html.contains("UTC overdue"), "{html}");
     assert!(html.contains("Taken back21 Aug 2018, 12:30 UTC"), "{html}");
-    assert!(html.contains("1open inquiries0 overdue"), "{html}");
+    assert!(html.contains("1open inquiry0 overdue"), "{html}");
 }
 
 #[test]
@@ -182,6 +182,30 @@ fn a_recall_to_answer_says_nothing_of_others() {
     assert!(html.contains("You have not answered this recall.") && html.contains("not erased"));
     assert!(!html.contains("Who has answered") && !html.contains("dogwood-forum"), "{html}");
     assert!(html.contains("1 copy still held"), "{html}");
+}
+
+#[test]
+fn columns_without_content_are_left_out() {
+    let mut briefing = sample();
+    let operation = &mut briefing.presentations[0].operations[0];
+    for reach in &mut operation.reach {
+        (reach.as_of, reach.note) = (None, Said::from("\u{200b}"));
+    }
+    operation.techniques[0].framework = Said::from("disarm");
+    let html = seen(&briefing::to_html(&briefing));
+    assert!(html.contains("ClaimantFigureMeasureWhereLabelacme-video"), "{html}");
+    assert!(html.contains("Techniques in the order of each framework"), "{html}");
+    let html = seen(&briefing::to_html(&sample()));
+    assert!(html.contains("Techniques in the order of online-operations-kill-chain"), "{html}");
+    assert!(html.contains("PhaseCodeTechniqueWhat it didAcquiring assets"), "{html}");
+}
+
+#[test]
+fn totals_of_one_claimant_do_not_compete() {
+    let mut briefing = sample();
+    let totals = &mut briefing.presentations[1].operations[0].totals;
+    totals[1].claimant = totals[0].claimant.clone();
+    assert!(!seen(&briefing::to_html(&briefing)).contains("These totals compete"));
 }
 
 #[test]

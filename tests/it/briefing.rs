@@ -250,7 +250,7 @@ async fn a_briefing_holds_every_figure_that_its_reader_may_see() {
     operator.demand_none(&["Spring storm", "Harbour lights", "crimson", "652"]);
 
     let liaison = write(&world, LIAISON, &["--since", "1h"]);
-    liaison.demand(&["**TLP:CLEAR**", "Harbour lights", "records shared: 1"]);
+    liaison.demand(&["**TLP:CLEAR**", "Harbour lights", "record shared: 1"]);
     liaison.demand_none(&[
         "Spring storm",
         "crimson",
@@ -341,12 +341,12 @@ async fn of_what_was_before_the_period_a_briefing_holds_what_is_open() {
     let page = write(&world, ACME, &["--since", &since]);
     page.demand(&[
         "operations presented: 0",
-        "disputes: 2",
+        "disputes: 2 (1 open)",
         "domain old-dispute[.]example",
         "Taken back: ",
         "indicator, to be deleted",
         "false positive",
-        "open inquiries: 1 (1 overdue)",
+        "open inquiry: 1 (1 overdue)",
         "domain asked[.]example",
         "No reply from: acme-video",
         "recalls: 2 (3 copies still held)",
@@ -381,10 +381,10 @@ async fn of_what_was_before_the_period_a_briefing_holds_what_is_open() {
     page.demand_none(&["Who has answered", "scarlet", "old-recall"]);
 
     let page = write(&world, BIRCH, &["--since", &since]);
-    page.demand(&["recalls: 1 (1 copy still held)", "domain teal-value[.]example"]);
+    page.demand(&["recall: 1 (1 copy still held)", "domain teal-value[.]example"]);
 
     let page = write(&world, ACME, &["--since", "2026-01-01", "--until", &since]);
-    page.demand(&["operations presented: 1", "Old tide", "old-answer", "old-dispute[.]example"]);
+    page.demand(&["operation presented: 1", "Old tide", "old-answer", "old-dispute[.]example"]);
     page.demand_none(&["new-asset", "scarlet", "to be deleted (TLP:RED)"]);
     let name = RevisionName { record: first, revision: None };
     acme.get(&name).await.expect("it stands");

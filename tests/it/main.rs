@@ -2,8 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-mod briefing;
 mod august_2018;
+mod briefing;
 mod clock;
 mod crash;
 mod ledger;

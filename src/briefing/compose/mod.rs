@@ -77,23 +77,29 @@ fn tiles(briefing: &Briefing) -> Vec<Tile> {
     let overdue = open().filter(|inquiry| inquiry.due.is_some_and(is_over)).count();
     let held = problems.recalls.iter().map(|recall| recall.holders.still_holding()).sum();
     let (records, mark) = cadence::total(&briefing.cadence);
+    let disputed = problems.disputes.iter().filter(|it| it.taken_back.is_none()).count();
+    let shared = usize::try_from(records).unwrap_or(usize::MAX);
     vec![
-        tile(operations, "operations presented", words::counted(members, "member", "members")),
-        tile(problems.disputes.len(), "disputes", String::new()),
-        tile(open().count(), "open inquiries", format!("{overdue} overdue")),
+        tile(
+            operations,
+            ("operation presented", "operations presented"),
+            words::counted(members, "member", "members"),
+        ),
+        tile(problems.disputes.len(), ("dispute", "disputes"), format!("{disputed} open")),
+        tile(open().count(), ("open inquiry", "open inquiries"), format!("{overdue} overdue")),
         tile(
             problems.recalls.len(),
-            "recalls",
+            ("recall", "recalls"),
             words::counted(held, "copy still held", "copies still held"),
         ),
         Tile {
             value: format!("{}{mark}", words::number(records)),
-            label: "records shared",
-            note: String::new(),
+            ..tile(shared, ("record shared", "records shared"), String::new())
         },
     ]
 }
 
-fn tile(value: usize, label: &'static str, note: String) -> Tile {
+fn tile(value: usize, (one, many): (&'static str, &'static str), note: String) -> Tile {
+    let label = if value == 1 { one } else { many };
     Tile { value: words::number(u64::try_from(value).unwrap_or(u64::MAX)), label, note }
 }

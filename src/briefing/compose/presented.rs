@@ -242,11 +242,12 @@ fn totals(totals: &[Total]) -> Option<Block> {
     Some(Block::Section(Section::new(Look::Plain, "Totals as claimed").with(blocks)))
 }
 
-/// Whether two totals of the same thing differ.
+/// Whether two claimants give different totals of the same thing.
 fn compete(totals: &[Total]) -> bool {
     totals.iter().enumerate().any(|(index, one)| {
         let same = |other: &&Total| {
-            one.figure != other.figure
+            one.claimant != other.claimant
+                && one.figure != other.figure
                 && one.what.shown() == other.what.shown()
                 && one.platform.shown() == other.platform.shown()
         };
@@ -400,13 +401,15 @@ fn techniques(techniques: &[Technique]) -> Option<Block> {
     let section = Section::new(Look::Plain, "Techniques by phase");
     let mut sorted: Vec<&Technique> = techniques.iter().collect();
     sorted.sort_by_cached_key(|technique| order(technique));
+    let frameworks: BTreeSet<&Said> =
+        techniques.iter().map(|technique| &technique.framework).collect();
     let rows = sorted.iter().map(|technique| {
         vec![
             Line::new().said_or(&technique.phase, "no phase"),
             Line::new().said(&technique.external_id),
             Line::new().said(&technique.name),
             Line::new().said(&technique.observed),
-            Line::new().said(&technique.framework),
+            if frameworks.len() > 1 { Line::new().said(&technique.framework) } else { Line::new() },
         ]
     });
     let columns = vec![
@@ -416,8 +419,13 @@ fn techniques(techniques: &[Technique]) -> Option<Block> {
         text("What it did"),
         names("Framework"),
     ];
-    let table =
-        Table::new("Techniques in the order of the framework".into(), columns, rows.collect());
+    let caption = match techniques.first() {
+        Some(technique) if frameworks.len() == 1 => {
+            Line::from("Techniques in the order of ").said_or(&technique.framework, "the framework")
+        }
+        Some(_) | None => "Techniques in the order of each framework".into(),
+    };
+    let table = Table::new(caption, columns, rows.collect());
     Some(Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)])))
 }
 
