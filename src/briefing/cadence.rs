@@ -35,12 +35,21 @@ pub struct Shared {
 /// What a member gave and received in the period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
-    /// The member.
-    pub member: MemberId,
-    /// Records that it published for others.
+    /// Whose.
+    pub whose: Whose,
+    /// Records that were given.
     pub given: Counted,
-    /// Records of others that were delivered to it.
+    /// Records of others that could be read.
     pub received: Counted,
+}
+
+/// Whose row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose {
+    /// A member's.
+    Member(MemberId),
+    /// That of so many members whom the ledger does not tell apart.
+    Several(u32),
 }
 
 /// How long a step took.
@@ -60,17 +69,17 @@ pub struct StepTime {
     pub provenance: Provenance,
 }
 
-/// A step from seeing an asset to acting on it.
+/// A step from seeing an asset to what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
     /// From the moment at which the publisher says it saw the asset to the log's.
     ObservedToPublished,
     /// From the log's moment to the hub sending it to a reader.
     PublishedToDelivered,
-    /// From there to the reader's word that it has it.
-    DeliveredToAcknowledged,
-    /// From there to the moment at which the reader says it acted.
-    AcknowledgedToActed,
+    /// From the log's moment to the reader's word that it has it.
+    PublishedToAcknowledged,
+    /// From the log's moment to another member acting on it.
+    PublishedToActed,
 }
 
 impl Step {
@@ -78,7 +87,7 @@ impl Step {
     pub const ALL: [Self; 4] = [
         Self::ObservedToPublished,
         Self::PublishedToDelivered,
-        Self::DeliveredToAcknowledged,
-        Self::AcknowledgedToActed,
+        Self::PublishedToAcknowledged,
+        Self::PublishedToActed,
     ];
 }

@@ -128,11 +128,21 @@ impl Table {
     /// Rows of one table at most; what is left out is counted below it.
     const ROWS_MAX: usize = 200;
 
+    /// Columns in which nothing stands are left out.
     pub(super) fn new(caption: Line, columns: Vec<Column>, rows: Vec<Vec<Line>>) -> Self {
         let left_out = rows.len().saturating_sub(Self::ROWS_MAX);
-        let rows = rows.into_iter().take(Self::ROWS_MAX).collect();
-        Self { caption, columns, rows, left_out }
+        let rows: Vec<Vec<Line>> = rows.into_iter().take(Self::ROWS_MAX).collect();
+        let is_blank = |row: &Vec<Line>, index: usize| row.get(index).is_none_or(Line::is_blank);
+        let has = |index| rows.iter().any(|row| !is_blank(row, index));
+        let kept: Vec<bool> = (0..columns.len()).map(has).collect();
+        let rows = rows.into_iter().map(|row| keep(row, &kept)).collect();
+        Self { caption, columns: keep(columns, &kept), rows, left_out }
     }
+}
+
+/// Those of several that are kept.
+fn keep<T>(all: Vec<T>, kept: &[bool]) -> Vec<T> {
+    all.into_iter().zip(kept).filter_map(|(one, kept)| kept.then_some(one)).collect()
 }
 
 impl Section {
@@ -245,6 +255,12 @@ impl Line {
         said.iter().enumerate().fold(self, |line, (index, each)| {
             if index == 0 { line.said(each) } else { line.text(", ").said(each) }
         })
+    }
+
+    /// Whether there is nothing to be seen.
+    fn is_blank(&self) -> bool {
+        let is_blank = |piece: &Piece| matches!(piece, Piece::Said(text) if text.is_empty());
+        self.0.iter().all(is_blank)
     }
 
     /// Another line behind this one.

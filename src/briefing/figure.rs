@@ -8,7 +8,7 @@ use crate::model::names::MemberId;
 pub enum Provenance {
     /// From signed entries of the log that whoever prepared the briefing verified.
     Proven,
-    /// The hub says so; nobody else can check it. Marked with a dagger.
+    /// The hub says so, and that was not checked, or cannot be. Marked with a dagger.
     #[default]
     HubClaims,
     /// A member says so; the log proves only when it said it. Marked with a double dagger.

@@ -83,6 +83,10 @@ pub struct Operation {
     pub techniques: Vec<Technique>,
     /// What members did about it.
     pub actions: Vec<Action>,
+    /// How often members saw its assets, or it.
+    pub sightings: Vec<Sighting>,
+    /// Statements that belong here and are missing, says the hub: its answer holds only so many.
+    pub left_out: u64,
 }
 
 impl Operation {
@@ -91,7 +95,9 @@ impl Operation {
         let attributions = self.attributions.iter().map(|attribution| attribution.tlp);
         let reach = self.reach.iter().map(|reach| reach.tlp);
         let actions = self.actions.iter().map(|action| action.tlp);
-        std::iter::once(self.tlp).chain(totals).chain(attributions).chain(reach).chain(actions)
+        let sightings = self.sightings.iter().map(|sighting| sighting.tlp);
+        let claims = totals.chain(attributions).chain(reach);
+        std::iter::once(self.tlp).chain(claims).chain(actions).chain(sightings)
     }
 }
 
@@ -108,9 +114,11 @@ pub enum OperationStatus {
     Dormant,
 }
 
-/// So many assets of a kind on a platform.
+/// So many assets of a kind on a platform, named by one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetCount {
+    /// Who names them.
+    pub member: MemberId,
     /// The platform; empty for assets that live on none.
     pub platform: Said,
     /// What sort of asset.
@@ -138,6 +146,8 @@ pub struct Total {
     pub parts: Vec<TotalPart>,
     /// As of when, as claimed.
     pub as_of: Option<Timestamp>,
+    /// In the claimant's own words; may be empty.
+    pub note: Said,
 }
 
 /// A part of a claimed total.
@@ -158,8 +168,8 @@ pub struct Attribution {
     pub record: RecordName,
     /// Its label.
     pub tlp: Tlp,
-    /// The member that says so.
-    pub claimant: MemberId,
+    /// Who says so.
+    pub claimant: Claimant,
     /// Whom it names.
     pub actor: Said,
     /// What sort of actor, as given; may be empty.
@@ -229,6 +239,27 @@ pub struct Action {
     pub acted_at: Option<Timestamp>,
     /// When the log took the report: proven.
     pub reported_at: Timestamp,
+    /// In its own words; may be empty.
+    pub text: Said,
+}
+
+/// How often a member saw an asset of an operation, or the operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its label.
+    pub tlp: Tlp,
+    /// Who looked.
+    pub member: MemberId,
+    /// What it looked for: a title or a value.
+    pub of: Said,
+    /// How often it saw it, as it claims; 0: looked, and not seen.
+    pub count: u64,
+    /// Where; may be empty.
+    pub platform: Said,
+    /// When last, as it claims.
+    pub last_seen: Option<Timestamp>,
+    /// When the log took it: proven.
+    pub shared_at: Timestamp,
     /// In its own words; may be empty.
     pub text: Said,
 }

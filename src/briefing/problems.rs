@@ -1,4 +1,4 @@
-//! The second part: what the meeting has to settle.
+//! The second part: what the meeting has to settle, and what was settled since the last one.
 
 use crate::briefing::figure::Provenance;
 use crate::briefing::said::Said;
@@ -7,12 +7,12 @@ use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 
-/// Disputes, open inquiries and recalls, each in the order to be taken.
+/// Disputes, inquiries and recalls, each in the order to be taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     /// Records on which opinions disagree.
     pub disputes: Vec<Dispute>,
-    /// Questions without an end yet.
+    /// Questions that wait for an answer, or were asked or answered in the period.
     pub inquiries: Vec<Inquiry>,
     /// Withdrawals that somebody has still to answer, or that came in the period.
     pub recalls: Vec<Recall>,
@@ -36,6 +36,8 @@ pub struct Dispute {
     pub tlp: Tlp,
     /// All opinions on it, agreeing ones too.
     pub opinions: Vec<Opinion>,
+    /// When the record was taken back, which ends the dispute: proven.
+    pub taken_back: Option<Timestamp>,
 }
 
 /// What one member thinks of a record.
@@ -68,7 +70,7 @@ pub enum Stance {
     StronglyAgrees,
 }
 
-/// An open question.
+/// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inquiry {
     /// The record.
@@ -79,8 +81,8 @@ pub struct Inquiry {
     pub asker: MemberId,
     /// What.
     pub question: Said,
-    /// About which record, if about one.
-    pub about: Option<Subject>,
+    /// About which record or value; may be empty.
+    pub about: Said,
     /// Members who are asked by name; empty if everyone who may read it is.
     pub addressees: Vec<MemberId>,
     /// When the log took it: proven.
@@ -89,6 +91,8 @@ pub struct Inquiry {
     pub due: Option<Timestamp>,
     /// Replies so far.
     pub replies: Vec<Reply>,
+    /// Whether it still waits for an answer.
+    pub is_open: bool,
 }
 
 /// An answer to an inquiry.
@@ -123,8 +127,29 @@ pub struct Recall {
     pub recalled_at: Timestamp,
     /// Until when holders are asked to answer.
     pub acknowledge_by: Option<Timestamp>,
-    /// Everyone who received the record, and what each answered.
-    pub holders: Vec<Holder>,
+    /// When the hub erased the bodies, as its own entry in the log has it: proven.
+    pub erased_at: Option<Timestamp>,
+    /// Who may hold it still.
+    pub holders: Holders,
+}
+
+/// Who may hold a record that was recalled. Only its publisher is told of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holders {
+    /// Everyone who could see the record, and what each answered.
+    Everyone(Vec<Holder>),
+    /// The reader of the briefing, who has not answered. Of others nothing is known.
+    TheReader,
+}
+
+impl Holders {
+    /// How many have to be taken to hold the record still.
+    pub(super) fn still_holding(&self) -> usize {
+        match self {
+            Self::Everyone(holders) => holders.iter().filter(|holder| holder.still_holds()).count(),
+            Self::TheReader => 1,
+        }
+    }
 }
 
 /// Why a record is taken back.
@@ -142,15 +167,17 @@ pub enum RecallReason {
     Privacy,
     /// It is there already.
     Duplicate,
+    /// Its publisher is suspended.
+    SuspendedMember,
 }
 
-/// A member that received a record that was recalled.
+/// A member that could see a record that was recalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The member.
     pub member: MemberId,
-    /// How it is known that the member received the record.
-    pub received: Provenance,
+    /// How it is known that the recall reached the member; `None` if nobody says that it did.
+    pub told: Option<Provenance>,
     /// Its answer; `None` if it has not answered, so that it has to be taken to hold the record still.
     pub answer: Option<RecallAnswer>,
 }

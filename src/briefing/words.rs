@@ -173,6 +173,7 @@ pub(super) const fn recall_reason(reason: RecallReason) -> &'static str {
         RecallReason::Legal => "law",
         RecallReason::Privacy => "privacy",
         RecallReason::Duplicate => "duplicate",
+        RecallReason::SuspendedMember => "its publisher is suspended",
     }
 }
 
@@ -189,8 +190,8 @@ pub(super) const fn step(step: Step) -> &'static str {
     match step {
         Step::ObservedToPublished => "observed → published",
         Step::PublishedToDelivered => "published → delivered",
-        Step::DeliveredToAcknowledged => "delivered → acknowledged",
-        Step::AcknowledgedToActed => "acknowledged → acted",
+        Step::PublishedToAcknowledged => "published → acknowledged",
+        Step::PublishedToActed => "published → acted",
     }
 }
 

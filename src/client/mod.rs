@@ -6,6 +6,7 @@
 mod audience;
 mod backoff;
 mod batch;
+mod briefing;
 mod connection;
 mod drafter;
 mod durable;
@@ -48,6 +49,9 @@ pub use self::batch::Item;
 pub use self::batch::Payload;
 pub use self::batch::Run;
 pub use self::batch::Withdraws;
+pub use self::briefing::Gathering;
+pub use self::briefing::KnownLedger;
+pub use self::briefing::Period;
 pub use self::connection::Client;
 pub use self::connection::Welcome;
 pub use self::drafter::Drafter;

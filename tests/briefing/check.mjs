@@ -33,6 +33,34 @@ const sizes = [
   { name: 'paper', width: 688, height: 1000, colorScheme: 'light', media: 'print' },
 ];
 
+// The colours of FIRST TLP 2.0.
+const letters = { RED: 'rgb(255, 43, 43)', 'AMBER+STRICT': 'rgb(255, 192, 0)', GREEN: 'rgb(51, 255, 0)' };
+// What a reader must see, must not find, the label, and at least so many charts.
+const expected = {
+  sample: {
+    label: 'AMBER+STRICT', charts: 14, absent: [],
+    wanted: ['652', '653', '284', '13,466', 'These totals compete', 'Still held, as far as is known, by: '
+      + 'cedar-network, dogwood-forum', 'overdue', '<script>alert(1)</script>', 'hxxps[://]evil[.]example', '1,597'],
+  },
+  empty: {
+    label: 'GREEN', charts: 0, absent: [],
+    wanted: ['No disputes since the last meeting.', 'No open inquiries.', 'The ledger is empty.'],
+  },
+  // From a real hub, for a company and for the observer.
+  'demo/alder-video': {
+    label: 'RED', charts: 8, absent: ['example_weather'],
+    wanted: ['August 2018: network of a state broadcaster', '58', '652', '653', '284', 'These totals compete',
+      '2 actors are named', 'Confidence 85 of 100', 'ballot-line[.]example',
+      'In posts of two pages, since May.', 'indicator, to be deleted', 'Nobody holds it any more: 2 holders have let go.',
+      'A hobbyist who talks about the weather.', 'account [@]example_persona on x', 'A published list'],
+  },
+  'demo/harbour-liaison': {
+    label: 'GREEN', charts: 4,
+    absent: ['TLP:RED', 'TLP:AMBER', '653', 'ballot', 'example_', 'hobbyist', 'A published list'],
+    wanted: ['August 2018: network of a state broadcaster', '58', '284', '2 actors are named', 'No open inquiries.'],
+  },
+};
+
 const context = await chromium.launchPersistentContext(values.profile, {
   executablePath: values.chromium,
   headless: true,
@@ -48,7 +76,7 @@ const asked = [];
 const told = [];
 context.on('request', (request) => asked.push(request.url()));
 
-for (const name of ['sample', 'empty']) {
+for (const name of Object.keys(expected)) {
   const file = join(values.pages, `${name}.html`);
   const url = pathToFileURL(file).href;
   for (const size of sizes) {
@@ -117,11 +145,12 @@ async function layout(page, name) {
 
 async function content(page, name) {
   const text = (await page.innerText('body')).replace(/\s+/g, ' ');
-  const wanted = name === 'empty'
-    ? ['No disputes since the last meeting.', 'No open inquiries.', 'The ledger is empty.', 'TLP:GREEN']
-    : ['TLP:AMBER+STRICT', '652', '653', '284', '13,466', 'These totals compete', 'Still held, as far as is known, by: '
-      + 'cedar-network, dogwood-forum', 'overdue', '<script>alert(1)</script>', 'hxxps[://]evil[.]example', '1,597'];
-  for (const each of wanted) check(`${name}: a reader sees ${each}`, text.includes(each), text.slice(0, 2000));
+  const { label, wanted, absent, charts } = expected[name];
+  for (const each of [`TLP:${label}`, ...wanted]) {
+    check(`${name}: a reader sees ${each}`, text.includes(each), text.slice(0, 2000));
+  }
+  const source = await page.content();
+  for (const each of absent) check(`${name}: nowhere is ${each}`, !source.includes(each));
   const counts = await page.evaluate(() => ({
     charts: document.querySelectorAll('svg').length,
     scripts: document.scripts.length,
@@ -135,12 +164,11 @@ async function content(page, name) {
     const { color, backgroundColor, fontSize } = getComputedStyle(label);
     return `${color} on ${backgroundColor}, ${fontSize}`;
   }));
-  // FIRST TLP 2.0: these letters on black, 12 points or more.
-  const letters = name === 'empty' ? 'rgb(51, 255, 0)' : 'rgb(255, 192, 0)';
+  // On black, 12 points or more.
   check(`${name}: the label has its colours above and below`, colors.length === 2
-    && colors.every((color) => color === `${letters} on rgb(0, 0, 0), 16px`), colors.join('; '));
-  check(`${name}: there is a chart for what can be drawn`, counts.charts === (name === 'empty' ? 0 : counts.charts)
-    && counts.charts >= (name === 'empty' ? 0 : 14), `${counts.charts}`);
+    && colors.every((color) => color === `${letters[label]} on rgb(0, 0, 0), 16px`), colors.join('; '));
+  check(`${name}: there is a chart for what can be drawn`, charts === 0 ? counts.charts === 0 : counts.charts >= charts,
+    `${counts.charts}`);
   check(`${name}: no script, no image`, counts.scripts === 0 && counts.images === 0);
   check(`${name}: links lead within the page only`, counts.links.length === 3
     && counts.links.every((href) => href.startsWith('#')), counts.links.join(' '));
@@ -158,7 +186,7 @@ async function printed(url, name) {
   await page.pdf({ path, format: 'A4', preferCSSPageSize: true, printBackground: false });
   await page.close();
   check(`${name}: it can be printed`, existsSync(path) && statSync(path).size > 10_000);
-  const label = name === 'empty' ? 'TLP:GREEN' : 'TLP:AMBER+STRICT';
+  const label = `TLP:${expected[name].label}`;
   const pages = execFileSync('pdftotext', ['-layout', path, '-'], { encoding: 'utf8' }).split('\f').slice(0, -1);
   const bare = pages.map((text, index) => ({ index, lines: text.split('\n').filter((line) => line.trim()) }))
     .filter(({ lines }) => !lines[0]?.trim().endsWith(label) || !lines.slice(-2).some((line) => line.trim().endsWith(label)));

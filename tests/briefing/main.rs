@@ -21,10 +21,14 @@ use pulldown_cmark::Event;
 use pulldown_cmark::Options;
 use pulldown_cmark::Parser;
 use watchfire::briefing;
+use watchfire::briefing::AssetCount;
 use watchfire::briefing::Briefing;
 use watchfire::briefing::Cadence;
+use watchfire::briefing::Holders;
+use watchfire::briefing::LedgerRow;
 use watchfire::briefing::Problems;
 use watchfire::briefing::Said;
+use watchfire::briefing::Whose;
 use watchfire::model::handling::Tlp;
 use watchfire::model::visible;
 
@@ -153,7 +157,77 @@ fn problems_say_who_has_to_act() {
         "1 holder has let go",
         "no answer",
         "refused",
+        "Open question",
     ]);
+}
+
+#[test]
+fn what_is_settled_is_told_apart() {
+    let mut settled = sample();
+    settled.problems.inquiries[0].is_open = false;
+    settled.problems.recalls.clear();
+    settled.problems.disputes[0].taken_back = Some(sample::at(21, 12, 30));
+    let html = seen(&briefing::to_html(&settled));
+    assert!(html.contains("Answered question") && !html.contains("UTC overdue"), "{html}");
+    assert!(html.contains("Taken back21 Aug 2018, 12:30 UTC"), "{html}");
+    assert!(html.contains("1open inquiry0 overdue"), "{html}");
+}
+
+#[test]
+fn a_recall_to_answer_says_nothing_of_others() {
+    let mut owed = sample();
+    owed.problems.recalls[0].holders = Holders::TheReader;
+    owed.problems.recalls[0].erased_at = None;
+    let html = seen(&briefing::to_html(&owed));
+    assert!(html.contains("You have not answered this recall.") && html.contains("not erased"));
+    assert!(!html.contains("Who has answered") && !html.contains("dogwood-forum"), "{html}");
+    assert!(html.contains("1 copy still held"), "{html}");
+}
+
+#[test]
+fn columns_without_content_are_left_out() {
+    let mut briefing = sample();
+    let operation = &mut briefing.presentations[0].operations[0];
+    for reach in &mut operation.reach {
+        (reach.as_of, reach.note) = (None, Said::from("\u{200b}"));
+    }
+    operation.techniques[0].framework = Said::from("disarm");
+    let html = seen(&briefing::to_html(&briefing));
+    assert!(html.contains("ClaimantFigureMeasureWhereLabelacme-video"), "{html}");
+    assert!(html.contains("Techniques in the order of each framework"), "{html}");
+    let html = seen(&briefing::to_html(&sample()));
+    assert!(html.contains("Techniques in the order of online-operations-kill-chain"), "{html}");
+    assert!(html.contains("PhaseCodeTechniqueWhat it didAcquiring assets"), "{html}");
+}
+
+#[test]
+fn totals_of_one_claimant_do_not_compete() {
+    let mut briefing = sample();
+    let totals = &mut briefing.presentations[1].operations[0].totals;
+    totals[1].claimant = totals[0].claimant.clone();
+    assert!(!seen(&briefing::to_html(&briefing)).contains("These totals compete"));
+}
+
+#[test]
+fn members_who_are_not_told_apart_have_one_row() {
+    let mut briefing = sample();
+    let row = LedgerRow { whose: Whose::Several(2), ..briefing.cadence.ledger[0].clone() };
+    briefing.cadence.ledger.push(row);
+    assert!(seen(&briefing::to_html(&briefing)).contains("2 others"));
+}
+
+#[test]
+fn assets_that_several_members_name_are_told_apart() {
+    let mut briefing = sample();
+    let operation = &mut briefing.presentations[0].operations[0];
+    let other = AssetCount { member: sample::member(sample::CEDAR), ..operation.assets[1].clone() };
+    operation.assets.push(other);
+    let html = seen(&briefing::to_html(&briefing));
+    assert!(
+        html.contains("google-plus account acm…") || html.contains("google-plus account ac…"),
+        "{html}"
+    );
+    assert!(html.contains("cedar-networkgoogle-plusaccount13"), "{html}");
 }
 
 #[test]
@@ -176,14 +250,15 @@ fn techniques_come_in_the_order_of_the_framework() {
 #[test]
 fn what_is_only_claimed_is_marked() {
     let html = seen(&briefing::to_html(&sample()));
-    for marked in ["1,180†", "13,466‡", "2 Aug 2018‡", "340 ms†", "1 d 2 h‡"] {
+    for marked in ["not shown: 12†", "1,180†", "13,466‡", "2 Aug 2018‡", "340 ms†", "1 d 2 h‡"]
+    {
         assert!(html.contains(marked), "{marked} in {html}");
     }
     assert!(html.contains("† The hub says so") && html.contains("‡ A member says so"));
     assert!(!html.contains("512†") && !html.contains("10 min†") && !html.contains("10 min‡"));
     let proven = html.find("Proven by the log").unwrap();
     let claimed = html.rfind("Claimed").unwrap();
-    let acknowledged = html.rfind("delivered → acknowledged").unwrap();
+    let acknowledged = html.rfind("published → acknowledged").unwrap();
     assert!(proven < acknowledged && acknowledged < claimed, "claimed times are not apart");
 }
 
@@ -241,6 +316,7 @@ fn each_label_counts_towards_the_pages() {
     strict(&|it| it.presentations[0].operations[0].attributions[2].tlp = Tlp::Red);
     strict(&|it| it.presentations[0].operations[0].reach[1].tlp = Tlp::Red);
     strict(&|it| it.presentations[0].operations[0].actions[1].tlp = Tlp::Red);
+    strict(&|it| it.presentations[0].operations[0].sightings[1].tlp = Tlp::Red);
     strict(&|it| it.presentations[0].other_assets.as_mut().unwrap().tlp = Tlp::Red);
     strict(&|it| it.problems.disputes[0].tlp = Tlp::Red);
     strict(&|it| it.problems.inquiries[1].tlp = Tlp::Red);

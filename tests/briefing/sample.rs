@@ -14,6 +14,7 @@ use watchfire::briefing::Counted;
 use watchfire::briefing::Dispute;
 use watchfire::briefing::Figure;
 use watchfire::briefing::Holder;
+use watchfire::briefing::Holders;
 use watchfire::briefing::Inquiry;
 use watchfire::briefing::LedgerRow;
 use watchfire::briefing::Measure;
@@ -32,6 +33,7 @@ use watchfire::briefing::RecallReason;
 use watchfire::briefing::Reply;
 use watchfire::briefing::Said;
 use watchfire::briefing::Shared;
+use watchfire::briefing::Sighting;
 use watchfire::briefing::Stance;
 use watchfire::briefing::Step;
 use watchfire::briefing::StepTime;
@@ -39,6 +41,7 @@ use watchfire::briefing::Subject;
 use watchfire::briefing::Technique;
 use watchfire::briefing::Total;
 use watchfire::briefing::TotalPart;
+use watchfire::briefing::Whose;
 use watchfire::model::handling::Tlp;
 use watchfire::model::header::BodyKind;
 use watchfire::model::names::MemberId;
@@ -138,6 +141,8 @@ impl Sample<'_> {
             ],
             techniques: self.techniques(),
             actions: self.actions(),
+            sightings: self.sightings(),
+            left_out: 0,
         }
     }
 
@@ -183,6 +188,20 @@ impl Sample<'_> {
         ]
     }
 
+    fn sightings(&self) -> Vec<Sighting> {
+        let sighting = |by, count, last_seen| Sighting {
+            tlp: Tlp::Amber,
+            member: member(by),
+            of: self.said("Channel @loud-relay"),
+            count,
+            platform: self.said("x"),
+            last_seen,
+            shared_at: at(22, 17, 0),
+            text: self.said("In replies"),
+        };
+        vec![sighting(BLUEBIRD, 1_203, Some(at(21, 9, 0))), sighting(CEDAR, 0, None)]
+    }
+
     fn bluebird(&self) -> Presentation {
         let what = "pages, groups and accounts removed";
         let spent = Figure::Between { low: 1_200_000, high: 1_250_050 };
@@ -216,6 +235,8 @@ impl Sample<'_> {
             ],
             techniques: Vec::new(),
             actions: Vec::new(),
+            sightings: Vec::new(),
+            left_out: 12,
         };
         Presentation {
             member: member(BLUEBIRD),
@@ -254,6 +275,7 @@ impl Sample<'_> {
                 observed: self.said(HOSTILE),
             }],
             actions: Vec::new(),
+            sightings: Vec::new(),
             ..hostile
         };
         Presentation {
@@ -272,6 +294,7 @@ impl Sample<'_> {
         known: Provenance,
     ) -> AssetCount {
         AssetCount {
+            member: member(ACME),
             platform: self.said(platform),
             kind,
             counted: Counted { count, provenance: known },
@@ -299,6 +322,7 @@ impl Sample<'_> {
             platform: self.said(""),
             parts,
             as_of: Some(at(22, 0, 0)),
+            note: self.said("As its newsroom told"),
         }
     }
 
@@ -312,7 +336,7 @@ impl Sample<'_> {
         Attribution {
             record: record(by, 40),
             tlp: Tlp::Amber,
-            claimant: member(by),
+            claimant: Claimant { member: member(by), on_word_of: self.said("") },
             actor: self.said(actor),
             actor_type: self.said("state media"),
             confidence: percent.map(|percent| Confidence::new(percent).unwrap()),
@@ -383,6 +407,7 @@ impl Sample<'_> {
                     ),
                     self.opinion(CEDAR, Stance::Neutral, "other", HOSTILE),
                 ],
+                taken_back: None,
             }],
             inquiries: vec![
                 Inquiry {
@@ -391,7 +416,7 @@ impl Sample<'_> {
                     asker: member(BLUEBIRD),
                     question: self
                         .said("Who else has seen payments to pay.example from these accounts?"),
-                    about: Some(self.subject(ACME, 1, "Channels linked to a state broadcaster")),
+                    about: self.said("Channels linked to a state broadcaster"),
                     addressees: vec![member(ACME), member(CEDAR)],
                     asked_at: at(17, 10, 0),
                     due: Some(at(21, 12, 0)),
@@ -401,17 +426,19 @@ impl Sample<'_> {
                         text: self.said("Two, both since July"),
                         shared_at: at(18, 11, 30),
                     }],
+                    is_open: true,
                 },
                 Inquiry {
                     record: record(CEDAR, 61),
                     tlp: Tlp::Green,
                     asker: member(CEDAR),
                     question: self.said(HOSTILE),
-                    about: None,
+                    about: self.said(""),
                     addressees: Vec::new(),
                     asked_at: at(22, 10, 0),
                     due: Some(at(30, 12, 0)),
                     replies: Vec::new(),
+                    is_open: true,
                 },
             ],
             recalls: vec![self.recall()],
@@ -429,19 +456,20 @@ impl Sample<'_> {
             demand_deletion: true,
             recalled_at: at(19, 9, 0),
             acknowledge_by: Some(at(22, 9, 0)),
-            holders: vec![
+            erased_at: Some(at(20, 17, 0)),
+            holders: Holders::Everyone(vec![
                 Holder {
                     member: member(ACME),
-                    received: Provenance::Proven,
+                    told: Some(Provenance::Proven),
                     answer: answered(RecallOutcome::Deleted),
                 },
-                Holder { member: member(CEDAR), received: Provenance::HubClaims, answer: None },
+                Holder { member: member(CEDAR), told: Some(Provenance::HubClaims), answer: None },
                 Holder {
                     member: member("dogwood-forum"),
-                    received: Provenance::HubClaims,
+                    told: Some(Provenance::HubClaims),
                     answer: answered(RecallOutcome::Refused),
                 },
-            ],
+            ]),
         }
     }
 
@@ -479,10 +507,10 @@ fn cadence() -> Cadence {
             ),
             step(Step::PublishedToDelivered, None, (0, 4), Provenance::HubClaims),
             step(Step::PublishedToDelivered, Some(CEDAR), (1, 5_400), Provenance::HubClaims),
-            step(Step::DeliveredToAcknowledged, None, (600, 21_600), Provenance::Proven),
-            step(Step::DeliveredToAcknowledged, Some(ACME), (300, 3_600), Provenance::Proven),
-            step(Step::DeliveredToAcknowledged, Some(BLUEBIRD), (900, 43_200), Provenance::Proven),
-            step(Step::AcknowledgedToActed, None, (14_400, 259_200), Provenance::MemberClaims),
+            step(Step::PublishedToAcknowledged, None, (600, 21_600), Provenance::Proven),
+            step(Step::PublishedToAcknowledged, Some(ACME), (300, 3_600), Provenance::Proven),
+            step(Step::PublishedToAcknowledged, Some(BLUEBIRD), (900, 43_200), Provenance::Proven),
+            step(Step::PublishedToActed, None, (14_400, 259_200), Provenance::MemberClaims),
         ],
     }
 }
@@ -509,7 +537,7 @@ fn shared() -> Vec<Shared> {
 
 fn ledger(by: &str, given: u64, received: u64) -> LedgerRow {
     LedgerRow {
-        member: member(by),
+        whose: Whose::Member(member(by)),
         given: Counted { count: given, provenance: Provenance::Proven },
         received: Counted { count: received, provenance: Provenance::HubClaims },
     }

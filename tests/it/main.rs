@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod august_2018;
+mod briefing;
 mod clock;
 mod compact;
 mod crash;

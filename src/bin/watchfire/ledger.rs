@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
 }
 
 /// The hub's answer, and where it is not what its log says.
-async fn recomputed(
+pub(crate) async fn recomputed(
     client: &Client,
     window: Window,
 ) -> anyhow::Result<(pb::GetLedgerResponse, Vec<Difference>)> {
@@ -85,7 +85,8 @@ async fn recomputed(
     }
 }
 
-fn report(found: &[Difference]) -> Result<(), Failure> {
+/// Tells where the hub's answer differs; an error if it does.
+pub(crate) fn report(found: &[Difference]) -> Result<(), Failure> {
     if found.is_empty() {
         output::note("computed again from the records that you may see: the same numbers");
         return Ok(());

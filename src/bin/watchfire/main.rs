@@ -8,6 +8,7 @@ mod ask;
 mod attribute;
 mod audience;
 mod bench;
+mod briefing;
 mod completions;
 mod context;
 mod crl;
@@ -153,6 +154,8 @@ enum Command {
     /// One's own confidence in others' records; nobody else learns of it.
     #[command(subcommand)]
     Overlay(overlay::Command),
+    /// Write the pack for the regular meeting: one page for the browser, and Markdown.
+    Briefing(briefing::Args),
     /// Search records by words and what they say.
     Search(Box<search::Args>),
     /// Show an operation whole, each claim with who says so.
@@ -221,6 +224,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,
         Command::Overlay(command) => overlay::run(context, command),
+        Command::Briefing(args) => briefing::run(context, args).await,
         Command::Search(args) => search::run(context, *args).await,
         Command::Show(args) => show::run(context, args).await,
         Command::Links(args) => links::run(context, args).await,

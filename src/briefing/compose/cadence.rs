@@ -9,6 +9,7 @@ use crate::briefing::cadence::LedgerRow;
 use crate::briefing::cadence::Shared;
 use crate::briefing::cadence::Step;
 use crate::briefing::cadence::StepTime;
+use crate::briefing::cadence::Whose;
 use crate::briefing::chart::Bar;
 use crate::briefing::chart::Chart;
 use crate::briefing::chart::Drawing;
@@ -178,20 +179,28 @@ fn ledger(ledger: &[LedgerRow]) -> Vec<Block> {
     }
     let mut sorted: Vec<&LedgerRow> = ledger.iter().collect();
     sorted.sort_by(|one, other| {
-        other.given.count.cmp(&one.given.count).then_with(|| one.member.cmp(&other.member))
+        other.given.count.cmp(&one.given.count).then_with(|| one.whose.cmp(&other.whose))
     });
     let rows = sorted
         .iter()
-        .map(|row| vec![row.member.as_str().into(), cell(row.given), cell(row.received)]);
+        .map(|row| vec![whose(&row.whose).into(), cell(row.given), cell(row.received)]);
     let columns = vec![names("Member"), numbers("Given"), numbers("Received")];
-    let caption = "Records given to others and received from others".into();
+    let caption = "Records given, and records of others that could be read".into();
     let table = Table::new(caption, columns, rows.collect());
     vec![Block::Figure(vec![ledger_chart(&sorted)], table)]
 }
 
+fn whose(whose: &Whose) -> String {
+    match whose {
+        Whose::Member(member) => member.to_string(),
+        Whose::Several(1) => "1 other".to_owned(),
+        Whose::Several(members) => format!("{members} others"),
+    }
+}
+
 fn ledger_chart(rows: &[&LedgerRow]) -> Chart {
     let rows = rows.iter().map(|row| Opposed {
-        label: row.member.to_string(),
+        label: whose(&row.whose),
         left: row.given.count,
         left_mark: words::mark(row.given.provenance),
         right: row.received.count,

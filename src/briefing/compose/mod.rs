@@ -12,8 +12,6 @@ use crate::briefing::document::Look;
 use crate::briefing::document::Section;
 use crate::briefing::document::Tile;
 use crate::briefing::figure::Provenance;
-use crate::briefing::problems::Holder;
-use crate::briefing::problems::Recall;
 use crate::briefing::words;
 
 /// The pack for the meeting.
@@ -62,7 +60,7 @@ fn legend() -> Vec<Line> {
     let mark =
         |provenance, text: &str| Line::new().text(words::mark(provenance)).text(" ").text(text);
     vec![
-        mark(Provenance::HubClaims, "The hub says so; nobody else can check it."),
+        mark(Provenance::HubClaims, "The hub says so; that was not checked."),
         mark(Provenance::MemberClaims, "A member says so; the log proves only when it said it."),
         "Without a mark: proven by signed entries of the log, which were checked.".into(),
         "It shows what this reader may see. Other members may see more, or less.".into(),
@@ -74,31 +72,34 @@ fn tiles(briefing: &Briefing) -> Vec<Tile> {
     let operations: usize =
         briefing.presentations.iter().map(|member| member.operations.len()).sum();
     let members = briefing.presentations.len();
-    let overdue = problems
-        .inquiries
-        .iter()
-        .filter(|inquiry| inquiry.due.is_some_and(|due| due < briefing.until))
-        .count();
-    let holders = problems.recalls.iter().flat_map(|recall: &Recall| &recall.holders);
-    let answers = holders.filter(|holder| Holder::still_holds(holder)).count();
+    let open = || problems.inquiries.iter().filter(|inquiry| inquiry.is_open);
+    let is_over = |due| due < briefing.until;
+    let overdue = open().filter(|inquiry| inquiry.due.is_some_and(is_over)).count();
+    let held = problems.recalls.iter().map(|recall| recall.holders.still_holding()).sum();
     let (records, mark) = cadence::total(&briefing.cadence);
+    let disputed = problems.disputes.iter().filter(|it| it.taken_back.is_none()).count();
+    let shared = usize::try_from(records).unwrap_or(usize::MAX);
     vec![
-        tile(operations, "operations presented", words::counted(members, "member", "members")),
-        tile(problems.disputes.len(), "disputes", String::new()),
-        tile(problems.inquiries.len(), "open inquiries", format!("{overdue} overdue")),
+        tile(
+            operations,
+            ("operation presented", "operations presented"),
+            words::counted(members, "member", "members"),
+        ),
+        tile(problems.disputes.len(), ("dispute", "disputes"), format!("{disputed} open")),
+        tile(open().count(), ("open inquiry", "open inquiries"), format!("{overdue} overdue")),
         tile(
             problems.recalls.len(),
-            "recalls",
-            words::counted(answers, "copy still held", "copies still held"),
+            ("recall", "recalls"),
+            words::counted(held, "copy still held", "copies still held"),
         ),
         Tile {
             value: format!("{}{mark}", words::number(records)),
-            label: "records shared",
-            note: String::new(),
+            ..tile(shared, ("record shared", "records shared"), String::new())
         },
     ]
 }
 
-fn tile(value: usize, label: &'static str, note: String) -> Tile {
+fn tile(value: usize, (one, many): (&'static str, &'static str), note: String) -> Tile {
+    let label = if value == 1 { one } else { many };
     Tile { value: words::number(u64::try_from(value).unwrap_or(u64::MAX)), label, note }
 }

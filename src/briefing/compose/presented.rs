@@ -26,6 +26,7 @@ use crate::briefing::presented::Attribution;
 use crate::briefing::presented::Operation;
 use crate::briefing::presented::Presentation;
 use crate::briefing::presented::ReachFigure;
+use crate::briefing::presented::Sighting;
 use crate::briefing::presented::Technique;
 use crate::briefing::presented::Total;
 use crate::briefing::presented::TotalPart;
@@ -59,7 +60,7 @@ fn chapter(presentation: &Presentation) -> Section {
     blocks.extend(left_out(presentation.operations.len()));
     if let Some(others) = &presentation.other_assets {
         let section = Section::new(Look::Card, "Assets without an operation").labelled(others.tlp);
-        blocks.push(Block::Section(section.with([assets(&others.assets)])));
+        blocks.push(Block::Section(section.with([assets(&others.assets, Names::Left)])));
     }
     Section::new(Look::Chapter, title).with(blocks)
 }
@@ -75,12 +76,41 @@ fn card(operation: &Operation) -> Section {
     Section::new(Look::Card, title)
         .labelled(operation.tlp)
         .with(story(operation))
-        .with([Block::Section(
-            Section::new(Look::Plain, "Assets named").with([assets(&operation.assets)]),
-        )])
+        .with(named(&operation.assets))
         .with(totals(&operation.totals))
-        .with([attributions(&operation.attributions), reach(&operation.reach)])
-        .with([techniques(&operation.techniques), actions(&operation.actions)])
+        .with(attributions(&operation.attributions))
+        .with(reach(&operation.reach))
+        .with(techniques(&operation.techniques))
+        .with(actions(&operation.actions))
+        .with(sightings(&operation.sightings))
+        .with(silence(operation))
+        .with(missing(operation.left_out))
+}
+
+fn named(of: &[AssetCount]) -> Option<Block> {
+    let section = Section::new(Look::Plain, "Assets named");
+    (!of.is_empty()).then(|| Block::Section(section.with([assets(of, Names::Shown)])))
+}
+
+/// What nobody has said of an operation, in one line: many operations are young.
+fn silence(operation: &Operation) -> Option<Block> {
+    let parts = [
+        (operation.assets.is_empty(), "assets"),
+        (operation.attributions.is_empty(), "who is behind it"),
+        (operation.reach.is_empty(), "how far it reached"),
+        (operation.techniques.is_empty(), "techniques"),
+        (operation.actions.is_empty(), "what was done about it"),
+    ];
+    let silent: Vec<&str> =
+        parts.into_iter().filter_map(|(is_silent, part)| is_silent.then_some(part)).collect();
+    let text = format!("Nothing is said yet of: {}.", silent.join(", "));
+    (!silent.is_empty()).then(|| Block::Text(Line::new().muted(&text)))
+}
+
+/// What is said of statements that the hub's answer did not hold.
+fn missing(count: u64) -> Option<Block> {
+    let text = format!("Statements about it that are not shown: {}", words::number(count));
+    (count > 0).then(|| Block::Text(Line::from(text).mark(Provenance::HubClaims)))
 }
 
 fn story(operation: &Operation) -> Vec<Block> {
@@ -136,28 +166,32 @@ fn place(platform: &Said) -> Line {
     Line::new().said_or(platform, "no platform")
 }
 
-fn assets(assets: &[AssetCount]) -> Block {
-    if assets.is_empty() {
-        return Block::Empty("No asset is named one by one.");
-    }
+/// Whether a table of assets says who names them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Shown,
+    Left,
+}
+
+fn assets(assets: &[AssetCount], who: Names) -> Block {
     let rows = assets.iter().map(|asset| {
-        vec![place(&asset.platform), asset.kind.as_str().into(), counted(asset.counted)]
+        let named_by = (who == Names::Shown).then(|| Line::from(asset.member.as_str()));
+        let what = [place(&asset.platform), asset.kind.as_str().into(), counted(asset.counted)];
+        named_by.into_iter().chain(what).collect()
     });
-    let columns = vec![names("Platform"), column("Kind"), numbers("Named")];
+    let named_by = (who == Names::Shown).then(|| names("Named by"));
+    let columns = [names("Platform"), column("Kind"), numbers("Named")];
+    let columns = named_by.into_iter().chain(columns).collect();
     let table = Table::new("Assets by platform and kind".into(), columns, rows.collect());
     Block::Figure(vec![assets_chart(assets)], table)
 }
 
 fn assets_chart(assets: &[AssetCount]) -> Chart {
     let full = assets.iter().map(|asset| asset.counted.count).max().unwrap_or(0);
-    let bars = assets.iter().map(|asset| {
-        let kind = asset.kind.as_str();
-        let platform = asset.platform.cut(12);
-        Bar {
-            label: if platform.is_empty() { kind.to_owned() } else { format!("{platform} {kind}") },
-            value: asset.counted.count,
-            mark: words::mark(asset.counted.provenance),
-        }
+    let bars = assets.iter().map(|asset| Bar {
+        label: asset_label(asset, assets),
+        value: asset.counted.count,
+        mark: words::mark(asset.counted.provenance),
     });
     Chart {
         title: "Assets by platform and kind".to_owned(),
@@ -165,6 +199,20 @@ fn assets_chart(assets: &[AssetCount]) -> Chart {
             .to_owned(),
         size: Size::Wide,
         drawing: Drawing::Bars { rows: bars.collect(), full },
+    }
+}
+
+/// Platform and kind; also who names them, if several members name such assets.
+fn asset_label(asset: &AssetCount, among: &[AssetCount]) -> String {
+    let is_alike = |other: &&AssetCount| {
+        other.platform.shown() == asset.platform.shown() && other.kind == asset.kind
+    };
+    let (kind, platform) = (asset.kind.as_str(), asset.platform.cut(12));
+    let what = if platform.is_empty() { kind.to_owned() } else { format!("{platform} {kind}") };
+    if among.iter().filter(is_alike).count() > 1 {
+        format!("{what} {}", asset.member)
+    } else {
+        what
     }
 }
 
@@ -194,11 +242,12 @@ fn totals(totals: &[Total]) -> Option<Block> {
     Some(Block::Section(Section::new(Look::Plain, "Totals as claimed").with(blocks)))
 }
 
-/// Whether two totals of the same thing differ.
+/// Whether two claimants give different totals of the same thing.
 fn compete(totals: &[Total]) -> bool {
     totals.iter().enumerate().any(|(index, one)| {
         let same = |other: &&Total| {
-            one.figure != other.figure
+            one.claimant != other.claimant
+                && one.figure != other.figure
                 && one.what.shown() == other.what.shown()
                 && one.platform.shown() == other.platform.shown()
         };
@@ -215,6 +264,9 @@ fn total(total: &Total) -> Section {
     let mut blocks = vec![Block::Big(figure), Block::Text(what)];
     if !total.parts.is_empty() {
         blocks.push(Block::Items(parts(&total.parts)));
+    }
+    if !total.note.is_empty() {
+        blocks.push(Block::Text(Line::new().said(&total.note)));
     }
     let mut facts = Vec::new();
     facts.extend(total.as_of.map(|time| Fact {
@@ -239,11 +291,11 @@ fn parts(parts: &[TotalPart]) -> Vec<Line> {
     parts.iter().map(part).collect()
 }
 
-fn attributions(attributions: &[Attribution]) -> Block {
-    let section = Section::new(Look::Plain, "Who is behind it");
+fn attributions(attributions: &[Attribution]) -> Option<Block> {
     if attributions.is_empty() {
-        return Block::Section(section.with([Block::Empty("Nobody has attributed it.")]));
+        return None;
     }
+    let section = Section::new(Look::Plain, "Who is behind it");
     let actors: BTreeSet<String> =
         attributions.iter().map(|each| each.actor.shown().to_lowercase()).collect();
     let mut blocks = Vec::new();
@@ -253,7 +305,7 @@ fn attributions(attributions: &[Attribution]) -> Block {
     }
     blocks.push(Block::Cards(attributions.iter().take(CARDS_MAX).map(attribution).collect()));
     blocks.extend(left_out(attributions.len()));
-    Block::Section(section.with(blocks))
+    Some(Block::Section(section.with(blocks)))
 }
 
 fn attribution(attribution: &Attribution) -> Section {
@@ -282,17 +334,21 @@ fn attribution(attribution: &Attribution) -> Section {
     facts.push(Fact { name: "Shared", value: words::moment(attribution.shared_at).into() });
     facts.push(Fact { name: "Record", value: record(&attribution.record) });
     blocks.push(Block::Facts(facts));
-    let title = Line::new().text(attribution.claimant.as_str()).text(" says");
+    let Claimant { member, on_word_of } = &attribution.claimant;
+    let title = Line::new().text(member.as_str()).text(" says");
+    let title = if on_word_of.is_empty() {
+        title
+    } else {
+        title.muted(", on the word of ").said(on_word_of)
+    };
     Section::new(Look::Card, title).labelled(attribution.tlp).with(blocks)
 }
 
-fn reach(figures: &[ReachFigure]) -> Block {
-    let section = Section::new(Look::Plain, "Reach");
+fn reach(figures: &[ReachFigure]) -> Option<Block> {
     if figures.is_empty() {
-        return Block::Section(
-            section.with([Block::Empty("Nobody has stated how far it reached.")]),
-        );
+        return None;
     }
+    let section = Section::new(Look::Plain, "Reach");
     let columns = vec![
         names("Claimant"),
         numbers("Figure"),
@@ -304,7 +360,7 @@ fn reach(figures: &[ReachFigure]) -> Block {
     ];
     let rows = figures.iter().map(reach_row).collect();
     let caption = "Reach as claimed; figures of different claimants are not added".into();
-    Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))]))
+    Some(Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))])))
 }
 
 fn reach_row(reach: &ReachFigure) -> Vec<Line> {
@@ -338,20 +394,22 @@ fn reach_row(reach: &ReachFigure) -> Vec<Line> {
     ]
 }
 
-fn techniques(techniques: &[Technique]) -> Block {
-    let section = Section::new(Look::Plain, "Techniques by phase");
+fn techniques(techniques: &[Technique]) -> Option<Block> {
     if techniques.is_empty() {
-        return Block::Section(section.with([Block::Empty("No technique is named.")]));
+        return None;
     }
+    let section = Section::new(Look::Plain, "Techniques by phase");
     let mut sorted: Vec<&Technique> = techniques.iter().collect();
     sorted.sort_by_cached_key(|technique| order(technique));
+    let frameworks: BTreeSet<&Said> =
+        techniques.iter().map(|technique| &technique.framework).collect();
     let rows = sorted.iter().map(|technique| {
         vec![
             Line::new().said_or(&technique.phase, "no phase"),
             Line::new().said(&technique.external_id),
             Line::new().said(&technique.name),
             Line::new().said(&technique.observed),
-            Line::new().said(&technique.framework),
+            if frameworks.len() > 1 { Line::new().said(&technique.framework) } else { Line::new() },
         ]
     });
     let columns = vec![
@@ -361,9 +419,14 @@ fn techniques(techniques: &[Technique]) -> Block {
         text("What it did"),
         names("Framework"),
     ];
-    let table =
-        Table::new("Techniques in the order of the framework".into(), columns, rows.collect());
-    Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)]))
+    let caption = match techniques.first() {
+        Some(technique) if frameworks.len() == 1 => {
+            Line::from("Techniques in the order of ").said_or(&technique.framework, "the framework")
+        }
+        Some(_) | None => "Techniques in the order of each framework".into(),
+    };
+    let table = Table::new(caption, columns, rows.collect());
+    Some(Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)])))
 }
 
 /// Frameworks apart; codes by their numbers, so that 10 comes behind 9; then phases and codes as text.
@@ -394,11 +457,11 @@ fn phases(sorted: &[&Technique]) -> Chart {
     }
 }
 
-fn actions(actions: &[Action]) -> Block {
-    let section = Section::new(Look::Plain, "What members did about it");
+fn actions(actions: &[Action]) -> Option<Block> {
     if actions.is_empty() {
-        return Block::Section(section.with([Block::Empty("No member has reported an action.")]));
+        return None;
     }
+    let section = Section::new(Look::Plain, "What members did about it");
     let rows = actions.iter().map(action_row).collect();
     let columns = vec![
         names("Member"),
@@ -410,7 +473,7 @@ fn actions(actions: &[Action]) -> Block {
         column("Label"),
     ];
     let caption = "Actions as reported".into();
-    Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))]))
+    Some(Block::Section(section.with([Block::Table(Table::new(caption, columns, rows))])))
 }
 
 fn action_row(action: &Action) -> Vec<Line> {
@@ -433,4 +496,35 @@ fn action_row(action: &Action) -> Vec<Line> {
         Line::new().said(&action.text),
         Line::new().label(action.tlp),
     ]
+}
+
+fn sightings(sightings: &[Sighting]) -> Option<Block> {
+    if sightings.is_empty() {
+        return None;
+    }
+    let rows = sightings.iter().map(|sighting| {
+        let last_seen = sighting
+            .last_seen
+            .map(|time| Line::from(words::moment(time)).mark(Provenance::MemberClaims));
+        vec![
+            sighting.member.as_str().into(),
+            Line::new().said_or(&sighting.of, "without a title"),
+            Line::from(words::number(sighting.count)).mark(Provenance::MemberClaims),
+            Line::new().said_or(&sighting.platform, "not stated"),
+            last_seen.unwrap_or_else(|| Line::new().muted("not stated")),
+            Line::new().said(&sighting.text),
+            Line::new().label(sighting.tlp),
+        ]
+    });
+    let columns = vec![
+        names("Member"),
+        text("Of what"),
+        numbers("Times"),
+        names("Where"),
+        column("Last seen"),
+        text("In its words"),
+        column("Label"),
+    ];
+    let table = Table::new("Sightings as reported".into(), columns, rows.collect());
+    Some(Block::Section(Section::new(Look::Plain, "Seen elsewhere").with([Block::Table(table)])))
 }

@@ -11,6 +11,7 @@ use crate::briefing::document::text;
 use crate::briefing::document::words as column;
 use crate::briefing::problems::Dispute;
 use crate::briefing::problems::Holder;
+use crate::briefing::problems::Holders;
 use crate::briefing::problems::Inquiry;
 use crate::briefing::problems::Opinion;
 use crate::briefing::problems::Problems;
@@ -30,7 +31,7 @@ pub(super) fn blocks(problems: &Problems, until: Timestamp) -> Vec<Block> {
     let recall = |each: &Recall| recall(each, until);
     vec![
         chapter("Disputes", "No disputes since the last meeting.", disputes, dispute),
-        chapter("Open inquiries", "No open inquiries.", inquiries, inquiry),
+        chapter("Inquiries", "No open inquiries.", inquiries, inquiry),
         chapter("Recalls", "No recalls since the last meeting.", recalls, recall),
     ]
 }
@@ -87,9 +88,12 @@ fn dispute(dispute: &Dispute) -> Section {
         text("In its words"),
         column("Shared"),
     ];
+    let mut facts = record_facts(&dispute.about);
+    let settled = dispute.taken_back.map(|time| Line::from(words::moment(time)));
+    facts.extend(settled.map(|value| Fact { name: "Taken back", value }));
     Section::new(Look::Card, subject(&dispute.about)).labelled(dispute.tlp).with([
         Block::Text(Line::new().strong(&summary)),
-        Block::Facts(record_facts(&dispute.about)),
+        Block::Facts(facts),
         Block::Table(Table::new("Opinions".into(), columns, rows)),
     ])
 }
@@ -113,6 +117,14 @@ fn due(due: Option<Timestamp>, until: Timestamp) -> Line {
     }
 }
 
+/// A question that was answered is not overdue.
+fn inquiry_due(inquiry: &Inquiry, until: Timestamp) -> Line {
+    match inquiry.due {
+        Some(by) if !inquiry.is_open => words::moment(by).into(),
+        wanted => due(wanted, until),
+    }
+}
+
 fn listed(members: &[MemberId]) -> String {
     members.iter().map(MemberId::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -127,9 +139,11 @@ fn inquiry(inquiry: &Inquiry, until: Timestamp) -> Section {
         Fact { name: "Asked by", value: inquiry.asker.as_str().into() },
         Fact { name: "Addressed to", value: asked },
         Fact { name: "Asked at", value: words::moment(inquiry.asked_at).into() },
-        Fact { name: "Due", value: due(inquiry.due, until) },
+        Fact { name: "Due", value: inquiry_due(inquiry, until) },
     ];
-    facts.extend(inquiry.about.as_ref().map(|about| Fact { name: "About", value: subject(about) }));
+    if !inquiry.about.is_empty() {
+        facts.push(Fact { name: "About", value: Line::new().said(&inquiry.about) });
+    }
     facts.push(Fact { name: "Record", value: Line::new().id(&inquiry.record.record.to_string()) });
     let silent: Vec<MemberId> = inquiry
         .addressees
@@ -140,7 +154,8 @@ fn inquiry(inquiry: &Inquiry, until: Timestamp) -> Section {
     if !silent.is_empty() {
         facts.push(Fact { name: "No reply from", value: listed(&silent).into() });
     }
-    let section = Section::new(Look::Card, "Question").labelled(inquiry.tlp);
+    let title = if inquiry.is_open { "Open question" } else { "Answered question" };
+    let section = Section::new(Look::Card, title).labelled(inquiry.tlp);
     let question = Line::new().said_or(&inquiry.question, "without a question");
     section.with([Block::Big(question), Block::Facts(facts), replies(inquiry)])
 }
@@ -162,53 +177,70 @@ fn replies(inquiry: &Inquiry) -> Block {
 }
 
 fn recall(recall: &Recall, until: Timestamp) -> Section {
-    let (holding, done): (Vec<&Holder>, Vec<&Holder>) =
-        recall.holders.iter().partition(|holder| holder.still_holds());
     let mut facts = record_facts(&recall.of);
+    let erased = recall.erased_at.map_or_else(
+        || Line::new().muted("not erased"),
+        |time| Line::from(format!("erased, {}", words::moment(time))),
+    );
     facts.extend([
         Fact { name: "Taken back", value: words::moment(recall.recalled_at).into() },
+        Fact { name: "By", value: recall.member.as_str().into() },
         Fact { name: "Why", value: words::recall_reason(recall.reason).into() },
         Fact {
             name: "Deletion",
             value: if recall.demand_deletion { "asked for" } else { "not asked for" }.into(),
         },
+        Fact { name: "The hub's copy", value: erased },
         Fact { name: "Answer by", value: answer_by(recall, until) },
     ]);
     let mut blocks = Vec::new();
     if !recall.explanation.is_empty() {
         blocks.push(Block::Text(Line::new().said(&recall.explanation)));
     }
-    blocks.push(Block::Text(still_holding(&holding, done.len())));
-    blocks.push(Block::Facts(facts));
-    blocks.push(holders(&recall.holders));
+    match &recall.holders {
+        Holders::TheReader => {
+            blocks.push(Block::Text(Line::new().strong("You have not answered this recall.")));
+            blocks.push(Block::Facts(facts));
+        }
+        Holders::Everyone(everyone) => {
+            blocks.push(Block::Text(still_holding(everyone)));
+            blocks.push(Block::Facts(facts));
+            blocks.push(holders(everyone));
+        }
+    }
     Section::new(Look::Card, subject(&recall.of)).labelled(recall.tlp).with(blocks)
 }
 
 /// The date is over only for those who have not answered.
 fn answer_by(recall: &Recall, until: Timestamp) -> Line {
-    if recall.holders.iter().all(|holder| holder.answer.is_some()) {
-        return recall
-            .acknowledge_by
-            .map_or_else(|| due(None, until), |by| words::moment(by).into());
+    let answered = match &recall.holders {
+        Holders::Everyone(holders) => holders.iter().all(|holder| holder.answer.is_some()),
+        Holders::TheReader => false,
+    };
+    match recall.acknowledge_by {
+        Some(by) if answered => words::moment(by).into(),
+        wanted => due(wanted, until),
     }
-    due(recall.acknowledge_by, until)
 }
 
-fn still_holding(holding: &[&Holder], done: usize) -> Line {
-    let done = words::counted(done, "holder has let go", "holders have let go");
+fn still_holding(holders: &[Holder]) -> Line {
+    let (holding, done): (Vec<&Holder>, Vec<&Holder>) =
+        holders.iter().partition(|holder| holder.still_holds());
+    let done = words::counted(done.len(), "holder has let go", "holders have let go");
     if holding.is_empty() {
         return Line::new().strong(&format!("Nobody holds it any more: {done}."));
     }
     let members: Vec<MemberId> = holding.iter().map(|holder| holder.member.clone()).collect();
     Line::new()
-        .strong("Still held, as far as is known, by: ")
+        .strong("Still held, as far as is known, by:")
+        .text(" ")
         .text(&listed(&members))
         .text(&format!(". {done}."))
 }
 
 fn holders(holders: &[Holder]) -> Block {
     if holders.is_empty() {
-        return Block::Empty("Nobody had received it.");
+        return Block::Empty("Nobody else could see it.");
     }
     let rows = holders.iter().map(|holder| {
         let (answer, at) = match &holder.answer {
@@ -218,13 +250,14 @@ fn holders(holders: &[Holder]) -> Block {
                 words::moment(answer.shared_at).into(),
             ),
         };
-        let received = Line::new().text("yes").mark(holder.received);
+        let told = holder.told.map(|known| Line::new().text("yes").mark(known));
+        let told = told.unwrap_or_else(|| Line::new().muted("not known"));
         let holds = if holder.still_holds() { "yes" } else { "no" };
-        vec![holder.member.as_str().into(), received, answer, at, holds.into()]
+        vec![holder.member.as_str().into(), told, answer, at, holds.into()]
     });
     let columns = vec![
         names("Member"),
-        column("Received it"),
+        column("Recall reached it"),
         column("Answer"),
         column("Answered"),
         column("Still holds it"),

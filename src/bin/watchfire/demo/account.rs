@@ -14,18 +14,20 @@ use watchfire::client::Patience;
 use watchfire::client::SubscribeOptions;
 use watchfire::model::filter::Filter;
 use watchfire::model::names::Digest;
+use watchfire::model::names::MemberId;
 
 use super::MEMBERS;
 use super::OBSERVER;
 use super::Published;
 use super::case::Readers;
+use super::steps;
 use super::watcher;
 use super::watcher::Watcher;
 use crate::output;
 use crate::own_hub::Hub;
 
-/// Genesis and an admission for each member: everyone sees them.
-pub(crate) const ROSTER_ENTRIES: usize = 1 + MEMBERS.len();
+/// Genesis, an admission for each member, and the hub's notice of one erasure: everyone sees them.
+pub(crate) const COMMON_ENTRIES: usize = 1 + MEMBERS.len() + 1;
 
 /// What a member should see of what was published, by a rule that is not the hub's.
 pub(crate) fn expected(member: &str, published: &[Published]) -> BTreeSet<Digest> {
@@ -77,31 +79,32 @@ pub(crate) async fn check_places(
 pub(crate) fn print(
     watchers: &[Watcher],
     published: &[Published],
-    import: &ImportAccount,
     before: u64,
 ) -> anyhow::Result<()> {
-    print_published(published, import)?;
+    print_published(published)?;
     let mut table =
         table(&["SUBSCRIBER", "SAW", "SHOULD SEE", "NOT FOR IT, NOT SEEN", "TWICE", "HUB LOST"]);
     let mut latencies = Vec::new();
     for watcher in watchers {
         let seen = watcher.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = expected(watcher.member, published);
-        let roster: BTreeSet<Digest> = seen
+        let is_common =
+            |publisher: &str| publisher == "operator" || publisher == MemberId::hub().as_str();
+        let common: BTreeSet<Digest> = seen
             .records
             .values()
-            .filter(|(_digest, publisher)| publisher == "operator")
+            .filter(|(_digest, publisher)| is_common(publisher))
             .map(|(digest, _publisher)| *digest)
             .collect();
         let saw: BTreeSet<Digest> = seen
             .records
             .values()
             .map(|(digest, _publisher)| *digest)
-            .filter(|digest| !roster.contains(digest))
+            .filter(|digest| !common.contains(digest))
             .collect();
         anyhow::ensure!(
-            roster.len() == ROSTER_ENTRIES,
-            "{}: roster entries are missing",
+            common.len() == COMMON_ENTRIES,
+            "{}: entries for everyone are missing",
             watcher.member
         );
         anyhow::ensure!(saw == expected, "{} did not see what it should", watcher.member);
@@ -116,12 +119,12 @@ pub(crate) fn print(
         ]);
         latencies.extend_from_slice(&seen.latencies);
     }
-    output::line(&format!("{table}"))?;
+    steps::table(&table)?;
     let distinct: BTreeSet<Digest> = published.iter().map(|record| record.digest).collect();
     let distinct = distinct.len();
     anyhow::ensure!(distinct == published.len(), "a record was published twice");
-    let total = published.len() + ROSTER_ENTRIES;
-    output::line(&format!(
+    let total = published.len() + COMMON_ENTRIES;
+    steps::told(&format!(
         "Counts: {before} entries before the kill were all there after it, each receipt in its place; {total} at the end."
     ))?;
     let histogram = watcher::histogram(latencies.into_iter())?;
@@ -129,7 +132,7 @@ pub(crate) fn print(
         std::time::Duration::from_micros(histogram.value_at_quantile(quantile)).as_secs_f64()
             * 1000.0
     };
-    Ok(output::line(&format!(
+    Ok(steps::told(&format!(
         "Publish to verified delivery: p50 {:.2} ms, p99 {:.2} ms over {} deliveries.",
         at(0.5),
         at(0.99),
@@ -137,7 +140,7 @@ pub(crate) fn print(
     ))?)
 }
 
-fn print_published(published: &[Published], import: &ImportAccount) -> anyhow::Result<()> {
+fn print_published(published: &[Published]) -> anyhow::Result<()> {
     let mut table = table(&["PUBLISHER", "FOR ALL", "FOR COMPANIES", "FOR ONE MEMBER"]);
     for (member, role) in MEMBERS {
         let count = |matches: fn(Readers) -> bool| {
@@ -153,11 +156,16 @@ fn print_published(published: &[Published], import: &ImportAccount) -> anyhow::R
             ]);
         }
     }
-    output::line(&format!("{table}"))?;
+    steps::table(&table)?;
+    Ok(output::line("")?)
+}
+
+/// What became of each row of the list.
+pub(crate) fn print_list(import: &ImportAccount) -> anyhow::Result<()> {
     let ImportAccount { rows, carried, operation, duplicates, skipped, .. } = import;
     anyhow::ensure!(import.adds_up(), "the rows of the list do not add up");
-    Ok(output::line(&format!(
-        "The list: {rows} rows = {carried} carried + {operation} about the operation + {duplicates} duplicate + {} skipped.\n",
+    Ok(steps::told(&format!(
+        "The list: {rows} rows = {carried} carried + {operation} about the operation + {duplicates} duplicate + {} skipped.",
         skipped.len()
     ))?)
 }

@@ -1,13 +1,17 @@
 //! `watchfire demo`: the whole path, real, in one command.
 //!
 //! A throw-away exchange with its own authority; the real hub as a process of its own; three companies and an
-//! observer; records published, streamed and verified; the hub killed half-way and started again; and an account
-//! at the end in which everything must add up, or the command fails.
+//! observer. Three companies find one operation; the hub is killed half-way and started again; one asks, the others
+//! answer; a mistake is disputed, taken back and erased; the pack for the meeting comes out; and there is an account at
+//! the end in which everything must add up, or the command fails.
 
 mod account;
 mod case;
+mod steps;
+mod story;
 mod watcher;
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -30,7 +34,10 @@ use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
 use watchfire::wire::pb;
 
+use self::case::Case;
 use self::case::Readers;
+use self::story::Said;
+use self::story::Story;
 use self::watcher::Seen;
 use self::watcher::Sent;
 use self::watcher::Watcher;
@@ -65,6 +72,9 @@ pub(crate) struct Args {
     /// Use this folder, which must not exist, instead of a temporary one.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Write the briefings into this folder instead of a new one among the temporary files.
+    #[arg(long, value_name = "DIR")]
+    briefings: Option<PathBuf>,
 }
 
 /// A signed record, its publisher, and who may read it.
@@ -81,20 +91,23 @@ struct Ready {
     readers: Readers,
 }
 
+/// What is signed before anything is published.
+struct Prepared {
+    case: Case,
+    /// The case of each company, then a list of one of them.
+    ready: Vec<Ready>,
+    /// How many of them are the case.
+    reports: usize,
+    import: ImportAccount,
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let begun = Instant::now();
     let temporary = tempfile::Builder::new().prefix("watchfire-demo-").tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().join("exchange"));
-    output::line("An exchange of its own is founded, with its own certificates.")?;
-    let mut hub = Hub::found(&data, "demo")?;
-    hub.start().await?;
-    output::line(&format!("The hub serves on {}, a process of its own.", hub.address()))?;
-    for (member, role) in MEMBERS {
-        hub.admit(member, role).await?;
-        output::line(&format!("  {member} is admitted as {role}."))?;
-    }
-    let shown = show(&args, &mut hub).await;
-    if let Err(error) = shown {
+    steps::preface()?;
+    let mut hub = open(&data).await?;
+    if let Err(error) = show(&args, &mut hub).await {
         let kept = temporary.keep();
         let log = hub.log();
         return Err(error.context(format!(
@@ -109,57 +122,159 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return account::next_steps(&mut hub);
     }
     let rebuilt = hub.stop_and_rebuild()?;
-    output::line(&format!("The hub stopped as asked; {rebuilt}."))?;
+    steps::told(&format!("The hub stopped as asked; {rebuilt}."))?;
     output::line(&format!("\nEverything adds up. ({:.1} s)", begun.elapsed().as_secs_f64()))?;
     Ok(())
+}
+
+/// Founds the exchange, serves it, and admits its members.
+async fn open(data: &Path) -> anyhow::Result<Hub> {
+    steps::step(1, "An exchange is founded, with certificates of its own, and its hub started.")?;
+    steps::command("", "watchfired init --exchange demo --data hub")?;
+    steps::command("", "watchfired serve --data hub")?;
+    let mut hub = Hub::found(data, "demo")?;
+    hub.start().await?;
+    steps::told(&format!("The hub serves on {}, a process of its own.", hub.address()))?;
+
+    steps::step(2, "The operator admits three companies and an observer.")?;
+    for (member, role) in MEMBERS {
+        steps::command(
+            "operator",
+            &format!("watchfire admit {member} --role {role} --out {member}"),
+        )?;
+        hub.admit(member, role).await?;
+    }
+    Ok(hub)
 }
 
 async fn show(args: &Args, hub: &mut Hub) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let sent = Sent::default();
     let clients = connect(hub).await?;
-    let (ready, import) = prepare(args, &clients)?;
+    let Prepared { case, ready, reports, import } = prepare(args, &clients)?;
+    steps::step(3, "Everyone subscribes live, verifies each record, and keeps its place.")?;
     let mut watchers = Vec::new();
     for (member, _role) in MEMBERS {
+        steps::command(member, "watchfire subscribe --cursor demo")?;
         watchers.push(watch(hub, member, &sent, Arc::default(), &tasks).await?);
     }
-    output::line(
-        "Four subscribers stream live; each verifies every record and stores its cursor.\n",
-    )?;
-
-    let singles = (ready.len() / 2).min(SINGLES_MAX);
-    let mut rest = ready;
-    let batches = rest.split_off(singles);
     let mut published = Vec::new();
-    for record in rest {
-        published.push(publish_one(&clients, record, &sent).await?);
-    }
-    let half = if batches.len() > singles { batches.len() / 2 } else { 0 };
-    let mut first = batches;
-    let second = first.split_off(half);
-    publish_batches(&clients, first, &mut published).await?;
+    let second = publish_first(&clients, (ready, reports), &import, &sent, &mut published).await?;
+    let before =
+        crash(hub, &clients, &mut watchers, (second, &mut published), &sent, &tasks).await?;
+    published.push(late_record(&clients, &case, &sent).await?);
 
-    let before = head(&clients).await?;
-    output::line(&format!(
-        "The log has {before} entries. The hub is killed with SIGKILL, in the middle."
-    ))?;
+    let said = tell(args, hub, &case, &clients).await?;
+    published.extend(resolve(&mut watchers, said).await?);
+    catch_up(&mut watchers, &published).await?;
+    account::check_places(&clients, &published).await?;
+    steps::step(10, "The account: who published what for whom, and what each subscriber saw.")?;
+    account::print(&watchers, &published, before)
+}
+
+/// Publishes the case and the first half of the list; what is left of the list.
+async fn publish_first(
+    clients: &[(&'static str, Client)],
+    (ready, reports): (Vec<Ready>, usize),
+    import: &ImportAccount,
+    sent: &Sent,
+    published: &mut Vec<Published>,
+) -> anyhow::Result<Vec<Ready>> {
+    let text =
+        "Three companies find the same operation, each on its own platform. Nothing is merged.";
+    steps::step(4, text)?;
+    for (member, line) in case::COMMANDS {
+        steps::command(member, line)?;
+    }
+    let singles = (ready.len() / 2).min(SINGLES_MAX).max(reports);
+    let mut rest = ready;
+    let mut first = rest.split_off(singles);
+    for record in rest {
+        published.push(publish_one(clients, record, sent).await?);
+    }
+    account::print_list(import)?;
+    let half = if first.len() > singles { first.len() / 2 } else { 0 };
+    let second = first.split_off(half);
+    publish_batches(clients, first, published).await?;
+    Ok(second)
+}
+
+/// Kills the hub while the rest is published, and starts it again; how many entries it had before.
+async fn crash(
+    hub: &mut Hub,
+    clients: &[(&'static str, Client)],
+    watchers: &mut Vec<Watcher>,
+    (second, published): (Vec<Ready>, &mut Vec<Published>),
+    sent: &Sent,
+    tasks: &TaskTracker,
+) -> anyhow::Result<u64> {
+    let before = head(clients).await?;
+    steps::step(5, "The hub is killed in the middle of this, and started again.")?;
+    steps::command("", "kill -KILL %1")?;
     let crashed = watchers.swap_remove(1);
     let stopped = crashed.member;
     let (kept, ()) = tokio::try_join!(crashed.stop(), async { hub.kill() })?;
-    let publishing = publish_batches(&clients, second, &mut published);
+    steps::command("", "watchfired serve --data hub")?;
+    let publishing = publish_batches(clients, second, published);
     let ((), ()) = tokio::try_join!(publishing, hub.start())?;
-    let after = head(&clients).await?;
+    let after = head(clients).await?;
     anyhow::ensure!(after >= before, "the log shrank from {before} to {after} entries");
-    output::line(&format!(
-        "The hub is back and has {after} entries. {stopped} was stopped with it and goes on from its stored cursor.\n"
+    steps::told(&format!(
+        "It had {before} entries and has {after}. {stopped} was stopped with it, and goes on from its stored place."
     ))?;
-    watchers.push(watch(hub, stopped, &sent, kept, &tasks).await?);
-    let late = late_record(&clients, &sent).await?;
-    published.push(late);
+    watchers.push(watch(hub, stopped, sent, kept, tasks).await?);
+    Ok(before)
+}
 
-    catch_up(&mut watchers, &published).await?;
-    account::check_places(&clients, &published).await?;
-    account::print(&watchers, &published, &import, before)
+/// What members say to each other, and what comes of it.
+async fn tell(
+    args: &Args,
+    hub: &Hub,
+    case: &Case,
+    clients: &[(&'static str, Client)],
+) -> anyhow::Result<Vec<Said>> {
+    let mut story = Story::new(hub, case);
+    steps::step(6, "One company asks who else has seen a value. The others look, and answer.")?;
+    story.question(case).await?;
+    steps::step(
+        7,
+        "An asset is disputed. Its publisher takes it back, holders answer, the hub erases it.",
+    )?;
+    story.mistake(case, client_of(clients, VIDEO)?).await?;
+    steps::step(8, "The operation whole: each claim with who says so.")?;
+    story.whole(case).await?;
+    steps::step(
+        9,
+        "The pack for the regular meeting. Each reader's holds what it may see, and its label.",
+    )?;
+    let folder = match &args.briefings {
+        Some(folder) => folder.clone(),
+        None => tempfile::Builder::new().prefix("watchfire-briefings-").tempdir()?.keep(),
+    };
+    profile::create_folder(&folder)?;
+    story.briefings(&folder).await?;
+    steps::told("Open the pages in a browser: they need no network.")?;
+    Ok(story.said)
+}
+
+/// Looks up what each command published with the subscriber of its publisher, who verified it.
+async fn resolve(watchers: &mut [Watcher], said: Vec<Said>) -> anyhow::Result<Vec<Published>> {
+    let begun = Instant::now();
+    let mut published = Vec::new();
+    for Said { publisher, readers, sequence } in said {
+        let watcher = watchers.iter_mut().find(|watcher| watcher.member == publisher);
+        let Some(watcher) = watcher else { anyhow::bail!("{publisher} does not subscribe") };
+        let digest = loop {
+            if let Some(digest) = watcher.digest_at(sequence) {
+                break digest;
+            }
+            watcher.demand_running().await?;
+            anyhow::ensure!(begun.elapsed() < CATCH_UP_MAX, "{publisher} did not see its record");
+            tokio::time::sleep(POLL).await;
+        };
+        published.push(Published { digest, publisher, readers, sequence });
+    }
+    Ok(published)
 }
 
 async fn connect(hub: &Hub) -> anyhow::Result<Vec<(&'static str, Client)>> {
@@ -185,18 +300,17 @@ async fn watch(
 }
 
 /// Signs everything that will be published: the case of each company, and one company's list.
-fn prepare(
-    args: &Args,
-    clients: &[(&'static str, Client)],
-) -> anyhow::Result<(Vec<Ready>, ImportAccount)> {
+fn prepare(args: &Args, clients: &[(&'static str, Client)]) -> anyhow::Result<Prepared> {
     let mut ready = Vec::new();
+    let case = Case::new()?;
     for (member, client) in clients {
         let signer = Signer::of(client.profile(), OwnKey::Signing)?;
-        for planned in case::reports(signer.member())? {
+        for planned in case.reports(signer.member())? {
             let envelope = signer.sign(planned.draft, client.now())?;
             ready.push(Ready { envelope, publisher: member, readers: planned.readers });
         }
     }
+    let reports = ready.len();
     let mut files = Vec::new();
     for path in &args.meta_csv {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -223,7 +337,7 @@ fn prepare(
         let envelope = signer.sign(draft, client.now())?;
         ready.push(Ready { envelope, publisher: member, readers });
     }
-    Ok((ready, plan.account))
+    Ok(Prepared { case, ready, reports, import: plan.account })
 }
 
 fn client_of<'a>(
@@ -272,12 +386,14 @@ async fn publish_batches(
 }
 
 /// One more record after the restart, so that every subscriber has something to hear.
-async fn late_record(clients: &[(&'static str, Client)], sent: &Sent) -> anyhow::Result<Published> {
+async fn late_record(
+    clients: &[(&'static str, Client)],
+    case: &Case,
+    sent: &Sent,
+) -> anyhow::Result<Published> {
     let client = client_of(clients, MICROBLOG)?;
     let signer = Signer::of(client.profile(), OwnKey::Signing)?;
-    let Some(planned) = case::reports(signer.member())?.into_iter().next() else {
-        anyhow::bail!("there is nothing to report");
-    };
+    let planned = case.late_report(signer.member())?;
     let envelope = signer.sign(planned.draft, client.now())?;
     publish_one(clients, Ready { envelope, publisher: MICROBLOG, readers: planned.readers }, sent)
         .await
@@ -301,7 +417,7 @@ async fn head(clients: &[(&'static str, Client)]) -> anyhow::Result<u64> {
 async fn catch_up(watchers: &mut [Watcher], published: &[Published]) -> anyhow::Result<()> {
     let begun = Instant::now();
     for watcher in watchers {
-        let expected = account::expected(watcher.member, published).len() + account::ROSTER_ENTRIES;
+        let expected = account::expected(watcher.member, published).len() + account::COMMON_ENTRIES;
         while watcher.count() < expected {
             let member = watcher.member;
             watcher

@@ -87,6 +87,12 @@ impl Watcher {
         anyhow::bail!("its stream ended")
     }
 
+    /// The identity of the record that it saw at a place.
+    pub(crate) fn digest_at(&self, sequence: u64) -> Option<Digest> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.records.get(&sequence).map(|(digest, _publisher)| *digest)
+    }
+
     /// How many records it has seen.
     pub(crate) fn count(&self) -> usize {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).records.len()
