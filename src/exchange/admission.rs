@@ -305,14 +305,11 @@ fn is_visible(record: &Record, target: &Target, roster: &Roster) -> bool {
     let caller = &record.header.name.member;
     let sees =
         |scope: &Scope| Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, scope));
-    match &record.content {
-        Content::Takedown { .. } => true,
-        Content::Acknowledgement { .. } if target.withdrawn => {
-            let reach = recall_reach(target, roster);
-            sees(&Scope { reach, ..target.facts.scope.as_ref().clone() })
-        }
-        _ => sees(&target.facts.scope),
+    if matches!(record.content, Content::Acknowledgement { .. }) && target.withdrawn {
+        let reach = recall_reach(target, roster);
+        return sees(&Scope { reach, ..target.facts.scope.as_ref().clone() });
     }
+    matches!(record.content, Content::Takedown { .. }) || sees(&target.facts.scope)
 }
 
 fn judge_fit(kind: BodyKind, field: &'static str, target: &Target) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@ mod durable;
 mod ledger;
 mod meeting;
 mod path;
+mod recalls;
 mod refusals;
 mod sinks;
 mod world;
