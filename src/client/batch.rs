@@ -345,7 +345,12 @@ impl Batcher {
     }
 
     fn take_mark(&mut self, mark: &Mark) -> Vec<Batch> {
+        // A mark that comes before the batch that was offered says nothing about where that one ends.
+        let is_ahead =
+            |offered: &Offered| (offered.epoch, offered.sequence) >= (mark.epoch, mark.position);
+        let offered = self.offered.filter(|offered| self.held.is_empty() && is_ahead(offered));
         let mut batches = self.flush();
+        self.offered = offered;
         self.anchors = false;
         self.in_snapshot = false;
         self.settled.cursor = Some(mark.cursor.clone());
@@ -509,6 +514,11 @@ pub(super) mod tests {
         let mut marked = again(9);
         assert_eq!(shape(&marked.take(&entries(&[3, 4], false))), []);
         assert_eq!(shape(&marked.take(&mark(7))), [(vec![3, 4], Some(4)), (vec![], Some(4))]);
+        let mut early = again(12);
+        assert_eq!(shape(&early.take(&mark(7))), [(vec![], Some(2))]);
+        assert_eq!(shape(&early.take(&entries(&[10, 11], false))), []);
+        let batches = early.take(&entries(&[12, 13], false));
+        assert_eq!(shape(&batches), [(vec![10, 11, 12], Some(12)), (vec![13], Some(13))]);
         let mut ended = again(9);
         ended.take(&entries(&[3], false));
         assert_eq!(shape(&ended.flush()), [(vec![3], Some(3))]);

@@ -8,6 +8,7 @@
 
 use uuid::Uuid;
 
+use crate::client::batch::BATCH_ENTRIES_MAX;
 use crate::client::batch::Batch;
 use crate::client::batch::Item;
 use crate::client::batch::Run;
@@ -189,10 +190,16 @@ impl Answering {
         // After the head was said: a recall in between is on both sides, and answered once all the same.
         let open = client.recalls(Recalls::ToAnswer).await?;
         let items = open.iter().filter(|recall| recall.is_to_be_answered());
-        let items = items.map(|recall| Item::new(&recall.withdrawal));
+        let items: Vec<Item> = items.map(|recall| Item::new(&recall.withdrawal)).collect();
         let place = place.cloned().unwrap_or_default();
-        let batch = |item| Batch { items: vec![item], run: Run::Backfill, place: place.clone() };
-        Ok(Some((answering, items.map(batch).collect())))
+        let batch = |items: &[Item]| Batch {
+            items: items.to_vec(),
+            run: Run::Backfill,
+            place: place.clone(),
+        };
+        let epochs = items.chunk_by(|one, next| one.epoch == next.epoch);
+        let batches = epochs.flat_map(|items| items.chunks(BATCH_ENTRIES_MAX)).map(batch);
+        Ok(Some((answering, batches.collect())))
     }
 
     /// Answers recalls that were listed at the start and are carried out now.
@@ -309,9 +316,11 @@ mod tests {
     #[track_caller]
     fn check(recall: &Recall, own: &str, expected: Option<pb::AcknowledgementAnswer>) {
         let draft = answer(recall, &own.parse().unwrap(), &Uuid::nil());
-        let said = draft.map(|draft| match draft.content {
-            pb::body::Content::Acknowledgement(said) => said.answer(),
-            other => panic!("{other:?}"),
+        let said = draft.map(|draft| {
+            let pb::body::Content::Acknowledgement(said) = draft.content else {
+                panic!("{:?}", draft.content);
+            };
+            said.answer()
         });
         assert_eq!(said, expected, "{recall:?}");
     }

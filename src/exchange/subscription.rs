@@ -25,7 +25,6 @@ use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
-use crate::model::header::BodyKind;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -218,9 +217,7 @@ impl Hub {
     /// is kept for good.
     fn demand_kept(&self, position: u64, filter: &Filter) -> Result<(), Refusal> {
         let floor = self.floor.load(Ordering::SeqCst);
-        let common =
-            |kinds: &[BodyKind]| !kinds.is_empty() && kinds.iter().all(|kind| kind.is_common());
-        if position >= floor || common(&filter.body_kinds) {
+        if position >= floor || filter.is_common() {
             return Ok(());
         }
         let message = "bodies behind the cursor were let go; catch up by a snapshot, or read from \

@@ -64,7 +64,8 @@ fn listed(world: &World, member: &str, id: &str) -> serde_json::Value {
 }
 
 fn position(world: &World, member: &str, id: &str) -> u64 {
-    listed(world, member, id)["position"].as_u64().expect("a number")
+    let kept = listed(world, member, id);
+    kept.get("position").and_then(serde_json::Value::as_u64).expect("a number")
 }
 
 fn name(member: &str, id: &str) -> SubscriptionName {
@@ -107,12 +108,12 @@ async fn to_mark(subscription: &mut Subscription) -> (Vec<u64>, watchfire::clien
     }
 }
 
-fn start(world: &World, member: &str, arguments: &[&str]) -> Child {
+pub(crate) fn start(world: &World, member: &str, arguments: &[&str]) -> Child {
     let mut command = world.command(member, arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("watchfire runs")
 }
 
-async fn pause(duration: Duration) {
+pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep_until(tokio::time::Instant::now() + duration).await;
 }
 
@@ -428,6 +429,18 @@ async fn a_member_has_so_many_subscriptions_and_pages_of_them() {
     world.finish();
 }
 
+/// How often access changed up to the end, and the sequences that came.
+async fn to_end(subscription: &mut Subscription) -> (usize, Vec<u64>) {
+    let (mut changes, mut sequences) = (0, Vec::new());
+    while let Some(delivery) = subscription.next().await.expect("a delivery") {
+        changes += usize::from(matches!(delivery, Delivery::AccessChanged(_)));
+        if let Delivery::Entries { entries, .. } = delivery {
+            sequences.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
+        }
+    }
+    (changes, sequences)
+}
+
 /// An audience that acme keeps, alone.
 async fn desk(acme: &Client) -> Audience {
     let audience = draw_audience().expect("a handle");
@@ -463,28 +476,25 @@ async fn access_that_is_gained_on_an_open_stream_is_told_filled_in_and_marked() 
 
     acme.change_audience(&desk, KeeperChange::Add(birch())).await.expect("a receipt");
     let change = loop {
-        match next(&mut stream).await {
-            Delivery::AccessChanged(change) => break change,
-            Delivery::Mark(mark) => assert_eq!(mark.position, mark.head, "nothing before the word"),
-            other => panic!("{other:?}"),
+        let delivery = next(&mut stream).await;
+        assert!(matches!(delivery, Delivery::AccessChanged(_) | Delivery::Mark(_)), "{delivery:?}");
+        if let Delivery::AccessChanged(change) = delivery {
+            break change;
         }
     };
     assert_eq!((change.gained, change.lost), (vec![desk.name()], vec![]));
     // What lay behind comes marked as such, and before any mark.
     let mut filled = Vec::new();
     let mark = loop {
-        match next(&mut stream).await {
-            Delivery::Entries { entries, backfill: true, .. } => {
-                filled.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
-                assert_eq!(
-                    stream.place().cursor,
-                    before.cursor,
-                    "the cursor moves with marks only"
-                );
-            }
-            Delivery::Mark(mark) => break mark,
-            other => panic!("{other:?}"),
+        let delivery = next(&mut stream).await;
+        if let Delivery::Mark(mark) = delivery {
+            break mark;
         }
+        let Delivery::Entries { entries, backfill: true, .. } = delivery else {
+            panic!("{delivery:?}");
+        };
+        filled.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
+        assert_eq!(stream.place().cursor, before.cursor, "the cursor moves with marks only");
     };
     assert!(filled.contains(&hidden) && !filled.contains(&open), "{filled:?}");
     let live = for_desk(&acme, &desk, "three.example").await;
@@ -501,17 +511,7 @@ async fn access_that_is_gained_on_an_open_stream_is_told_filled_in_and_marked() 
         let place = Place { cursor: Some(cursor), epoch: 1, sequence: None };
         let mut again =
             subscribe(&client, From::Place(place), Filter::default(), Ends::AtHead).await;
-        let (mut changes, mut sequences) = (0, Vec::new());
-        while let Some(delivery) = again.next().await.expect("a delivery") {
-            match delivery {
-                Delivery::AccessChanged(_) => changes += 1,
-                Delivery::Entries { entries, .. } => {
-                    sequences
-                        .extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
-                }
-                _ => {}
-            }
-        }
+        let (changes, sequences) = to_end(&mut again).await;
         assert_eq!((changes == 1, sequences.contains(&hidden)), (gains, gains), "{sequences:?}");
         assert!(sequences.contains(&live));
     }
@@ -531,8 +531,8 @@ async fn a_back_fill_that_is_cut_off_begins_again_and_leaves_nothing_out() {
     let whole = [&arguments[..], &["--until-head"]].concat();
     // Hidden and open ones in turn, many frames of them.
     for _batch in 0..24 {
-        let batch = (0..100).map(|number| {
-            let reach = if number % 2 == 0 { desk.as_str() } else { "companies" };
+        let reaches = [desk.as_str(), "companies"].into_iter().cycle().take(100);
+        let batch = reaches.map(|reach| {
             sign(&acme, draft(&signer, domain("news.example"), handling(&[reach], &[])))
         });
         acme.publish(batch.collect()).await.expect("answers");
@@ -579,12 +579,7 @@ async fn what_comes_into_sight_between_the_last_mark_and_the_place_is_not_left_o
     // As a process leaves it that was killed after the entry and before its mark.
     let place = Place { cursor: Some(mark.cursor), epoch: mark.epoch, sequence: Some(open) };
     let mut again = subscribe(&client, From::Place(place), Filter::default(), Ends::AtHead).await;
-    let mut sequences = Vec::new();
-    while let Some(delivery) = again.next().await.expect("a delivery") {
-        if let Delivery::Entries { entries, .. } = delivery {
-            sequences.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
-        }
-    }
+    let (_, sequences) = to_end(&mut again).await;
     assert!(sequences.contains(&hidden), "{sequences:?}");
     world.finish();
 }
@@ -607,23 +602,20 @@ async fn nothing_comes_after_access_is_lost() {
     let open = publish(&acme, domain("three.example")).await.1;
     let (mut lost, mut seen) = (Vec::new(), Vec::new());
     while !seen.contains(&open) {
-        match next(&mut stream).await {
-            Delivery::AccessChanged(change) => lost.extend(change.lost),
-            Delivery::Entries { entries, .. } => {
-                seen.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
-            }
-            _ => {}
+        let delivery = next(&mut stream).await;
+        if let Delivery::Entries { entries, .. } = &delivery {
+            seen.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
+        }
+        if let Delivery::AccessChanged(change) = delivery {
+            lost.extend(change.lost);
         }
     }
     assert_eq!(lost, [desk.name()]);
     assert!(!seen.contains(&after), "{seen:?}");
     for from in [From::Place(before), From::Start, From::Snapshot] {
         let mut again = subscribe(&client, from, Filter::default(), Ends::AtHead).await;
-        while let Some(delivery) = again.next().await.expect("a delivery") {
-            if let Delivery::Entries { entries, .. } = delivery {
-                assert!(entries.iter().all(|entry| ![first, after].contains(&entry.sequence())));
-            }
-        }
+        let (_, sequences) = to_end(&mut again).await;
+        assert!(!sequences.contains(&first) && !sequences.contains(&after), "{sequences:?}");
     }
     world.finish();
 }
@@ -705,91 +697,105 @@ async fn flood(client: &Client, batches: u32) {
     }
 }
 
+/// What the hub said that retention let go.
+async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
+    let kind = watchfire::model::header::BodyKind::Retention;
+    let filter = Filter { body_kinds: vec![kind], ..Filter::default() };
+    let all = replay(client, filter).await.into_iter();
+    let said = all.filter_map(|entry| match &entry.body().content {
+        Some(pb::body::Content::Retention(said)) => Some(said.clone()),
+        Some(_) | None => None,
+    });
+    said.collect()
+}
+
+/// Waits until retention has let go what it will; where the floor is then.
+async fn settled(client: &Client) -> u64 {
+    until("retention let bodies go", || async { (!let_go(client).await.is_empty()).then_some(()) })
+        .await;
+    pause(Duration::from_millis(3500)).await;
+    let_go(client).await.last().expect("a notice").end_sequence
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_retention_lets_go_leaves_facts_and_old_places_are_told_how_to_catch_up() {
+async fn what_retention_lets_go_leaves_facts_and_makes_no_more_go() {
     let mut world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
     let (first, at_first) = publish(&acme, domain("first.example")).await;
-    let (held_back, at_held) = publish(&acme, domain("held.example")).await;
+    keep_little(&mut world).await;
+    flood(&world.client("acme-video").await, 6).await;
+    let client = world.client("birch-social").await;
+    let floor = settled(&client).await;
+    let all = let_go(&client).await;
+    assert!(all.len() <= 3, "{all:?}");
+    assert_eq!(all[0].first_sequence, at_first, "what stays for good is not let go of");
+    assert!(all.windows(2).all(|pair| pair[0].end_sequence <= pair[1].first_sequence), "{all:?}");
+    for entry in replay(&client, Filter::default()).await {
+        let goes = entry.header().body_kind.is_chosen() && entry.sequence() < floor;
+        assert_eq!(entry.erased_by().is_some(), goes, "{}", entry.sequence());
+    }
+    // A newcomer gets facts from the start, and the roster whole.
+    let place = scratch();
+    let fresh = place.path().join("fresh.jsonl");
+    let target = format!("jsonl:{}", fresh.display());
+    demand(&world.watchfire("cedar-microblog", &["subscribe", "--until-head", "--into", &target]));
+    let text = std::fs::read_to_string(&fresh).expect("a file");
+    let line = text.lines().find(|line| line.contains(&first.to_string())).expect("the fact");
+    assert!(Fact::from_line(line).is_some_and(|fact| fact.erased.is_some()), "{line}");
+    assert_eq!(sequences(&fresh).len(), replay(&client, Filter::default()).await.len());
+    // What is gone already can be taken back all the same.
+    let back = ["withdraw", &first.to_string(), "--reason", "error", "--demand-deletion"];
+    demand(&world.watchfire("acme-video", &back));
+    pause(Duration::from_millis(1500)).await;
+    let state = snapshot(&client, Filter::default()).await;
+    assert!(state.iter().any(|at| *at >= floor) && state.len() > 100, "{state:?}");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_place_is_told_how_to_catch_up_and_a_sink_does_so_without_loss() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let (_, at_first) = publish(&acme, domain("first.example")).await;
+    let (taken_back, at_taken) = publish(&acme, domain("held.example")).await;
     let place = scratch();
     let file = place.path().join("records.jsonl");
     let target = format!("jsonl:{}", file.display());
     let into = ["subscribe", "--name", "main", "--until-head", "--into", &target];
     demand(&world.watchfire("birch-social", &into));
-    let withdraw = ["withdraw", &held_back.to_string(), "--reason", "privacy", "--demand-deletion"];
-    demand(&world.watchfire("acme-video", &withdraw));
+    let back = ["withdraw", &taken_back.to_string(), "--reason", "privacy", "--demand-deletion"];
+    demand(&world.watchfire("acme-video", &back));
     keep_little(&mut world).await;
-    let acme = world.client("acme-video").await;
-    flood(&acme, 6).await;
+    flood(&world.client("acme-video").await, 6).await;
     let client = world.client("birch-social").await;
-    // One notice, or a few; they do not make further ones due.
-    let notices = async || {
-        let filter = Filter {
-            body_kinds: vec![watchfire::model::header::BodyKind::Retention],
-            ..Filter::default()
-        };
-        let all = replay(&client, filter).await;
-        all.into_iter()
-            .filter_map(|entry| match &entry.body().content {
-                Some(pb::body::Content::Retention(said)) => Some(said.clone()),
-                _ => None,
-            })
-            .collect::<Vec<_>>()
-    };
-    let floor = until("retention let bodies go", || async {
-        notices().await.last().map(|said| said.end_sequence)
-    })
-    .await;
-    pause(Duration::from_millis(3500)).await;
-    let all = notices().await;
-    assert!(all.len() <= 3, "{all:?}");
-    assert_eq!(all[0].first_sequence, at_first, "what stays for good is not let go of");
-    let floor = all.last().map_or(floor, |said| said.end_sequence);
-    assert!(all.windows(2).all(|pair| pair[0].end_sequence <= pair[1].first_sequence), "{all:?}");
-
-    // The old place is refused with the floor, and the client says what to do.
-    let text = said(&world.watchfire("birch-social", &into), 3, Reason::CursorCompacted.as_str());
+    let floor = settled(&client).await;
+    let words = Reason::CursorCompacted.as_str();
+    let text = said(&world.watchfire("birch-social", &into), 3, words);
     assert!(text.contains("--catch-up"), "{text}");
-    let mut saved: serde_json::Value = serde_json::from_str(
-        &std::fs::read_to_string(place.path().join("records.jsonl.place")).expect("a file"),
-    )
-    .expect("JSON");
-    let cursor = hex::decode(saved["place"]["cursor"].take().as_str().expect("hex")).expect("hex");
+    let saved = std::fs::read_to_string(place.path().join("records.jsonl.place")).expect("a file");
+    let saved: serde_json::Value = serde_json::from_str(&saved).expect("JSON");
+    let cursor = hex::decode(saved["place"]["cursor"].as_str().expect("hex")).expect("hex");
     let request = pb::SubscribeRequest {
         start: Some(pb::subscribe_request::Start::Cursor(cursor)),
         ..pb::SubscribeRequest::default()
     };
     let refused = client.exchange_service().subscribe(request).await.expect_err("it is gone");
-    let refused = refusal::<()>(Err(refused.into()));
-    assert_eq!(refused.metadata["floor"], floor.to_string());
+    assert_eq!(refusal::<()>(Err(refused.into())).metadata["floor"], floor.to_string());
 
-    // Caught up: what is current, and the recall of what the sink held; nothing that it held is lost or doubled.
-    demand(&world.watchfire("birch-social", &[&into[..], &["--catch-up"]].concat()));
+    // What is current comes, and the recall of what the sink held; nothing that it held is lost or doubled.
+    let catch_up = [&into[..], &["--catch-up"]].concat();
+    demand(&world.watchfire("birch-social", &catch_up));
     let kept = sequences(&file);
-    let entries = replay(&client, Filter::default()).await;
-    for entry in &entries {
+    for entry in replay(&client, Filter::default()).await {
         let is_chosen = entry.header().body_kind.is_chosen();
-        let at = entry.sequence();
-        assert!(!is_chosen || kept.contains(&at) || at == at_held, "{at} is missing");
-        let is_gone = entry.erased_by().is_some();
-        let by_retention = is_chosen && at < floor;
-        assert_eq!(is_gone, by_retention || at == at_held, "{at}");
+        assert!(!is_chosen || kept.contains(&entry.sequence()), "{}", entry.sequence());
     }
+    assert!(kept.contains(&at_first) && kept.contains(&at_taken));
     let text = std::fs::read_to_string(&file).expect("a file");
+    assert!(text.contains("first.example"), "what the hub let go the sink may keep");
     assert!(!text.contains("held.example"), "what was taken back while it was away is deleted");
     demand(&world.watchfire("birch-social", &into));
     assert_eq!(position(&world, "birch-social", "main"), head(&client).await);
-
-    // A newcomer gets facts from the start, and the roster whole.
-    let fresh = place.path().join("fresh.jsonl");
-    let target = format!("jsonl:{}", fresh.display());
-    demand(&world.watchfire("cedar-microblog", &["subscribe", "--until-head", "--into", &target]));
-    let line = std::fs::read_to_string(&fresh).expect("a file");
-    let line = line.lines().find(|line| line.contains(&first.to_string())).expect("the fact");
-    assert!(Fact::from_line(line).is_some_and(|fact| fact.erased.is_some()), "{line}");
-    assert_eq!(sequences(&fresh).len(), replay(&client, Filter::default()).await.len());
-    let state = snapshot(&client, Filter::default()).await;
-    assert!(state.iter().any(|at| *at >= floor) && state.len() > 100, "{state:?}");
     world.finish();
 }
 
@@ -856,8 +862,9 @@ async fn a_stream_that_may_not_catch_up_is_refused_and_one_that_may_takes_the_cu
         patience: watchfire::client::Patience::Limited(PATIENCE),
     };
     until("the cursor lies below the floor", || async {
-        let refused = client.subscribe(options()).await.err()?;
-        Some(assert!(refusal::<()>(Err(refused)).is(Reason::CursorCompacted)))
+        let refused = refusal::<()>(Err(client.subscribe(options()).await.err()?));
+        assert!(refused.is(Reason::CursorCompacted), "{refused}");
+        Some(())
     })
     .await;
     let mut stream = client.subscribe_or(options(), Compacted::CaughtUp).await.expect("a stream");

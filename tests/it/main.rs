@@ -14,6 +14,7 @@ mod meeting;
 mod oracle;
 mod path;
 mod queries;
+mod recalls;
 mod refusals;
 mod sinks;
 mod world;

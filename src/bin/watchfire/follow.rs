@@ -87,7 +87,7 @@ pub(crate) async fn show(
     mut progress: Progress,
 ) -> anyhow::Result<()> {
     let is_told = progress.acknowledger.is_some();
-    let work = async {
+    let work = Box::pin(async {
         let mut subscription = following.open().await?;
         while let Some(delivery) = progress.meanwhile(subscription.next()).await?? {
             tell(&delivery);
@@ -98,7 +98,7 @@ pub(crate) async fn show(
             progress.took_effect(subscription.place())?;
         }
         Ok(())
-    };
+    });
     let done = if is_told { until_asked(work).await } else { work.await };
     progress.finish(done).await
 }
@@ -111,7 +111,7 @@ pub(crate) async fn run_each(
 ) -> anyhow::Result<()> {
     let cutter = Batcher::new(&following.options.from).offering_again(progress.keeper.offered());
     // What is dropped half-way is not acknowledged, and comes again.
-    let done = until_asked(async {
+    let work = Box::pin(async {
         let mut batches = Batches::new(following.open().await?, cutter);
         while let Some(batch) = progress.meanwhile(batches.next()).await?? {
             progress.keeper.offer(&batch)?;
@@ -119,8 +119,8 @@ pub(crate) async fn run_each(
             progress.took_effect(&batch.place)?;
         }
         Ok(())
-    })
-    .await;
+    });
+    let done = until_asked(work).await;
     progress.finish(done).await
 }
 
@@ -131,7 +131,7 @@ pub(crate) async fn keep(
     mut progress: Progress,
 ) -> anyhow::Result<()> {
     let cutter = Batcher::new(&following.options.from);
-    let done = until_asked(async {
+    let work = Box::pin(async {
         let mut batches = Batches::new(following.open().await?, cutter);
         while let Some(batch) = progress.meanwhile(batches.next()).await?? {
             let place = batch.place.clone();
@@ -139,8 +139,8 @@ pub(crate) async fn keep(
             progress.took_effect(&place)?;
         }
         Ok(())
-    })
-    .await;
+    });
+    let done = until_asked(work).await;
     let (stored, repeated) = (keeping.stored, keeping.repeated);
     output::note(&format!("{stored} records were stored, {repeated} were there already"));
     progress.finish(done).await

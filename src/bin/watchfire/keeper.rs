@@ -56,7 +56,11 @@ impl Keeper {
     /// Everything up to this place took effect.
     pub(crate) fn save(&mut self, place: &Place) -> anyhow::Result<()> {
         self.place = place.clone();
-        self.offered = None;
+        // A mark that comes before the batch that was offered does not settle it.
+        self.offered = self.offered.filter(|offered| {
+            let is_before = |at| (place.epoch, at) < (offered.epoch, offered.sequence);
+            place.sequence.is_none_or(is_before)
+        });
         self.write()
     }
 
@@ -117,6 +121,9 @@ mod tests {
         keeper.write().unwrap();
         let (mut keeper, place) = open(&file, &[]).unwrap();
         assert_eq!((keeper.offered(), place), (Some(Offered { epoch: 1, sequence: 9 }), None));
+        let before = Place { cursor: Some(vec![1]), epoch: 1, sequence: Some(8) };
+        keeper.save(&before).unwrap();
+        assert_eq!(open(&file, &[]).unwrap().0.offered(), Some(Offered { epoch: 1, sequence: 9 }));
         let place = Place { cursor: None, epoch: 1, sequence: Some(9) };
         keeper.save(&place).unwrap();
         let (keeper, saved) = open(&file, &[]).unwrap();

@@ -102,12 +102,14 @@ fn asides(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
 fn stated(entry: &VerifiedEntry) -> Option<u32> {
     use pb::body::Content;
 
-    match entry.body().content.as_ref()? {
-        Content::Indicator(said) => said.confidence,
-        Content::Attribution(said) => said.confidence,
-        Content::Link(said) => said.confidence,
-        _ => None,
+    let content = entry.body().content.as_ref();
+    if let Some(Content::Indicator(said)) = content {
+        return said.confidence;
     }
+    if let Some(Content::Attribution(said)) = content {
+        return said.confidence;
+    }
+    if let Some(Content::Link(said)) = content { said.confidence } else { None }
 }
 
 /// Kind, platform, and what is said in short.
