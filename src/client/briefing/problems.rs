@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Recalls of one's own records, with who has answered, and those that one has to answer.
-    pub(super) async fn recalls(
+    pub(super) async fn recalls_of(
         &self,
         ends: &Ends,
         period: Period,
