@@ -1,6 +1,7 @@
 //! What `watchfire subscribe` does with what comes: show it, give it to a command, or keep it in a sink; and where it
 //! stands, told to whoever keeps that.
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
 use watchfire::client::Acknowledger;
@@ -22,6 +23,7 @@ use watchfire::client::Step;
 use watchfire::client::SubscribeOptions;
 use watchfire::client::Subscription;
 use watchfire::client::apply_apart;
+use watchfire::model::names::RecordName;
 
 use crate::keeper::Keeper;
 use crate::output;
@@ -211,6 +213,8 @@ pub(crate) struct Keeping {
     answering: Option<Answering>,
     stored: u64,
     repeated: u64,
+    /// Withdrawals that people were told of at the start; the stream brings them again.
+    told: BTreeSet<RecordName>,
 }
 
 impl Keeping {
@@ -221,10 +225,17 @@ impl Keeping {
         answers: bool,
     ) -> anyhow::Result<Self> {
         let open = if answers { Answering::start(client, sink.place()).await? } else { None };
-        let mut keeping = Self { sink: Some(sink), answering: None, stored: 0, repeated: 0 };
+        let mut keeping = Self {
+            sink: Some(sink),
+            answering: None,
+            stored: 0,
+            repeated: 0,
+            told: BTreeSet::new(),
+        };
         if let Some((mut answering, batches)) = open {
             for batch in batches {
                 let recalls = keeping.apply(batch).await?;
+                keeping.told.extend(recalls.iter().map(|recall| recall.withdrawal.name.clone()));
                 tell_answered(&answering.answer_listed(&recalls).await?);
             }
             keeping.answering = Some(answering);
@@ -248,7 +259,9 @@ impl Keeping {
         self.sink = Some(sink);
         self.stored += applied.stored;
         self.repeated += applied.repeated;
-        applied.recalls.iter().for_each(tell_recall);
+        let new =
+            applied.recalls.iter().filter(|recall| !self.told.remove(&recall.withdrawal.name));
+        new.for_each(tell_recall);
         Ok(applied.recalls)
     }
 }
