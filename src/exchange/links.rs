@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
             let other = match known {
                 Some(other) => other,
                 None if step >= self.steps_max || self.response.nodes.len() >= self.nodes_max => {
-                    self.count_beyond(at);
+                    self.count_beyond(at, &one.other)?;
                     continue;
                 }
                 None => match self.show(&one, step + 1)? {
@@ -138,10 +138,16 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn count_beyond(&mut self, at: usize) {
-        if let Some(node) = self.response.nodes.get_mut(at) {
+    /// Counts a neighbour that is not shown, unless the reader may not see it at all.
+    fn count_beyond(&mut self, at: usize, neighbour: &Node) -> Result<(), StoreError> {
+        let is_visible = match neighbour {
+            Node::Value(_) => true,
+            Node::Record(name) => self.reading.latest_facts(name)?.is_some(),
+        };
+        if let Some(node) = self.response.nodes.get_mut(at).filter(|_node| is_visible) {
             node.beyond = node.beyond.saturating_add(1);
         }
+        Ok(())
     }
 
     /// Adds the node at the other end; `None` if the reader may not see it.
