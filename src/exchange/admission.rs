@@ -359,9 +359,10 @@ fn judge_reach(header: &Header, target: &Target, roster: &Roster) -> Result<(), 
         let names: Vec<String> = reach.audiences.iter().map(Audience::name).collect();
         return exceeded("header.handling.audiences", names.join(" and "));
     }
+    let speaker = &header.name.member;
     let is_reached = |member: &&MemberId| {
         **member == scope.publisher
-            || Reader::of(roster, member)
+            || Reader::as_known_to(roster, member, speaker)
                 .is_some_and(|reader| may_see(&Reader { suspended: false, ..reader }, scope))
     };
     if let Some(stranger) = reach.recipients.iter().find(|member| !is_reached(member)) {
