@@ -399,7 +399,14 @@ fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
     let shape = shape(&record.content, circumstances);
     let mut shapes = vec![shape.clone()];
     if let Some(previous) = circumstances.previous {
-        shapes.extend(different(&previous.facts, &shape).cloned());
+        shapes.extend(different(&previous.facts, &shape).map(|earlier| Shape {
+            revision: if earlier.revision == 0 {
+                previous.facts.revision
+            } else {
+                earlier.revision
+            },
+            ..earlier.clone()
+        }));
     }
     let reach = reach(record, circumstances);
     let role = circumstances.roster.member(&header.name.member).map(|member| member.role);
@@ -467,13 +474,18 @@ fn recall_reach(target: &Target, roster: &Roster) -> Reach {
 
 /// The shapes of a revision, and of those before it, that are not this one.
 fn different<'a>(previous: &'a Facts, shape: &'a Shape) -> impl Iterator<Item = &'a Shape> {
-    previous.scope.shapes.iter().filter(move |earlier| *earlier != shape)
+    previous.scope.shapes.iter().filter(move |earlier| !earlier.looks_like(shape))
 }
 
 /// What filters look at: for what is said about an operation or one of its indicators, that operation.
 fn shape(content: &Content, circumstances: &Circumstances<'_>) -> Shape {
     if let Content::Indicator { kind, platform, operation, .. } = content {
-        return Shape { kind: *kind, platform: platform.clone(), operation: operation.clone() };
+        return Shape {
+            kind: *kind,
+            platform: platform.clone(),
+            operation: operation.clone(),
+            revision: 0,
+        };
     }
     let operation = |target: &Target| {
         let is_one = target.facts.scope.body_kind == BodyKind::Operation;

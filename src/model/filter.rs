@@ -30,7 +30,7 @@ pub struct Filter {
 pub enum Match {
     /// It matches.
     Yes,
-    /// It no longer does, but an earlier revision did.
+    /// It no longer does, but an earlier revision did, whoever could see that one.
     Left,
     /// It does not.
     No,
@@ -62,6 +62,13 @@ impl Filter {
             Some(_earlier) => Match::Left,
             None => Match::No,
         }
+    }
+
+    /// The earlier revisions, each the last of its look, that match where this one does not.
+    pub fn matched_before(&self, facts: &Facts) -> Vec<u32> {
+        let earlier = facts.scope.shapes.iter().skip(1);
+        let matching = earlier.filter(|shape| self.takes_shape(facts, shape));
+        matching.map(|shape| shape.revision).collect()
     }
 
     /// What tells filters apart in a cursor.
