@@ -4,6 +4,7 @@
 
 mod clock;
 mod crash;
+mod hearsay;
 mod ledger;
 mod matrix;
 mod meeting;
