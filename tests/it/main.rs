@@ -4,6 +4,7 @@
 
 mod clock;
 mod crash;
+mod existence;
 mod hearsay;
 mod ledger;
 mod matrix;
@@ -12,4 +13,5 @@ mod oracle;
 mod path;
 mod refusals;
 mod sinks;
+mod suspension;
 mod world;
