@@ -6,6 +6,7 @@ mod clock;
 mod crash;
 mod existence;
 mod hearsay;
+mod interference;
 mod ledger;
 mod matrix;
 mod meeting;
