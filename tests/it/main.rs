@@ -12,6 +12,7 @@ mod matrix;
 mod meeting;
 mod oracle;
 mod path;
+mod policy;
 mod refusals;
 mod sinks;
 mod suspension;
