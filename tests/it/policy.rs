@@ -64,12 +64,7 @@ fn both(chances: &[Chance]) -> (Roster, Vec<oracle::Reader>) {
         let joins = |place: usize| readers.is_empty() || (may_join && inside[place]);
         let circles = (0..2).filter(|place| joins(*place)).map(|place| CIRCLES[place].to_owned());
         let circles: BTreeSet<String> = circles.collect();
-        readers.push(oracle::Reader {
-            name: (*name).to_owned(),
-            role: own,
-            suspended,
-            circles,
-        });
+        readers.push(oracle::Reader { name: (*name).to_owned(), role: own, suspended, circles });
     }
     for circle in CIRCLES {
         let inside = readers.iter().skip(1).filter(|reader| reader.circles.contains(circle));
@@ -118,7 +113,16 @@ fn read_by(kind: BodyKind, reach: &oracle::Reach) -> (Reach, ReadBy) {
         BodyKind::Withdrawal | BodyKind::Takedown => {
             (reach_of(reach), ReadBy::WhoCouldSee(reach.clone(), BTreeSet::new()))
         }
-        _ => (reach_of(reach), ReadBy::Chosen(reach.clone())),
+        BodyKind::Indicator
+        | BodyKind::Operation
+        | BodyKind::Attribution
+        | BodyKind::Link
+        | BodyKind::Sighting
+        | BodyKind::Opinion
+        | BodyKind::ActionReport
+        | BodyKind::Inquiry
+        | BodyKind::Reply
+        | BodyKind::Note => (reach_of(reach), ReadBy::Chosen(reach.clone())),
     }
 }
 
