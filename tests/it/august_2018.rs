@@ -197,7 +197,9 @@ async fn every_figure_is_shown_with_who_claims_it() {
     assert_eq!(part(&shown, figures).len(), 4);
     // 652 + 653, 58 + 652 + 653 + 284, 126 + 20 million.
     for sum in ["1,305", "1305", "1,647", "1647", "994", "995", "146,000,000", "146000000"] {
-        assert!(!shown.contains(sum), "{sum} in {shown}");
+        // Names of records are drawn at random, and may hold any digits.
+        let is_sum = |word: &str| word == sum;
+        assert!(!shown.split([' ', '\n', ':']).any(is_sum), "{sum} in {shown}");
     }
     assert!(!shown.contains("birch-social*"), "every claim was checked: {shown}");
     world.finish();

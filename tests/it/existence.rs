@@ -122,7 +122,7 @@ impl Hiding {
         let (wrong, _) = publish_for(&acme, domain(HIDDEN_VALUE), cedars()).await;
         publish_for(&acme, withdrawal(&wrong), handling(&[], &[])).await;
         let question = Content::Inquiry(pb::Inquiry {
-            about: record(&asset.to_string()),
+            about: Some(record(&asset.to_string())),
             question: "who?".to_owned(),
             ..pb::Inquiry::default()
         });
@@ -175,28 +175,31 @@ fn indicator_of(value: &str, operation: &str) -> Content {
     Content::Indicator(pb::Indicator { operation: operation.to_owned(), ..said })
 }
 
-fn record(name: &str) -> Option<pb::Reference> {
-    Some(pb::Reference { to: Some(pb::reference::To::Record(name.to_owned())) })
+fn record(name: &str) -> pb::Reference {
+    pb::Reference { to: Some(pb::reference::To::Record(name.to_owned())) }
+}
+
+fn value() -> pb::Reference {
+    let value = pb::Observable {
+        kind: pb::ObservableKind::Domain.into(),
+        value: "news.example".to_owned(),
+        ..pb::Observable::default()
+    };
+    pb::Reference { to: Some(pb::reference::To::Value(value)) }
+}
+
+fn link(source: pb::Reference, target: pb::Reference) -> Content {
+    Content::Link(pb::Link {
+        source: Some(source),
+        target: Some(target),
+        r#type: pb::LinkType::Amplifies.into(),
+        ..pb::Link::default()
+    })
 }
 
 /// Everything that can be said about a record.
 fn statements(of: &str) -> Vec<Content> {
     let of = of.to_owned();
-    let value = Some(pb::Reference {
-        to: Some(pb::reference::To::Value(pb::Observable {
-            kind: pb::ObservableKind::Domain.into(),
-            value: "news.example".to_owned(),
-            ..pb::Observable::default()
-        })),
-    });
-    let link = |source, target| {
-        Content::Link(pb::Link {
-            source,
-            target,
-            r#type: pb::LinkType::Amplifies.into(),
-            ..pb::Link::default()
-        })
-    };
     vec![
         Content::Sighting(pb::Sighting { of: of.clone(), count: 1, ..pb::Sighting::default() }),
         Content::Opinion(pb::Opinion {
@@ -210,7 +213,7 @@ fn statements(of: &str) -> Vec<Content> {
             ..pb::ActionReport::default()
         }),
         Content::Inquiry(pb::Inquiry {
-            about: record(&of),
+            about: Some(record(&of)),
             question: "who?".to_owned(),
             ..pb::Inquiry::default()
         }),
@@ -240,9 +243,14 @@ fn statements(of: &str) -> Vec<Content> {
             reason: pb::TakedownReason::Legal.into(),
             ..pb::Takedown::default()
         }),
-        link(record(&of), value.clone()),
-        link(value, record(&of)),
+        link(record(&of), value()),
+        link(value(), record(&of)),
     ]
+}
+
+async fn get(client: &Client, name: String) -> Result<Response<pb::GetRecordResponse>, Status> {
+    let request = pb::GetRecordRequest { name, include_record: true };
+    client.exchange_service().get_record(request).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,14 +260,7 @@ async fn reads_tell_nothing_of_what_is_there() {
     let of = |name: String| pb::Filter { operations: vec![name], ..pb::Filter::default() };
     for pair in hiding.records() {
         for revision in ["", "@1", "@2"] {
-            pair.check("GetRecord", |name| {
-                let request = pb::GetRecordRequest {
-                    name: format!("{name}{revision}"),
-                    include_record: true,
-                };
-                async move { birch.exchange_service().get_record(request).await }
-            })
-            .await;
+            pair.check("GetRecord", |name| get(birch, format!("{name}{revision}"))).await;
         }
         pair.check("GetOperation", |name| async move {
             birch.query_service().get_operation(pb::GetOperationRequest { name }).await
@@ -318,20 +319,7 @@ async fn what_is_published_tells_nothing_of_what_is_there() {
     let birch = &hiding.birch;
     for pair in hiding.records() {
         for place in 0..statements("").len() {
-            for reach in [(&["companies"][..], &[][..]), (&[][..], &["acme-video"][..])] {
-                let none = (&[][..], &[][..]);
-                let kind = &statements(&pair.hidden)[place];
-                let names_nobody = matches!(
-                    kind,
-                    Content::Acknowledgement(_) | Content::Withdrawal(_) | Content::Takedown(_)
-                );
-                let reach = if names_nobody { none } else { reach };
-                pair.check(&format!("Publish {kind:?}"), |name| {
-                    let content = statements(&name).swap_remove(place);
-                    hiding.say(content, reach)
-                })
-                .await;
-            }
+            statement(&hiding, pair, place).await;
         }
     }
     // Naming what is not for one is no error, and nothing follows from it.
@@ -353,6 +341,22 @@ async fn what_is_published_tells_nothing_of_what_is_there() {
     hiding.world.finish();
 }
 
+/// One thing that is said about a record, further than it reaches or not.
+async fn statement(hiding: &Hiding, pair: &Pair, place: usize) {
+    let kind = &statements(&pair.hidden)[place];
+    let names_nobody =
+        matches!(kind, Content::Acknowledgement(_) | Content::Withdrawal(_) | Content::Takedown(_));
+    let reaches: [(&[&str], &[&str]); 2] = if names_nobody {
+        [(&[], &[]); 2]
+    } else {
+        [(&["companies"], &[]), (&[], &["acme-video"])]
+    };
+    for reach in reaches {
+        let say = |name: String| hiding.say(statements(&name).swap_remove(place), reach);
+        pair.check(&format!("Publish {kind:?}"), say).await;
+    }
+}
+
 /// Audiences that one is not in.
 async fn audiences(hiding: &Hiding) {
     let birch = &hiding.birch;
@@ -362,25 +366,22 @@ async fn audiences(hiding: &Hiding) {
             hiding.say(domain("news.example"), (&[&handle], &[])).await
         })
         .await;
-    for add in [true, false] {
-        for other in ["birch-social", "cedar-chat", "nobody-here"] {
-            handle
-                .check("ChangeAudience", |handle| async move {
-                    use pb::audience_change::Change;
-
-                    let members = pb::AudienceMembers { members: vec![format!("members/{other}")] };
-                    let change = if add { Change::Add(members) } else { Change::Remove(members) };
-                    let content = Content::AudienceChange(pb::AudienceChange {
-                        audience: format!("audiences/{handle}"),
-                        change: Some(change),
-                    });
-                    let signer = birch.signer().expect("a key");
-                    let envelope = sign(birch, draft(&signer, content, handling(&[], &[])));
-                    let request = pb::ChangeAudienceRequest { envelope: Some(envelope) };
-                    birch.audience_service().change_audience(request).await
-                })
-                .await;
-        }
+    for other in ["birch-social", "cedar-chat", "nobody-here"] {
+        let change = |handle: String, change| async move {
+            let content = Content::AudienceChange(pb::AudienceChange {
+                audience: format!("audiences/{handle}"),
+                change: Some(change),
+            });
+            let signer = birch.signer().expect("a key");
+            let envelope = sign(birch, draft(&signer, content, handling(&[], &[])));
+            let request = pb::ChangeAudienceRequest { envelope: Some(envelope) };
+            birch.audience_service().change_audience(request).await
+        };
+        let members = || pb::AudienceMembers { members: vec![format!("members/{other}")] };
+        let add = |handle| change(handle, pb::audience_change::Change::Add(members()));
+        handle.check("ChangeAudience: add", add).await;
+        let remove = |handle| change(handle, pb::audience_change::Change::Remove(members()));
+        handle.check("ChangeAudience: remove", remove).await;
     }
 }
 

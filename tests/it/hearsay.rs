@@ -164,6 +164,18 @@ fn note(about: &RecordName) -> Content {
     Content::Note(pb::Note { about: about.to_string(), text: "seen".to_owned() })
 }
 
+fn link(source: &RecordName, target: &RecordName) -> Content {
+    let record = |name: &RecordName| {
+        Some(pb::Reference { to: Some(pb::reference::To::Record(name.to_string())) })
+    };
+    Content::Link(pb::Link {
+        source: record(source),
+        target: record(target),
+        r#type: pb::LinkType::Amplifies.into(),
+        ..pb::Link::default()
+    })
+}
+
 /// Why something that is said about a record is refused; nothing if it is taken.
 fn verdict(roster: &[Reader], speaker: &Reader, said: &Reach, about: &Reach) -> &'static str {
     let publisher = "acme-video";
@@ -178,6 +190,19 @@ fn verdict(roster: &[Reader], speaker: &Reader, said: &Reach, about: &Reach) -> 
     }
 }
 
+/// The same for a link, by one of its ends.
+fn link_verdict(
+    roster: &[Reader],
+    speaker: &Reader,
+    (label, said): (&str, &Reach),
+    (strict, about): &(usize, Reach),
+) -> &'static str {
+    match verdict(roster, speaker, said, about) {
+        "" if oracle::looser(label, LABELS[*strict].1) => "REACH_EXCEEDED",
+        otherwise => otherwise,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_reaches_nobody_whom_its_record_does_not() {
     let hearsay = Hearsay::open().await;
@@ -186,26 +211,24 @@ async fn what_is_said_reaches_nobody_whom_its_record_does_not() {
     let handlings: Vec<(usize, Reach)> =
         about.iter().enumerate().map(|(place, reach)| (place % 4, reach.clone())).collect();
     let targets = hearsay.targets(&handlings).await;
-    let said = reaches(
-        &["companies", "observers", "all", CIRCLE, NOWHERE],
-        &[&[], &["acme-video"], &["dune-maps"], &["cedar-chat", "harbour-liaison"]],
-    );
+    let mut said =
+        reaches(&all, &[&[], &["acme-video"], &["dune-maps"], &["cedar-chat", "harbour-liaison"]]);
+    said.extend(reaches(&[NOWHERE], &[&[]]));
     for speaker in ["birch-social", "cedar-chat", "harbour-liaison"] {
-        let mut cells = Vec::new();
-        let mut records = Vec::new();
-        for ((name, _), about) in targets.iter().zip(&about) {
-            for said in &said {
-                let signer = &hearsay.signers[speaker];
-                let said_so = draft(signer, note(name), handling_of(Tlp::Green, said));
-                records.push(hearsay.sign(speaker, said_so));
-                cells.push((said, about));
-            }
-        }
+        let pairs = targets.iter().zip(&about);
+        let cells: Vec<(&RecordName, &Reach, &Reach)> = pairs
+            .flat_map(|((name, _), about)| said.iter().map(move |said| (name, said, about)))
+            .collect();
+        let signer = &hearsay.signers[speaker];
+        let records = cells.iter().map(|(name, said, _)| {
+            hearsay.sign(speaker, draft(signer, note(name), handling_of(Tlp::Green, said)))
+        });
+        let records = records.collect();
         let answers = hearsay.offer(speaker, records).await;
         let reader = hearsay.reader(speaker);
         let expected: Vec<String> = cells
             .iter()
-            .map(|(said, about)| verdict(&hearsay.roster, reader, said, about).to_owned())
+            .map(|(_, said, about)| verdict(&hearsay.roster, reader, said, about).to_owned())
             .collect();
         Hearsay::compare(&answers, &expected, |place| format!("{speaker}: {:?}", cells[place]));
     }
@@ -225,43 +248,31 @@ async fn a_link_is_as_strict_as_its_stricter_end_and_reaches_whom_both_do() {
         .collect();
     let targets = hearsay.targets(&ends).await;
     let reader = hearsay.reader("birch-social");
-    let (mut cells, mut records) = (Vec::new(), Vec::new());
-    let record = |name: &RecordName| {
-        Some(pb::Reference { to: Some(pb::reference::To::Record(name.to_string())) })
-    };
-    for (one, (source, _)) in targets.iter().enumerate() {
-        for (two, (target, _)) in targets.iter().enumerate().filter(|(two, _)| *two != one) {
-            for (place, (tlp, label)) in LABELS.iter().enumerate() {
-                let all = [&wide, &circle, &named];
-                let reach = all[(one + two + place) % 3];
-                if !oracle::label_fits(label, reach) {
-                    continue;
-                }
-                let content = Content::Link(pb::Link {
-                    source: record(source),
-                    target: record(target),
-                    r#type: pb::LinkType::Amplifies.into(),
-                    ..pb::Link::default()
-                });
-                let signer = &hearsay.signers["birch-social"];
-                let link = draft(signer, content, handling_of(*tlp, reach));
-                records.push(hearsay.sign("birch-social", link));
-                cells.push((*label, reach, &ends[one], &ends[two]));
-            }
-        }
-    }
-    let answers = hearsay.offer("birch-social", records).await;
+    let every_two = (0..targets.len())
+        .flat_map(|one| (0..targets.len()).map(move |two| (one, two)))
+        .filter(|(one, two)| one != two);
+    let all = [&wide, &circle, &named];
+    let cells: Vec<(usize, usize, usize, &Reach)> = every_two
+        .flat_map(|(one, two)| {
+            (0..LABELS.len()).map(move |label| (one, two, label, all[(one + two + label) % 3]))
+        })
+        .filter(|(_, _, label, reach)| oracle::label_fits(LABELS[*label].1, reach))
+        .collect();
+    let records = cells.iter().map(|(one, two, label, reach)| {
+        let signer = &hearsay.signers["birch-social"];
+        let content = link(&targets[*one].0, &targets[*two].0);
+        let link = draft(signer, content, handling_of(LABELS[*label].0, reach));
+        hearsay.sign("birch-social", link)
+    });
+    let answers = hearsay.offer("birch-social", records.collect()).await;
     let expected: Vec<String> = cells
         .iter()
-        .map(|(label, reach, one, two)| {
-            let refused = |(strict, about): &(usize, Reach)| {
-                let exceeded = verdict(&hearsay.roster, reader, reach, about);
-                let looser = oracle::looser(label, LABELS[*strict].1);
-                if exceeded.is_empty() && looser { "REACH_EXCEEDED" } else { exceeded }
-            };
-            [refused(one), refused(two)].into_iter().find(|why| !why.is_empty()).unwrap_or_default()
+        .map(|(one, two, label, reach)| {
+            let link = (LABELS[*label].1, *reach);
+            let refused = |end| link_verdict(&hearsay.roster, reader, link, end);
+            let ends = [refused(&ends[*one]), refused(&ends[*two])];
+            ends.into_iter().find(|why| !why.is_empty()).unwrap_or_default().to_owned()
         })
-        .map(str::to_owned)
         .collect();
     Hearsay::compare(&answers, &expected, |place| format!("{:?}", cells[place]));
     hearsay.world.finish();

@@ -1,6 +1,11 @@
 //! The whole system through the front door: the real hub as a process, real mutual TLS, the real client.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 mod august_2018;
 mod briefing;
@@ -16,6 +21,7 @@ mod matrix;
 mod meeting;
 mod oracle;
 mod path;
+mod policy;
 mod queries;
 mod recalls;
 mod refusals;

@@ -120,13 +120,13 @@ pub(crate) fn looser(link: &str, end: &str) -> bool {
     place(link) < place(end)
 }
 
-/// Whether these audiences hold nobody whom those do not: a built-in one holds whoever has its roles.
-fn covered(these: &BTreeSet<String>, those: &BTreeSet<String>) -> bool {
-    let roles = |audience: &String| BUILT_IN.iter().find(|(name, _)| name == audience);
-    let all: Vec<&Role> =
-        those.iter().filter_map(roles).flat_map(|(_, roles)| roles.iter()).collect();
-    these.iter().all(|audience| match roles(audience) {
-        Some((_, roles)) => roles.iter().all(|role| all.contains(&role)),
-        None => those.contains(audience),
+/// Whether audiences hold nobody whom others do not: a built-in one holds whoever has its roles.
+fn covered(audiences: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
+    let built_in = |audience: &String| BUILT_IN.iter().find(|(name, _)| name == audience);
+    let held: Vec<&Role> =
+        others.iter().filter_map(built_in).flat_map(|(_, roles)| roles.iter()).collect();
+    audiences.iter().all(|audience| match built_in(audience) {
+        Some((_, roles)) => roles.iter().all(|role| held.contains(&role)),
+        None => others.contains(audience),
     })
 }

@@ -72,6 +72,8 @@ pub(crate) struct Streamed {
     pub(crate) cursor: Vec<u8>,
     pub(crate) position: u64,
     pub(crate) head: u64,
+    /// Entries of the exchange itself, which are not in the book.
+    pub(crate) common: u64,
 }
 
 impl Asking<'_> {
@@ -207,7 +209,10 @@ impl Asking<'_> {
 
     pub(crate) fn take(&self, streamed: &mut Streamed, frame: pb::SubscribeResponse) {
         self.listen("ExchangeService/Subscribe", &frame.encode_to_vec());
-        for index in self.entries(&frame.entries) {
+        let known = self.in_order(&frame.entries);
+        let common = frame.entries.len() - known.len();
+        streamed.common += u64::try_from(common).expect("a number");
+        for index in known {
             if !streamed.shown.insert(index) {
                 let piece = &self.book.pieces[index];
                 self.tally.fault("TWICE".to_owned(), || format!("{piece:?}"));

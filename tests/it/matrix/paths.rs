@@ -20,6 +20,8 @@ use crate::matrix::pieces::TECHNIQUE;
 
 /// Calls of one member that are under way at once.
 const AT_ONCE: usize = 16;
+/// Entries of a page that is not enough.
+const SMALL_PAGE: u32 = 61;
 /// A record of a member who publishes, that is not there.
 const ABSENT: &str = "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -42,8 +44,11 @@ impl Asking<'_> {
     async fn streams(&self, every: usize) {
         let from = |point: pb::StartPoint| Start::From(point.into());
         let replayed = self.stream(from(pb::StartPoint::Start), None, false).await;
+        let replayed = replayed.unwrap_or_default();
         let all = self.visible(|_| true);
-        self.compare("replay", &replayed.unwrap_or_default().shown, &all);
+        self.compare("replay", &replayed.shown, &all);
+        let pieces = u64::try_from(self.book.pieces.len()).expect("a number");
+        self.same("replay: the exchange's own", &replayed.common, &(replayed.head - pieces));
         let decoded = self.stream(Start::Sequence(0), None, true).await;
         self.compare("replay, decoded", &decoded.unwrap_or_default().shown, &all);
         let snapshot = self.stream(from(pb::StartPoint::Snapshot), None, false).await;
@@ -101,34 +106,34 @@ impl Asking<'_> {
     }
 
     async fn lists(&self, every: usize) {
-        for (filter, page_size) in self
-            .filters(every)
-            .into_iter()
-            .map(|filter| (filter, 1000))
-            .chain([(pb::Filter::default(), 7)])
-        {
-            let mut shown = Shown::new();
-            let mut page_token = String::new();
-            loop {
-                let request = pb::ListRecordsRequest {
-                    filter: Some(filter.clone()),
-                    page_size,
-                    page_token,
-                    include_record: page_size == 7,
-                };
-                let answer = self.client.exchange_service().list_records(request).await;
-                let heard = self.hear("ExchangeService/ListRecords", answer);
-                let Some(page) = self.answered("list", heard) else { break };
-                shown.extend(self.entries(&page.entries));
-                page_token = page.next_page_token;
-                if page_token.is_empty() {
-                    break;
-                }
-            }
+        let large = self.filters(every).into_iter().map(|filter| (filter, 1000));
+        for (filter, page_size) in large.chain([(pb::Filter::default(), SMALL_PAGE)]) {
+            let shown = self.list(&filter, page_size).await;
             let expected = self.visible(|index| {
                 self.book.is_latest(index) && matches(&filter, &self.book.pieces[index])
             });
             self.compare(&format!("list with {filter:?}, {page_size}"), &shown, &expected);
+        }
+    }
+
+    async fn list(&self, filter: &pb::Filter, page_size: u32) -> Shown {
+        let mut shown = Shown::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListRecordsRequest {
+                filter: Some(filter.clone()),
+                page_size,
+                page_token,
+                include_record: page_size == SMALL_PAGE,
+            };
+            let answer = self.client.exchange_service().list_records(request).await;
+            let heard = self.hear("ExchangeService/ListRecords", answer);
+            let page = self.answered("list", heard).unwrap_or_default();
+            shown.extend(self.entries(&page.entries));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return shown;
+            }
         }
     }
 
@@ -211,13 +216,18 @@ impl Asking<'_> {
         for chunk in pieces.chunks(200) {
             self.look_up_each(chunk, Some(0)).await;
         }
-        // Near ones take the hub longest: a few of them are asked for.
+        // Near ones take the hub longest: some members ask for one.
         let is_media = |piece: &&&Piece| {
             piece.asset.as_ref().is_some_and(|(kind, _, _)| *kind == pb::ObservableKind::MediaHash)
         };
-        let media: Vec<&Piece> = pieces.iter().filter(is_media).take(2).copied().collect();
+        let media: Vec<&Piece> = pieces
+            .iter()
+            .filter(is_media)
+            .take(usize::from(self.turn.is_multiple_of(3)))
+            .copied()
+            .collect();
         self.look_up_each(&media, None).await;
-        let shared = pieces_with(self, SHARED);
+        let shared = piece_with(self, SHARED);
         for matches_max in [3, 100] {
             let query = pb::ValueQuery { value: SHARED.to_owned(), ..pb::ValueQuery::default() };
             let request = pb::LookupValuesRequest {
@@ -286,23 +296,29 @@ impl Asking<'_> {
 
     async fn recalls(&self) {
         for to_answer in [false, true] {
-            let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-            let mut page_token = String::new();
-            loop {
-                let request = pb::ListRecallsRequest { to_answer, page_size: 2, page_token };
-                let answer = self.client.query_service().list_recalls(request).await;
-                let heard = self.hear("QueryService/ListRecalls", answer);
-                let Some(page) = self.answered("recalls", heard) else { break };
-                said.extend(page.recalls.into_iter().map(|recall| {
-                    let names = recall.holders.into_iter().map(|holder| holder.member);
-                    (recall.record, names.collect())
-                }));
-                page_token = page.next_page_token;
-                if page_token.is_empty() {
-                    break;
-                }
+            let said = self.list_recalls(to_answer).await;
+            let said = said.into_iter().map(|recall| {
+                let holders = recall.holders.into_iter().map(|holder| holder.member);
+                (recall.record, holders.collect())
+            });
+            let which = if to_answer { "recalls to answer" } else { "own recalls" };
+            self.same(which, &said.collect(), &self.recalls_of(to_answer));
+        }
+    }
+
+    async fn list_recalls(&self, to_answer: bool) -> Vec<pb::Recall> {
+        let mut recalls = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListRecallsRequest { to_answer, page_size: 2, page_token };
+            let answer = self.client.query_service().list_recalls(request).await;
+            let heard = self.hear("QueryService/ListRecalls", answer);
+            let page = self.answered("recalls", heard).unwrap_or_default();
+            recalls.extend(page.recalls);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return recalls;
             }
-            self.same(&format!("recalls {to_answer}"), &said, &self.recalls_of(to_answer));
         }
     }
 
@@ -404,8 +420,8 @@ impl Asking<'_> {
 
 /// In how many bits two indicators differ; `None` if that is more than the look-up asks for, or if they are no hashes.
 fn distance(piece: &Piece, other: &Piece) -> Option<u32> {
-    let ((kind, _, value), (other_kind, _, others)) =
-        (piece.asset.as_ref()?, other.asset.as_ref()?);
+    let (kind, _, value) = piece.asset.as_ref()?;
+    let (other_kind, _, others) = other.asset.as_ref()?;
     if piece.asset == other.asset {
         return Some(0);
     }
@@ -413,12 +429,12 @@ fn distance(piece: &Piece, other: &Piece) -> Option<u32> {
         return None;
     }
     let (own, others) = (hex::decode(value).ok()?, hex::decode(others).ok()?);
-    let bits = own.iter().zip(others).map(|(one, other)| (one ^ other).count_ones()).sum();
+    let bits = own.iter().zip(others).map(|(one, two)| (one ^ two).count_ones()).sum();
     (bits < 32).then_some(bits)
 }
 
 /// The piece with a value that has the lowest place.
-fn pieces_with<'a>(asking: &Asking<'a>, value: &str) -> &'a Piece {
+fn piece_with<'a>(asking: &Asking<'a>, value: &str) -> &'a Piece {
     let with = |piece: &&Piece| piece.asset.as_ref().is_some_and(|(_, _, own)| own == value);
     asking.book.pieces.iter().find(with).expect("one")
 }
@@ -428,14 +444,25 @@ pub(super) fn query(piece: &Piece) -> pb::ValueQuery {
     pb::ValueQuery { value, kind: kind.into(), platform: platform.to_owned() }
 }
 
-/// "Fields are joined by AND, values of a field by OR, empty matches all. Withdrawals match every filter."
+/// "Fields are joined by AND, values of a field by OR, empty matches all. Withdrawals and takedowns match every filter,
+/// but for one of `body_kinds` that are all about the exchange itself."
 fn matches(filter: &pb::Filter, piece: &Piece) -> bool {
+    let of_the_exchange = [
+        BodyKind::RosterChange,
+        BodyKind::KeyChange,
+        BodyKind::Genesis,
+        BodyKind::Erasure,
+        BodyKind::Retention,
+    ]
+    .map(BodyKind::number);
+    let only_those = !filter.body_kinds.is_empty()
+        && filter.body_kinds.iter().all(|kind| of_the_exchange.contains(kind));
     if [BodyKind::Withdrawal, BodyKind::Takedown].contains(&piece.kind) {
-        return true;
+        return !only_those;
     }
     let asset = piece.asset.as_ref();
-    let is_of = |kind: &i32| asset.is_some_and(|(own, _, _)| i32::from(*own) == *kind);
-    let is_on = |platform: &String| asset.is_some_and(|(_, own, _)| own == platform);
+    let has_kind = |kind: &i32| asset.is_some_and(|(own, _, _)| i32::from(*own) == *kind);
+    let lives_on = |platform: &String| asset.is_some_and(|(_, own, _)| own == platform);
     let operations = &filter.operations;
     let names = |operation: &String| {
         let own = piece.kind == BodyKind::Operation && piece.name.to_string() == *operation;
@@ -443,8 +470,8 @@ fn matches(filter: &pb::Filter, piece: &Piece) -> bool {
     };
     let is_by = |name: &String| *name == piece.name.member.name();
     (filter.body_kinds.is_empty() || filter.body_kinds.contains(&piece.kind.number()))
-        && (filter.kinds.is_empty() || filter.kinds.iter().any(is_of))
-        && (filter.platforms.is_empty() || filter.platforms.iter().any(is_on))
+        && (filter.kinds.is_empty() || filter.kinds.iter().any(has_kind))
+        && (filter.platforms.is_empty() || filter.platforms.iter().any(lives_on))
         && (filter.publishers.is_empty() || filter.publishers.iter().any(is_by))
         && (operations.is_empty() || operations.iter().any(names))
 }

@@ -175,15 +175,15 @@ impl Book {
     }
 
     fn operation_of(&self, content: &Content, about: &[RecordName]) -> Option<RecordName> {
-        match content {
-            Content::Indicator(said) => said.operation.parse().ok(),
-            Content::Withdrawal(_) | Content::Takedown(_) => None,
-            _ => about.iter().find_map(|name| {
-                let target = &self.pieces[*self.latest.get(name)?];
-                let is_one = target.kind == BodyKind::Operation;
-                if is_one { Some(name.clone()) } else { target.operation.clone() }
-            }),
+        if let Content::Indicator(said) = content {
+            return said.operation.parse().ok();
         }
+        let is_recall = matches!(content, Content::Withdrawal(_) | Content::Takedown(_));
+        about.iter().filter(|_name| !is_recall).find_map(|name| {
+            let target = &self.pieces[*self.latest.get(name)?];
+            let is_one = target.kind == BodyKind::Operation;
+            if is_one { Some(name.clone()) } else { target.operation.clone() }
+        })
     }
 
     fn keep(&mut self, author: &Author, (piece, envelope): (Piece, pb::Envelope)) {
@@ -279,12 +279,8 @@ pub(crate) fn widest() -> Reach {
 }
 
 pub(crate) fn handling_of(tlp: Tlp, reach: &Reach) -> Handling {
-    let names = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
-    let (audiences, recipients) = (names(&reach.audiences), names(&reach.recipients));
-    let refs = |names: &[String]| -> Vec<String> { names.to_vec() };
-    let (audiences, recipients) = (refs(&audiences), refs(&recipients));
-    let audiences: Vec<&str> = audiences.iter().map(String::as_str).collect();
-    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let audiences: Vec<&str> = reach.audiences.iter().map(String::as_str).collect();
+    let recipients: Vec<&str> = reach.recipients.iter().map(String::as_str).collect();
     Handling { tlp, ..handling(&audiences, &recipients) }
 }
 
@@ -314,7 +310,14 @@ fn about(content: &Content) -> Vec<RecordName> {
         Content::Withdrawal(said) => vec![said.of.clone()],
         Content::Takedown(said) => vec![said.of.clone()],
         Content::Acknowledgement(said) => vec![said.of.clone()],
-        _ => Vec::new(),
+        Content::Indicator(_)
+        | Content::Operation(_)
+        | Content::RosterChange(_)
+        | Content::KeyChange(_)
+        | Content::AudienceChange(_)
+        | Content::Erasure(_)
+        | Content::Retention(_)
+        | Content::Genesis(_) => Vec::new(),
     };
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
@@ -373,7 +376,7 @@ pub(crate) fn media(marker: &str) -> String {
     let number: u32 =
         marker.trim_matches(|letter: char| !letter.is_ascii_digit()).parse().expect("a number");
     let mut hash = sha256(COMMON.as_bytes());
-    for (byte, bits) in hash.iter_mut().rev().zip(number.to_le_bytes()) {
+    for (byte, bits) in hash.iter_mut().rev().zip(number.to_be_bytes().into_iter().rev()) {
         *byte ^= bits;
     }
     hex::encode(hash)

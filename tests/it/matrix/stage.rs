@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use watchfire::client::Client;
+use watchfire::client::proven_key;
 use watchfire::model::handling::Tlp;
 use watchfire::model::names::RecordName;
+use watchfire::signing::SecretKey;
 use watchfire::wire::pb;
 use watchfire::wire::pb::body::Content;
 
@@ -54,6 +56,7 @@ impl Stage {
             stage.authors.push(Author::new(stage.clients[name].clone()));
         }
         stage.create_circle().await;
+        stage.add_key().await;
         stage
     }
 
@@ -79,6 +82,21 @@ impl Stage {
             })
         })
         .await;
+    }
+
+    /// A change of keys, which everyone reads.
+    async fn add_key(&mut self) {
+        let acme = &self.authors[0];
+        let key = SecretKey::generate().expect("a key");
+        let member = "acme-video".parse().expect("a member");
+        let added = proven_key(acme.client.pin().exchange(), &member, &key);
+        let (index, envelope) = self.book.decree(acme, ReadBy::Everyone, |_marker| {
+            Content::KeyChange(pb::KeyChange { change: Some(pb::key_change::Change::Add(added)) })
+        });
+        let request = pb::RotateKeyRequest { envelope: Some(envelope) };
+        let changed = acme.client.roster_service().rotate_key(request).await;
+        let receipt = changed.expect("a change").into_inner().receipt.expect("a receipt");
+        self.book.pieces[index].sequence = receipt.sequence;
     }
 
     async fn change_circle(&mut self, change: impl FnOnce(&str) -> pb::audience_change::Change) {
@@ -228,32 +246,30 @@ impl Stage {
     }
 
     async fn withdraw(&mut self) {
-        let indicators: Vec<usize> = (0..self.book.pieces.len())
-            .filter(|index| {
-                self.book.pieces[*index].asset.is_some()
-                    && self.book.is_latest(*index)
-                    && self.book.pieces[*index].revision == 1
-                    && self.book.pieces[*index].name.to_string() != self.bases[0].indicator
-                    && self.book.pieces[*index].name.to_string() != self.bases[1].indicator
+        let is_base =
+            |name: &RecordName| self.bases.iter().any(|base| base.indicator == name.to_string());
+        let indicators: Vec<RecordName> = self
+            .book
+            .latest
+            .iter()
+            .filter(|(name, index)| {
+                let piece = &self.book.pieces[**index];
+                piece.asset.is_some() && piece.revision == 1 && !is_base(name)
             })
+            .map(|(name, _)| name.clone())
             .collect();
-        for (turn, index) in indicators.into_iter().skip(3).step_by(17).enumerate() {
-            let name = self.book.pieces[index].name.clone();
-            let read_by = self.recall_reach(index);
-            let by_operator = turn % 6 == 5;
-            let demand_deletion = turn % 6 == 4;
-            let author = if by_operator {
-                &self.authors[3]
-            } else {
-                let is_own = |author: &&Author| author.name() == name.member.as_str();
-                self.authors.iter().find(is_own).expect("its author")
-            };
-            let (at, envelope) = self.book.decree(author, read_by, |marker| {
-                recall(marker, &name, by_operator, demand_deletion)
-            });
+        for (turn, name) in indicators.into_iter().skip(3).step_by(17).enumerate() {
+            let read_by = self.recall_reach(self.book.latest[&name]);
+            let recall = [Recall::Quiet, Recall::Demand, Recall::Takedown, Recall::Quiet][turn % 4];
+            let publisher =
+                if recall == Recall::Takedown { "operator" } else { name.member.as_str() };
+            let author = self.authors.iter().find(|author| author.name() == publisher);
+            let author = author.expect("its author");
+            let (at, envelope) =
+                self.book.decree(author, read_by, |marker| recall.of(marker, &name));
             let receipt = author.client.publish_one(envelope).await.expect("a receipt");
             self.book.pieces[at].sequence = receipt.sequence;
-            if by_operator || demand_deletion {
+            if recall != Recall::Quiet {
                 self.book.erased.insert(name);
             }
         }
@@ -282,34 +298,37 @@ impl Stage {
         }
     }
 
-    /// Everyone who was asked answers the first recalls: those who left the circle since, too.
+    /// Two members answer what they were asked, but for some: one of them has left the circle since.
     async fn acknowledge(&mut self) {
         let recalled: Vec<(RecordName, usize)> =
             self.book.withdrawn.iter().map(|(name, by)| (name.clone(), *by)).collect();
-        for (turn, (name, by)) in recalled.into_iter().enumerate() {
-            for part in CAST.iter().filter(|part| ["fjord-mail", "cedar-chat"].contains(&part.name))
-            {
-                let asked = self.book.may(&part.reader(Act::Second), by);
-                // Some have not answered yet.
-                if !asked || turn % 3 == 2 {
-                    continue;
-                }
-                let author = Author::new(self.clients[part.name].clone());
-                let publisher = ReadBy::PublisherOf(name.member.as_str().to_owned());
-                let (at, envelope) = self.book.decree(&author, publisher, |marker| {
-                    Content::Acknowledgement(pb::Acknowledgement {
-                        of: name.to_string(),
-                        answer: pb::AcknowledgementAnswer::Deleted.into(),
-                        text: marker.to_owned(),
-                    })
-                });
-                let receipt = author.client.publish_one(envelope).await;
-                let what = &self.book.pieces[by];
-                self.book.pieces[at].sequence = receipt
-                    .unwrap_or_else(|error| panic!("{} acknowledges {what:?}: {error}", part.name))
-                    .sequence;
+        for who in ["fjord-mail", "cedar-chat"] {
+            let part = CAST.iter().find(|part| part.name == who).expect("one of the cast");
+            let reader = part.reader(Act::Second);
+            let some = recalled.iter().enumerate().filter(|(turn, _)| turn % 3 != 2);
+            let asked: Vec<&RecordName> = some
+                .filter(|(_, (_, by))| self.book.may(&reader, *by))
+                .map(|(_, (name, _))| name)
+                .collect();
+            for name in asked {
+                self.answer(who, name).await;
             }
         }
+    }
+
+    async fn answer(&mut self, who: &str, name: &RecordName) {
+        let author = Author::new(self.clients[who].clone());
+        let publisher = ReadBy::PublisherOf(name.member.as_str().to_owned());
+        let (at, envelope) = self.book.decree(&author, publisher, |marker| {
+            Content::Acknowledgement(pb::Acknowledgement {
+                of: name.to_string(),
+                answer: pb::AcknowledgementAnswer::Deleted.into(),
+                text: marker.to_owned(),
+            })
+        });
+        let receipt = author.client.publish_one(envelope).await;
+        let receipt = receipt.unwrap_or_else(|error| panic!("{who} answers {name}: {error}"));
+        self.book.pieces[at].sequence = receipt.sequence;
     }
 
     pub(crate) fn reinstate_everyone(&self) {
@@ -323,19 +342,32 @@ impl Stage {
     }
 }
 
-fn recall(marker: &str, name: &RecordName, by_operator: bool, demand_deletion: bool) -> Content {
-    if by_operator {
-        return Content::Takedown(pb::Takedown {
+/// How a record is taken back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recall {
+    /// By its publisher; the body stays.
+    Quiet,
+    /// By its publisher, who demands deletion: the body goes.
+    Demand,
+    /// By the operator: the body goes.
+    Takedown,
+}
+
+impl Recall {
+    fn of(self, marker: &str, name: &RecordName) -> Content {
+        if self == Self::Takedown {
+            return Content::Takedown(pb::Takedown {
+                of: name.to_string(),
+                reason: pb::TakedownReason::Legal.into(),
+                explanation: marker.to_owned(),
+            });
+        }
+        Content::Withdrawal(pb::Withdrawal {
             of: name.to_string(),
-            reason: pb::TakedownReason::Legal.into(),
+            reason: pb::WithdrawalReason::Error.into(),
+            demand_deletion: self == Self::Demand,
             explanation: marker.to_owned(),
-        });
+            ..pb::Withdrawal::default()
+        })
     }
-    Content::Withdrawal(pb::Withdrawal {
-        of: name.to_string(),
-        reason: pb::WithdrawalReason::Error.into(),
-        demand_deletion,
-        explanation: marker.to_owned(),
-        ..pb::Withdrawal::default()
-    })
 }

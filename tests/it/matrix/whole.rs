@@ -195,9 +195,7 @@ impl Asking<'_> {
                 let ends = other.about.iter().filter(|end| **end != piece.name);
                 let ends: Vec<Option<usize>> = ends.map(current).collect();
                 // The other end is a value, or a record that the member may see.
-                if ends.iter().all(Option::is_some) {
-                    joins.insert(*index);
-                }
+                joins.extend(ends.iter().all(Option::is_some).then_some(*index));
                 neighbours.extend(ends.into_iter().flatten());
             }
         }
