@@ -40,6 +40,7 @@ use watchfire::model::roster::Quota;
 use watchfire::model::roster::Role;
 use watchfire::model::roster::Roster;
 use watchfire::model::roster::RosterMember;
+use watchfire::model::text::each_word;
 use watchfire::model::text::words;
 use watchfire::model::time::Timestamp;
 use watchfire::signing::Claim;
@@ -210,6 +211,15 @@ fn search_keys(criterion: &mut Criterion) {
             found
         });
     });
+    criterion.bench_function("words of an ASCII description", |bencher| {
+        let description = "Shop accounts that posted in turns about the same ballot";
+        bencher.iter(|| {
+            let mut bytes = 0;
+            each_word(black_box("n000000012345"), |word| bytes += word.len());
+            each_word(black_box(description), |word| bytes += word.len());
+            bytes
+        });
+    });
     let hash = Pdq::from_bytes([0xa5; 32]);
     criterion.bench_function("probe keys of a PDQ hash", |bencher| {
         bencher.iter(|| probe_keys(black_box(&hash)).map(|key| u64::from(key.value)).sum::<u64>());
@@ -275,10 +285,11 @@ fn ledger(criterion: &mut Criterion) {
     let reach = Reach { audiences: vec![Audience::companies()], recipients: Vec::new() };
     let now = Timestamp::from_micros(1_800_000_000_000_000).expect("a time");
     let seen = prost_types::Timestamp { seconds: 1_799_990_000, nanos: 0 };
+    let caller = members.first().expect("a member");
     let bodies: Vec<(BodyKind, pb::Body)> = (0..1000).map(|number| said(number, seen)).collect();
     group.bench_function("a million entries", |bencher| {
         bencher.iter(|| {
-            let mut fold = Fold::new(&members[0], Window::new(None, None, u64::MAX));
+            let mut fold = Fold::new(caller, Window::new(None, None, u64::MAX));
             let rounds = (0..LEDGER_ENTRIES).zip(members.iter().cycle()).zip(bodies.iter().cycle());
             for ((number, publisher), (body_kind, body)) in rounds {
                 let entry = LedgerEntry {

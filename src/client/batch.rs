@@ -22,6 +22,7 @@ use crate::model::names::Digest;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 use crate::profile::Offered;
+use crate::wire::pb;
 
 /// Entries of one batch: enough that a command or a sync for each costs little, few enough to do again.
 pub const BATCH_ENTRIES_MAX: usize = 256;
@@ -58,6 +59,8 @@ pub struct Withdraws {
     pub of: RecordName,
     /// Whether holders are asked to delete their copies.
     pub demand_deletion: bool,
+    /// Whether holders are asked to answer: to say that they deleted, or by a time.
+    pub wants_answer: bool,
 }
 
 /// What an entry says, if it still says anything.
@@ -201,7 +204,12 @@ fn withdraws(entry: &VerifiedEntry) -> Option<Withdraws> {
     let demand_deletion = entry.record().content.demand().is_some();
     let own = of.member == entry.header().name.member;
     let may = own || entry.header().body_kind == BodyKind::Takedown;
-    may.then(|| Withdraws { of: of.clone(), demand_deletion })
+    let has_due = matches!(
+        &entry.body().content,
+        Some(pb::body::Content::Withdrawal(said)) if said.acknowledge_by_time.is_some()
+    );
+    let wants_answer = demand_deletion || has_due;
+    may.then(|| Withdraws { of: of.clone(), demand_deletion, wants_answer })
 }
 
 /// Where the entries of a batch lie.
@@ -209,7 +217,7 @@ fn withdraws(entry: &VerifiedEntry) -> Option<Withdraws> {
 pub enum Run {
     /// Behind everything that was delivered before.
     Forward,
-    /// Before the position, and sent because access was gained.
+    /// Before the position, and sent because access was gained, or as part of the current state.
     Backfill,
 }
 
@@ -248,16 +256,20 @@ pub struct Batcher {
     offered: Option<Offered>,
     /// Entries that wait for the rest of that batch.
     held: Vec<Item>,
+    /// Whether what comes up to the next mark is the current state.
+    in_snapshot: bool,
 }
 
 impl Batcher {
     /// For a subscription that starts here.
     pub fn new(from: &From) -> Self {
-        let settled = match from {
-            From::Place(place) => place.clone(),
-            From::Start | From::Now | From::Sequence(_) => Place::default(),
-        };
-        Self { settled, anchors: *from == From::Now, offered: None, held: Vec::new() }
+        Self {
+            settled: from.place(),
+            anchors: *from == From::Now,
+            offered: None,
+            held: Vec::new(),
+            in_snapshot: false,
+        }
     }
 
     /// The same, with the end of a batch that was offered and not acknowledged: the first batch ends there again.
@@ -276,14 +288,22 @@ impl Batcher {
                     let has_left_filter = left.contains(&entry.sequence());
                     Item { has_left_filter, ..Item::new(entry) }
                 });
-                if *backfill {
+                if *backfill || self.in_snapshot {
                     self.take_backfill(items.collect())
                 } else {
                     self.take_forward(items)
                 }
             }
             Delivery::Mark(mark) => self.take_mark(mark),
-            Delivery::AccessChanged(_) => self.flush(),
+            Delivery::Snapshot => {
+                self.in_snapshot = true;
+                self.flush()
+            }
+            Delivery::AccessChanged(change) => {
+                let batches = self.flush();
+                self.settled.access_changed(change);
+                batches
+            }
             Delivery::Interrupted(_) => Vec::new(),
         }
     }
@@ -325,9 +345,18 @@ impl Batcher {
     }
 
     fn take_mark(&mut self, mark: &Mark) -> Vec<Batch> {
+        // A mark that comes before the batch that was offered says nothing about where that one ends.
+        let is_ahead =
+            |offered: &Offered| (offered.epoch, offered.sequence) >= (mark.epoch, mark.position);
+        let offered = self.offered.filter(|offered| self.held.is_empty() && is_ahead(offered));
         let mut batches = self.flush();
+        self.offered = offered;
         self.anchors = false;
+        self.in_snapshot = false;
         self.settled.cursor = Some(mark.cursor.clone());
+        if self.settled.sequence.is_none() {
+            self.settled.epoch = mark.epoch;
+        }
         batches.push(self.moved());
         batches
     }
@@ -348,8 +377,7 @@ impl Batcher {
         let mut batches = Vec::new();
         for items in cut(items) {
             if let Some(last) = items.last() {
-                self.settled.epoch = last.epoch;
-                self.settled.sequence = Some(last.sequence);
+                self.settled.advance(last.epoch, last.sequence);
             }
             batches.push(Batch { items, run: Run::Forward, place: self.settled.clone() });
         }
@@ -486,6 +514,11 @@ pub(super) mod tests {
         let mut marked = again(9);
         assert_eq!(shape(&marked.take(&entries(&[3, 4], false))), []);
         assert_eq!(shape(&marked.take(&mark(7))), [(vec![3, 4], Some(4)), (vec![], Some(4))]);
+        let mut early = again(12);
+        assert_eq!(shape(&early.take(&mark(7))), [(vec![], Some(2))]);
+        assert_eq!(shape(&early.take(&entries(&[10, 11], false))), []);
+        let batches = early.take(&entries(&[12, 13], false));
+        assert_eq!(shape(&batches), [(vec![10, 11, 12], Some(12)), (vec![13], Some(13))]);
         let mut ended = again(9);
         ended.take(&entries(&[3], false));
         assert_eq!(shape(&ended.flush()), [(vec![3], Some(3))]);
@@ -497,6 +530,42 @@ pub(super) mod tests {
         let offered = Some(Offered { epoch: u32::MAX, sequence: u64::MAX });
         let mut cutter = Batcher::new(&From::Place(place(2))).offering_again(offered);
         assert_eq!(cutter.take(&entries(&many, false)).len(), 2);
+    }
+
+    #[test]
+    fn with_a_gain_of_access_only_the_cursor_says_what_was_delivered() {
+        let mut cutter = Batcher::new(&From::Place(place(2)));
+        cutter.take(&entries(&[3, 4], false));
+        let change = |gained: &[&str]| {
+            let gained = gained.iter().map(|name| (*name).to_owned()).collect();
+            Delivery::AccessChanged(pb::AccessChanged { gained, ..pb::AccessChanged::default() })
+        };
+        cutter.take(&change(&[]));
+        assert_eq!(shape(&cutter.take(&entries(&[1], true))), [(vec![1], Some(4))]);
+        cutter.take(&change(&["desk"]));
+        assert_eq!(shape(&cutter.take(&entries(&[1, 2], true))), [(vec![1, 2], None)]);
+        assert_eq!(shape(&cutter.take(&mark(5))), [(vec![], None)]);
+        // What lay between the mark and the place comes again, with what is seen now.
+        assert_eq!(shape(&cutter.take(&entries(&[4], false))), [(vec![4], Some(4))]);
+    }
+
+    #[test]
+    fn the_current_state_moves_the_place_with_its_mark_only() {
+        for from in [From::Snapshot, From::Place(place(2))] {
+            let before = from.place().sequence;
+            let mut cutter = Batcher::new(&from);
+            assert_eq!(shape(&cutter.take(&Delivery::Snapshot)), []);
+            let batches = cutter.take(&entries(&[3, 9], false));
+            assert_eq!(shape(&batches), [(vec![3, 9], before)]);
+            assert_eq!((batches[0].run, &batches[0].place), (Run::Backfill, &from.place()));
+            // It was cut off, and begins again.
+            assert_eq!(shape(&cutter.take(&Delivery::Snapshot)), []);
+            assert_eq!(shape(&cutter.take(&entries(&[4], false))), [(vec![4], before)]);
+            let batches = cutter.take(&mark(7));
+            assert_eq!(shape(&batches), [(vec![], before)]);
+            assert_eq!(batches[0].place.cursor, Some(vec![7]));
+            assert_eq!(shape(&cutter.take(&entries(&[12], false))), [(vec![12], Some(12))]);
+        }
     }
 
     #[test]

@@ -209,7 +209,8 @@ impl Client {
     }
 }
 
-/// Withdrawals come with every filter, and are not for the roster. What cannot be read is judged, not passed over.
+/// A hub may send withdrawals with every filter; they are not for the roster. What cannot be read is judged, not passed
+/// over.
 fn concerns_roster(entry: &pb::Entry) -> bool {
     let payload =
         entry.envelope.as_ref().map(|envelope| envelope.payload.as_ref()).unwrap_or_default();

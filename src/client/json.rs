@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::client::batch::ErasedBy;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::client::verifier::Verifier;
@@ -29,6 +30,7 @@ use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
+use crate::profile::Overlay;
 use crate::wire;
 use crate::wire::pb;
 
@@ -57,22 +59,21 @@ struct Line<'a> {
     kind: &'static str,
     handling: Value,
     body: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expired: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<&'a Overlay>,
     header_digest: String,
     verified: bool,
     #[serde(skip_serializing_if = "is_false")]
     in_doubt: bool,
-    #[serde(flatten)]
-    found: Found,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance: Option<u32>,
     envelope: &'a str,
-}
-
-/// What is no part of the record, but of how it was found.
-#[derive(Default, Serialize)]
-struct Found {
-    #[serde(skip_serializing_if = "is_false")]
-    expired: bool,
-    #[serde(skip_serializing_if = "is_none")]
-    distance: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -80,23 +81,34 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-const fn is_none(value: &u32) -> bool {
-    *value == 0
+/// What one reader knows of an entry at one moment: never part of what was signed, nor of what is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// The reader's clock.
+    pub now: Timestamp,
+    /// The reader's own view of the record.
+    pub overlay: Option<&'a Overlay>,
+    /// In how many bits it differs from what was sought.
+    pub distance: u32,
 }
 
-/// One line of `--format jsonl`, without the line break.
+/// The moment from which readers should no longer act on a record, as its publisher signed it.
+pub fn expiry(entry: &VerifiedEntry) -> Option<Timestamp> {
+    wire::expiry(entry.header(), Some(entry.body()))
+}
+
+/// One line of JSON as sinks and commands get it, without the line break.
 pub fn entry_to_json(entry: &VerifiedEntry) -> String {
-    line(entry, Found::default())
+    line(entry, None)
 }
 
-/// The same for what was searched for at a time: whether it has expired by then, and in how many bits it differs from
-/// what was sought.
-pub fn match_to_json(entry: &VerifiedEntry, distance: u32, now: Timestamp) -> String {
-    line(entry, Found { expired: entry.has_expired(now), distance })
+/// One line of `--format jsonl`, without the line break: the same, and whether it has expired, and the reader's view.
+pub fn entry_to_json_for(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
+    line(entry, Some(reading))
 }
 
-fn line(entry: &VerifiedEntry, found: Found) -> String {
+fn line(entry: &VerifiedEntry, reading: Option<Reading<'_>>) -> String {
+    let expires = expiry(entry);
     let header = entry.header();
     let wire_header = wire::header::header_to_wire(header);
     let line = Line {
@@ -112,10 +124,14 @@ fn line(entry: &VerifiedEntry, found: Found) -> String {
             &wire_header.handling.unwrap_or_default().encode_to_vec(),
         ),
         body: to_json("watchfire.v1.Body", &entry.envelope().body),
+        erased: entry.erased_by().map(|cause_sequence| ErasedBy { cause_sequence }),
+        expires: expires.map(|time| time.to_string()),
+        expired: reading.and_then(|reading| Some(expires? <= reading.now)),
+        overlay: reading.and_then(|reading| reading.overlay),
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
         in_doubt: entry.is_in_doubt(),
-        found,
+        distance: reading.map(|reading| reading.distance).filter(|bits| *bits > 0),
         envelope: &BASE64.encode(entry.envelope().encode_to_vec()),
     };
     // Texts, numbers and objects: there is nothing in it that JSON cannot say.
@@ -132,6 +148,7 @@ struct SavedLine {
     epoch: u32,
     sequence: u64,
     accept_time: String,
+    erased: Option<ErasedBy>,
     envelope: String,
 }
 
@@ -152,7 +169,7 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
         sequence: saved.sequence,
         accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
         envelope: Some(envelope),
-        erased: None,
+        erased: saved.erased.map(|by| pb::Erasure { cause_sequence: by.cause_sequence }),
         record: None,
     })?;
     let expected: Value =
@@ -163,17 +180,16 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
     }
 }
 
-/// What is no part of the record: a doubt may have come up after the line was saved, an end may have passed, and the
-/// distance is that to what was sought.
-const PASSING: [&str; 3] = ["in_doubt", "expired", "distance"];
+/// Fields that nobody signed and that change with the reader, the time, and what was sought.
+const OF_THE_READER: [&str; 4] = ["in_doubt", "expired", "overlay", "distance"];
 
-/// The first field in which two objects differ.
+/// The first field in which two objects differ. A doubt may have come up after the line was saved.
 fn difference(given: &Value, expected: &Value) -> Option<String> {
     let (Some(given), Some(expected)) = (given.as_object(), expected.as_object()) else {
         return Some("line".to_owned());
     };
-    let mut fields =
-        given.keys().chain(expected.keys()).filter(|field| !PASSING.contains(&field.as_str()));
+    let fields = given.keys().chain(expected.keys());
+    let mut fields = fields.filter(|field| !OF_THE_READER.contains(&field.as_str()));
     fields.find(|field| given.get(*field) != expected.get(*field)).cloned()
 }
 
@@ -325,8 +341,9 @@ mod tests {
         let world = World::new();
         let envelope = world.publish(&world.acme, domain("example.com"));
         let entry = world.verifier().verify(World::entry(3, envelope)).unwrap();
-        assert_eq!(match_to_json(&entry, 0, world.now), entry_to_json(&entry));
-        let line = match_to_json(&entry, 7, world.now);
+        let reading = Reading { now: world.now, overlay: None, distance: 0 };
+        assert_eq!(entry_to_json_for(&entry, reading), entry_to_json(&entry));
+        let line = entry_to_json_for(&entry, Reading { distance: 7, ..reading });
         assert!(line.contains("\"distance\":7"), "{line}");
         entry_from_json(&line, &world.verifier()).unwrap();
     }

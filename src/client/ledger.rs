@@ -58,7 +58,9 @@ impl Client {
                     entries.iter().try_for_each(|entry| replay.take(entry))?;
                 }
                 Some(Delivery::Mark(mark)) => position = mark.position,
-                Some(Delivery::AccessChanged(_) | Delivery::Interrupted(_)) => {}
+                Some(
+                    Delivery::Snapshot | Delivery::AccessChanged(_) | Delivery::Interrupted(_),
+                ) => {}
                 None => {
                     let why = "its ledger counts entries that its log does not have";
                     return Err(VerificationError::answer(why).into());

@@ -585,3 +585,166 @@ fn says_link(
         && is_end(from, said.source.as_ref(), source)
         && is_end(to, said.target.as_ref(), target)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::World;
+    use crate::client::tests::domain;
+
+    fn entry(world: &World, content: pb::body::Content) -> VerifiedEntry {
+        let envelope = world.publish(&world.acme, content);
+        world.verifier().verify(World::entry(3, envelope)).unwrap()
+    }
+
+    fn exact(number: u64) -> pb::Figure {
+        pb::Figure { value: Some(pb::figure::Value::Exact(number)) }
+    }
+
+    fn operation() -> RecordName {
+        "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()
+    }
+
+    fn views(number: u64) -> pb::Metric {
+        pb::Metric {
+            kind: pb::MetricKind::Views.into(),
+            figure: Some(exact(number)),
+            ..pb::Metric::default()
+        }
+    }
+
+    fn claim(world: &World) -> VerifiedEntry {
+        entry(
+            world,
+            pb::body::Content::Indicator(pb::Indicator {
+                observable: Some(pb::Observable {
+                    kind: pb::ObservableKind::Aggregate.into(),
+                    platform: "facebook".to_owned(),
+                    aggregate: Some(pb::Aggregate {
+                        of: pb::ObservableKind::Page.into(),
+                        count: Some(exact(652)),
+                        parts: Vec::new(),
+                    }),
+                    ..pb::Observable::default()
+                }),
+                operation: operation().to_string(),
+                metrics: vec![views(7)],
+                ..pb::Indicator::default()
+            }),
+        )
+    }
+
+    #[test]
+    fn a_claim_is_its_publishers_only_if_its_record_says_so() {
+        let world = World::new();
+        let claim = claim(&world);
+        let total = |count, platform: &str| TotalClaim {
+            publisher: claim.name().member.clone(),
+            record: claim.name().clone(),
+            platform: platform.to_owned(),
+            aggregate: pb::Aggregate {
+                of: pb::ObservableKind::Page.into(),
+                count: Some(exact(count)),
+                parts: Vec::new(),
+            },
+            entry: None,
+        };
+        assert!(says_total(&claim, &operation(), &total(652, "facebook")));
+        assert!(!says_total(&claim, &operation(), &total(653, "facebook")), "another number");
+        assert!(!says_total(&claim, &operation(), &total(652, "x")), "another platform");
+        assert!(!says_total(&claim, claim.name(), &total(652, "facebook")), "another operation");
+        assert!(says_metric(&claim, &operation(), &views(7)));
+        assert!(!says_metric(&claim, &operation(), &views(8)));
+        assert!(!says_metric(&claim, claim.name(), &views(7)));
+    }
+
+    #[test]
+    fn an_answer_in_another_members_name_has_no_form() {
+        let total = |publisher: &str| pb::TotalClaim {
+            publisher: publisher.to_owned(),
+            record: operation().to_string(),
+            aggregate: Some(pb::Aggregate::default()),
+            ..pb::TotalClaim::default()
+        };
+        assert!(convert(vec![total("members/acme-video")], total_claim).is_ok());
+        for publisher in ["members/bravo-net", "acme-video", "members/acme-video\u{1b}[31m", ""] {
+            assert!(convert(vec![total(publisher)], total_claim).is_err(), "{publisher:?}");
+        }
+        let count = |count, expired, kind| pb::AssetCount {
+            publisher: "members/acme-video".to_owned(),
+            kind,
+            count,
+            expired,
+            ..pb::AssetCount::default()
+        };
+        assert!(convert(vec![count(2, 1, 12)], asset_count).is_ok());
+        assert!(
+            convert(vec![count(2, 3, 12)], asset_count).is_err(),
+            "more expired than there are"
+        );
+        assert!(convert(vec![count(2, 1, 99)], asset_count).is_err());
+    }
+
+    fn node(record: Option<&RecordName>, value: Option<&str>, step: u32) -> LinkNode {
+        let value = value.map(|value| pb::NormalForm {
+            kind: pb::ObservableKind::Domain.into(),
+            value: value.to_owned(),
+            version: crate::model::normal_form::NORMAL_FORM_VERSION,
+            ..pb::NormalForm::default()
+        });
+        LinkNode { record: record.cloned(), entry: None, value, step, beyond: 0 }
+    }
+
+    fn edge(source: usize, target: usize, record: &RecordName) -> LinkEdge {
+        LinkEdge {
+            source,
+            target,
+            kind: pb::LinkEdgeKind::Value,
+            link_type: pb::LinkType::Unspecified,
+            record: record.clone(),
+            confidence: None,
+            voucher: Voucher::Hub,
+        }
+    }
+
+    #[test]
+    fn an_edge_is_its_publishers_only_if_its_record_joins_these_two() {
+        let world = World::new();
+        let said = entry(&world, domain("one.example"));
+        let name = said.name().clone();
+        let records = BTreeMap::from([(name.clone(), said)]);
+        let voucher = |value: &str, edge: LinkEdge| {
+            let nodes = vec![node(None, Some(value), 0), node(Some(&name), None, 1)];
+            let mut view = LinksView { nodes, edges: vec![edge], more: false };
+            view.take(&records);
+            view.edges[0].voucher
+        };
+        assert_eq!(voucher("one.example", edge(1, 0, &name)), Voucher::Publisher);
+        assert_eq!(voucher("two.example", edge(1, 0, &name)), Voucher::Hub, "another value");
+        assert_eq!(voucher("one.example", edge(0, 1, &name)), Voucher::Hub, "the other way round");
+        assert_eq!(voucher("one.example", edge(1, 0, &operation())), Voucher::Hub, "not read");
+        let link = LinkEdge { kind: pb::LinkEdgeKind::Link, ..edge(1, 0, &name) };
+        assert_eq!(voucher("one.example", link), Voucher::Hub, "it is no link");
+    }
+
+    #[test]
+    fn a_walk_begins_where_it_was_asked_to_and_holds_together() {
+        let name = operation();
+        let from = LinkFrom::Record(name.clone());
+        let check = |nodes: Vec<LinkNode>, edges: Vec<LinkEdge>| {
+            LinksView { nodes, edges, more: false }.check_form(&from, 2).is_ok()
+        };
+        let start = || node(Some(&name), None, 0);
+        let value = |step| node(None, Some("one.example"), step);
+        assert!(check(vec![start()], vec![]));
+        assert!(check(vec![start(), value(1)], vec![edge(0, 1, &name)]));
+        assert!(check(vec![start(), value(1)], vec![edge(1, 0, &name)]));
+        assert!(!check(vec![], vec![]));
+        assert!(!check(vec![value(0)], vec![]), "it begins elsewhere");
+        assert!(!check(vec![start(), value(1)], vec![]), "nothing leads there");
+        assert!(!check(vec![start(), value(3)], vec![edge(0, 1, &name)]), "too far");
+        let far = vec![start(), value(1), value(2), value(3)];
+        let edges = vec![edge(0, 1, &name), edge(1, 2, &name), edge(2, 3, &name)];
+        assert!(!check(far, edges), "further than was asked");
+    }
+}

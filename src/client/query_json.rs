@@ -5,7 +5,8 @@ use prost::Message;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::client::json::match_to_json;
+use crate::client::json::Reading;
+use crate::client::json::entry_to_json_for;
 use crate::client::json::to_json;
 use crate::client::queries::LinkEdge;
 use crate::client::queries::LinkNode;
@@ -121,7 +122,8 @@ fn metric(claim: &MetricClaim) -> Value {
 
 fn line(entry: &VerifiedEntry, now: Timestamp) -> Value {
     // It was written as JSON a moment ago.
-    serde_json::from_str(&match_to_json(entry, 0, now)).unwrap_or_default()
+    let reading = Reading { now, overlay: None, distance: 0 };
+    serde_json::from_str(&entry_to_json_for(entry, reading)).unwrap_or_default()
 }
 
 fn message(name: &str, message: &impl Message) -> Value {

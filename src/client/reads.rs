@@ -132,16 +132,15 @@ impl Client {
     ) -> Result<Vec<LookedUp>, ClientError> {
         let mut looked_up = Vec::with_capacity(values.len());
         for values in values.chunks(limits::LOOKUP_VALUES_MAX) {
-            for (value, found) in values.iter().zip(self.look_up_at_once(values, options).await?) {
-                // All values share the room of an answer: what did not fit may fit alone.
-                let is_cut = found.more && found.entries.len() < limits::LOOKUP_MATCHES_MAX;
-                if is_cut && values.len() > 1 {
-                    let alone = std::slice::from_ref(value);
-                    looked_up.extend(self.look_up_at_once(alone, options).await?);
-                } else {
-                    looked_up.push(found);
-                }
-            }
+            looked_up.extend(self.look_up_at_once(values, options).await?);
+        }
+        // All values of a call share the room of an answer: what did not fit may fit alone.
+        let is_cut =
+            |found: &LookedUp| found.more && found.entries.len() < limits::LOOKUP_MATCHES_MAX;
+        let cut = values.iter().zip(&mut looked_up).filter(|(_value, found)| is_cut(found));
+        for (value, found) in cut {
+            let mut alone = self.look_up_at_once(std::slice::from_ref(value), options).await?;
+            *found = alone.pop().unwrap_or_else(|| found.clone());
         }
         Ok(looked_up)
     }
@@ -233,4 +232,50 @@ fn distances_of(
 fn agreed(own: Vec<u32>, said: &[u32]) -> Result<Vec<u32>, &'static str> {
     let agree = if said.is_empty() { own.iter().all(|own| *own == 0) } else { own == said };
     if agree { Ok(own) } else { Err("a match differs in other bits than the hub says") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::World;
+
+    fn image(world: &World, value: &str, algorithm: &str) -> VerifiedEntry {
+        let content = pb::body::Content::Indicator(pb::Indicator {
+            observable: Some(pb::Observable {
+                kind: pb::ObservableKind::MediaHash.into(),
+                value: value.to_owned(),
+                algorithm: algorithm.to_owned(),
+                ..pb::Observable::default()
+            }),
+            ..pb::Indicator::default()
+        });
+        let envelope = world.publish(&world.acme, content);
+        world.verifier().verify(World::entry(3, envelope)).unwrap()
+    }
+
+    #[test]
+    fn a_match_is_as_near_as_was_asked_and_as_the_hub_says() {
+        let world = World::new();
+        let zeroes = "00".repeat(32);
+        let off = |bits: &str| format!("{bits}{}", "00".repeat(28));
+        let (same, three) = (image(&world, &zeroes, "pdq"), image(&world, &off("00000007"), "pdq"));
+        let sought = wire::normal_form(same.body()).unwrap();
+        let distances = |entry: &VerifiedEntry, most| {
+            distances_of(std::slice::from_ref(entry), Some(&sought), most)
+        };
+        assert_eq!(distances(&same, 0), Some(vec![0]));
+        assert_eq!(distances(&three, 3), Some(vec![3]));
+        assert_eq!(distances(&three, 2), None, "further than was asked");
+        let far = image(&world, &off("ffffffff"), "pdq");
+        assert_eq!(distances(&far, 31), None);
+        let other = image(&world, &off("00000007"), "sha256");
+        assert_eq!(distances(&other, 31), None, "it is no pdq hash");
+        assert_eq!(distances_of(&[same], None, 31), None, "nothing was looked up");
+
+        assert_eq!(agreed(vec![0, 3], &[0, 3]), Ok(vec![0, 3]));
+        assert_eq!(agreed(vec![0, 0], &[]), Ok(vec![0, 0]));
+        assert!(agreed(vec![0, 3], &[]).is_err(), "said to be exact");
+        assert!(agreed(vec![0, 3], &[0, 2]).is_err());
+        assert!(agreed(vec![0, 3], &[0]).is_err());
+    }
 }

@@ -1,6 +1,7 @@
 //! Subscribing: verified entries and marks, resumed by itself, nothing twice and nothing out of order.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use crate::client::verifier::VerifiedEntry;
 use crate::client::verifier::Verifier;
 use crate::client::verifier::prepare;
 use crate::model::filter::Filter;
+use crate::model::names::SubscriptionName;
+use crate::model::reason::Reason;
 use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
 
@@ -30,8 +33,26 @@ pub enum From {
     Now,
     /// At this sequence, itself included.
     Sequence(u64),
+    /// With the current state, then with what comes after it.
+    Snapshot,
     /// Where an earlier subscription stood.
     Place(Place),
+    /// Where a durable subscription was acknowledged; the filter must be its own.
+    Durable {
+        /// Its name.
+        name: SubscriptionName,
+        /// The same place as its holder keeps it; blank if it keeps none.
+        place: Place,
+    },
+}
+
+/// What to do when the hub has let go of what lies behind a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compacted {
+    /// It is an error.
+    Refused,
+    /// The current state is taken instead of what is gone, and the subscription goes on from there.
+    CaughtUp,
 }
 
 /// Where a subscription stands: what to save with the effects of what it delivered.
@@ -70,6 +91,9 @@ pub struct SubscribeOptions {
 /// What a subscriber is given.
 #[derive(Debug)]
 pub enum Delivery {
+    /// The current state begins, or begins again: entries up to the next mark are not in the order in which they were
+    /// taken in, and the place moves with that mark only.
+    Snapshot,
     /// Verified entries, rising.
     Entries {
         /// The entries.
@@ -112,7 +136,11 @@ enum Progress {
 pub struct Subscription {
     client: Client,
     options: SubscribeOptions,
+    compacted: Compacted,
     place: Place,
+    /// Whether the current state is asked for, or being sent.
+    in_snapshot: bool,
+    seen: Seen,
     stream: Option<Streaming<pb::SubscribeResponse>>,
     ready: VecDeque<Delivery>,
     /// A mark that came with entries: it is checked when they were handed out, so that they do not wait for it.
@@ -128,17 +156,36 @@ pub struct Subscription {
     shows_roster: bool,
 }
 
+impl From {
+    /// Where it stands before anything was delivered.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Place(place) | Self::Durable { place, .. } => place.clone(),
+            Self::Start | Self::Now | Self::Sequence(_) | Self::Snapshot => Place::default(),
+        }
+    }
+}
+
 impl Client {
     /// Subscribes.
     pub async fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, ClientError> {
-        let place = match &options.from {
-            From::Place(place) => place.clone(),
-            From::Start | From::Now | From::Sequence(_) => Place::default(),
-        };
+        self.subscribe_or(options, Compacted::Refused).await
+    }
+
+    /// Subscribes, and says what to do when the hub has let go of what lies behind the place.
+    pub async fn subscribe_or(
+        &self,
+        options: SubscribeOptions,
+        compacted: Compacted,
+    ) -> Result<Subscription, ClientError> {
+        let place = options.from.place();
         let mut subscription = Subscription {
             client: self.clone(),
             shows_roster: options.filter.is_open(),
+            in_snapshot: options.from == From::Snapshot,
+            seen: Seen::of(&place),
             options,
+            compacted,
             place,
             stream: None,
             ready: VecDeque::new(),
@@ -151,6 +198,82 @@ impl Client {
         };
         subscription.open().await?;
         Ok(subscription)
+    }
+}
+
+impl Place {
+    /// Moves to an entry, never back in one epoch: what access was gained to may lie before.
+    pub(super) fn advance(&mut self, epoch: u32, sequence: u64) {
+        let before = self.sequence.filter(|_| self.epoch == epoch);
+        self.epoch = epoch;
+        self.sequence = before.max(Some(sequence));
+    }
+
+    /// With a gain, entries that lie between the last mark and here may come into sight: the last entry no longer says
+    /// that everything before it was delivered.
+    pub(super) fn access_changed(&mut self, change: &pb::AccessChanged) {
+        if !change.gained.is_empty() {
+            self.sequence = None;
+        }
+    }
+}
+
+/// What was delivered at or above the last mark's position: it comes again when the stream is opened again.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    epoch: u32,
+    /// Disjoint and rising.
+    ranges: Vec<Range<u64>>,
+    /// Everything up to here had taken effect when an earlier process saved its place, as far as it could see it then.
+    saved: Option<u64>,
+}
+
+impl Seen {
+    fn of(place: &Place) -> Self {
+        Self { epoch: place.epoch, ranges: Vec::new(), saved: place.sequence }
+    }
+
+    /// Whether an entry was not delivered before; it is from now on.
+    fn take(&mut self, epoch: u32, sequence: u64) -> bool {
+        if epoch != self.epoch {
+            *self = Self { epoch, ..Self::default() };
+        }
+        if self.saved.is_some_and(|saved| sequence <= saved) {
+            return false;
+        }
+        let next = self.ranges.partition_point(|range| range.end < sequence);
+        match self.ranges.get_mut(next) {
+            Some(range) if range.contains(&sequence) => return false,
+            Some(range) if range.end == sequence => range.end += 1,
+            Some(_) | None => self.ranges.insert(next, sequence..sequence + 1),
+        }
+        self.join(next);
+        true
+    }
+
+    /// Joins a range with the one behind it, if they touch.
+    fn join(&mut self, at: usize) {
+        let touches = |pair: &[Range<u64>]| matches!(pair, [a, b] if a.end >= b.start);
+        if self.ranges.get(at..at + 2).is_some_and(touches) {
+            let behind = self.ranges.remove(at + 1);
+            if let Some(range) = self.ranges.get_mut(at) {
+                range.end = range.end.max(behind.end);
+            }
+        }
+    }
+
+    /// Nothing below a mark's position comes again.
+    fn marked(&mut self, position: u64) {
+        self.ranges.retain(|range| range.end > position);
+        self.saved = self.saved.filter(|saved| *saved >= position);
+    }
+
+    /// With a gain, entries come that an earlier process could not see and that lie before its place. Which ones it had
+    /// is not known: all of them come, and some twice.
+    fn access_changed(&mut self, change: &pb::AccessChanged) {
+        if !change.gained.is_empty() {
+            self.saved = None;
+        }
     }
 }
 
@@ -191,14 +314,18 @@ impl Subscription {
     /// A delivery counts when it is handed out.
     fn note(&mut self, delivery: &Delivery) {
         match delivery {
-            Delivery::Entries { entries, backfill: false, .. } => {
+            Delivery::Entries { entries, backfill: false, .. } if !self.in_snapshot => {
                 if let Some(last) = entries.last() {
-                    self.place.epoch = last.epoch();
-                    self.place.sequence = Some(last.sequence());
+                    self.place.advance(last.epoch(), last.sequence());
                 }
             }
-            Delivery::Mark(mark) => self.place.cursor = Some(mark.cursor.clone()),
-            Delivery::Entries { .. } | Delivery::AccessChanged(_) | Delivery::Interrupted(_) => {}
+            Delivery::Mark(mark) => {
+                self.place.cursor = Some(mark.cursor.clone());
+                self.in_snapshot = false;
+                self.seen.marked(mark.position);
+            }
+            Delivery::AccessChanged(change) => self.place.access_changed(change),
+            Delivery::Entries { .. } | Delivery::Snapshot | Delivery::Interrupted(_) => {}
         }
     }
 
@@ -217,18 +344,31 @@ impl Subscription {
         loop {
             match self.attempt().await {
                 Ok(stream) => {
-                    self.stream = Some(stream);
-                    self.last = None;
-                    self.last_backfilled = None;
-                    self.progress = Progress::Behind;
+                    self.opened(stream);
                     return Ok(());
                 }
+                Err(error) if self.catches_up(&error) => self.in_snapshot = true,
                 Err(error) if self.progress == Progress::Unopened || self.gives_up(&error) => {
                     return Err(error);
                 }
                 Err(_transient) => tokio::time::sleep(self.backoff.next()).await,
             }
         }
+    }
+
+    fn opened(&mut self, stream: Streaming<pb::SubscribeResponse>) {
+        self.stream = Some(stream);
+        self.last = None;
+        self.last_backfilled = None;
+        self.progress = Progress::Behind;
+        self.ready.extend(self.in_snapshot.then_some(Delivery::Snapshot));
+    }
+
+    /// Whether the current state is taken instead of what this says is gone.
+    fn catches_up(&self, error: &ClientError) -> bool {
+        let is_gone =
+            matches!(error, ClientError::Refused(refused) if refused.is(Reason::CursorCompacted));
+        is_gone && self.compacted == Compacted::CaughtUp && !self.in_snapshot
     }
 
     async fn attempt(&self) -> Result<Streaming<pb::SubscribeResponse>, ClientError> {
@@ -251,13 +391,22 @@ impl Subscription {
     fn request(&self) -> pb::SubscribeRequest {
         use pb::subscribe_request::Start;
 
-        let after = |sequence: u64| Start::Sequence(sequence.saturating_add(1));
         let start = match (&self.place.cursor, self.place.sequence, &self.options.from) {
+            _ if self.in_snapshot => Start::From(pb::StartPoint::Snapshot.into()),
+            (cursor, _, From::Durable { name, .. })
+                if cursor.is_none() || self.progress == Progress::Unopened =>
+            {
+                Start::Subscription(name.to_string())
+            }
             (Some(cursor), _, _) => Start::Cursor(cursor.clone()),
-            (None, Some(sequence), _) => after(sequence),
-            (None, None, From::Start | From::Place(_)) => Start::From(pb::StartPoint::Start.into()),
+            // Without a cursor it is not known what could be seen then: from the beginning again, and nothing twice.
+            (None, _, From::Start) => Start::From(pb::StartPoint::Start.into()),
+            (None, _, From::Sequence(sequence)) => Start::Sequence(*sequence),
+            (None, Some(sequence), _) => Start::Sequence(sequence.saturating_add(1)),
             (None, None, From::Now) => Start::From(pb::StartPoint::Now.into()),
-            (None, None, From::Sequence(sequence)) => Start::Sequence(*sequence),
+            (None, None, From::Place(_) | From::Snapshot | From::Durable { .. }) => {
+                Start::From(pb::StartPoint::Start.into())
+            }
         };
         pb::SubscribeRequest {
             start: Some(start),
@@ -272,10 +421,15 @@ impl Subscription {
         self.heard = Instant::now();
         self.backoff.reset();
         let pb::SubscribeResponse { entries, mark, access_changed, backfill, left_filter } = frame;
-        self.ready.extend(access_changed.map(Delivery::AccessChanged));
+        if let Some(change) = access_changed {
+            self.seen.access_changed(&change);
+            self.ready.push_back(Delivery::AccessChanged(change));
+        }
         self.demand_rising(&entries, backfill)?;
-        let fresh: Vec<pb::Entry> =
-            entries.into_iter().filter(|entry| backfill || self.is_fresh(entry)).collect();
+        let fresh: Vec<pb::Entry> = entries
+            .into_iter()
+            .filter(|entry| self.seen.take(entry.epoch, entry.sequence))
+            .collect();
         if !fresh.is_empty() {
             let entries = self.believe(fresh).await?;
             self.ready.push_back(Delivery::Entries { entries, left_filter, backfill });
@@ -324,12 +478,6 @@ impl Subscription {
         Ok(())
     }
 
-    /// Whether it was not delivered before the connection was lost.
-    fn is_fresh(&self, entry: &pb::Entry) -> bool {
-        let seen = self.place.sequence.is_some_and(|last| entry.sequence <= last);
-        !(seen && entry.epoch == self.place.epoch)
-    }
-
     async fn believe(
         &mut self,
         entries: Vec<pb::Entry>,
@@ -362,4 +510,83 @@ async fn verify_apart(
     let checked = tokio::task::spawn_blocking(move || verifier.verify_prepared(prepared)).await;
     let checked = checked.map_err(|_ended| VerificationError::answer("the check did not end"))?;
     Ok(checked?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn taken(seen: &mut Seen, sequences: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        sequences.into_iter().filter(|sequence| seen.take(1, *sequence)).collect()
+    }
+
+    #[test]
+    fn what_comes_again_is_not_delivered_again() {
+        let mut seen = Seen::of(&Place { cursor: None, epoch: 1, sequence: Some(4) });
+        assert_eq!(taken(&mut seen, [3, 4, 6, 7]), [6, 7]);
+        seen.marked(3);
+        assert_eq!(
+            taken(&mut seen, [4, 5, 6, 8]),
+            [5, 8],
+            "a mark below the place lets nothing go"
+        );
+        seen.marked(9);
+        assert_eq!(
+            (seen.saved, seen.ranges.len()),
+            (None, 0),
+            "what cannot come again is forgotten"
+        );
+    }
+
+    #[test]
+    fn what_a_gain_of_access_reveals_before_the_place_is_delivered() {
+        let mut seen = Seen::of(&Place { cursor: None, epoch: 1, sequence: Some(8) });
+        let gain = |gained: &[&str]| pb::AccessChanged {
+            gained: gained.iter().map(|name| (*name).to_owned()).collect(),
+            lost: vec!["desk".to_owned()],
+            at_sequence: 5,
+        };
+        seen.access_changed(&gain(&[]));
+        assert!(taken(&mut seen, [7]).is_empty());
+        seen.access_changed(&gain(&["desk"]));
+        assert_eq!(taken(&mut seen, [7, 8, 9]), [7, 8, 9]);
+        seen.access_changed(&gain(&["desk"]));
+        assert_eq!(taken(&mut seen, [6, 7, 10]), [6, 10], "what this process delivered it knows");
+    }
+
+    #[test]
+    fn another_epoch_is_another_log() {
+        let mut seen = Seen::of(&Place { cursor: None, epoch: 1, sequence: Some(8) });
+        assert!(seen.take(2, 3));
+        assert!(!seen.take(2, 3));
+    }
+
+    #[test]
+    fn a_place_never_goes_back_in_one_epoch() {
+        let mut place = Place::default();
+        place.advance(1, 9);
+        place.advance(1, 4);
+        assert_eq!(place.sequence, Some(9));
+        place.advance(2, 4);
+        assert_eq!((place.epoch, place.sequence), (2, Some(4)));
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_a_set(sequences in prop::collection::vec(0_u64..200, 0..400), mark in 0_u64..200) {
+            let (mut seen, mut set) = (Seen { epoch: 1, ..Seen::default() }, BTreeSet::new());
+            for sequence in sequences {
+                prop_assert_eq!(seen.take(1, sequence), set.insert(sequence));
+            }
+            prop_assert!(seen.ranges.windows(2).all(|pair| pair[0].end < pair[1].start));
+            seen.marked(mark);
+            for sequence in mark..200 {
+                prop_assert_eq!(seen.take(1, sequence), set.insert(sequence));
+            }
+        }
+    }
 }

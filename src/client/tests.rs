@@ -18,24 +18,24 @@ use crate::model::time::Timestamp;
 use crate::signing::SecretKey;
 use crate::wire::pb;
 
-pub(super) struct Founded {
-    pub(super) exchange: ExchangeName,
-    pub(super) genesis: pb::Envelope,
+pub(crate) struct Founded {
+    pub(crate) exchange: ExchangeName,
+    pub(crate) genesis: pb::Envelope,
 }
 
-pub(super) struct World {
-    pub(super) founding: Founded,
-    pub(super) log_secret: SecretKey,
-    pub(super) operator: Signer,
-    pub(super) acme: Signer,
-    pub(super) bravo: Signer,
-    pub(super) now: Timestamp,
+pub(crate) struct World {
+    pub(crate) founding: Founded,
+    pub(crate) log_secret: SecretKey,
+    pub(crate) operator: Signer,
+    pub(crate) acme: Signer,
+    pub(crate) bravo: Signer,
+    pub(crate) now: Timestamp,
     /// Entries 0 to 2: the founding, and the admission of `acme-video` and `bravo-net`.
-    pub(super) entries: Vec<pb::Entry>,
+    pub(crate) entries: Vec<pb::Entry>,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
         let [operator_key, recovery, log_secret, acme, bravo] =
             std::array::from_fn(|_| SecretKey::generate().unwrap());
@@ -71,12 +71,12 @@ impl World {
         world
     }
 
-    pub(super) fn pin(&self) -> Pin {
+    pub(crate) fn pin(&self) -> Pin {
         use prost::Message as _;
         Pin::open(&self.founding.genesis.encode_to_vec()).unwrap()
     }
 
-    pub(super) fn known(&self) -> KnownRoster {
+    pub(crate) fn known(&self) -> KnownRoster {
         let mut known = KnownRoster::new(&self.pin());
         for entry in &self.entries {
             known.fold(entry.clone()).unwrap();
@@ -84,11 +84,11 @@ impl World {
         known
     }
 
-    pub(super) fn verifier(&self) -> Verifier {
+    pub(crate) fn verifier(&self) -> Verifier {
         self.known().verifier().as_ref().clone()
     }
 
-    pub(super) fn entry(sequence: u64, envelope: pb::Envelope) -> pb::Entry {
+    pub(crate) fn entry(sequence: u64, envelope: pb::Envelope) -> pb::Entry {
         pb::Entry {
             epoch: 1,
             sequence,
@@ -100,7 +100,7 @@ impl World {
     }
 
     #[expect(clippy::unused_self, reason = "reads as the world's")]
-    pub(super) fn draft(&self, signer: &Signer, content: pb::body::Content) -> Draft {
+    pub(crate) fn draft(&self, signer: &Signer, content: pb::body::Content) -> Draft {
         Draft {
             name: RecordName { member: signer.member().clone(), record: uuid::Uuid::now_v7() },
             previous: None,
@@ -114,18 +114,18 @@ impl World {
         }
     }
 
-    pub(super) fn publish(&self, signer: &Signer, content: pb::body::Content) -> pb::Envelope {
+    pub(crate) fn publish(&self, signer: &Signer, content: pb::body::Content) -> pb::Envelope {
         signer.sign(self.draft(signer, content), self.now).unwrap()
     }
 
     /// Signs something whose reach is not its own to choose.
-    pub(super) fn change(&self, signer: &Signer, content: &pb::body::Content) -> pb::Envelope {
+    pub(crate) fn change(&self, signer: &Signer, content: &pb::body::Content) -> pb::Envelope {
         let mut draft = self.draft(signer, content.clone());
         draft.handling = founding::unaddressed();
         signer.sign(draft, self.now).unwrap()
     }
 
-    pub(super) fn admission(&self, member: &Signer) -> pb::body::Content {
+    pub(crate) fn admission(&self, member: &Signer) -> pb::body::Content {
         let recovery = SecretKey::generate().unwrap();
         let key = |key: &SecretKey| {
             Some(founding::proven_key(&self.founding.exchange, member.member(), key))
@@ -143,7 +143,7 @@ impl World {
     }
 }
 
-pub(super) fn domain(value: &str) -> pb::body::Content {
+pub(crate) fn domain(value: &str) -> pb::body::Content {
     pb::body::Content::Indicator(pb::Indicator {
         observable: Some(pb::Observable {
             kind: pb::ObservableKind::Domain.into(),

@@ -108,6 +108,14 @@ impl<'a> Reading<'a> {
         Ok(Some(Found { sequence, facts, entry, record }))
     }
 
+    /// The facts of the current revision of a record, if the reader may see it.
+    pub(super) fn latest_facts(&mut self, name: &RecordName) -> Result<Option<Facts>, StoreError> {
+        match self.store.latest(name)? {
+            Some((_revision, sequence)) => self.facts(sequence),
+            None => Ok(None),
+        }
+    }
+
     /// The current revision of a record, if the reader may see it.
     pub(super) fn latest(&mut self, name: &RecordName) -> Result<Option<Found>, StoreError> {
         match self.store.latest(name)? {

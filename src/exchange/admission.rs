@@ -300,11 +300,17 @@ fn judge_targets(record: &Record, circumstances: &Circumstances<'_>) -> Result<(
     Ok(())
 }
 
-/// The operator takes down what it cannot read.
+/// The operator takes down what it cannot read; and whoever a recall reaches may answer it.
 fn is_visible(record: &Record, target: &Target, roster: &Roster) -> bool {
     let caller = &record.header.name.member;
-    matches!(record.content, Content::Takedown { .. })
-        || Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, &target.facts.scope))
+    let sees =
+        |scope: &Scope| Reader::of(roster, caller).is_some_and(|reader| may_see(&reader, scope));
+    let kind = record.header.body_kind;
+    if kind == BodyKind::Acknowledgement && target.withdrawn {
+        let reach = recall_reach(target, roster);
+        return sees(&Scope { reach, ..target.facts.scope.as_ref().clone() });
+    }
+    kind == BodyKind::Takedown || sees(&target.facts.scope)
 }
 
 fn judge_fit(kind: BodyKind, field: &'static str, target: &Target) -> Result<(), Refusal> {
@@ -352,9 +358,10 @@ fn judge_reach(header: &Header, target: &Target, roster: &Roster) -> Result<(), 
         let names: Vec<String> = reach.audiences.iter().map(Audience::name).collect();
         return exceeded("header.handling.audiences", names.join(" and "));
     }
+    let speaker = &header.name.member;
     let is_reached = |member: &&MemberId| {
         **member == scope.publisher
-            || Reader::of(roster, member)
+            || Reader::as_known_to(roster, member, speaker)
                 .is_some_and(|reader| may_see(&Reader { suspended: false, ..reader }, scope))
     };
     if let Some(stranger) = reach.recipients.iter().find(|member| !is_reached(member)) {
@@ -391,7 +398,14 @@ fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
     let shape = shape(&record.content, circumstances);
     let mut shapes = vec![shape.clone()];
     if let Some(previous) = circumstances.previous {
-        shapes.extend(different(&previous.facts, &shape).cloned());
+        shapes.extend(different(&previous.facts, &shape).map(|earlier| Shape {
+            revision: if earlier.revision == 0 {
+                previous.facts.revision
+            } else {
+                earlier.revision
+            },
+            ..earlier.clone()
+        }));
     }
     let reach = reach(record, circumstances);
     let role = circumstances.roster.member(&header.name.member).map(|member| member.role);
@@ -459,13 +473,18 @@ fn recall_reach(target: &Target, roster: &Roster) -> Reach {
 
 /// The shapes of a revision, and of those before it, that are not this one.
 fn different<'a>(previous: &'a Facts, shape: &'a Shape) -> impl Iterator<Item = &'a Shape> {
-    previous.scope.shapes.iter().filter(move |earlier| *earlier != shape)
+    previous.scope.shapes.iter().filter(move |earlier| !earlier.looks_like(shape))
 }
 
 /// What filters look at: for what is said about an operation or one of its indicators, that operation.
 fn shape(content: &Content, circumstances: &Circumstances<'_>) -> Shape {
     if let Content::Indicator { kind, platform, operation, .. } = content {
-        return Shape { kind: *kind, platform: platform.clone(), operation: operation.clone() };
+        return Shape {
+            kind: *kind,
+            platform: platform.clone(),
+            operation: operation.clone(),
+            revision: 0,
+        };
     }
     let operation = |target: &Target| {
         let is_one = target.facts.scope.body_kind == BodyKind::Operation;

@@ -36,6 +36,8 @@ pub(super) struct Eraser {
     demands: BTreeMap<(Timestamp, u64), RecordName>,
     retention: Retention,
     floor: Arc<AtomicU64>,
+    /// Below here retention has nothing to let go: what is there already went, or stays for good.
+    bare: u64,
 }
 
 /// One erasure, with a notice of its own.
@@ -68,7 +70,7 @@ impl Eraser {
         let demands = store.demands()?.into_iter();
         let demands = demands.map(|OpenDemand { due, sequence, of }| ((due, sequence), of));
         let floor = Arc::new(AtomicU64::new(store.floor()?));
-        Ok(Self { demands: demands.collect(), retention, floor })
+        Ok(Self { demands: demands.collect(), retention, floor, bare: 0 })
     }
 
     /// The first sequence whose body is kept, as far as retention goes, for everyone to see.
@@ -87,7 +89,7 @@ impl Eraser {
 
     /// The next erasure that is due.
     pub(super) fn next(
-        &self,
+        &mut self,
         store: &Store,
         head: &Head,
         now: Timestamp,
@@ -110,33 +112,59 @@ impl Eraser {
         }
     }
 
-    /// The next run that retention lets go.
+    /// The next run that retention lets go. A notice is an entry too: it lets enough go that not every further entry
+    /// makes another one due, and there is none where nothing would go.
     fn too_old(
-        &self,
+        &mut self,
         store: &Store,
         head: &Head,
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
-        let size = head.frontier.size();
-        let first = self.floor.load(Ordering::SeqCst);
-        let (mut end, mut rule) = (first, String::new());
-        if let Some(age) = self.retention.age {
-            let kept_since = Timestamp::from_micros(
-                now.as_micros().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
-            );
-            let old = entries::first_since(store, kept_since.unwrap_or_default(), size)?;
-            if old > end {
-                (end, rule) = (old, format!("older than {} days", age.as_secs() / 86_400));
-            }
+        self.bare = self.bare.max(self.floor.load(Ordering::SeqCst));
+        let by_age = self.beyond_age(store, head, now)?;
+        let by_bytes = self.beyond_bytes(store, head)?;
+        let Some((end, rule)) = by_age.into_iter().chain(by_bytes).max_by_key(|(end, _)| *end)
+        else {
+            return Ok(None);
+        };
+        self.bare = first_erasable(store, self.bare..end)?;
+        if self.bare >= end {
+            return Ok(None);
         }
-        if let Some(bytes) = self.retention.bytes {
-            let too_much = store.first_within(head, bytes)?;
-            if too_much > end {
-                (end, rule) = (too_much, format!("more than {bytes} bytes"));
-            }
+        let end = end.min(self.bare.saturating_add(limits::RETENTION_SEQUENCES_MAX));
+        Ok(Some(Task::Retention { first: self.bare, end, rule }))
+    }
+
+    fn beyond_age(
+        &self,
+        store: &Store,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<Option<(u64, String)>, StoreError> {
+        let Some(age) = self.retention.age else { return Ok(None) };
+        let (size, before) = (head.frontier.size(), now.saturating_sub(age));
+        if self.bare >= size
+            || entries::accept_time(store, self.bare)?.saturating_add(limits::RETENTION_SLACK)
+                > before
+        {
+            return Ok(None);
         }
-        let end = end.min(first.saturating_add(limits::RETENTION_SEQUENCES_MAX));
-        Ok((end > first).then_some(Task::Retention { first, end, rule }))
+        let old = entries::first_since(store, before, size)?;
+        let rule = format!("older than {} days", age.as_secs() / 86_400);
+        Ok((old > self.bare).then_some((old, rule)))
+    }
+
+    fn beyond_bytes(
+        &self,
+        store: &Store,
+        head: &Head,
+    ) -> Result<Option<(u64, String)>, StoreError> {
+        let Some(bytes) = self.retention.bytes else { return Ok(None) };
+        if store.first_within(head, bytes)? <= self.bare {
+            return Ok(None);
+        }
+        let end = store.first_within(head, bytes - bytes / 10)?;
+        Ok(Some((end, format!("more than {bytes} bytes"))))
     }
 }
 
@@ -213,6 +241,24 @@ impl Task {
     }
 }
 
+/// The first entry of a range that may lose its body; the range's end if none may.
+fn first_erasable(store: &Store, range: std::ops::Range<u64>) -> Result<u64, StoreError> {
+    let mut next = range.start;
+    while next < range.end {
+        let block = store.block_at(next)?.ok_or_else(|| missing(next))?;
+        let mut entries = block.entries_from(next);
+        if let Some((at, _)) = entries.find(|(_, stored)| hub_entries::is_erasable(&stored.facts)) {
+            return Ok(at.min(range.end));
+        }
+        next = block.end();
+    }
+    Ok(range.end)
+}
+
+fn missing(sequence: u64) -> StoreError {
+    StoreError::Corrupt { place: format!("sequence {sequence}"), what: "it is missing" }
+}
+
 /// Entries of a range that lose their bodies.
 fn erased_in(
     store: &Store,
@@ -222,10 +268,7 @@ fn erased_in(
     let mut erased = Vec::new();
     let mut next = range.start;
     while next < range.end {
-        let block = store.block_at(next)?.ok_or_else(|| StoreError::Corrupt {
-            place: format!("sequence {next}"),
-            what: "it is missing",
-        })?;
+        let block = store.block_at(next)?.ok_or_else(|| missing(next))?;
         for (sequence, stored) in block.entries_from(next).take_while(|(at, _)| *at < range.end) {
             let framed = hub_entries::without_body(&block, stored, notice)?;
             erased.extend(framed.map(|framed| (sequence, framed)));

@@ -97,10 +97,10 @@ pub(super) fn without_body(
     Ok(Some(wire::entry::frame(&entry)))
 }
 
-/// What members said may go; what the exchange is made of, and recalls, stay.
-fn is_erasable(facts: &Facts) -> bool {
-    let kind = facts.scope.body_kind;
-    kind.is_chosen() || matches!(kind, BodyKind::Acknowledgement)
+/// What members said may go; what the exchange is made of, and recalls with their answers, stay: without them a member
+/// that answered would seem to owe an answer.
+pub(super) fn is_erasable(facts: &Facts) -> bool {
+    facts.scope.body_kind.is_chosen()
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StoreError> {

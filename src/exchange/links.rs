@@ -128,21 +128,17 @@ impl<'a> Walk<'a> {
     fn take(&mut self, at: usize, step: usize, joined: Vec<Joined>) -> Result<(), StoreError> {
         let mut beyond = HashSet::new();
         for one in joined {
-            let known = self.places.get(&one.other).copied();
-            let other = match known {
-                Some(other) => other,
-                None if step >= self.steps_max || self.response.nodes.len() >= self.nodes_max => {
-                    if !beyond.contains(&one.other) && self.is_there(&one.other)? {
-                        beyond.insert(one.other);
-                    }
-                    continue;
-                }
-                None => match self.show(&one, step + 1)? {
-                    Some(other) => other,
-                    None => continue,
-                },
+            let is_full = step >= self.steps_max || self.response.nodes.len() >= self.nodes_max;
+            let other = match self.places.get(&one.other).copied() {
+                Some(known) => Some(known),
+                None if is_full => None,
+                None => self.show(&one, step + 1)?,
             };
-            self.join(at, other, &one);
+            if let Some(other) = other {
+                self.join(at, other, &one);
+            } else if is_full && self.is_there(&one.other)? {
+                beyond.insert(one.other);
+            }
         }
         if let Some(node) = self.response.nodes.get_mut(at) {
             node.beyond = u64::try_from(beyond.len()).unwrap_or(u64::MAX);
@@ -156,7 +152,7 @@ impl<'a> Walk<'a> {
         if let Some(known) = self.unshown.get(node) {
             return Ok(*known);
         }
-        let there = self.reading.latest(name)?.is_some();
+        let there = self.reading.latest_facts(name)?.is_some();
         self.unshown.insert(node.clone(), there);
         Ok(there)
     }

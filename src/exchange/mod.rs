@@ -21,6 +21,8 @@ mod sequencer;
 mod streams;
 mod subscription;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod token;
 mod whole_log;
 

@@ -239,13 +239,14 @@ impl View {
         for technique in techniques {
             let key = (technique.framework.clone(), technique.external_id.clone());
             let bytes = self.techniques_bytes.saturating_add(technique.encoded_len());
-            if !self.techniques.contains_key(&key) {
-                let is_full = self.techniques.len() >= limits::TECHNIQUES_MAX
-                    || bytes > limits::OPERATION_BYTES_MAX / 3;
-                if is_full {
-                    self.left = self.left.saturating_add(1);
-                    continue;
-                }
+            let is_known = self.techniques.contains_key(&key);
+            let is_full = self.techniques.len() >= limits::TECHNIQUES_MAX
+                || bytes > limits::OPERATION_BYTES_MAX / 3;
+            if !is_known && is_full {
+                self.left = self.left.saturating_add(1);
+                continue;
+            }
+            if !is_known {
                 self.techniques_bytes = bytes;
             }
             let first = || (technique.clone(), BTreeSet::new(), 0);
@@ -268,8 +269,8 @@ impl View {
         });
         response.assets = assets.collect();
         response.techniques = uses.collect();
-        let (totals, totals_left) = self.totals.as_many_as_fit();
-        let (metrics, metrics_left) = self.metrics.as_many_as_fit();
+        let (totals, totals_left) = self.totals.fitting();
+        let (metrics, metrics_left) = self.metrics.fitting();
         (response.totals, response.metrics) = (totals, metrics);
         let left = self.left.saturating_add(totals_left).saturating_add(metrics_left);
         response.more = response.more.saturating_add(left);
@@ -318,7 +319,7 @@ impl<K: Ord, T> Turns<K, T> {
 
 impl<K: Ord, T: Message> Turns<K, T> {
     /// What fits an answer, in the order of the log, and how many do not.
-    fn as_many_as_fit(self) -> (Vec<T>, u64) {
+    fn fitting(self) -> (Vec<T>, u64) {
         let (mut taken, mut left) = (BTreeMap::new(), self.left);
         let mut bytes = limits::OPERATION_BYTES_MAX / 3;
         for (at, thing) in self.in_turn() {
@@ -379,7 +380,7 @@ mod tests {
             turns.offer("loud", note("x"));
         }
         turns.offer("quiet", note("q"));
-        let (taken, left) = turns.as_many_as_fit();
+        let (taken, left) = turns.fitting();
         assert_eq!(taken.last(), Some(&note("q")), "in the order of the log");
         assert_eq!(u64::try_from(taken.len()).unwrap() + left, 2001);
         let bytes: usize = taken.iter().map(Message::encoded_len).sum();

@@ -99,8 +99,13 @@ impl Gathering<'_> {
             }
             let Some(found) = self.reading.found(sequence)? else { continue };
             let Some(of) = found.record.content.withdraws().cloned() else { continue };
-            let is_own = of.member == self.reading.reader.member;
-            if is_own != (self.which == Recalls::Own) {
+            let reader = self.reading.reader;
+            let is_wanted = match self.which {
+                Recalls::Own => of.member == reader.member,
+                // Who reads no bodies holds none, though it has taken the record down itself.
+                Recalls::ToAnswer => of.member != reader.member && reader.role.reads_bodies(),
+            };
+            if !is_wanted {
                 continue;
             }
             recalls.extend(self.recall(found, &of)?);

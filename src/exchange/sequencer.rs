@@ -253,11 +253,13 @@ impl Sequencer {
     /// Erases what is due, each demand with a notice of its own; then what retention lets go, a run at a time.
     fn erase_due(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        while let Some(task) = self.eraser.next(&self.store, &self.head, now)? {
+        // Publishers wait meanwhile: the rest comes with the next tick.
+        for _task in 0..limits::ERASURES_PER_TICK {
+            let Some(task) = self.eraser.next(&self.store, &self.head, now)? else { break };
             let Ok(accept_time) =
                 self.guard.accept_time(self.clock.as_ref(), self.head.accept_time)
             else {
-                return Ok(());
+                break;
             };
             if !self.erase(&task, accept_time)? {
                 return Ok(());

@@ -25,7 +25,6 @@ use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
-use crate::model::header::BodyKind;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -162,7 +161,7 @@ impl Hub {
                     return Err(not_yours());
                 }
                 let kept = self.durable_start(name)?;
-                if !filter.is_open() && filter != kept.filter {
+                if !filter.is_open() && filter.digest() != kept.filter.digest() {
                     let message = "is not that of the durable subscription; leave it out";
                     return Err(Refusal::field(Reason::FieldInvalid, "filter", message));
                 }
@@ -218,9 +217,7 @@ impl Hub {
     /// is kept for good.
     fn demand_kept(&self, position: u64, filter: &Filter) -> Result<(), Refusal> {
         let floor = self.floor.load(Ordering::SeqCst);
-        let common =
-            |kinds: &[BodyKind]| !kinds.is_empty() && kinds.iter().all(|kind| kind.is_common());
-        if position >= floor || common(&filter.body_kinds) {
+        if position >= floor || filter.is_common() {
             return Ok(());
         }
         let message = "bodies behind the cursor were let go; catch up by a snapshot, or read from \
@@ -259,7 +256,8 @@ impl Subscription {
             if behind {
                 continue;
             }
-            let due = Instant::now() >= self.mark_due;
+            // The first one before any entry: whoever is cut off behind it goes on with what it could see then.
+            let due = self.marked.is_none() || Instant::now() >= self.mark_due;
             let caught_up = self.position >= head.size;
             if due || (caught_up && self.marked != Some(self.position)) {
                 return Ok(Event::Mark(self.mark(head)));
@@ -284,9 +282,7 @@ impl Subscription {
         let lost = only_in(&self.audiences, &reader.audiences);
         let told = std::mem::replace(&mut self.audiences, reader.audiences.clone());
         let before = self.backfill.take().map_or(told, |running| running.before);
-        if before.iter().any(|audience| !reader.audiences.contains(audience))
-            || reader.audiences.iter().any(|audience| !before.contains(audience))
-        {
+        if reader.audiences.iter().any(|audience| !before.contains(audience)) {
             self.backfill = Some(Backfill { before, next: 0 });
         }
         // The next mark says so in its cursor.
@@ -366,10 +362,11 @@ impl Subscription {
             self.ahead = self.hub.read_ahead(end, limits::FRAME_BYTES_TARGET);
         }
         let mut framed = Vec::new();
-        let mut left_filter = Vec::new();
+        let mut left_filter = self.left(reader, &blocks).await?;
         for block in blocks.iter().filter(|block| block.first < head.size) {
-            self.take(reader, block, &mut framed, &mut left_filter)?;
+            self.take(reader, block, &mut framed, &left_filter)?;
         }
+        left_filter.retain(|sequence| *sequence < self.position);
         if framed.is_empty() {
             return Ok(None);
         }
@@ -378,13 +375,42 @@ impl Subscription {
         Ok(Some(Event::Entries { framed, left_filter, mark, backfill: false }))
     }
 
+    /// Places of entries that no longer match, of which the reader may see an earlier revision that did. Without the
+    /// latter nothing is told: what a record looked like before it reached the reader is not for it.
+    async fn left(
+        &self,
+        reader: &Reader,
+        blocks: &[Arc<LogBlock>],
+    ) -> Result<Vec<u64>, ExchangeError> {
+        if self.filter.is_open() {
+            return Ok(Vec::new());
+        }
+        let entries = blocks.iter().flat_map(|block| block.entries_from(self.position));
+        let changed = entries.filter(|(_sequence, entry)| entry.facts.scope.shapes.len() > 1);
+        let left: Vec<(u64, Facts)> = changed
+            .filter(|(_sequence, entry)| self.judge(reader, &entry.facts) == Match::Left)
+            .map(|(sequence, entry)| (sequence, entry.facts.clone()))
+            .collect();
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reader, filter) = (reader.clone(), self.filter.clone());
+        let known = move |store: &Store| {
+            let saw = |(sequence, facts): (u64, Facts)| {
+                Ok(saw_match(store, &reader, &filter, &facts)?.then_some(sequence))
+            };
+            left.into_iter().map(saw).filter_map(Result::transpose).collect()
+        };
+        Ok(self.hub.read(known).await?)
+    }
+
     /// Takes from a block what is for this reader; neighbours stay in one piece.
     fn take(
         &mut self,
         reader: &Reader,
         block: &LogBlock,
         framed: &mut Vec<Bytes>,
-        left_filter: &mut Vec<u64>,
+        left_filter: &[u64],
     ) -> Result<(), ExchangeError> {
         let mut piece: Option<std::ops::Range<usize>> = None;
         // Neighbours with one scope have one verdict.
@@ -396,13 +422,14 @@ impl Subscription {
                 _ => self.judge(reader, &entry.facts),
             };
             judged = by_scope.then_some((&entry.facts.scope, verdict));
-            match (verdict, &mut piece) {
-                (Match::No, _) => {
-                    framed.extend(piece.take().map(|range| block.bytes.slice(range)));
-                    continue;
-                }
-                (Match::Left, _) => left_filter.push(sequence),
-                (Match::Yes, _) => {}
+            let is_sent = match verdict {
+                Match::Yes => true,
+                Match::Left => left_filter.contains(&sequence),
+                Match::No => false,
+            };
+            if !is_sent {
+                framed.extend(piece.take().map(|range| block.bytes.slice(range)));
+                continue;
             }
             if self.decoded {
                 framed.push(with_record(block, entry, self.hub.clock().now())?);
@@ -452,6 +479,24 @@ impl Subscription {
         let cursor = self.cursor(self.head.borrow().epoch);
         refusal.with("cursor", hex::encode(cursor)).with("position", self.position)
     }
+}
+
+/// Whether a reader may see an earlier revision that matched a filter.
+fn saw_match(
+    store: &Store,
+    reader: &Reader,
+    filter: &Filter,
+    facts: &Facts,
+) -> Result<bool, StoreError> {
+    for revision in filter.matched_before(facts) {
+        let Some(sequence) = store.revision(&facts.name(), revision)? else { continue };
+        let block = store.block_at(sequence)?;
+        let earlier = block.as_ref().and_then(|block| block.at(sequence));
+        if earlier.is_some_and(|earlier| may_see(reader, &earlier.facts.scope)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn with_record(
@@ -528,7 +573,13 @@ impl Missed {
         }
         let matches = self.filter.matches(facts);
         match &self.before {
-            Some(before) => Ok(matches != Match::No && !may_see(before, &facts.scope)),
+            Some(before) if may_see(before, &facts.scope) => Ok(false),
+            Some(_before) if matches == Match::Left => {
+                saw_match(store, &self.reader, &self.filter, facts)
+            }
+            Some(_before) => Ok(matches == Match::Yes),
+            // The reader may hold copies from before.
+            None if facts.scope.body_kind.is_recall() => Ok(true),
             None if matches != Match::Yes || !facts.scope.body_kind.is_chosen() => Ok(false),
             None => is_current(store, facts, self.end),
         }

@@ -91,6 +91,9 @@ impl Tail {
 
     /// Puts blocks that lost bodies in the place of what they were; whatever was read ahead is read again.
     pub(super) fn replace(&self, rewritten: Vec<LogBlock>) {
+        if rewritten.is_empty() {
+            return;
+        }
         self.ring.write().unwrap_or_else(PoisonError::into_inner).replace(rewritten);
         self.erasures.fetch_add(1, Ordering::SeqCst);
     }

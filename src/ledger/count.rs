@@ -160,7 +160,8 @@ impl Count<'_> {
         }
     }
 
-    /// What the hub claims of those who may read a record, if the caller may tell them apart.
+    /// What the hub claims of those who may read a record, if the caller may tell them apart: of the others it enters
+    /// nothing at all.
     fn claim(&mut self, given: &Given, readers: &[Place]) {
         let Some(claims) = self.claims else {
             return;

@@ -34,8 +34,8 @@ pub(super) struct Names {
     audiences: HashMap<Audience, u32>,
     records: HashMap<(Named, Uuid), NameId>,
     scopes: HashMap<Box<[u32]>, u32>,
-    /// The scope of the entry before, which is most often that of the next.
-    last: Option<(Named, Reach, ScopeId)>,
+    /// The last scope of each publisher, which is most often that of its next entry.
+    last: HashMap<Named, (Reach, ScopeId)>,
 }
 
 impl Names {
@@ -64,10 +64,7 @@ impl Names {
 
     /// The number of a publisher with a reach.
     pub(super) fn scope(&mut self, publisher: Named, reach: &Reach) -> ScopeId {
-        if let Some((before, same, scope)) = &self.last
-            && *before == publisher
-            && same == reach
-        {
+        if let Some((_reach, scope)) = self.last.get(&publisher).filter(|(last, _)| last == reach) {
             return *scope;
         }
         let mut parts = vec![publisher.0, number(reach.audiences.len())];
@@ -75,7 +72,7 @@ impl Names {
         parts.extend(reach.recipients.iter().map(|recipient| self.member(recipient).0));
         let next = number(self.scopes.len());
         let scope = ScopeId(*self.scopes.entry(parts.into()).or_insert(next));
-        self.last = Some((publisher, reach.clone(), scope));
+        self.last.insert(publisher, (reach.clone(), scope));
         scope
     }
 

@@ -63,7 +63,13 @@ struct Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let who = (0..MEMBERS.len() - 1, any::<u8>(), any::<u8>(), 0..MEMBERS.len() - 1);
-    let what = (0..12_u8, 0..64_usize, 0..9_i32, proptest::option::of(any::<i8>()), any::<bool>());
+    let what = (
+        0..14_u8,
+        prop_oneof![0..3_usize, 0..64_usize],
+        0..9_i32,
+        proptest::option::of(any::<i8>()),
+        any::<bool>(),
+    );
     (who, what, 0..3_u64).prop_map(|((publisher, bits, more, recipient), what, seconds)| {
         let (what, of, value, claimed, revises) = what;
         // Most records reach many, so that there is something to count.
@@ -79,10 +85,13 @@ fn play(scene: &mut Scene, step: &Step) {
         let micros = scene.now().as_micros().checked_add_signed(offset).unwrap();
         Timestamp::from_micros(micros).unwrap()
     });
-    let records: Vec<RecordName> = {
-        let chosen = scene.log.iter().filter(|said| said.body_kind.is_chosen());
-        chosen.map(|said| said.name.clone()).collect()
+    // Most is said of assets, and of few of them, so that members say more than one thing of each.
+    let is_about = |said: &&Said| {
+        matches!(said.body_kind, BodyKind::Indicator | BodyKind::Operation)
+            || (said.body_kind.is_chosen() && step.value == 7)
     };
+    let records: Vec<RecordName> =
+        scene.log.iter().filter(is_about).map(|said| said.name.clone()).collect();
     let of = records.get(step.of % records.len().max(1)).cloned();
     let publisher = MEMBERS[step.publisher].0;
     let mut to: Vec<&str> = Vec::new();
@@ -136,9 +145,9 @@ fn said(
             last_activity_time: wire,
             ..pb::Operation::default()
         }),
-        4 | 5 => opinion(of?, pb::Stance::try_from(step.value % 6).ok()?),
+        4 | 5 | 12 => opinion(of?, pb::Stance::try_from(step.value % 6).ok()?),
         6 => sighting(of?, u64::try_from(step.value % 3).ok()?),
-        7 | 8 => action(of?, pb::Action::try_from(step.value).ok()?, time),
+        7 | 8 | 13 => action(of?, pb::Action::try_from(step.value).ok()?, time),
         9 => note(of?),
         10 => withdrawal(of?),
         _ if step.value < 3 => takedown(of?),
@@ -148,9 +157,9 @@ fn said(
 
 /// A random exchange: who is in it, who is suspended, who is in which custom audience, and what they said.
 fn scene() -> impl Strategy<Value = Scene> {
-    let steps = proptest::collection::vec(step(), 1..60);
+    let steps = proptest::collection::vec(step(), 1..120);
     let claims =
-        proptest::collection::vec((0..7_usize, 0..60_u64, any::<bool>(), -3..400_i32), 0..80);
+        proptest::collection::vec((0..7_usize, 0..100_u64, any::<bool>(), -3..400_i32), 0..80);
     (1..=4_usize, 0..=3_usize, any::<u8>(), any::<u16>(), steps, claims).prop_map(
         |(companies, observers, suspended, audiences, steps, claims)| {
             let mut scene = Scene::empty();

@@ -406,6 +406,24 @@ fn a_report_that_became_an_act_counts_from_then_on() {
 }
 
 #[test]
+fn of_several_reports_the_earliest_act_counts() {
+    let mut scene = Scene::new();
+    let name = scene.say("acme-video", indicator());
+    for (wait, done) in [(20, None), (5, Some(9)), (5, Some(7)), (5, Some(8))] {
+        scene.wait(wait);
+        let done = done
+            .map(|seconds| scene.log[0].accept_time.saturating_add(Duration::from_secs(seconds)));
+        scene.say("cedar-chat", action(&name, pb::Action::Removed, done));
+    }
+    let took = |stage| {
+        let time = scene.time("acme-video", Some("cedar-chat"), stage).unwrap();
+        (time.count, time.percentiles.unwrap().0.as_secs())
+    };
+    assert_eq!(took(Stage::Acted), (1, 20));
+    assert_eq!(took(Stage::ActedAsClaimed), (1, 7));
+}
+
+#[test]
 fn operations_have_times_of_their_own_the_largest_ones() {
     let mut scene = Scene::new();
     let small = scene.say("acme-video", operation());

@@ -61,7 +61,7 @@ impl Times {
         }
     }
 
-    /// Adds a stage of a record. Of a member that is among others, what the hub claims is left out everywhere.
+    /// Adds a stage of a record, which is a person's.
     pub(super) fn add(
         &mut self,
         given: &Given,
@@ -70,9 +70,6 @@ impl Times {
         (begin, end): (Timestamp, Timestamp),
     ) {
         let by_name = person.shown == Shown::ByName;
-        if stage.is_hubs() && !by_name {
-            return;
-        }
         let own = by_name.then(|| self.members.entry(place).or_default());
         let operation = given.operation.and_then(|operation| self.operations.get_mut(&operation));
         let operation = operation.map(|(_name, stages)| stages);

@@ -36,7 +36,8 @@ pub struct Scope {
     pub reach: Reach,
     /// Whether its publisher is in one of the audiences for good, by its role.
     pub publisher_is_reached: bool,
-    /// What filters look at: this revision first, then every different earlier one. Never empty.
+    /// What filters look at: this revision first, then every different earlier one. Never empty. Who sees this revision
+    /// need not have seen those.
     pub shapes: Vec<Shape>,
 }
 
@@ -68,4 +69,15 @@ pub struct Shape {
     pub platform: String,
     /// The operation.
     pub operation: Option<RecordName>,
+    /// Of an earlier look, the last revision that had it; 0 for an entry's own.
+    pub revision: u32,
+}
+
+impl Shape {
+    /// Whether a filter sees no difference.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.platform == other.platform
+            && self.operation == other.operation
+    }
 }

@@ -30,7 +30,7 @@ pub struct Filter {
 pub enum Match {
     /// It matches.
     Yes,
-    /// It no longer does, but an earlier revision did.
+    /// It no longer does, but an earlier revision did, whoever could see that one.
     Left,
     /// It does not.
     No,
@@ -47,9 +47,15 @@ impl Filter {
         !self.operations.is_empty()
     }
 
-    /// Decides about one entry. A recall matches whatever the filter: it must reach its readers.
+    /// Whether it takes what the exchange is made of and nothing that anyone could take back.
+    pub fn is_common(&self) -> bool {
+        !self.body_kinds.is_empty() && self.body_kinds.iter().all(|kind| kind.is_common())
+    }
+
+    /// Decides about one entry. A recall matches whatever the filter, if what it takes back could have matched: it must
+    /// reach its readers.
     pub fn matches(&self, facts: &Facts) -> Match {
-        if self.is_open() || facts.scope.body_kind.is_recall() {
+        if self.is_open() || (facts.scope.body_kind.is_recall() && !self.is_common()) {
             return Match::Yes;
         }
         let fixed =
@@ -62,6 +68,13 @@ impl Filter {
             Some(_earlier) => Match::Left,
             None => Match::No,
         }
+    }
+
+    /// The earlier revisions, each the last of its look, that match where this one does not.
+    pub fn matched_before(&self, facts: &Facts) -> Vec<u32> {
+        let earlier = facts.scope.shapes.iter().skip(1);
+        let matching = earlier.filter(|shape| self.takes_shape(facts, shape));
+        matching.map(|shape| shape.revision).collect()
     }
 
     /// What tells filters apart in a cursor.
@@ -105,5 +118,52 @@ impl Filter {
                     || (operation.record == facts.record
                         && operation.member == facts.scope.publisher)
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::facts::Scope;
+    use crate::model::handling::Reach;
+
+    fn entry(kind: BodyKind) -> Facts {
+        Facts {
+            scope: Arc::new(Scope {
+                publisher: "acme-video".parse().unwrap(),
+                body_kind: kind,
+                reach: Reach::default(),
+                publisher_is_reached: false,
+                shapes: vec![Shape::default()],
+            }),
+            record: uuid::Uuid::nil(),
+            revision: 1,
+            value_digest: None,
+            withdraws: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(body_kinds: &[BodyKind], kind: BodyKind, expected: Match) {
+        let filter = Filter {
+            body_kinds: body_kinds.to_vec(),
+            kinds: if body_kinds.is_empty() { vec![1] } else { Vec::new() },
+            ..Filter::default()
+        };
+        assert_eq!(filter.matches(&entry(kind)), expected, "{body_kinds:?} {kind:?}");
+    }
+
+    #[test]
+    fn a_recall_matches_every_filter_that_could_have_taken_what_it_takes_back() {
+        for recall in [BodyKind::Withdrawal, BodyKind::Takedown] {
+            check(&[], recall, Match::Yes);
+            check(&[BodyKind::Operation], recall, Match::Yes);
+            check(&[BodyKind::Genesis, BodyKind::Operation], recall, Match::Yes);
+            check(&[BodyKind::Genesis, BodyKind::RosterChange], recall, Match::No);
+        }
+        check(&[], BodyKind::Operation, Match::No);
+        check(&[BodyKind::Genesis], BodyKind::Genesis, Match::Yes);
     }
 }

@@ -146,9 +146,15 @@ pub const DELIVERY_WRITE_TICKS: u32 = 10;
 pub const ERASED_MAX: usize = 1024;
 /// Sequences that one notice of the hub lets go at most.
 pub const RETENTION_SEQUENCES_MAX: u64 = 4096;
+/// How much longer than asked a body may be kept, so that a notice lets go of more than one.
+pub const RETENTION_SLACK: Duration = Duration::from_hours(1);
+/// Bytes that retention keeps at least: a tenth of them must be many times what a notice has.
+pub const RETENTION_BYTES_MIN: u64 = 64 * 1024;
 /// Members that are not suspended which a role must have for its members to be told apart in the ledger.
 pub const LEDGER_THRESHOLD: usize = 3;
 /// Entries of one ledger: about 200 bytes of memory each while it is computed.
 pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
 /// Operations with times of their own in the ledger: an answer fits one message.
 pub const LEDGER_OPERATIONS_MAX: usize = 500;
+/// Notices that the hub writes for one tick at most: each makes publishers wait.
+pub const ERASURES_PER_TICK: usize = 8;

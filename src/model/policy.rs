@@ -34,6 +34,17 @@ impl Reader {
             audiences,
         })
     }
+
+    /// The same as far as another member knows: who is in a custom audience is told to those who are in it, so that
+    /// nobody else may learn it from what is refused.
+    pub fn as_known_to(roster: &Roster, member: &MemberId, other: &MemberId) -> Option<Self> {
+        let mut reader = Self::of(roster, member)?;
+        let known = |audience: &Audience| {
+            audience.is_built_in() || roster.audiences.contains(audience, other)
+        };
+        reader.audiences.retain(known);
+        Some(reader)
+    }
 }
 
 /// Whether a reader may see an entry. Audiences and recipients alone decide; the publisher always may; the

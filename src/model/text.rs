@@ -51,13 +51,33 @@ pub enum QueryError {
 /// The fields of a record go in one after the other, the most telling first. A word of more than
 /// [`WORD_BYTES_MAX`] bytes is cut at a character.
 pub fn words(text: &str, into: &mut BTreeSet<String>) {
-    let folded = folded(text);
-    let mut add = |word: &str| {
-        if into.len() < RECORD_WORDS_MAX && !word.is_empty() {
+    each_word(text, |word| {
+        if into.len() < RECORD_WORDS_MAX {
             into.insert(word.to_owned());
         }
+    });
+}
+
+/// Calls for each word of a text, in its order, as often as it occurs: the same as [`words`], for those who keep less
+/// of them than their letters.
+pub fn each_word(text: &str, call: impl FnMut(&str)) {
+    if is_simple(text) {
+        let lower = text.to_ascii_lowercase();
+        call_each(simple_tokens(&lower), call);
+    } else {
+        let folded = folded(text);
+        call_each(tokens(&folded), call);
+    }
+}
+
+#[expect(single_use_lifetimes, reason = "it cannot be left out here")]
+fn call_each<'a>(tokens: impl Iterator<Item = Token<'a>>, mut call: impl FnMut(&str)) {
+    let mut add = |word: &str| {
+        if !word.is_empty() {
+            call(word);
+        }
     };
-    for token in tokens(&folded) {
+    for token in tokens {
         match token {
             Token::Pair(pair) => add(pair),
             Token::Word(word) => parts(word).for_each(&mut add),
@@ -102,6 +122,31 @@ enum Token<'a> {
     Word(&'a str),
     /// A name whose marks matter.
     Name(&'a str),
+}
+
+/// Whether a text is of characters for which the rules come to very little: most descriptions and handles are, and
+/// every record is taken apart while somebody waits. That it makes no difference is tested.
+fn is_simple(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" .-'@/!?".contains(&byte))
+}
+
+/// The tokens of a simple text in lower case: runs of letters and digits, with what single joiners hold on to them.
+fn simple_tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
+    let bytes = text.as_bytes();
+    let is_own = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
+    let is_joiner = |at: usize| bytes.get(at).is_some_and(|byte| b".-'".contains(byte));
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let start = (next..bytes.len()).find(|at| is_own(*at))?;
+        let mut end = start;
+        while is_own(end) || (is_joiner(end) && is_own(end + 1)) {
+            end += 1;
+        }
+        next = end;
+        let whole = text.get(start..end)?;
+        let behind_at = start.checked_sub(1).is_some_and(|before| bytes.get(before) == Some(&b'@'));
+        Some(if behind_at || whole.contains('.') { Token::Name(whole) } else { Token::Word(whole) })
+    })
 }
 
 /// The text with what does not matter taken away, repeated until nothing changes.
@@ -321,6 +366,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_short_way_comes_to_the_same(text in "([a-zA-Z0-9 .\\-'@/!?]|hxxp|www|xx){0,40}") {
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            each_word(&text, |word| short.push(word.to_owned()));
+            call_each(tokens(&folded(&text)), |word| long.push(word.to_owned()));
+            prop_assert_eq!(short, long);
+        }
+    }
 
     fn words_of(text: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();

@@ -23,6 +23,13 @@ impl Timestamp {
         self.0
     }
 
+    /// So long before; 1970 at the earliest.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// The moment `duration` later, or the last one.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {

@@ -7,6 +7,7 @@ mod cursors;
 mod enrolment;
 mod files;
 mod outbox;
+mod overlay;
 mod settings;
 
 use std::path::Path;
@@ -37,6 +38,10 @@ pub use self::files::write_private;
 pub use self::files::write_public;
 pub use self::outbox::Outbox;
 pub use self::outbox::Waiting;
+pub use self::overlay::CONFIDENCE_MAX;
+pub use self::overlay::OVERLAYS_MAX;
+pub use self::overlay::Overlay;
+pub use self::overlay::Overlays;
 pub use self::settings::Settings;
 pub use self::settings::role_from_word;
 
@@ -250,6 +255,11 @@ impl Profile {
     /// Envelopes that were signed and not yet answered.
     pub fn outbox(&self) -> Result<Outbox, ProfileError> {
         Outbox::at(&self.folder.join(OUTBOX))
+    }
+
+    /// The member's own view of others' records.
+    pub fn overlays(&self) -> Result<Overlays, ProfileError> {
+        Overlays::load(overlay::path(&self.folder))
     }
 
     /// Where a named cursor is kept.

@@ -4,6 +4,7 @@
 //! good. What waits is sent again byte for byte; nothing is ever signed twice.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -78,10 +79,14 @@ impl Outbox {
             }
         }
         paths.sort_unstable();
-        paths
-            .into_iter()
-            .map(|path| files::read(&path).map(|bytes| Waiting { path, bytes }))
-            .collect()
+        let read = paths.into_iter().filter_map(|path| match files::read(&path) {
+            // Another process of this profile had its answer in the meantime.
+            Err(ProfileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                None
+            }
+            read => Some(read.map(|bytes| Waiting { path, bytes })),
+        });
+        read.collect()
     }
 }
 

@@ -262,8 +262,8 @@ fn kept(raw: &RawRetention) -> Result<Retention, ConfigError> {
     if days.is_some_and(|days| !(1..=36_500).contains(&days)) {
         return Err(value("retention.days", "must be 1 to 36500"));
     }
-    if bytes == Some(0) {
-        return Err(value("retention.bytes", "must be 1 or more"));
+    if bytes.is_some_and(|bytes| bytes < limits::RETENTION_BYTES_MIN) {
+        return Err(value("retention.bytes", "must be 65536 or more"));
     }
     Ok(Retention { age: days.map(|days| Duration::from_hours(days * 24)), bytes })
 }

@@ -1,9 +1,13 @@
 //! Composition root of the hub: config, build, run, drain.
 
+mod compact;
 mod config;
 mod run;
 pub mod telemetry;
 
+pub use self::compact::CompactError;
+pub use self::compact::Compacted;
+pub use self::compact::compact;
 pub use self::config::Config;
 pub use self::config::ConfigError;
 pub use self::config::LogFormat;

@@ -25,6 +25,7 @@ use crate::interop::warning_list::WarningLists;
 use crate::model::limits;
 use crate::model::time::Clock;
 use crate::rpc;
+use crate::server::compact;
 use crate::server::config::Config;
 use crate::signing::SecretKey;
 use crate::store::Store;
@@ -209,6 +210,14 @@ fn watched(
 ) -> Result<Store, ServeError> {
     // Before the store is made: a mistyped folder must not become one.
     read(&config.data.join(GENESIS))?;
+    let leftover = compact::remove_leftover(&config.data);
+    let left = leftover.map_err(|error| ServeError::File {
+        path: config.data.join(compact::COPY),
+        what: error.to_string(),
+    })?;
+    if left {
+        tracing::warn!("removed what a compaction left that did not come to its end");
+    }
     let (sender, receiver) = mpsc::channel();
     let path = config.data.join("store");
     let min_free_bytes = config.min_free_bytes;

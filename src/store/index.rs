@@ -244,6 +244,14 @@ impl Index {
         Ok(key)
     }
 
+    #[cfg(test)]
+    pub(super) fn open_postings(&self) -> Vec<Posting> {
+        let mut postings = self.state.read().unwrap_or_else(PoisonError::into_inner).open.clone();
+        postings.sort_unstable();
+        postings.dedup();
+        postings
+    }
+
     /// Removes every row, so that the index can be folded anew.
     pub(super) fn clear(&self, tree: &Tree) -> Result<(), StoreError> {
         let mut batch = Batch::default();

@@ -40,11 +40,14 @@ use crate::store::keys;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
 use crate::transparency::Frontier;
+use crate::wire;
 use crate::wire::disk;
 use crate::wire::envelope::Record;
 
-/// The format of the data directory; another number is refused.
-const FORMAT: u32 = 2;
+/// The format of the data directory; another number is refused, but for the one before.
+const FORMAT: u32 = 3;
+/// The format before: its indexes had other keys, and no list of demands to erase.
+const FORMAT_BEFORE: u32 = 2;
 /// Bytes of sled's page cache; resident memory is two to three times that.
 const CACHE_BYTES: u64 = 24 * 1024 * 1024;
 /// How often a page is asked for that is read out of order: half a microsecond each.
@@ -171,7 +174,11 @@ impl Store {
     /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
     pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
         let store = Self::open_log(path, min_free_bytes)?;
-        store.catch_up()?;
+        if store.format()? == FORMAT_BEFORE {
+            store.bring_up()?;
+        } else {
+            store.catch_up()?;
+        }
         Ok(store)
     }
 
@@ -541,11 +548,13 @@ impl Store {
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
-        self.names.clear(&self.db)?;
-        self.values.clear(&self.db)?;
-        self.terms.clear(&self.db)?;
-        self.catch_up()?;
-        self.sync()?;
+        if self.format()? == FORMAT_BEFORE {
+            self.bring_up()?;
+        } else {
+            self.clear_indexes()?;
+            self.catch_up()?;
+            self.sync()?;
+        }
         Ok(Rebuilt {
             entries: self.head()?.frontier.size(),
             unchanged: before == Some(self.views_digest()?),
@@ -561,6 +570,12 @@ impl Store {
             hasher.update(&value);
         }
         Ok(hasher.finalize().into())
+    }
+
+    /// Every posting of the runs that are not full, sorted: what a restart folds again.
+    #[cfg(test)]
+    pub(crate) fn views_in_memory(&self) -> Vec<Vec<(u64, u64)>> {
+        [&self.names, &self.values, &self.terms].map(Index::open_postings).to_vec()
     }
 
     /// Whether nothing lies in sled's `blobs` folder, which no sync of the log's file would reach.
@@ -624,6 +639,41 @@ impl Store {
             self.index(&Posted { sequence, facts: &entry.facts, terms: &terms }, scopes, starts)?;
         }
         Ok(())
+    }
+
+    /// Brings the format before up to this one: folds the indexes anew and lists the demands. The number is written last,
+    /// so that whatever interrupts this, the next start begins again.
+    fn bring_up(&self) -> Result<(), StoreError> {
+        tracing::info!("bringing the store up to this version: its indexes are folded anew");
+        self.clear_indexes()?;
+        self.catch_up()?;
+        let head = self.head()?.frontier.size();
+        let (mut next, mut rows) = (0, Rows::new());
+        while next < head {
+            let blocks = self.blocks_from(next, 4 * 1024 * 1024)?;
+            let Some(end) = blocks.last().map(LogBlock::end) else { break };
+            for block in &blocks {
+                insert_demands(&mut rows, block)?;
+            }
+            next = end;
+        }
+        rows.push((keys::FORMAT.to_vec(), Some(FORMAT.to_be_bytes().to_vec())));
+        self.write(rows)?;
+        self.sync()
+    }
+
+    fn clear_indexes(&self) -> Result<(), StoreError> {
+        for index in [&self.names, &self.values, &self.terms] {
+            index.clear(&self.db)?;
+        }
+        Ok(())
+    }
+
+    fn format(&self) -> Result<u32, StoreError> {
+        let format = self.get(&keys::FORMAT)?;
+        Ok(format
+            .and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)))
+            .unwrap_or(0))
     }
 
     /// Folds one entry into the indexes that do not have it yet: those that begin at or before its place.
@@ -720,7 +770,7 @@ pub(super) fn free_bytes(file: &File) -> std::io::Result<u64> {
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
-fn open_sled(path: &Path) -> Result<Db, StoreError> {
+pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
@@ -757,7 +807,7 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         return Ok(key);
     };
     let found = format.as_ref().try_into().map_or(0, u32::from_be_bytes);
-    if found != FORMAT {
+    if found != FORMAT && found != FORMAT_BEFORE {
         return Err(StoreError::Format { found, expected: FORMAT });
     }
     db.get(keys::CURSOR_KEY)
@@ -791,7 +841,10 @@ fn rewrite(
             Some((_sequence, framed)) => {
                 scopes.look_at(&entry.facts.scope);
                 let terms = old.block.terms(entry)?;
-                gone.terms.extend(scopes.keys(&terms).map(|key| (key, sequence)));
+                // What the scope says stays.
+                let stays: Vec<u64> = scopes.keys(scopes.operation.as_slice()).collect();
+                let keys = scopes.keys(&terms).filter(|key| !stays.contains(key));
+                gone.terms.extend(keys.map(|key| (key, sequence)));
                 let value = entry.facts.value_digest.as_ref().map(Term::value);
                 gone.values.extend(scopes.keys(value.as_slice()).map(|key| (key, sequence)));
                 builder.take(&Facts { value_digest: None, ..entry.facts.clone() }, framed)?
@@ -886,14 +939,30 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
     Ok(blocks)
 }
 
-fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
-    if let Some(target) = record.content.withdraws() {
-        rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
+/// The demands to erase that entries of a block make.
+fn insert_demands(rows: &mut Rows, block: &LogBlock) -> Result<(), StoreError> {
+    let recalls = block.entries_from(0).filter(|(_, stored)| stored.facts.withdraws.is_some());
+    for (sequence, stored) in recalls {
+        let damaged = || StoreError::corrupt(format!("sequence {sequence}"), "it is unreadable");
+        let entry = wire::entry::decode(block.framed(stored)).ok_or_else(damaged)?;
+        let record = wire::envelope::of_entry(entry).map_err(|_unreadable| damaged())?;
+        insert_demand(rows, sequence, &record);
     }
+    Ok(())
+}
+
+fn insert_demand(rows: &mut Rows, sequence: u64, record: &Record) {
     if let Some((due, of)) = record.content.demand() {
         let key = keys::demand(due.map_or(0, Timestamp::as_micros), sequence);
         rows.push((key, Some(of.to_string().into_bytes())));
     }
+}
+
+fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
+    if let Some(target) = record.content.withdraws() {
+        rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
+    }
+    insert_demand(rows, sequence, record);
     let kind = record.header.body_kind;
     if kind.is_roster() || kind == BodyKind::AudienceChange {
         rows.push((keys::roster(sequence), Some(Vec::new())));

@@ -4,6 +4,7 @@
 //! entries becomes durable in one atomic write, one flush and one sync of the log's file: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
 
 mod block;
+mod compact;
 mod index;
 mod keys;
 mod log;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use self::block::LogBlock;
 pub use self::block::StoredEntry;
+pub use self::compact::copy;
 pub use self::index::COARSE_SEQUENCES;
 pub use self::index::RUN_SEQUENCES;
 pub use self::log::Appended;

@@ -231,6 +231,35 @@ fn values_as_large_as_they_may_be_leave_sleds_blobs_empty() {
 }
 
 #[test]
+fn the_format_before_is_brought_up_and_another_is_refused() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..5 {
+        disk.append(&store, &[20; 1000]).unwrap();
+    }
+    let views = store.views_digest().unwrap();
+    let set_format = |store: &Store, format: u32| {
+        store.db.insert([0x01], format.to_be_bytes().to_vec()).unwrap();
+        store.db.flush().unwrap();
+    };
+    // As it was: another number, and rows of indexes that mean something else.
+    set_format(&store, 2);
+    let rows: Vec<sled::IVec> =
+        store.db.scan_prefix([0x50, 2]).keys().map(Result::unwrap).collect();
+    for row in rows {
+        store.db.insert(row, b"another").unwrap();
+    }
+    drop(store);
+    let store = disk.open();
+    assert_eq!(store.views_digest().unwrap(), views);
+    assert_eq!(store.db.get([0x01]).unwrap().unwrap().as_ref(), [0, 0, 0, 3]);
+    set_format(&store, 4);
+    drop(store);
+    let error = Store::open(disk.folder.path(), 0).unwrap_err();
+    assert!(matches!(error, StoreError::Format { found: 4, expected: 3 }), "{error}");
+}
+
+#[test]
 fn a_rebuild_gives_the_bytes_that_were_there() {
     let disk = Disk::new();
     let store = disk.open();
@@ -348,7 +377,7 @@ fn a_directory_of_another_format_is_refused() {
     store.db.insert(keys::FORMAT, &1_u32.to_be_bytes()).unwrap();
     drop(store);
     let opened = Store::open(disk.folder.path(), 0);
-    assert!(matches!(opened, Err(StoreError::Format { found: 1, expected: 2 })), "{opened:?}");
+    assert!(matches!(opened, Err(StoreError::Format { found: 1, expected: 3 })), "{opened:?}");
 }
 
 #[test]

@@ -42,14 +42,15 @@ fn shape_to_disk(shape: &Shape) -> disk::Shape {
         observable_kind: shape.kind,
         platform: shape.platform.clone(),
         operation: shape.operation.as_ref().map(ToString::to_string).unwrap_or_default(),
+        revision: shape.revision,
     }
 }
 
 fn shape_from_disk(shape: disk::Shape) -> Option<Shape> {
-    let disk::Shape { observable_kind, platform, operation } = shape;
+    let disk::Shape { observable_kind, platform, operation, revision } = shape;
     let operation = match operation.as_str() {
         "" => None,
         name => Some(name.parse().ok()?),
     };
-    Some(Shape { kind: observable_kind, platform, operation })
+    Some(Shape { kind: observable_kind, platform, operation, revision })
 }

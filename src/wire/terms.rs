@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::index_keys::Term;
+use crate::model::limits;
 use crate::model::perceptual;
 use crate::model::text;
 use crate::wire::body::Content;
@@ -14,7 +15,7 @@ use crate::wire::pb;
 pub fn terms(content: &Content, body: &pb::Body) -> Vec<Term> {
     let mut terms = about(content);
     if let Some(content) = &body.content {
-        terms.extend(text_of(content).iter().map(|word| Term::word(word)));
+        terms.extend(words_of(content));
         described(content, &mut terms);
     }
     terms.sort_unstable();
@@ -46,6 +47,20 @@ fn about(content: &Content) -> Vec<Term> {
         End::Value(digest) => Some(Term::end(digest)),
         End::Record(_) => None,
     }));
+    terms
+}
+
+/// The terms of the words that [`text_of`] has, without keeping their letters.
+fn words_of(content: &pb::body::Content) -> Vec<Term> {
+    let mut terms = Vec::new();
+    for text in texts(content) {
+        text::each_word(text, |word| {
+            let term = Term::word(word);
+            if terms.len() < limits::RECORD_WORDS_MAX && !terms.contains(&term) {
+                terms.push(term);
+            }
+        });
+    }
     terms
 }
 

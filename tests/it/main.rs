@@ -5,10 +5,16 @@
 mod august_2018;
 mod briefing;
 mod clock;
+mod compact;
 mod crash;
+mod durable;
 mod ledger;
+mod matrix;
 mod meeting;
+mod oracle;
 mod path;
+mod queries;
+mod recalls;
 mod refusals;
 mod sinks;
 mod world;

@@ -99,12 +99,10 @@ fn statements(record: &str) -> Vec<Vec<&str>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_statement_says_what_its_flags_say() {
+async fn what_is_said_of_an_asset_is_what_the_flags_say() {
     let world = World::with(MEMBERS).await;
     let (acme, cedar) = (world.client("acme-video").await, world.client("cedar-microblog").await);
-    let (storm, _) = publish(&acme, operation("Spring storm")).await;
-    let (asset, _) = publish(&acme, domain("news.example")).await;
-    let (storm, asset) = (storm.to_string(), asset.to_string());
+    let asset = publish(&acme, domain("news.example")).await.0.to_string();
     let birch = |arguments: &[&str]| published(&world.watchfire("birch-social", arguments));
 
     let sighting = birch(&[
@@ -132,6 +130,40 @@ async fn every_statement_says_what_its_flags_say() {
     };
     assert_eq!(said.stance(), pb::Stance::StronglyDisagree);
     assert_eq!(said.reason(), pb::OpinionReason::FalsePositive);
+
+    let link = birch(&[
+        "link",
+        &asset,
+        "@example_voice",
+        "--target-kind",
+        "account",
+        "--target-platform",
+        "x",
+        "--type",
+        "controls",
+        "--confidence",
+        "70",
+    ]);
+    let pb::body::Content::Link(said) = content(&latest(&cedar, &link).await) else {
+        panic!("a link");
+    };
+    assert_eq!((said.r#type(), said.confidence), (pb::LinkType::Controls, Some(70)));
+    let Some(pb::reference::To::Value(value)) = said.target.and_then(|end| end.to) else {
+        panic!("a value");
+    };
+    assert_eq!((value.kind(), value.platform.as_str()), (pb::ObservableKind::Account, "x"));
+
+    let note = birch(&["note", &asset, "The registrar was told."]);
+    assert!(matches!(content(&latest(&cedar, &note).await), pb::body::Content::Note(_)));
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_an_operation_is_what_the_flags_say() {
+    let world = World::with(MEMBERS).await;
+    let (acme, cedar) = (world.client("acme-video").await, world.client("cedar-microblog").await);
+    let storm = publish(&acme, operation("Spring storm")).await.0.to_string();
+    let birch = |arguments: &[&str]| published(&world.watchfire("birch-social", arguments));
 
     let report = birch(&[
         "act",
@@ -180,31 +212,6 @@ async fn every_statement_says_what_its_flags_say() {
     };
     assert_eq!((said.actor_type(), said.confidence), (pb::ActorType::StateMedia, Some(80)));
     assert_eq!((said.basis(), said.references.len()), (pb::AttributionBasis::Technical, 1));
-
-    let link = birch(&[
-        "link",
-        &asset,
-        "@example_voice",
-        "--target-kind",
-        "account",
-        "--target-platform",
-        "x",
-        "--type",
-        "controls",
-        "--confidence",
-        "70",
-    ]);
-    let pb::body::Content::Link(said) = content(&latest(&cedar, &link).await) else {
-        panic!("a link");
-    };
-    assert_eq!((said.r#type(), said.confidence), (pb::LinkType::Controls, Some(70)));
-    let Some(pb::reference::To::Value(value)) = said.target.and_then(|end| end.to) else {
-        panic!("a value");
-    };
-    assert_eq!((value.kind(), value.platform.as_str()), (pb::ObservableKind::Account, "x"));
-
-    let note = birch(&["note", &asset, "The registrar was told."]);
-    assert!(matches!(content(&latest(&cedar, &note).await), pb::body::Content::Note(_)));
     world.finish();
 }
 
@@ -332,14 +339,14 @@ async fn what_one_may_not_see_is_answered_like_what_is_not_there() {
     let acme = world.client("acme-video").await;
     let hidden = publish_for(&acme, domain("news.example"), handling(&[], &["cedar-microblog"]));
     let hidden = hidden.await.0.to_string();
+    let say = |line: &[&str], handling: &[&str]| {
+        let flags = if line.first() == Some(&"acknowledge") { &[] } else { handling };
+        refused(&world.watchfire("birch-social", &[line, flags].concat()), Reason::RecordNotFound)
+    };
     for handling in [&[][..], &["--tlp", "green", "--recipient", "cedar-microblog"][..]] {
         for (about_hidden, about_nothing) in statements(&hidden).iter().zip(statements(ABSENT)) {
-            let flags = if about_hidden[0] == "acknowledge" { &[][..] } else { handling };
-            let say = |line: &[&str]| {
-                let output = world.watchfire("birch-social", &[line, flags].concat());
-                refused(&output, Reason::RecordNotFound)
-            };
-            let (hidden_said, absent_said) = (say(about_hidden), say(&about_nothing));
+            let (hidden_said, absent_said) =
+                (say(about_hidden, handling), say(&about_nothing, handling));
             assert_eq!(
                 hidden_said.replace(&hidden, "RECORD"),
                 absent_said.replace(ABSENT, "RECORD")
@@ -374,11 +381,9 @@ async fn nothing_is_said_wider_than_what_it_is_about() {
     for wider in
         [["--audience", "companies"], ["--audience", "all"], ["--recipient", "harbour-liaison"]]
     {
-        for line in statements(&target) {
-            // What cannot be said of an indicator is told first.
-            if ["reply", "attribute", "acknowledge"].contains(&line[0]) {
-                continue;
-            }
+        // What cannot be said of an indicator is told first.
+        let cannot = |line: &Vec<&str>| ["reply", "attribute", "acknowledge"].contains(&line[0]);
+        for line in statements(&target).into_iter().filter(|line| !cannot(line)) {
             let line = [&line[..], &["--tlp", "amber"][..], &wider[..]].concat();
             refused(&world.watchfire("birch-social", &line), Reason::ReachExceeded);
         }
@@ -536,8 +541,9 @@ async fn a_custom_audience_is_its_keepers() {
         &["publish", "--value", "news.example", "--tlp", "green", "--audience", "AUDIENCE"],
     ] {
         let say = |audience: &str| {
-            let line: Vec<&str> =
-                line.iter().map(|word| if *word == "AUDIENCE" { audience } else { word }).collect();
+            let named = line.iter().map(|word| word.replace("AUDIENCE", audience));
+            let line: Vec<String> = named.collect();
+            let line: Vec<&str> = line.iter().map(String::as_str).collect();
             let output = world.watchfire("cedar-microblog", &line);
             refused(&output, Reason::AudienceForbidden).replace(audience, "AUDIENCE")
         };
@@ -553,74 +559,78 @@ async fn a_custom_audience_is_its_keepers() {
     world.finish();
 }
 
+const DIGEST_16: &str = "abababababababababababababababab";
+const DIGEST_32: &str = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+
+/// One of each kind of asset, as flags say it.
+const ASSETS: [&[&str]; 22] = [
+    &["--kind", "account", "--platform", "x", "--value", "@example_two", "--platform-id", "77"],
+    &[
+        "--kind",
+        "page",
+        "--platform",
+        "facebook",
+        "--value",
+        "ExamplePage",
+        "--display-name",
+        "A Page",
+    ],
+    &["--kind", "group", "--platform", "facebook", "--value", "123456"],
+    &["--kind", "channel", "--platform", "youtube", "--value", "@example"],
+    &["--kind", "blog", "--platform", "blogger", "--value", "example.blogspot.com"],
+    &["--kind", "post", "--value", "https://x.com/example_two/status/1"],
+    &[
+        "--kind",
+        "ad",
+        "--platform",
+        "facebook",
+        "--value",
+        "123",
+        "--payer",
+        "Example Events",
+        "--spend",
+        "1200.50 USD",
+        "--impressions",
+        "10000-50000",
+        "--run-start",
+        "2015-06-01",
+        "--run-end",
+        "2017-05-31",
+    ],
+    &["--kind", "ad-account", "--platform", "facebook", "--value", "456"],
+    &["--kind", "event", "--platform", "facebook", "--value", "789"],
+    &["--kind", "petition", "--value", "https://petitions.example/1"],
+    &["--value", "#HarbourClosed"],
+    &["--value", "news[.]example"],
+    &["--value", "hxxps://news[.]example/a"],
+    &["--value", "press[at]example.org"],
+    &["--kind", "phone-number", "--value", "+44 20 7946 0000"],
+    &["--value", "192.0.2[.]7"],
+    &["--kind", "app", "--platform", "google-play", "--value", "com.example.app"],
+    &["--kind", "payment-handle", "--platform", "paypal", "--value", "example"],
+    &["--kind", "file-hash", "--value", DIGEST_32, "--algorithm", "sha256"],
+    &["--kind", "media-hash", "--value", DIGEST_16, "--algorithm", "md5"],
+    &["--kind", "text-hash", "--value", DIGEST_32],
+    &[
+        "--count",
+        "58 account on google",
+        "--part",
+        "39 channel on youtube",
+        "--part",
+        "13 account on google-plus",
+        "--part",
+        "6 blog on blogger",
+        "--metric",
+        "views 13466 in US",
+    ],
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_asset_is_published_from_flags() {
     let world = World::with(&MEMBERS[..2]).await;
     let birch = world.client("birch-social").await;
-    let (md5, sha256) = ("ab".repeat(16), "cd".repeat(32));
-    let assets: [&[&str]; 22] = [
-        &["--kind", "account", "--platform", "x", "--value", "@example_two", "--platform-id", "77"],
-        &[
-            "--kind",
-            "page",
-            "--platform",
-            "facebook",
-            "--value",
-            "ExamplePage",
-            "--display-name",
-            "A Page",
-        ],
-        &["--kind", "group", "--platform", "facebook", "--value", "123456"],
-        &["--kind", "channel", "--platform", "youtube", "--value", "@example"],
-        &["--kind", "blog", "--platform", "blogger", "--value", "example.blogspot.com"],
-        &["--kind", "post", "--value", "https://x.com/example_two/status/1"],
-        &[
-            "--kind",
-            "ad",
-            "--platform",
-            "facebook",
-            "--value",
-            "123",
-            "--payer",
-            "Example Events",
-            "--spend",
-            "1200.50 USD",
-            "--impressions",
-            "10000-50000",
-            "--run-start",
-            "2015-06-01",
-            "--run-end",
-            "2017-05-31",
-        ],
-        &["--kind", "ad-account", "--platform", "facebook", "--value", "456"],
-        &["--kind", "event", "--platform", "facebook", "--value", "789"],
-        &["--kind", "petition", "--value", "https://petitions.example/1"],
-        &["--value", "#HarbourClosed"],
-        &["--value", "news[.]example"],
-        &["--value", "hxxps://news[.]example/a"],
-        &["--value", "press[at]example.org"],
-        &["--kind", "phone-number", "--value", "+44 20 7946 0000"],
-        &["--value", "192.0.2[.]7"],
-        &["--kind", "app", "--platform", "google-play", "--value", "com.example.app"],
-        &["--kind", "payment-handle", "--platform", "paypal", "--value", "example"],
-        &["--kind", "file-hash", "--value", &sha256, "--algorithm", "sha256"],
-        &["--kind", "media-hash", "--value", &md5, "--algorithm", "md5"],
-        &["--kind", "text-hash", "--value", &sha256],
-        &[
-            "--count",
-            "58 account on google",
-            "--part",
-            "39 channel on youtube",
-            "--part",
-            "13 account on google-plus",
-            "--part",
-            "6 blog on blogger",
-            "--metric",
-            "views 13466 in US",
-        ],
-    ];
     let mut kinds = Vec::new();
-    for asset in assets {
+    for asset in ASSETS {
         let flags = [
             "--tlp",
             "green",
@@ -640,7 +650,12 @@ async fn every_kind_of_asset_is_published_from_flags() {
         kinds.push(said.observable.expect("an asset").kind);
     }
     assert_eq!(kinds, (1..=22).collect::<Vec<i32>>());
+    world.finish();
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_cannot_be_are_refused_before_they_are_sent() {
+    let world = World::with(&MEMBERS[..2]).await;
     let uneven = [
         "publish",
         "--count",
@@ -720,8 +735,8 @@ async fn an_operation_is_published_once_and_then_amended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_is_the_operators_to_set_and_is_kept() {
     let world = World::with(&MEMBERS[..2]).await;
-    let set = ["quota", "set", "acme-video", "--records-per-second", "1"];
-    refused(&world.watchfire("birch-social", &set), Reason::RoleForbids);
+    let limit = ["quota", "set", "acme-video", "--records-per-second", "1"];
+    refused(&world.watchfire("birch-social", &limit), Reason::RoleForbids);
     failed(&world.watchfire("operator", &["quota", "set", "acme-video"]), 2, "required");
     failed(
         &world.watchfire("operator", &["quota", "set", "nobody", "--streams", "1"]),
@@ -729,7 +744,7 @@ async fn a_quota_is_the_operators_to_set_and_is_kept() {
         "not a member",
     );
     demand(&world.watchfire("operator", &["quota", "set", "acme-video", "--streams", "7"]));
-    let said = demand(&world.watchfire("operator", &set));
+    let said = demand(&world.watchfire("operator", &limit));
     assert!(said.contains("from sequence"), "{said}");
     let shown = demand(&world.watchfire("acme-video", &["quota"]));
     assert!(
@@ -799,16 +814,15 @@ async fn one_of_each(world: &World) -> RecordName {
     let (storm, _) = publish_for(&acme, operation("Spring storm"), everyone.clone()).await;
     let (asset, _) = publish_for(&acme, domain("news.example"), everyone).await;
     let question = published(&world.watchfire("acme-video", &["ask", &asset.to_string(), "Who?"]));
-    for mut line in statements(&asset.to_string()) {
-        let target = match line[0] {
-            "reply" => question.to_string(),
-            "attribute" => storm.to_string(),
+    for line in statements("RECORD") {
+        let target = match line.first() {
+            Some(&"reply") => question.to_string(),
+            Some(&"attribute") => storm.to_string(),
+            Some(&"acknowledge") => continue,
             _ => asset.to_string(),
         };
-        if line[0] == "acknowledge" {
-            continue;
-        }
-        line[1] = &target;
+        let line: Vec<&str> =
+            line.iter().map(|word| if *word == "RECORD" { &*target } else { word }).collect();
         published(&world.watchfire("acme-video", &line));
     }
     demand(&world.watchfire("acme-video", &["audience", "create", "birch-social"]));
@@ -855,16 +869,16 @@ async fn what_subscribe_prints_goes_in_again_unharmed() {
         .iter()
         .filter(|entry| entry.header().body_kind.is_chosen() && entry.header().name != asset)
         .collect();
-    let nameless: String = chosen
+    let nameless: Vec<String> = chosen
         .iter()
         .map(|entry| {
             let line = entry_to_json(entry);
             let mut line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             line.as_object_mut().expect("an object").remove("name");
-            format!("{line}\n")
+            line.to_string()
         })
         .collect();
-    std::fs::write(&file, nameless).expect("a file");
+    std::fs::write(&file, nameless.join("\n")).expect("a file");
     demand(&world.watchfire("acme-video", &["publish", "--jsonl", path]));
     let all = replay(&acme, Filter::default()).await;
     let copies = all.iter().rev().take(chosen.len()).rev();
@@ -873,8 +887,16 @@ async fn what_subscribe_prints_goes_in_again_unharmed() {
         assert_eq!(first.header().handling, copy.header().handling);
         assert_ne!(first.header().name, copy.header().name);
     }
+    world.finish();
+}
 
-    // Without a handling it follows from the record; one that is not there does not sink the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_without_a_handling_has_that_of_its_record() {
+    let world = World::with(&MEMBERS[..2]).await;
+    let acme = world.client("acme-video").await;
+    let file = world.data().join("saved.jsonl");
+    let path = file.to_str().expect("a path in UTF-8");
+    // One that is not there does not sink the others.
     let (target, _) =
         publish_for(&acme, domain("two.example"), with_tlp(Tlp::Amber, &["all"], &[])).await;
     let note =

@@ -81,7 +81,8 @@ fn start(world: &World, arguments: &[&str]) -> Child {
 
 /// Starts a client that keeps what comes, and kills it.
 async fn keep_and_kill(world: &World, target: &str) {
-    let mut child = start(world, &["subscribe", "--into", target]);
+    // Answers would be further entries: they have tests of their own.
+    let mut child = start(world, &["subscribe", "--no-acknowledge", "--into", target]);
     pause(random_moment() * 6).await;
     assert!(child.try_wait().expect("its state").is_none(), "it ran until it was killed");
     child.kill().expect("it can be killed");
@@ -181,7 +182,8 @@ async fn sinks_hold_everything_once_however_often_the_client_is_killed() {
     };
     tokio::join!(publisher, kills);
     for target in &targets {
-        demand(&world.watchfire("birch-social", &["subscribe", "--until-head", "--into", target]));
+        let whole = ["subscribe", "--until-head", "--no-acknowledge", "--into", target];
+        demand(&world.watchfire("birch-social", &whole));
     }
 
     let birch = world.client("birch-social").await;

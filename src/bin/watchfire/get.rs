@@ -19,7 +19,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let name = record_name(&args.record, client.profile())?;
     let found = client.get(&name).await?;
-    Shown::new(args.format).show(&[found.entry])?;
+    Shown::with(args.format, client.profile())?.show(&[found.entry])?;
     if let Some(sequence) = found.withdrawn_sequence {
         output::note(&format!("it was withdrawn at sequence {sequence}"));
     }

@@ -14,34 +14,29 @@ use crate::failure::Failure;
 
 /// Keeps the place in a file.
 pub(crate) struct Keeper {
-    file: Option<PathBuf>,
-    origin: Origin,
+    file: Option<(PathBuf, Origin)>,
     /// What the file says.
     place: Place,
     offered: Option<Offered>,
 }
 
 impl Keeper {
-    /// With where it stood; refuses a place that was made for something else.
-    pub(crate) fn open(
-        file: Option<PathBuf>,
-        origin: Origin,
-    ) -> anyhow::Result<(Self, Option<Place>)> {
-        let saved = file.as_deref().map(SavedCursor::load).transpose()?.flatten();
-        let mut keeper = Self { file, origin, place: Place::default(), offered: None };
-        let Some(saved) = saved else {
-            return Ok((keeper, None));
-        };
-        keeper.place = keeper.origin.place(&saved).map_err(|error| keeper.refusal(&error))?;
-        keeper.offered = saved.offered;
-        let is_blank = keeper.place == Place::default();
-        let place = (!is_blank).then(|| keeper.place.clone());
-        Ok((keeper, place))
+    /// Keeps no place.
+    pub(crate) fn nowhere() -> Self {
+        Self { file: None, place: Place::default(), offered: None }
     }
 
-    fn refusal(&self, error: &InvalidPlace) -> Failure {
-        let file = self.file.clone().unwrap_or_default();
-        Failure::Usage(format!("{} cannot be used: {error}", file.display()))
+    /// With where it stood; refuses a place that was made for something else.
+    pub(crate) fn open(file: PathBuf, origin: Origin) -> anyhow::Result<(Self, Option<Place>)> {
+        let saved = SavedCursor::load(&file)?;
+        let refusal = |error: InvalidPlace| {
+            Failure::Usage(format!("{} cannot be used: {error}", file.display()))
+        };
+        let place = saved.as_ref().map(|saved| origin.place(saved)).transpose().map_err(refusal)?;
+        let place = place.unwrap_or_default();
+        let offered = saved.and_then(|saved| saved.offered);
+        let known = (place != Place::default()).then(|| place.clone());
+        Ok((Self { file: Some((file, origin)), place, offered }, known))
     }
 
     /// Where the batch ends that was offered and not acknowledged.
@@ -61,15 +56,19 @@ impl Keeper {
     /// Everything up to this place took effect.
     pub(crate) fn save(&mut self, place: &Place) -> anyhow::Result<()> {
         self.place = place.clone();
-        self.offered = None;
+        // A mark that comes before the batch that was offered does not settle it.
+        self.offered = self.offered.filter(|offered| {
+            let is_before = |at| (place.epoch, at) < (offered.epoch, offered.sequence);
+            place.sequence.is_none_or(is_before)
+        });
         self.write()
     }
 
     fn write(&self) -> anyhow::Result<()> {
-        let Some(file) = &self.file else {
+        let Some((file, origin)) = &self.file else {
             return Ok(());
         };
-        let saved = SavedCursor { offered: self.offered, ..self.origin.saved(&self.place) };
+        let saved = SavedCursor { offered: self.offered, ..origin.saved(&self.place) };
         Ok(saved.save(file)?)
     }
 }
@@ -97,7 +96,7 @@ mod tests {
             hub_data: None,
         };
         let filter = Filter { body_kinds: kinds.to_vec(), ..Filter::default() };
-        Keeper::open(Some(file.to_owned()), Origin::new(&settings, &filter))
+        Keeper::open(file.to_owned(), Origin::new(&settings, &filter))
     }
 
     #[test]
@@ -122,6 +121,9 @@ mod tests {
         keeper.write().unwrap();
         let (mut keeper, place) = open(&file, &[]).unwrap();
         assert_eq!((keeper.offered(), place), (Some(Offered { epoch: 1, sequence: 9 }), None));
+        let before = Place { cursor: Some(vec![1]), epoch: 1, sequence: Some(8) };
+        keeper.save(&before).unwrap();
+        assert_eq!(open(&file, &[]).unwrap().0.offered(), Some(Offered { epoch: 1, sequence: 9 }));
         let place = Place { cursor: None, epoch: 1, sequence: Some(9) };
         keeper.save(&place).unwrap();
         let (keeper, saved) = open(&file, &[]).unwrap();

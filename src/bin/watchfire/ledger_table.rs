@@ -47,11 +47,15 @@ pub(crate) fn ledger(answer: &pb::GetLedgerResponse) -> String {
 fn cells(row: &pb::LedgerRow) -> [String; 11] {
     let member = match row.member.strip_prefix("members/") {
         Some(member) => clean(member),
+        None if row.members == 1 => "(1 other)".to_owned(),
         None => format!("({} others)", row.members),
     };
     let role = match row.role() {
         pb::Role::Unspecified => "several".to_owned(),
-        role => word(role.as_str_name(), "ROLE_"),
+        role
+        @ (pb::Role::Company | pb::Role::Observer | pb::Role::Auditor | pb::Role::Operator) => {
+            word(role.as_str_name(), "ROLE_")
+        }
     };
     let given: Vec<String> = row
         .given

@@ -29,7 +29,8 @@ pub(crate) fn links(view: &LinksView) -> String {
     for edge in others {
         let label = |at: usize| view.nodes.get(at).map(short).unwrap_or_default();
         let (source, target) = (label(edge.source), label(edge.target));
-        out.push_str(&format!("  {source} {} {target} {}\n", joins(edge), by(edge)));
+        let line = format!("  {source} {} {target} {}\n", joins(edge), by(edge));
+        out.push_str(&line);
     }
     if view.more {
         out.push_str("\nThe hub stopped counting: there may be more than the numbers say.*\n");
@@ -79,7 +80,7 @@ impl<'a> Tree<'a> {
     fn grow(&mut self, at: usize, indent: &str) {
         let Some(node) = self.view.nodes.get(at) else { return };
         if at == 0 {
-            self.out.push_str(&format!("{}\n", label(node)));
+            self.out = label(node) + "\n";
         }
         let children = self.children.remove(&at).unwrap_or_default();
         let count = children.len() + usize::from(node.beyond > 0);
@@ -89,11 +90,13 @@ impl<'a> Tree<'a> {
             let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let Some(shown) = self.view.nodes.get(child) else { continue };
             let ways: Vec<String> = edges.iter().map(|edge| way(edge, at)).collect();
-            self.out.push_str(&format!("{indent}{branch}{} {}\n", ways.join(", "), label(shown)));
+            let line = format!("{indent}{branch}{} {}\n", ways.join(", "), label(shown));
+            self.out.push_str(&line);
             self.grow(child, &format!("{indent}{below}"));
         }
         if beyond > 0 {
-            self.out.push_str(&format!("{indent}└─ {beyond} more, not shown*\n"));
+            let line = format!("{indent}└─ {beyond} more, not shown*\n");
+            self.out.push_str(&line);
         }
     }
 }

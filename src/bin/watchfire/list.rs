@@ -17,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let filter = args.filter.filter(client.profile())?;
-    let mut shown = Shown::new(args.format);
+    let mut shown = Shown::with(args.format, client.profile())?;
     let mut token = String::new();
     loop {
         let (entries, next) = client.list(&filter, &token).await?;

@@ -48,9 +48,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         active_only: args.active_only,
         distance_max: args.distance,
     };
-    let mut shown = Shown::new(args.format);
+    let mut shown = Shown::with(args.format, client.profile())?;
     let results = client.look_up(&args.values, &options).await?;
-    let now = client.now();
     for (value, found) in args.values.iter().zip(&results) {
         let value = table::harmless(value);
         if let Some(refused) = &found.refused {
@@ -58,7 +57,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         } else if found.entries.is_empty() && !found.more {
             output::note(&format!("{value}: nothing is known"));
         }
-        shown.matches(&found.entries, &found.distances, now)?;
+        shown.matches(&found.entries, &found.distances)?;
         if found.more {
             output::note(&format!("{value}: there is more than is shown"));
         }

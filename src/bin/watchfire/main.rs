@@ -18,6 +18,7 @@ mod enroll;
 mod failure;
 mod figures;
 mod filter_flags;
+mod follow;
 mod get;
 mod handling_flags;
 mod keeper;
@@ -35,6 +36,7 @@ mod operation_claims;
 mod operation_text;
 mod opine;
 mod output;
+mod overlay;
 mod own_hub;
 mod publish;
 mod publish_csv;
@@ -42,6 +44,7 @@ mod publish_indicator;
 mod publish_jsonl;
 mod publish_operation;
 mod quota;
+mod recalls;
 mod records;
 mod renew;
 mod reply;
@@ -53,6 +56,7 @@ mod statement;
 mod status;
 mod stop;
 mod subscribe;
+mod subscriptions;
 mod support;
 mod table;
 mod takedown;
@@ -110,6 +114,8 @@ enum Command {
     Publish(Box<publish::Args>),
     /// Stream records, each verified.
     Subscribe(Box<subscribe::Args>),
+    /// What the hub keeps of one's subscriptions: list, make, move, forget them.
+    Subscriptions(subscriptions::Args),
     /// Say how often a record's asset was seen on one's own platform.
     Sight(sight::Args),
     /// Agree with a record, or dispute it.
@@ -130,6 +136,8 @@ enum Command {
     Withdraw(withdraw::Args),
     /// Answer a withdrawal: what became of one's copy.
     Acknowledge(acknowledge::Args),
+    /// What was taken back, who could see it, and who has answered.
+    Recalls(recalls::Args),
     /// As the operator: withdraw a record of a member.
     Takedown(takedown::Args),
     /// Groups of members of one's own.
@@ -143,6 +151,9 @@ enum Command {
     List(list::Args),
     /// Find indicators by value, however it is written.
     Lookup(lookup::Args),
+    /// One's own confidence in others' records; nobody else learns of it.
+    #[command(subcommand)]
+    Overlay(overlay::Command),
     /// Write the pack for the regular meeting: one page for the browser, and Markdown.
     Briefing(briefing::Args),
     /// Search records by words and what they say.
@@ -194,6 +205,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Renew(args) => renew::run(context, args).await,
         Command::Publish(args) => publish::run(context, *args).await,
         Command::Subscribe(args) => subscribe::run(context, *args).await,
+        Command::Subscriptions(args) => subscriptions::run(context, args).await,
         Command::Sight(args) => sight::run(context, args).await,
         Command::Opine(args) => opine::run(context, args).await,
         Command::Act(args) => act::run(context, args).await,
@@ -204,12 +216,14 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Link(args) => link::run(context, *args).await,
         Command::Withdraw(args) => withdraw::run(context, args).await,
         Command::Acknowledge(args) => acknowledge::run(context, args).await,
+        Command::Recalls(args) => recalls::run(context, args).await,
         Command::Takedown(args) => takedown::run(context, args).await,
         Command::Audience(command) => audience::run(context, command).await,
         Command::Quota(args) => quota::run(context, args).await,
         Command::Get(args) => get::run(context, args).await,
         Command::List(args) => list::run(context, args).await,
         Command::Lookup(args) => lookup::run(context, args).await,
+        Command::Overlay(command) => overlay::run(context, command),
         Command::Briefing(args) => briefing::run(context, args).await,
         Command::Search(args) => search::run(context, *args).await,
         Command::Show(args) => show::run(context, args).await,

@@ -33,7 +33,8 @@ pub(crate) fn operation(view: &OperationView, now: Timestamp) -> String {
     notes(view, &mut out);
     links(view, &mut out);
     if view.more > 0 {
-        out.push_str(&format!("\n{} more were left out.*\n", view.more));
+        let left_out = format!("\n{} more were left out.*\n", view.more);
+        out.push_str(&left_out);
     }
     if out.contains('*') {
         out.push_str("\n* The hub's word: nobody signed it, or the record that says so was not there to be checked.\n");
@@ -62,7 +63,8 @@ pub(crate) fn part<const N: usize>(
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(TEXT_WIDTH)));
         }
     }
-    out.push_str(&format!("\n{title}\n{}", table::trimmed(&table)));
+    let shown = format!("\n{title}\n{}", table::trimmed(&table));
+    out.push_str(&shown);
 }
 
 fn keep<T>(cells: impl IntoIterator<Item = T>, kept: &[bool]) -> Vec<T> {
@@ -98,8 +100,8 @@ fn head(view: &OperationView) -> String {
     lines.extend(said.narratives.iter().map(|text| ("narrative", harmless_text(text))));
     lines.extend(said.references.iter().map(|text| ("read more", harmless_text(text))));
     let shown = lines.iter().filter(|(_what, text)| !text.is_empty());
-    let lines: String = shown.map(|(what, text)| format!("  {what:<12} {text}\n")).collect();
-    format!("{}\n{lines}", harmless_text(&said.title))
+    let lines: Vec<String> = shown.map(|(what, text)| format!("  {what:<12} {text}\n")).collect();
+    format!("{}\n{}", harmless_text(&said.title), lines.concat())
 }
 
 fn actions(view: &OperationView, out: &mut String) {

@@ -52,13 +52,17 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Lines that are read ahead.
 const LINES_AHEAD: usize = 2 * limits::BATCH_RECORDS_MAX;
 /// Fields that `subscribe` prints and that are not the publisher's to say.
-const PASSED_OVER: [&str; 10] = [
+const PASSED_OVER: [&str; 14] = [
     "epoch",
     "sequence",
     "accept_time",
     "revision",
     "publisher",
     "kind",
+    "erased",
+    "expires",
+    "expired",
+    "overlay",
     "header_digest",
     "verified",
     "in_doubt",

@@ -1,12 +1,14 @@
-//! Showing verified records in the format that was asked for.
+//! Showing verified records in the format that was asked for, with what the reader itself knows of them.
 
 use std::io;
 
+use watchfire::client::Reading;
 use watchfire::client::VerifiedEntry;
-use watchfire::client::entry_to_json;
-use watchfire::client::match_to_json;
-use watchfire::model::time::Timestamp;
+use watchfire::client::entry_to_json_for;
+use watchfire::profile::Overlays;
+use watchfire::profile::Profile;
 
+use crate::crl::now;
 use crate::output;
 use crate::output::Format;
 use crate::table;
@@ -16,61 +18,53 @@ use crate::table::Heading;
 pub(crate) struct Shown {
     format: Format,
     heading: Heading,
+    overlays: Overlays,
 }
 
 impl Shown {
-    /// In this format.
-    pub(crate) const fn new(format: Format) -> Self {
-        Self { format, heading: Heading::Shown }
+    /// In this format, with the profile's own view of them.
+    pub(crate) fn with(format: Format, profile: &Profile) -> anyhow::Result<Self> {
+        Ok(Self { format, heading: Heading::Shown, overlays: profile.overlays()? })
     }
 
-    /// Shows what was searched for at a time, each with in how many bits it differs from what was sought.
+    /// Shows what was looked up, each with in how many bits it differs from what was sought; when this returns, it has
+    /// left.
     pub(crate) fn matches(
         &mut self,
         entries: &[VerifiedEntry],
         distances: &[u32],
-        now: Timestamp,
     ) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let now = now();
         let distances = distances.iter().copied().chain(std::iter::repeat(0));
-        let matches = entries.iter().zip(distances);
-        let shown = match self.format {
-            Format::Table => {
-                let noted = matches.map(|(entry, distance)| (entry, marks(entry, distance, now)));
-                table::noted(noted, self.heading)
+        let rows = entries
+            .iter()
+            .zip(distances)
+            .map(|(entry, distance)| (entry, Reading { distance, ..self.reading(entry, now) }));
+        match self.format {
+            Format::Table => output::raw(table::entries(rows, self.heading).as_bytes())?,
+            Format::Jsonl => {
+                let lines: String =
+                    rows.map(|(entry, reading)| entry_to_json_for(entry, reading) + "\n").collect();
+                output::raw(lines.as_bytes())?;
             }
-            Format::Jsonl => matches
-                .map(|(entry, distance)| match_to_json(entry, distance, now) + "\n")
-                .collect(),
-        };
-        self.put(entries.is_empty(), &shown)
+        }
+        self.heading = Heading::Left;
+        output::flush()
     }
 
     /// Shows more; when this returns, it has left.
     pub(crate) fn show(&mut self, entries: &[VerifiedEntry]) -> io::Result<()> {
-        let shown = match self.format {
-            Format::Table => table::entries(entries, self.heading),
-            Format::Jsonl => entries.iter().map(|entry| entry_to_json(entry) + "\n").collect(),
-        };
-        self.put(entries.is_empty(), &shown)
+        self.matches(entries, &[])
     }
 
-    fn put(&mut self, is_empty: bool, shown: &str) -> io::Result<()> {
-        if is_empty {
-            return Ok(());
-        }
-        output::raw(shown.as_bytes())?;
-        self.heading = Heading::Left;
-        output::flush()
+    fn reading(
+        &self,
+        entry: &VerifiedEntry,
+        now: watchfire::model::time::Timestamp,
+    ) -> Reading<'_> {
+        Reading { now, overlay: self.overlays.get(&entry.header().name), distance: 0 }
     }
-}
-
-/// What a reader should know before acting on a match.
-fn marks(entry: &VerifiedEntry, distance: u32, now: Timestamp) -> String {
-    let expired = if entry.has_expired(now) { " (expired)" } else { "" };
-    let near = match distance {
-        0 => String::new(),
-        1 => " (1 bit off)".to_owned(),
-        bits => format!(" ({bits} bits off)"),
-    };
-    format!("{near}{expired}")
 }

@@ -66,11 +66,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         confidence_min: args.confidence_min,
         active_only: args.active_only,
     };
-    let mut shown = Shown::new(args.format);
+    let mut shown = Shown::with(args.format, client.profile())?;
     let mut token = String::new();
     loop {
         let (entries, next) = client.search(&query, limits::PAGE_ENTRIES_MAX, &token).await?;
-        shown.matches(&entries, &[], now)?;
+        shown.show(&entries)?;
         match next {
             Some(next) => token = next,
             None => return Ok(client.remember_roster().await?),

@@ -1,38 +1,42 @@
 //! `watchfire subscribe`: verified records as they come, shown, given to a command, or kept in a sink; the place is
-//! kept with what became of them.
+//! kept with what became of them, by this client, by the hub, or by both.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use watchfire::client::Acknowledger;
 use watchfire::client::BATCH_BYTES_MAX;
 use watchfire::client::BATCH_ENTRIES_MAX;
-use watchfire::client::Batch;
-use watchfire::client::Batcher;
 use watchfire::client::Client;
-use watchfire::client::Delivery;
+use watchfire::client::ClientError;
+use watchfire::client::Compacted;
+use watchfire::client::Durable;
 use watchfire::client::EXEC_TIMEOUT;
 use watchfire::client::Exec;
 use watchfire::client::From;
-use watchfire::client::Holding;
 use watchfire::client::Origin;
 use watchfire::client::Patience;
-use watchfire::client::Recall;
-use watchfire::client::Sink;
-use watchfire::client::Step;
+use watchfire::client::Place;
 use watchfire::client::SubscribeOptions;
-use watchfire::client::Subscription;
 use watchfire::client::Target;
-use watchfire::client::apply_apart;
 use watchfire::model::filter::Filter;
+use watchfire::model::names::MemberId;
+use watchfire::model::names::SubscriptionName;
+use watchfire::model::reason::Reason;
+use watchfire::profile::Profile;
 
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::filter_flags::FilterFlags;
+use crate::follow;
+use crate::follow::Following;
+use crate::follow::Keeping;
+use crate::follow::Progress;
 use crate::keeper::Keeper;
 use crate::output;
 use crate::output::Format;
 use crate::records::Shown;
-use crate::stop;
 
 /// How long a replay waits for a hub that it lost; a live stream waits for ever.
 const REPLAY_PATIENCE: Duration = Duration::from_mins(1);
@@ -41,8 +45,8 @@ const EXEC_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to start if no place is saved: start, now, or a sequence.
-    #[arg(long, default_value = "start", value_name = "start|now|SEQUENCE")]
+    /// Where to start if no place is kept: start, now, snapshot (what is current, then what comes), or a sequence.
+    #[arg(long, default_value = "start", value_name = "start|now|snapshot|SEQUENCE")]
     from: StartAt,
     #[command(flatten)]
     filter: FilterFlags,
@@ -52,23 +56,49 @@ pub(crate) struct Args {
     /// End when everything that is there was shown.
     #[arg(long)]
     until_head: bool,
-    /// Go on where this file says, and save there where it stands, after what was shown has left or was acknowledged.
-    #[arg(long, value_name = "FILE")]
-    cursor_file: Option<PathBuf>,
-    /// The same, in a file of the profile.
-    #[arg(long, value_name = "NAME", conflicts_with = "cursor_file")]
-    cursor: Option<watchfire::model::names::MemberId>,
+    #[command(flatten)]
+    places: PlaceFlags,
     #[arg(long, value_name = "CMD", conflicts_with = "format", help = exec_help())]
     exec: Option<String>,
     /// How long the command may take for one batch, in seconds; then it is killed, and nothing is acknowledged.
     #[arg(long, value_name = "SECONDS", default_value_t = EXEC_TIMEOUT.as_secs(), requires = "exec",
         value_parser = clap::value_parser!(u64).range(1..=EXEC_SECONDS_MAX))]
     exec_timeout: u64,
+    #[command(flatten)]
+    sink: SinkFlags,
+}
+
+/// Where the place is kept.
+#[derive(Clone, Debug, clap::Args)]
+struct PlaceFlags {
+    /// Let the hub keep the filter and the place under this name: go on where it was acknowledged, and acknowledge what
+    /// was shown and has left, what the command took, or what is in the sink. It is made if it is not there; without
+    /// flags for a filter, the one that it has holds.
+    #[arg(long, conflicts_with_all = ["cursor", "cursor_file"])]
+    name: Option<String>,
+    /// Go on where this file says, and save there where it stands, after what was shown has left or was acknowledged.
+    #[arg(long, value_name = "FILE")]
+    cursor_file: Option<PathBuf>,
+    /// The same, in a file of the profile.
+    #[arg(long, value_name = "NAME", conflicts_with = "cursor_file")]
+    cursor: Option<MemberId>,
+    /// If the hub has let go of what lies behind the place that is kept, take what is current instead, and go on from
+    /// there.
+    #[arg(long)]
+    catch_up: bool,
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, clap::Args)]
+struct SinkFlags {
     /// Keep records in a sink that keeps its own place, in one step with them: a folder with a file for each
     /// revision, sqlite:FILE, or jsonl:FILE. Withdrawals are carried out there; where one demands deletion, what is
-    /// held is deleted.
+    /// held is deleted. The publisher is told what became of it.
     #[arg(long, value_name = "TARGET", conflicts_with_all = ["exec", "format", "cursor", "cursor_file"])]
     into: Option<Target>,
+    /// Do not answer withdrawals: another client of this member does.
+    #[arg(long, requires = "into")]
+    no_acknowledge: bool,
 }
 
 fn exec_help() -> String {
@@ -86,6 +116,7 @@ fn exec_help() -> String {
 enum StartAt {
     Start,
     Now,
+    Snapshot,
     Sequence(u64),
 }
 
@@ -96,10 +127,11 @@ impl FromStr for StartAt {
         match text {
             "start" => Ok(Self::Start),
             "now" => Ok(Self::Now),
+            "snapshot" => Ok(Self::Snapshot),
             _ => text
                 .parse()
                 .map(Self::Sequence)
-                .map_err(|_not_a_number| "must be start, now or a sequence".to_owned()),
+                .map_err(|_not_a_number| "must be start, now, snapshot or a sequence".to_owned()),
         }
     }
 }
@@ -109,6 +141,7 @@ impl StartAt {
         match self {
             Self::Start => From::Start,
             Self::Now => From::Now,
+            Self::Snapshot => From::Snapshot,
             Self::Sequence(sequence) => From::Sequence(*sequence),
         }
     }
@@ -117,164 +150,124 @@ impl StartAt {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let profile = context.profile()?;
     let filter = args.filter.filter(&profile)?;
-    let origin = Origin::new(profile.settings(), &filter);
-    if let Some(target) = &args.into {
-        // Before the hub is asked: a sink that does not fit is our own affair.
-        let sink = target.open(&origin)?;
-        let client = Client::connect(profile).await?;
-        let options = args.options(filter, sink.place().cloned().map(From::Place));
-        let kept = keep(&client, options, sink).await;
-        client.remember_roster().await?;
-        return kept;
+    let done = match &args.sink.into {
+        Some(target) => keep(&args, profile, filter, target).await,
+        None => pass_on(&args, profile, filter).await,
+    };
+    done.inspect_err(advise)
+}
+
+/// What to do about a place whose records are gone.
+fn advise(error: &anyhow::Error) {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<ClientError>());
+    let is_gone = |cause: &ClientError| matches!(cause, ClientError::Refused(refused) if refused.is(Reason::CursorCompacted));
+    if causes.any(is_gone) {
+        output::note(
+            "with --catch-up, what is current is taken instead, and it goes on from there",
+        );
     }
-    let file = match (&args.cursor_file, &args.cursor) {
+}
+
+/// Keeps records in a sink.
+async fn keep(
+    args: &Args,
+    profile: Profile,
+    filter: Filter,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let open =
+        |profile: &Profile, filter: &Filter| target.open(&Origin::new(profile.settings(), filter));
+    // Before the hub is asked: a sink that does not fit is our own affair. Whose filter the hub keeps is asked for it.
+    let sink = if args.places.name.is_none() { Some(open(&profile, &filter)?) } else { None };
+    let client = Client::connect(profile).await?;
+    let (durable, filter) = args.durable(&client, filter).await?;
+    let sink = match sink {
+        Some(sink) => sink,
+        None => open(client.profile(), &filter)?,
+    };
+    let own = sink.place().cloned();
+    let (from, acknowledger) = args.start(durable, own).await?;
+    let keeping = Keeping::start(&client, sink, !args.sink.no_acknowledge).await?;
+    let following = args.following(&client, filter, from);
+    let done =
+        follow::keep(following, keeping, Progress::new(Keeper::nowhere(), acknowledger)).await;
+    client.remember_roster().await?;
+    done
+}
+
+/// Shows records, or gives them to a command.
+async fn pass_on(args: &Args, profile: Profile, filter: Filter) -> anyhow::Result<()> {
+    let file = match (&args.places.cursor_file, &args.places.cursor) {
         (Some(file), _) => Some(file.clone()),
         (None, Some(name)) => Some(profile.cursor_path(name.as_str())),
         (None, None) => None,
     };
-    let (keeper, place) = Keeper::open(file, origin)?;
+    let (keeper, place) = match file {
+        Some(file) => Keeper::open(file, Origin::new(profile.settings(), &filter))?,
+        None => (Keeper::nowhere(), None),
+    };
     let client = Client::connect(profile).await?;
-    let options = args.options(filter, place.map(From::Place));
+    let (durable, filter) = args.durable(&client, filter).await?;
+    let (from, acknowledger) = args.start(durable, place).await?;
+    let following = args.following(&client, filter, from);
+    let progress = Progress::new(keeper, acknowledger);
     let done = match &args.exec {
         Some(command) => {
             let exec = Exec::new(command.clone(), Duration::from_secs(args.exec_timeout));
-            run_each(&client, options, &exec, keeper).await
+            follow::run_each(following, &exec, progress).await
         }
-        None => show(&client, options, args.format, keeper).await,
+        None => {
+            follow::show(following, Shown::with(args.format, client.profile())?, progress).await
+        }
     };
     client.remember_roster().await?;
     done
 }
 
 impl Args {
-    fn options(&self, filter: Filter, saved: Option<From>) -> SubscribeOptions {
+    /// The subscription that the hub keeps, if one is named, and the filter that holds.
+    async fn durable(
+        &self,
+        client: &Client,
+        filter: Filter,
+    ) -> anyhow::Result<(Option<Durable>, Filter)> {
+        let Some(id) = &self.places.name else { return Ok((None, filter)) };
+        let name = subscription_name(id, client.profile())?;
+        let durable = client.durable(&name, filter).await?;
+        let filter = durable.filter().clone();
+        Ok((Some(durable), filter))
+    }
+
+    /// Where to start, and who acknowledges.
+    async fn start(
+        &self,
+        durable: Option<Durable>,
+        own: Option<Place>,
+    ) -> anyhow::Result<(From, Option<Acknowledger>)> {
+        let Some(durable) = durable else {
+            return Ok((own.map_or_else(|| self.from.from(), From::Place), None));
+        };
+        let joined = durable.join(own, self.from.from()).await?;
+        if joined.is_hub_ahead {
+            output::note("the hub's place is ahead of the sink's; the sink goes on from its own");
+        }
+        Ok((joined.from, Some(joined.acknowledger)))
+    }
+
+    fn following(&self, client: &Client, filter: Filter, from: From) -> Following {
         let patience =
             if self.until_head { Patience::Limited(REPLAY_PATIENCE) } else { Patience::Unlimited };
-        let from = saved.unwrap_or_else(|| self.from.from());
-        SubscribeOptions { from, filter, until_head: self.until_head, patience }
+        let options = SubscribeOptions { from, filter, until_head: self.until_head, patience };
+        let compacted = if self.places.catch_up { Compacted::CaughtUp } else { Compacted::Refused };
+        Following { client: client.clone(), options, compacted }
     }
 }
 
-async fn show(
-    client: &Client,
-    options: SubscribeOptions,
-    format: Format,
-    mut keeper: Keeper,
-) -> anyhow::Result<()> {
-    let mut shown = Shown::new(format);
-    let mut subscription = client.subscribe(options).await?;
-    while let Some(delivery) = subscription.next().await? {
-        tell(&delivery);
-        if let Delivery::Entries { entries, .. } = &delivery {
-            shown.show(entries)?;
-        }
-        // After what was shown has left: a crash in between shows it again, and never leaves it out.
-        keeper.save(subscription.place())?;
-    }
-    Ok(())
-}
-
-/// Notes about a delivery, for people.
-fn tell(delivery: &Delivery) {
-    match delivery {
-        Delivery::Entries { entries: _, left_filter, backfill } => {
-            if *backfill {
-                output::note("access was gained: earlier records follow");
-            }
-            for sequence in left_filter {
-                output::note(&format!("the record at sequence {sequence} no longer matches"));
-            }
-        }
-        Delivery::Mark(_) => {}
-        Delivery::AccessChanged(change) => {
-            let (gained, lost) = (change.gained.join(" "), change.lost.join(" "));
-            let text = format!("access changed: gained [{gained}], lost [{lost}]");
-            output::note(&output::clean(&text));
-        }
-        Delivery::Interrupted(error) => {
-            output::note(&format!("the connection was lost, trying again: {error}"));
-        }
-    }
-}
-
-/// Batches of a subscription, one after the other.
-struct Batches {
-    subscription: Subscription,
-    batcher: Batcher,
-    ready: std::collections::VecDeque<Batch>,
-}
-
-impl Batches {
-    fn new(subscription: Subscription, batcher: Batcher) -> Self {
-        Self { subscription, batcher, ready: std::collections::VecDeque::new() }
-    }
-
-    async fn next(&mut self) -> anyhow::Result<Option<Batch>> {
-        loop {
-            if let Some(batch) = self.ready.pop_front() {
-                return Ok(Some(batch));
-            }
-            let Some(delivery) = self.subscription.next().await? else {
-                self.ready.extend(self.batcher.flush());
-                return Ok(self.ready.pop_front());
-            };
-            tell(&delivery);
-            self.ready.extend(self.batcher.take(&delivery));
-        }
-    }
-}
-
-/// Runs a command for each batch until the end, or until this process is asked to stop; then the command is killed.
-async fn run_each(
-    client: &Client,
-    options: SubscribeOptions,
-    exec: &Exec,
-    mut keeper: Keeper,
-) -> anyhow::Result<()> {
-    let cutter = Batcher::new(&options.from).offering_again(keeper.offered());
-    let work = async {
-        let mut batches = Batches::new(client.subscribe(options).await?, cutter);
-        while let Some(batch) = batches.next().await? {
-            keeper.offer(&batch)?;
-            exec.run(&batch).await?;
-            keeper.save(&batch.place)?;
-        }
-        Ok(())
-    };
-    // What is dropped half-way is not acknowledged, and comes again.
-    tokio::select! {
-        done = work => done,
-        asked = stop::asked() => Ok(asked?),
-    }
-}
-
-/// Keeps each batch in a sink.
-async fn keep(
-    client: &Client,
-    options: SubscribeOptions,
-    mut sink: Box<dyn Sink>,
-) -> anyhow::Result<()> {
-    let cutter = Batcher::new(&options.from);
-    let mut batches = Batches::new(client.subscribe(options).await?, cutter);
-    let (mut stored, mut repeated) = (0, 0);
-    while let Some(batch) = batches.next().await? {
-        let (same, applied) = apply_apart(sink, Step::of(batch)).await?;
-        sink = same;
-        stored += applied.stored;
-        repeated += applied.repeated;
-        applied.recalls.iter().for_each(tell_recall);
-    }
-    output::note(&format!("{stored} records were stored, {repeated} were there already"));
-    Ok(())
-}
-
-fn tell_recall(recall: &Recall) {
-    let done = match recall.holding {
-        Holding::Deleted => "deleted here, as was demanded",
-        Holding::Held => "held here, and marked",
-        Holding::NotHeld => return,
-    };
-    output::note(&format!("{} was withdrawn: {done}", recall.withdrawal.of));
+/// One's own durable subscription.
+pub(crate) fn subscription_name(id: &str, profile: &Profile) -> Result<SubscriptionName, Failure> {
+    let member = profile.settings().member.clone();
+    SubscriptionName::new(member, id)
+        .map_err(|error| Failure::Usage(format!("{id} is no name: {error}")))
 }
 
 #[cfg(test)]
@@ -290,6 +283,7 @@ mod tests {
     fn a_start_is_a_word_or_a_sequence() {
         check("start", Some(&StartAt::Start));
         check("now", Some(&StartAt::Now));
+        check("snapshot", Some(&StartAt::Snapshot));
         check("17", Some(&StartAt::Sequence(17)));
         check("-1", None);
         check("yesterday", None);
@@ -310,6 +304,12 @@ mod tests {
     #[test]
     fn a_destination_stands_alone() {
         check_flags(&["--into", "records"], true);
+        check_flags(&["--into", "records", "--no-acknowledge", "--catch-up"], true);
+        check_flags(&["--no-acknowledge"], false);
+        check_flags(&["--into", "records", "--name", "main"], true);
+        check_flags(&["--exec", "true", "--name", "main"], true);
+        check_flags(&["--name", "main", "--cursor", "name"], false);
+        check_flags(&["--name", "main", "--cursor-file", "file"], false);
         check_flags(&["--into", "records", "--cursor", "name"], false);
         check_flags(&["--into", "records", "--cursor-file", "file"], false);
         check_flags(&["--into", "records", "--exec", "true"], false);

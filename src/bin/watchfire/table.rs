@@ -4,7 +4,9 @@ use comfy_table::ColumnConstraint;
 use comfy_table::Table;
 use comfy_table::Width;
 use comfy_table::presets;
+use watchfire::client::Reading;
 use watchfire::client::VerifiedEntry;
+use watchfire::client::expiry;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::refang::defang;
 use watchfire::model::refang::defang_text;
@@ -36,26 +38,18 @@ pub(crate) enum Heading {
     Left,
 }
 
-/// Entries as a table.
-pub(crate) fn entries(entries: &[VerifiedEntry], heading: Heading) -> String {
-    noted(entries.iter().map(|entry| (entry, String::new())), heading)
-}
-
-/// Entries as a table, each with something to note about it.
-pub(crate) fn noted<'a, I>(entries: I, heading: Heading) -> String
-where
-    I: Iterator<Item = (&'a VerifiedEntry, String)>,
-{
+/// Entries as a table, each with what its reader knows of it.
+pub(crate) fn entries<'a>(
+    entries: impl Iterator<Item = (&'a VerifiedEntry, Reading<'a>)>,
+    heading: Heading,
+) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     if heading == Heading::Shown {
         table.set_header(TITLES);
     }
-    for (entry, note) in entries {
-        let mut cells = row(entry);
-        let [_, _, _, _, _, says, ..] = &mut cells;
-        says.push_str(&note);
-        table.add_row(cells);
+    for (entry, reading) in entries {
+        table.add_row(row(entry, reading));
     }
     let least = WIDTHS.map(|width| ColumnConstraint::LowerBoundary(Width::Fixed(width)));
     table.set_constraints(least);
@@ -67,7 +61,7 @@ pub(crate) fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-fn row(entry: &VerifiedEntry) -> [String; 8] {
+fn row(entry: &VerifiedEntry, reading: Reading<'_>) -> [String; 8] {
     let header = entry.header();
     let (kind, platform, says) = said(entry);
     let doubt = if entry.is_in_doubt() { " (key compromised)" } else { "" };
@@ -79,10 +73,43 @@ fn row(entry: &VerifiedEntry) -> [String; 8] {
         header.name.member.to_string() + doubt,
         clean(&kind),
         clean(&platform),
-        cut(&clean(&says)),
+        cut(&harmless_text(&says)) + &asides(entry, reading),
         header.handling.tlp.to_string(),
         format!("{}@{}", header.name.record, header.revision),
     ]
+}
+
+/// How sure the publisher is, and the reader; until when it may be acted on; and whether the hub still has it.
+fn asides(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
+    let mut asides = Vec::new();
+    asides.extend(stated(entry).map(|confidence| format!("confidence {confidence}")));
+    asides.extend(reading.overlay.map(|own| format!("own confidence {}", own.confidence)));
+    asides.extend(expiry(entry).map(|until| {
+        let time = until.to_string();
+        let day = time.split('T').next().unwrap_or_default();
+        if until <= reading.now { format!("expired {day}") } else { format!("until {day}") }
+    }));
+    asides.extend(match reading.distance {
+        0 => None,
+        1 => Some("1 bit off".to_owned()),
+        bits => Some(format!("{bits} bits off")),
+    });
+    asides.extend(entry.erased_by().map(|cause| format!("erased, see {cause}")));
+    if asides.is_empty() { String::new() } else { format!(" [{}]", asides.join("; ")) }
+}
+
+/// How sure the publisher says it is.
+fn stated(entry: &VerifiedEntry) -> Option<u32> {
+    use pb::body::Content;
+
+    let content = entry.body().content.as_ref();
+    if let Some(Content::Indicator(said)) = content {
+        return said.confidence;
+    }
+    if let Some(Content::Attribution(said)) = content {
+        return said.confidence;
+    }
+    if let Some(Content::Link(said)) = content { said.confidence } else { None }
 }
 
 /// Kind, platform, and what is said in short.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use watchfire::exchange::verify_log;
 use watchfire::model::time::SystemClock;
 use watchfire::server;
+use watchfire::server::Compacted;
 use watchfire::server::Config;
 use watchfire::server::ServeError;
 use watchfire::store::Rebuilt;
@@ -47,6 +48,8 @@ enum Command {
     Serve(ServeArgs),
     /// Fold every view anew from the log, with the hub stopped.
     Rebuild(DataArgs),
+    /// Write the store anew, with the hub stopped: erased bodies leave the disk, and the folder shrinks.
+    Compact(DataArgs),
     /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
     Verify(DataArgs),
 }
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve(&args),
         Command::Rebuild(args) => rebuild(&args),
+        Command::Compact(args) => compact(&args),
         Command::Verify(args) => verify(&args),
     };
     match outcome {
@@ -148,6 +152,19 @@ fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let Rebuilt { entries, unchanged } = server::open_log(&config)?.rebuild()?;
     let verdict = if unchanged { "as they were" } else { "changed: they did not equal the log" };
     print_line(&format!("views folded from {entries} entries; they are {verdict}"));
+    Ok(())
+}
+
+fn compact(args: &DataArgs) -> anyhow::Result<()> {
+    let config = Config::of_data(&args.data)?;
+    let bar = indicatif::ProgressBar::new_spinner();
+    let Compacted { report, bytes_before, bytes_after } =
+        server::compact(&config, |what, count| bar.set_message(format!("{what}: {count}")))?;
+    bar.finish_and_clear();
+    print_line(&format!(
+        "{} entries hold, before and after; {bytes_before} bytes are {bytes_after} now",
+        report.entries
+    ));
     Ok(())
 }
 

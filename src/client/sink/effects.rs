@@ -30,6 +30,8 @@ pub struct Withdrawal {
     pub of: RecordName,
     /// Whether what is held of it is deleted.
     pub demand_deletion: bool,
+    /// Whether holders are asked to answer.
+    pub wants_answer: bool,
 }
 
 /// Effects, and where the subscription stands when all of them are there.
@@ -57,6 +59,7 @@ fn effects_of(item: Item) -> impl Iterator<Item = Effect> {
         sequence: item.sequence,
         of: withdraws.of.clone(),
         demand_deletion: withdraws.demand_deletion,
+        wants_answer: withdraws.wants_answer,
     });
     std::iter::once(Effect::Store(Box::new(item))).chain(withdrawal.map(Effect::Withdraw))
 }
@@ -70,5 +73,5 @@ impl Withdrawal {
 
 /// Whether records of this kind can be taken back: nothing else is ever deleted, whatever a withdrawal names.
 pub(super) fn is_recallable(kind: &str) -> bool {
-    [BodyKind::Indicator, BodyKind::Operation].iter().any(|one| one.as_str() == kind)
+    BodyKind::ALL.iter().any(|one| one.as_str() == kind && one.is_chosen())
 }

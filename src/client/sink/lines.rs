@@ -84,6 +84,13 @@ struct Kept {
 #[derive(Deserialize)]
 struct KeptBody {
     withdrawal: Option<KeptWithdrawal>,
+    takedown: Option<KeptTakedown>,
+}
+
+/// The operator's withdrawal: of any member's record, and always with a demand.
+#[derive(Deserialize)]
+struct KeptTakedown {
+    of: String,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +98,25 @@ struct KeptWithdrawal {
     of: String,
     #[serde(default, alias = "demandDeletion")]
     demand_deletion: bool,
+}
+
+impl Kept {
+    /// What it takes back, and whether with a demand for deletion.
+    fn withdraws(
+        &self,
+        name: &RecordName,
+        path: &Path,
+    ) -> Result<Option<(RecordName, bool)>, SinkError> {
+        let Some(body) = &self.body else { return Ok(None) };
+        if let Some(KeptTakedown { of }) = &body.takedown {
+            return Ok(Some((own_name(of, path)?, true)));
+        }
+        let Some(KeptWithdrawal { of, demand_deletion }) = &body.withdrawal else {
+            return Ok(None);
+        };
+        let of = own_name(of, path)?;
+        Ok((of.member == name.member).then_some((of, *demand_deletion)))
+    }
 }
 
 impl Index {
@@ -120,17 +146,13 @@ impl Index {
     fn add(&mut self, kept: &Kept, length: usize, path: &Path) -> Result<(), SinkError> {
         let name = own_name(&kept.fact.name, path)?;
         let (fact, offset) = (&kept.fact, self.length);
-        let withdrawal = kept.body.as_ref().and_then(|body| body.withdrawal.as_ref());
-        if let Some(KeptWithdrawal { of, demand_deletion }) = withdrawal {
-            let of = own_name(of, path)?;
-            if of.member == name.member {
-                let by = DeletedBy {
-                    withdrawal: fact.name.clone(),
-                    epoch: fact.epoch,
-                    sequence: fact.sequence,
-                };
-                self.withdrawn(of, Withdrawn { by, demand_deletion: *demand_deletion, offset });
-            }
+        if let Some((of, demand_deletion)) = kept.withdraws(&name, path)? {
+            let by = DeletedBy {
+                withdrawal: fact.name.clone(),
+                epoch: fact.epoch,
+                sequence: fact.sequence,
+            };
+            self.withdrawn(of, Withdrawn { by, demand_deletion, offset });
         }
         let is_whole = !kept.envelope.is_empty();
         self.push(name, fact, state(fact, is_whole), length);

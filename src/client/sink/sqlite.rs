@@ -41,6 +41,13 @@ const APPLICATION_ID: i32 = 0x5746_736b;
 /// Of the tables.
 const FORMAT: i32 = 1;
 const TABLES: &str = include_str!("sqlite.sql");
+/// Records that can be taken back, as `effects::is_recallable` has it.
+macro_rules! recallable {
+    () => {
+        "kind IN ('indicator', 'operation', 'attribution', 'link', 'sighting', 'opinion', 'action-report', 'inquiry', \
+         'reply', 'note')"
+    };
+}
 /// How long another program may hold the database before a step fails.
 const BUSY: Duration = Duration::from_secs(30);
 
@@ -414,10 +421,11 @@ impl Work<'_> {
         }
         let is_held: bool = self
             .transaction
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM records WHERE name = ? AND kind IN ('indicator', 'operation')
-                    AND envelope IS NOT NULL)",
-            )?
+            .prepare_cached(concat!(
+                "SELECT EXISTS (SELECT 1 FROM records WHERE name = ? AND envelope IS NOT NULL AND ",
+                recallable!(),
+                ")"
+            ))?
             .query_row([of], |row| row.get(0))?;
         Ok(match (is_held, withdrawal.demand_deletion) {
             (true, true) => Holding::Deleted,
@@ -430,17 +438,22 @@ impl Work<'_> {
         let sequence = number(withdrawal.sequence)?;
         self.transaction
             .prepare_cached(
-                "UPDATE records SET withdrawn_epoch = ?, withdrawn_sequence = ?
-                 WHERE name = ? AND kind IN ('indicator', 'operation')",
+                concat!(
+                    "UPDATE records SET withdrawn_epoch = ?, withdrawn_sequence = ? WHERE name = ? AND ",
+                    recallable!()
+                ),
             )?
             .execute(params![withdrawal.epoch, sequence, of])?;
         if withdrawal.demand_deletion {
             self.purged += self
                 .transaction
                 .prepare_cached(
-                    "UPDATE records SET deleted = 1, body = NULL, envelope = NULL, create_time = NULL, tlp = NULL,
-                        audiences = NULL, recipients = NULL, onward_uses = NULL, use_until = NULL
-                     WHERE name = ? AND kind IN ('indicator', 'operation') AND deleted = 0",
+                    concat!(
+                        "UPDATE records SET deleted = 1, body = NULL, envelope = NULL, create_time = NULL, tlp = NULL,
+                            audiences = NULL, recipients = NULL, onward_uses = NULL, use_until = NULL
+                         WHERE name = ? AND deleted = 0 AND ",
+                        recallable!()
+                    ),
                 )?
                 .execute([of])?;
         }
@@ -491,6 +504,17 @@ mod tests {
         let again = open(&path).unwrap();
         assert_eq!(current(&again), shown);
         assert_eq!(again.place().unwrap().sequence, Some(6));
+    }
+
+    #[test]
+    fn the_database_and_the_model_agree_on_what_can_be_taken_back() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = concat!("SELECT ", recallable!(), " FROM (SELECT ? AS kind)");
+        for kind in crate::model::header::BodyKind::ALL {
+            let kind = kind.as_str();
+            let told: bool = connection.query_row(sql, [kind], |row| row.get(0)).unwrap();
+            assert_eq!(told, crate::client::sink::effects::is_recallable(kind), "{kind}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(crate) struct Setting {
     padding: String,
     made: u64,
     admitted: u32,
+    /// The operation that questions are asked about.
+    operation: Option<RecordName>,
 }
 
 impl Setting {
@@ -59,7 +61,16 @@ impl Setting {
         let signer = Signer::of(publisher.profile(), OwnKey::Signing)?;
         let size = usize::try_from(args.size).unwrap_or(usize::MAX);
         let padding = "x".repeat(size.saturating_sub(BARE_BYTES).min(4096));
-        Ok(Self { hub, publisher, subscriber, signer, padding, made: 0, admitted: 0 })
+        Ok(Self {
+            hub,
+            publisher,
+            subscriber,
+            signer,
+            padding,
+            made: 0,
+            admitted: 0,
+            operation: None,
+        })
     }
 
     /// A connection of its own, as the subscriber.
@@ -164,6 +175,33 @@ impl Setting {
     ) -> anyhow::Result<Vec<pb::Envelope>> {
         let sign = |number: &u64| Ok(self.signer.sign(self.draft(observable(*number)), now)?);
         numbers.iter().map(sign).collect()
+    }
+
+    /// A name that no record has yet.
+    pub(crate) fn new_name(&self) -> RecordName {
+        RecordName { member: self.signer.member().clone(), record: uuid::Uuid::now_v7() }
+    }
+
+    /// A record for all companies.
+    #[expect(clippy::unused_self, reason = "drafts are the setting's")]
+    pub(crate) fn draft_of(&self, name: RecordName, content: pb::body::Content) -> Draft {
+        let reach = Reach { audiences: vec![Audience::companies()], ..Reach::default() };
+        let handling =
+            Handling { tlp: Tlp::Green, reach, onward_uses: Vec::new(), use_until: None };
+        Draft { name, previous: None, handling, content }
+    }
+
+    pub(crate) fn sign_draft(&self, draft: Draft) -> anyhow::Result<pb::Envelope> {
+        Ok(self.signer.sign(draft, self.publisher.now())?)
+    }
+
+    pub(crate) fn set_operation(&mut self, operation: RecordName) {
+        self.operation = Some(operation);
+    }
+
+    /// The operation that questions are asked about.
+    pub(crate) fn operation(&self) -> anyhow::Result<&RecordName> {
+        self.operation.as_ref().ok_or_else(|| anyhow::anyhow!("no operation was published"))
     }
 
     fn domain(number: u64) -> pb::Observable {

@@ -8,6 +8,7 @@ mod counted;
 mod figures;
 mod load;
 mod process;
+mod scene;
 mod workloads;
 
 use std::path::PathBuf;
@@ -81,11 +82,25 @@ pub(crate) enum Workload {
     Idle,
     /// Values looked up, 100 a call.
     Lookup,
+    /// Values looked up, 1,000 a call.
+    LookupThousand,
+    /// Pages of 100 records by a word and a kind.
+    Search,
+    /// An operation of 10,000 indicators, whole.
+    Operation,
+    /// What is linked with a value within two steps: 51 nodes.
+    Links,
     /// From the start of a hub that was killed to its first answer.
     Start,
 }
 
-const ALL: [Workload; 13] = [
+impl Workload {
+    const fn asks_for_the_scene(self) -> bool {
+        matches!(self, Self::Search | Self::Operation | Self::Links)
+    }
+}
+
+const ALL: [Workload; 17] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
@@ -98,6 +113,10 @@ const ALL: [Workload; 13] = [
     Workload::Filtered,
     Workload::Idle,
     Workload::Lookup,
+    Workload::LookupThousand,
+    Workload::Search,
+    Workload::Operation,
+    Workload::Links,
     Workload::Start,
 ];
 
@@ -105,8 +124,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let temporary = tempfile::Builder::new().prefix("watchfire-bench-").tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().join("exchange"));
     let mut setting = Setting::new(&data, &args).await?;
-    workloads::fill(&mut setting, args.filled).await?;
     let workloads = if args.workloads.is_empty() { ALL.to_vec() } else { args.workloads.clone() };
+    // Before the rest, so that what is asked for is the oldest of the log.
+    if workloads.iter().any(|workload| workload.asks_for_the_scene()) {
+        scene::publish(&mut setting).await?;
+    }
+    workloads::fill(&mut setting, args.filled).await?;
     let mut figures: Vec<Figure> = Vec::new();
     for workload in workloads {
         let mut rounds = Vec::new();

@@ -26,6 +26,7 @@ use super::figures::Done;
 use super::figures::Figure;
 use super::load::PLATFORMS;
 use super::load::Setting;
+use super::scene;
 
 const UNARY_RECORDS: usize = 10_000;
 const LATENCY_SAMPLES: usize = 500;
@@ -54,7 +55,10 @@ pub(crate) async fn run(
     setting: &mut Setting,
     args: &Args,
 ) -> anyhow::Result<Figure> {
-    if matches!(workload, Workload::Replay | Workload::Verify | Workload::Lookup) {
+    if matches!(
+        workload,
+        Workload::Replay | Workload::Verify | Workload::Lookup | Workload::LookupThousand
+    ) {
         fill(setting, args.records).await?;
     }
     let batch = usize::try_from(args.batch)?;
@@ -71,6 +75,10 @@ pub(crate) async fn run(
         | Workload::Verify
         | Workload::Idle
         | Workload::Lookup
+        | Workload::LookupThousand
+        | Workload::Search
+        | Workload::Operation
+        | Workload::Links
         | Workload::Start => Vec::new(),
     };
     let subscribers = usize::try_from(args.subscribers)?;
@@ -88,7 +96,11 @@ pub(crate) async fn run(
         Workload::Unfiltered => filtered(setting, signed, &[None]).await?,
         Workload::Filtered => filtered(setting, signed, &one_platform_each()).await?,
         Workload::Idle => idle(setting, usize::try_from(args.idle)?, &mut open).await?,
-        Workload::Lookup => lookup(setting).await?,
+        Workload::Lookup => lookup(setting, LOOKUPS, LOOKUP_VALUES).await?,
+        Workload::LookupThousand => lookup(setting, LOOKUPS / 4, LOOKUP_VALUES * 10).await?,
+        Workload::Search => scene::search(setting).await?,
+        Workload::Operation => scene::operation(setting).await?,
+        Workload::Links => scene::links(setting).await?,
         Workload::Start => start(setting).await?,
     };
     let (after, stored) = (setting.usage()?, setting.stored()?);
@@ -114,6 +126,10 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::Filtered => format!("publish to {FILTERS} filters of 1% each"),
         Workload::Idle => "subscribers that wait".to_owned(),
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
+        Workload::LookupThousand => format!("look-up, {} a call", LOOKUP_VALUES * 10),
+        Workload::Search => "search, pages of 100".to_owned(),
+        Workload::Operation => "operation of 10,000 indicators".to_owned(),
+        Workload::Links => "links within 2 steps, 51 nodes".to_owned(),
         Workload::Start => "start after SIGKILL, to the first answer".to_owned(),
     }
 }
@@ -145,7 +161,7 @@ async fn sustained(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Resu
     Ok(Done::new(count, seconds, "durable records", head).with_latencies(latencies))
 }
 
-async fn publish(
+pub(super) async fn publish(
     setting: &Setting,
     signed: Vec<pb::Envelope>,
     batch: usize,
@@ -452,15 +468,15 @@ async fn count_live(mut stream: Streaming<Counted>, expected: usize) -> anyhow::
     Ok(seen)
 }
 
-async fn lookup(setting: &Setting) -> anyhow::Result<Done> {
+async fn lookup(setting: &Setting, calls: u64, values: u64) -> anyhow::Result<Done> {
     let mut service = setting.subscriber.exchange_service();
     let mut latencies = histogram()?;
     let begun = Instant::now();
-    for call in 0..LOOKUPS {
-        let queries = (0..LOOKUP_VALUES)
+    for call in 0..calls {
+        let queries = (0..values)
             .map(|value| pb::ValueQuery {
                 value: Setting::value(
-                    (call * LOOKUP_VALUES + value) * LOOKUP_STRIDE % setting.made().max(1),
+                    (call * values + value) * LOOKUP_STRIDE % setting.made().max(1),
                 ),
                 ..pb::ValueQuery::default()
             })
@@ -473,7 +489,7 @@ async fn lookup(setting: &Setting) -> anyhow::Result<Done> {
         anyhow::ensure!(found, "a value that was published was not found");
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let (count, head) = (usize::try_from(LOOKUPS * LOOKUP_VALUES)?, setting.head().await?);
+    let (count, head) = (usize::try_from(calls * values)?, setting.head().await?);
     Ok(Done::new(count, seconds, "values", head).with_latencies(latencies))
 }
 
@@ -490,11 +506,11 @@ async fn start(setting: &mut Setting) -> anyhow::Result<Done> {
     Ok(Done::new(1, seconds, "starts", head).with_latencies(latencies))
 }
 
-fn histogram() -> anyhow::Result<Histogram<u64>> {
+pub(super) fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, HISTOGRAM_MAX_MICROS, 3)?)
 }
 
-fn record(histogram: &mut Histogram<u64>, start: Instant) -> anyhow::Result<()> {
+pub(super) fn record(histogram: &mut Histogram<u64>, start: Instant) -> anyhow::Result<()> {
     Ok(histogram.record(micros(start, Instant::now()))?)
 }
 

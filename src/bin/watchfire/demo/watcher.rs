@@ -57,7 +57,7 @@ impl Watcher {
         let profile = Profile::open(folder)?.at_address(Some(address.to_owned()));
         let client = Client::connect(profile).await?;
         let origin = Origin::new(client.profile().settings(), &Filter::default());
-        let (keeper, place) = Keeper::open(Some(client.profile().cursor_path("demo")), origin)?;
+        let (keeper, place) = Keeper::open(client.profile().cursor_path("demo"), origin)?;
         let options = SubscribeOptions {
             from: place.map_or(From::Start, From::Place),
             filter: Filter::default(),
@@ -124,7 +124,7 @@ fn note(delivery: &Delivery, now: Instant, sent: &Sent, seen: &Mutex<Seen>) {
             seen.interruptions += 1;
             return;
         }
-        Delivery::Mark(_) | Delivery::AccessChanged(_) => return,
+        Delivery::Mark(_) | Delivery::Snapshot | Delivery::AccessChanged(_) => return,
     };
     let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
     for entry in entries {

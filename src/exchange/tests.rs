@@ -1,0 +1,236 @@
+//! The hub against a random history: whatever is published, withdrawn, erased and restarted, the views that it keeps
+//! are those that the log folds to, and the log holds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::client::Draft;
+use crate::client::tests::World;
+use crate::interop::warning_list::WarningLists;
+use crate::model::handling::Reach;
+use crate::model::names::Audience;
+use crate::model::names::Digest;
+use crate::model::names::RecordName;
+use crate::model::time::Clock;
+use crate::model::time::SystemClock;
+use crate::model::time::Timestamp;
+use crate::store::Store;
+use crate::wire::pb;
+
+/// One thing that happens, with numbers that are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A record of some kind is published, about an earlier one if there is any.
+    Publish { kind: u8, word: u8, about: usize },
+    /// A record gets another revision, with another word.
+    Revise { of: usize, word: u8 },
+    /// A record is withdrawn, with or without a demand.
+    Withdraw { of: usize, demand: bool },
+    /// What is due is erased.
+    Tick,
+    /// The hub stops and starts again.
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (any::<u8>(), any::<u8>(), any::<usize>())
+            .prop_map(|(kind, word, about)| Step::Publish { kind, word, about }),
+        3 => (any::<usize>(), any::<u8>()).prop_map(|(of, word)| Step::Revise { of, word }),
+        3 => (any::<usize>(), any::<bool>())
+            .prop_map(|(of, demand)| Step::Withdraw { of, demand }),
+        2 => Just(Step::Tick),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A clock that begins with the small exchange.
+struct ItsClock {
+    begun: Timestamp,
+    machine: SystemClock,
+}
+
+impl Clock for ItsClock {
+    fn now(&self) -> Timestamp {
+        self.begun.saturating_add(self.machine.monotonic())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine.monotonic()
+    }
+}
+
+struct History {
+    world: World,
+    folder: tempfile::TempDir,
+    running: Option<(Arc<Hub>, SequencerThread)>,
+    published: Vec<(RecordName, u32, Digest)>,
+}
+
+impl History {
+    fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let folder = tempfile::tempdir_in(base).unwrap();
+        Self { world: World::new(), folder, running: None, published: Vec::new() }
+    }
+
+    fn store(&self) -> Store {
+        Store::open(self.folder.path(), 0).unwrap()
+    }
+
+    fn start(&mut self) {
+        let settings = Settings {
+            clock_confirmed: true,
+            workers: 1,
+            retention: Retention::default(),
+            warning_lists: WarningLists::default(),
+        };
+        let (genesis, log) = (self.world.founding.genesis.clone(), self.world.log_secret.clone());
+        let begun = self.world.now;
+        let clock = Arc::new(ItsClock { begun, machine: SystemClock::default() });
+        self.running = Some(Hub::start(self.store(), genesis, log, clock, settings).unwrap());
+    }
+
+    fn stop(&mut self) {
+        let (hub, thread) = self.running.take().unwrap();
+        drop(hub);
+        thread.join().unwrap().unwrap();
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.running.as_ref().unwrap().0
+    }
+
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Publish { kind, word, about } => self.publish(kind, word, about).await,
+            Step::Revise { of, word } => self.revise(of, word).await,
+            Step::Withdraw { of, demand } => self.withdraw(of, demand).await,
+            Step::Tick => self.hub().tick(),
+            Step::Restart => {
+                self.stop();
+                self.start();
+            }
+        }
+    }
+
+    async fn send(&self, envelope: pb::Envelope) -> Option<Receipt> {
+        let member = self.world.acme.member().clone();
+        let outcomes = self.hub().publish(&member, vec![envelope]).await.unwrap();
+        outcomes.into_iter().next().unwrap().ok()
+    }
+
+    async fn publish(&mut self, kind: u8, word: u8, about: usize) {
+        let of = self.published.get(about % self.published.len().max(1));
+        let of = of.map(|(name, _revision, _digest)| name.to_string()).unwrap_or_default();
+        let draft = self.world.draft(&self.world.acme, content(kind, word, of));
+        self.remember(draft, 1).await;
+    }
+
+    async fn revise(&mut self, of: usize, word: u8) {
+        let Some((name, revision, digest)) =
+            self.published.get(of % self.published.len().max(1)).cloned()
+        else {
+            return;
+        };
+        let mut draft = self.world.draft(&self.world.acme, content(0, word, String::new()));
+        draft.name = name;
+        draft.previous = Some((revision, digest));
+        draft.handling.reach = Reach { audiences: vec![Audience::all()], recipients: Vec::new() };
+        self.remember(draft, revision + 1).await;
+    }
+
+    /// Whatever is refused, for its kind or because its target is gone, changes nothing.
+    async fn remember(&mut self, draft: Draft, revision: u32) {
+        let name = draft.name.clone();
+        let envelope = self.world.acme.sign(draft, self.world.now).unwrap();
+        if let Some(receipt) = self.send(envelope).await {
+            self.published.retain(|(known, _revision, _digest)| *known != name);
+            self.published.push((name, revision, receipt.header_digest));
+        }
+    }
+
+    async fn withdraw(&mut self, of: usize, demand: bool) {
+        let Some((name, ..)) = self.published.get(of % self.published.len().max(1)) else { return };
+        let content = pb::body::Content::Withdrawal(pb::Withdrawal {
+            of: name.to_string(),
+            reason: pb::WithdrawalReason::Error.into(),
+            demand_deletion: demand,
+            ..pb::Withdrawal::default()
+        });
+        let envelope = self.world.change(&self.world.acme, &content);
+        self.send(envelope).await;
+    }
+}
+
+fn content(kind: u8, word: u8, of: String) -> pb::body::Content {
+    use pb::body::Content;
+
+    let text = format!("word{word} and word{}", word / 2);
+    let kind = if of.is_empty() { 2 } else { kind };
+    match kind % 5 {
+        0 | 1 => Content::Indicator(pb::Indicator {
+            observable: Some(pb::Observable {
+                kind: pb::ObservableKind::Domain.into(),
+                value: format!("host{word}.example"),
+                ..pb::Observable::default()
+            }),
+            operation: if kind.is_multiple_of(3) { of } else { String::new() },
+            description: text,
+            ..pb::Indicator::default()
+        }),
+        2 => Content::Operation(pb::Operation {
+            title: text,
+            target_regions: vec!["FR".to_owned()],
+            languages: vec!["fr".to_owned()],
+            ..pb::Operation::default()
+        }),
+        3 => Content::Opinion(pb::Opinion {
+            of,
+            stance: pb::Stance::Disagree.into(),
+            text,
+            ..pb::Opinion::default()
+        }),
+        _ => Content::Note(pb::Note { about: of, text }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_views_of_a_random_history_are_those_that_its_log_folds_to(
+        steps in prop::collection::vec(step(), 20..160)
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let mut history = History::new();
+        history.start();
+        runtime.block_on(async {
+            for envelope in history.world.entries.clone().into_iter().skip(1) {
+                let operator = history.world.operator.member().clone();
+                let envelope = envelope.envelope.unwrap();
+                history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+            }
+            for step in steps {
+                history.take(step).await;
+            }
+            // So that what is due is gone before the end: the second is judged after the tick was.
+            history.hub().tick();
+            history.publish(2, 1, 0).await;
+            history.publish(2, 2, 0).await;
+        });
+        let live = history.hub().store.views_in_memory();
+        history.stop();
+        let store = history.store();
+        let verified = verify_log(&store, |_entries| {});
+        prop_assert!(verified.is_ok(), "{:?}", verified);
+        prop_assert_eq!(&store.views_in_memory(), &live, "a restart");
+        prop_assert!(store.rebuild().unwrap().unchanged);
+        prop_assert_eq!(&store.views_in_memory(), &live, "a rebuild");
+    }
+}

@@ -1,0 +1,434 @@
+//! The paths of the matrix: one function a family of calls.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use watchfire::model::header::BodyKind;
+use watchfire::model::names::RecordName;
+use watchfire::wire::pb;
+use watchfire::wire::pb::subscribe_request::Start;
+
+use crate::matrix::asking::Asking;
+use crate::matrix::asking::Shown;
+use crate::matrix::pieces::COMMON;
+use crate::matrix::pieces::Piece;
+use crate::matrix::pieces::REGION;
+use crate::matrix::pieces::SHARED;
+use crate::matrix::pieces::TECHNIQUE;
+
+/// Calls of one member that are under way at once.
+const AT_ONCE: usize = 16;
+/// A record of a member who publishes, that is not there.
+const ABSENT: &str = "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057";
+
+impl Asking<'_> {
+    /// Every read path; of those that go record by record, each `every`th record.
+    pub(super) async fn everything(&self, every: usize) {
+        self.streams().await;
+        self.records(every).await;
+        self.lists().await;
+        self.searches(every).await;
+        self.values().await;
+        self.operations().await;
+        self.links(every).await;
+        self.recalls().await;
+        self.ledger().await;
+        self.roster().await;
+        self.subscriptions().await;
+    }
+
+    async fn streams(&self) {
+        let from = |point: pb::StartPoint| Start::From(point.into());
+        let replayed = self.stream(from(pb::StartPoint::Start), None, false).await;
+        let all = self.visible(|_| true);
+        self.compare("replay", &replayed.unwrap_or_default().shown, &all);
+        let decoded = self.stream(Start::Sequence(0), None, true).await;
+        self.compare("replay, decoded", &decoded.unwrap_or_default().shown, &all);
+        let snapshot = self.stream(from(pb::StartPoint::Snapshot), None, false).await;
+        let current = self.visible(|index| self.said_now(index));
+        self.compare("snapshot", &snapshot.unwrap_or_default().shown, &current);
+        for filter in self.filters() {
+            let streamed = self.stream(from(pb::StartPoint::Start), Some(filter.clone()), false);
+            let expected = self.visible(|index| self.once_matched(&filter, index));
+            let path = format!("replay with {filter:?}");
+            self.compare(&path, &streamed.await.unwrap_or_default().shown, &expected);
+        }
+    }
+
+    /// A record that members said, in its latest revision, and that was not taken back.
+    fn said_now(&self, index: usize) -> bool {
+        self.book.is_current(index) && self.book.pieces[index].kind.is_chosen()
+    }
+
+    /// What a stream with a filter sends: what matches, and later revisions of what the member saw match.
+    fn once_matched(&self, filter: &pb::Filter, index: usize) -> bool {
+        let piece = &self.book.pieces[index];
+        let earlier =
+            self.book.of(&piece.name).filter(|(_, other)| other.revision < piece.revision);
+        let mut seen = earlier.filter(|(other, _)| self.may(*other));
+        matches(filter, piece) || seen.any(|(_, other)| matches(filter, other))
+    }
+
+    async fn records(&self, every: usize) {
+        let asked: Vec<usize> = (0..self.book.pieces.len()).step_by(every).collect();
+        let calls = asked.iter().map(|index| async move {
+            let piece = &self.book.pieces[*index];
+            let latest = self.record(piece.name.to_string(), false).await;
+            let revision = format!("{}@{}", piece.name, piece.revision);
+            (*index, latest, self.record(revision, true).await)
+        });
+        let answers: Vec<_> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+        let (mut latest, mut revisions) = (Shown::new(), Shown::new());
+        for (index, by_name, by_revision) in answers {
+            latest.extend(by_name);
+            revisions.extend(by_revision);
+            let newest = self.book.latest[&self.book.pieces[index].name];
+            let seen = by_name.is_some_and(|found| found == newest);
+            self.same("the latest revision", &seen, &self.may(newest));
+        }
+        let was_asked = |index: usize| asked.contains(&index);
+        self.compare("a revision", &revisions, &self.visible(was_asked));
+        self.same("what is not there", &self.record(ABSENT.to_owned(), false).await, &None);
+    }
+
+    async fn record(&self, name: String, include_record: bool) -> Option<usize> {
+        let request = pb::GetRecordRequest { name, include_record };
+        let answer = self.client.exchange_service().get_record(request).await;
+        let found = self.found("get", self.hear("ExchangeService/GetRecord", answer))?;
+        self.book.piece_of(&found.entry?)
+    }
+
+    async fn lists(&self) {
+        for (filter, page_size) in self
+            .filters()
+            .into_iter()
+            .map(|filter| (filter, 1000))
+            .chain([(pb::Filter::default(), 7)])
+        {
+            let mut shown = Shown::new();
+            let mut page_token = String::new();
+            loop {
+                let request = pb::ListRecordsRequest {
+                    filter: Some(filter.clone()),
+                    page_size,
+                    page_token,
+                    include_record: page_size == 7,
+                };
+                let answer = self.client.exchange_service().list_records(request).await;
+                let heard = self.hear("ExchangeService/ListRecords", answer);
+                let Some(page) = self.answered("list", heard) else { break };
+                shown.extend(self.entries(&page.entries));
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+            let expected = self.visible(|index| {
+                self.book.is_latest(index) && matches(&filter, &self.book.pieces[index])
+            });
+            self.compare(&format!("list with {filter:?}, {page_size}"), &shown, &expected);
+        }
+    }
+
+    async fn searches(&self, every: usize) {
+        let said = |index: usize| self.said_now(index);
+        let of = |text: &str| pb::SearchRecordsRequest {
+            text: text.to_owned(),
+            page_size: 200,
+            include_record: true,
+            ..pb::SearchRecordsRequest::default()
+        };
+        self.search(of(COMMON), &self.visible(said)).await;
+        let described = |index: usize| {
+            let kind = self.book.pieces[index].kind;
+            said(index) && [BodyKind::Indicator, BodyKind::Operation].contains(&kind)
+        };
+        let techniques = vec![format!("DISARM/{TECHNIQUE}")];
+        let by_technique = pb::SearchRecordsRequest { techniques, ..of("") };
+        self.search(by_technique, &self.visible(described)).await;
+        let is_operation =
+            |index: usize| said(index) && self.book.pieces[index].kind == BodyKind::Operation;
+        let by_region = pb::SearchRecordsRequest { regions: vec![REGION.to_owned()], ..of("") };
+        self.search(by_region, &self.visible(is_operation)).await;
+        let by_language = pb::SearchRecordsRequest {
+            languages: vec!["fr".to_owned()],
+            active_only: true,
+            ..of("")
+        };
+        self.search(by_language, &self.visible(is_operation)).await;
+        for filter in self.filters() {
+            let expected =
+                self.visible(|index| said(index) && matches(&filter, &self.book.pieces[index]));
+            let request = pb::SearchRecordsRequest {
+                filter: Some(pb::Filter { ..filter }),
+                page_size: 1000,
+                ..of("")
+            };
+            self.search(request, &expected).await;
+        }
+        let calls = (0..self.book.pieces.len()).step_by(every).map(|index| async move {
+            let marker = &self.book.pieces[index].marker;
+            let expected = self.visible(|other| other == index && said(other));
+            self.search(of(marker), &expected).await;
+            let expected = self.visible(|other| other == index && described(other));
+            let techniques = vec![marker.clone()];
+            self.search(pb::SearchRecordsRequest { techniques, ..of("") }, &expected).await;
+        });
+        stream::iter(calls).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    }
+
+    async fn search(&self, mut request: pb::SearchRecordsRequest, expected: &Shown) {
+        let mut shown = Shown::new();
+        let path = format!(
+            "search {:?}",
+            pb::SearchRecordsRequest {
+                text: if request.text == COMMON { COMMON } else { "a word" }.to_owned(),
+                techniques: request.techniques.iter().map(|_| "one".to_owned()).collect(),
+                ..request.clone()
+            }
+        );
+        loop {
+            let answer = self.client.query_service().search_records(request.clone()).await;
+            let heard = self.hear("QueryService/SearchRecords", answer);
+            let Some(page) = self.answered("search", heard) else { break };
+            shown.extend(self.entries(&page.entries));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+        self.compare(&path, &shown, expected);
+    }
+
+    async fn values(&self) {
+        let with_value = |piece: &&Piece| {
+            piece.asset.as_ref().is_some_and(|(_, _, value)| !value.is_empty() && value != SHARED)
+        };
+        let pieces: Vec<&Piece> = self.book.pieces.iter().filter(with_value).collect();
+        for chunk in pieces.chunks(100) {
+            let queries = chunk.iter().map(|piece| query(piece)).collect();
+            let request = pb::LookupValuesRequest {
+                queries,
+                matches_max: 100,
+                ..pb::LookupValuesRequest::default()
+            };
+            let Some(results) = self.look_up(request).await else { continue };
+            for (piece, result) in chunk.iter().zip(results) {
+                self.matches_of(piece, &result, 100);
+            }
+        }
+        let shared = pieces_with(self, SHARED);
+        for matches_max in [3, 100] {
+            let query = pb::ValueQuery { value: SHARED.to_owned(), ..pb::ValueQuery::default() };
+            let request = pb::LookupValuesRequest {
+                queries: vec![query],
+                matches_max,
+                include_record: true,
+                active_only: true,
+                ..pb::LookupValuesRequest::default()
+            };
+            let Some(results) = self.look_up(request).await else { continue };
+            let most = usize::try_from(matches_max).expect("a number");
+            self.matches_of(shared, &results[0], most);
+        }
+    }
+
+    async fn look_up(&self, request: pb::LookupValuesRequest) -> Option<Vec<pb::ValueMatches>> {
+        let answer = self.client.exchange_service().lookup_values(request).await;
+        let heard = self.hear_but("ExchangeService/LookupValues", answer, |said| {
+            for result in &mut said.results {
+                result.normal_form = None;
+            }
+        });
+        Some(self.answered("look-up", heard)?.results)
+    }
+
+    fn matches_of(&self, piece: &Piece, result: &pb::ValueMatches, most: usize) {
+        let all = self.visible(|index| {
+            let other = &self.book.pieces[index];
+            let is_near = distance(piece, other).is_some();
+            self.said_now(index) && is_near
+        });
+        let mut in_order: Vec<usize> = all.iter().copied().collect();
+        in_order.sort_by_key(|index| self.book.pieces[*index].sequence);
+        in_order.truncate(most);
+        let expected: Shown = in_order.into_iter().collect();
+        self.compare("look-up", &self.entries(&result.entries), &expected);
+        self.same("look-up: more", &result.more, &(all.len() > most));
+        let named: BTreeSet<String> = expected
+            .iter()
+            .filter_map(|index| self.book.pieces[*index].operation.as_ref())
+            .map(ToString::to_string)
+            .collect();
+        self.same("look-up: operations", &result.operations.iter().cloned().collect(), &named);
+        let mut distances: Vec<u32> = self
+            .in_order(&result.entries)
+            .iter()
+            .filter_map(|index| distance(piece, &self.book.pieces[*index]))
+            .collect();
+        if distances.iter().all(|distance| *distance == 0) {
+            distances.clear();
+        }
+        self.same("look-up: distances", &result.distances, &distances);
+    }
+
+    async fn recalls(&self) {
+        for to_answer in [false, true] {
+            let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            let mut page_token = String::new();
+            loop {
+                let request = pb::ListRecallsRequest { to_answer, page_size: 2, page_token };
+                let answer = self.client.query_service().list_recalls(request).await;
+                let heard = self.hear("QueryService/ListRecalls", answer);
+                let Some(page) = self.answered("recalls", heard) else { break };
+                said.extend(page.recalls.into_iter().map(|recall| {
+                    let names = recall.holders.into_iter().map(|holder| holder.member);
+                    (recall.record, names.collect())
+                }));
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+            self.same(&format!("recalls {to_answer}"), &said, &self.recalls_of(to_answer));
+        }
+    }
+
+    /// The records that were taken back, with everyone who could see each, if it is one's own.
+    fn recalls_of(&self, to_answer: bool) -> BTreeMap<String, BTreeSet<String>> {
+        let answered = |name: &RecordName| {
+            self.book.pieces.iter().any(|piece| {
+                piece.kind == BodyKind::Acknowledgement
+                    && piece.publisher() == self.reader.name
+                    && piece.about.contains(name)
+            })
+        };
+        let withdrawn = self.book.withdrawn.iter().filter(|(name, by)| {
+            let is_own = name.member.as_str() == self.reader.name;
+            let asks = self.may(**by) && self.book.pieces[**by].publisher() != self.reader.name;
+            if to_answer { asks && !is_own && !answered(name) } else { is_own }
+        });
+        let holders = |name: &RecordName, by: usize| -> BTreeSet<String> {
+            let others = self.everyone.iter().filter(|member| member.name != name.member.as_str());
+            let could = others.filter(|member| {
+                let member = crate::oracle::Reader { suspended: false, ..(*member).clone() };
+                self.book.may(&member, by) && member.name != self.book.pieces[by].publisher()
+            });
+            could.map(|member| format!("members/{}", member.name)).collect()
+        };
+        withdrawn
+            .map(|(name, by)| {
+                let holders = if to_answer { BTreeSet::new() } else { holders(name, *by) };
+                (name.to_string(), holders)
+            })
+            .collect()
+    }
+
+    async fn roster(&self) {
+        let mut service = self.client.roster_service();
+        let exchange = service.get_exchange(pb::GetExchangeRequest {}).await;
+        self.answered("exchange", self.hear("RosterService/GetExchange", exchange));
+        let members = service.list_members(pb::ListMembersRequest::default()).await;
+        let members = self.answered("members", self.hear("RosterService/ListMembers", members));
+        for member in members.unwrap_or_default().members {
+            let request = pb::GetMemberRequest { name: member.name.clone() };
+            let said = service.get_member(request).await;
+            self.answered("member", self.hear("RosterService/GetMember", said));
+            let request =
+                pb::ListKeysRequest { parent: member.name, ..pb::ListKeysRequest::default() };
+            let said = service.list_keys(request).await;
+            self.answered("keys", self.hear("RosterService/ListKeys", said));
+        }
+        let quota = service.get_quota(pb::GetQuotaRequest {}).await;
+        self.answered("quota", self.hear("RosterService/GetQuota", quota));
+        let request = pb::ListAudiencesRequest::default();
+        let audiences = self.client.audience_service().list_audiences(request).await;
+        let heard = self.hear("AudienceService/ListAudiences", audiences);
+        let listed = self.answered("audiences", heard).unwrap_or_default().audiences;
+        let inside =
+            self.reader.role == crate::oracle::Role::Operator || !self.reader.circles.is_empty();
+        let names: BTreeSet<String> = listed.iter().flat_map(|one| one.members.clone()).collect();
+        let in_it = self.everyone.iter().filter(|member| inside && !member.circles.is_empty());
+        let expected = in_it.map(|member| format!("members/{}", member.name)).collect();
+        self.same("audiences", &names, &expected);
+    }
+    /// Filters of every field, by itself and with another.
+    fn filters(&self) -> Vec<pb::Filter> {
+        let kinds = BodyKind::ALL
+            .iter()
+            .map(|kind| pb::Filter { body_kinds: vec![kind.number()], ..pb::Filter::default() });
+        let fixed = [
+            pb::Filter::default(),
+            pb::Filter {
+                kinds: vec![
+                    pb::ObservableKind::Account.into(),
+                    pb::ObservableKind::MediaHash.into(),
+                ],
+                ..pb::Filter::default()
+            },
+            pb::Filter { platforms: vec!["x".to_owned()], ..pb::Filter::default() },
+            pb::Filter {
+                publishers: vec!["members/birch-social".to_owned()],
+                ..pb::Filter::default()
+            },
+            pb::Filter {
+                body_kinds: vec![BodyKind::Indicator.number()],
+                platforms: vec!["facebook".to_owned(), "youtube".to_owned()],
+                publishers: vec!["members/acme-video".to_owned()],
+                ..pb::Filter::default()
+            },
+        ];
+        let operations = self.book.pieces.iter().filter(|piece| piece.kind == BodyKind::Operation);
+        let of = operations.step_by(13).map(|piece| pb::Filter {
+            operations: vec![piece.name.to_string()],
+            ..pb::Filter::default()
+        });
+        kinds.chain(fixed).chain(of).collect()
+    }
+}
+
+/// In how many bits two indicators differ; `None` if that is more than the look-up asks for, or if they are no hashes.
+fn distance(piece: &Piece, other: &Piece) -> Option<u32> {
+    let ((kind, _, value), (_, _, others)) = (piece.asset.as_ref()?, other.asset.as_ref()?);
+    if piece.asset == other.asset {
+        return Some(0);
+    }
+    let bytes = |value: &String| hex::decode(value).ok();
+    let (own, others) = (bytes(value)?, bytes(others)?);
+    let bits = own.iter().zip(others).map(|(one, other)| (one ^ other).count_ones()).sum();
+    (*kind == pb::ObservableKind::MediaHash && bits < 32).then_some(bits)
+}
+
+/// The piece with a value that has the lowest place.
+fn pieces_with<'a>(asking: &Asking<'a>, value: &str) -> &'a Piece {
+    let with = |piece: &&Piece| piece.asset.as_ref().is_some_and(|(_, _, own)| own == value);
+    asking.book.pieces.iter().find(with).expect("one")
+}
+
+pub(super) fn query(piece: &Piece) -> pb::ValueQuery {
+    let (kind, platform, value) = piece.asset.clone().expect("an indicator");
+    pb::ValueQuery { value, kind: kind.into(), platform: platform.to_owned() }
+}
+
+/// "Fields are joined by AND, values of a field by OR, empty matches all. Withdrawals match every filter."
+fn matches(filter: &pb::Filter, piece: &Piece) -> bool {
+    if [BodyKind::Withdrawal, BodyKind::Takedown].contains(&piece.kind) {
+        return true;
+    }
+    let asset = piece.asset.as_ref();
+    let is_of = |kind: &i32| asset.is_some_and(|(own, _, _)| i32::from(*own) == *kind);
+    let is_on = |platform: &String| asset.is_some_and(|(_, own, _)| own == platform);
+    let operations = &filter.operations;
+    let names = |operation: &String| {
+        let own = piece.kind == BodyKind::Operation && piece.name.to_string() == *operation;
+        own || piece.operation.as_ref().is_some_and(|name| name.to_string() == *operation)
+    };
+    let is_by = |name: &String| *name == piece.name.member.name();
+    (filter.body_kinds.is_empty() || filter.body_kinds.contains(&piece.kind.number()))
+        && (filter.kinds.is_empty() || filter.kinds.iter().any(is_of))
+        && (filter.platforms.is_empty() || filter.platforms.iter().any(is_on))
+        && (filter.publishers.is_empty() || filter.publishers.iter().any(is_by))
+        && (operations.is_empty() || operations.iter().any(names))
+}
