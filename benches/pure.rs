@@ -138,7 +138,7 @@ fn parsing(criterion: &mut Criterion) {
         body_kind: BodyKind::Indicator,
         reach: Reach { audiences: vec![Audience::companies()], recipients: Vec::new() },
         publisher_is_reached: true,
-        shapes: vec![Shape { kind: 12, platform: String::new(), operation: None }],
+        shapes: vec![Shape { kind: 12, ..Shape::default() }],
     };
     let bytes = wire::scope::encode(&scope);
     group.bench_function("a stored scope", |bencher| {

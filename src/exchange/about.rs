@@ -110,18 +110,28 @@ impl<'a> Reading<'a> {
 
     /// The facts of the current revision of a record, if the reader may see it.
     pub(super) fn latest_facts(&mut self, name: &RecordName) -> Result<Option<Facts>, StoreError> {
-        match self.store.latest(name)? {
-            Some((_revision, sequence)) => self.facts(sequence),
+        match self.place_of(name)? {
+            Some(sequence) => self.facts(sequence),
             None => Ok(None),
         }
     }
 
     /// The current revision of a record, if the reader may see it.
     pub(super) fn latest(&mut self, name: &RecordName) -> Result<Option<Found>, StoreError> {
-        match self.store.latest(name)? {
-            Some((_revision, sequence)) => self.found(sequence),
+        match self.place_of(name)? {
+            Some(sequence) => self.found(sequence),
             None => Ok(None),
         }
+    }
+
+    /// The place of the latest revision of a record. What is not there counts as examined like what is there, so that
+    /// the bound tells nothing.
+    fn place_of(&mut self, name: &RecordName) -> Result<Option<u64>, StoreError> {
+        let latest = self.store.latest(name)?;
+        if latest.is_none() {
+            self.budget = self.budget.saturating_sub(1);
+        }
+        Ok(latest.map(|(_revision, sequence)| sequence))
     }
 
     /// The same, even if the record was withdrawn.

@@ -11,6 +11,7 @@ use watchfire::client::Delivery;
 use watchfire::client::Fact;
 use watchfire::client::From;
 use watchfire::client::KeeperChange;
+use watchfire::client::LookUpOptions;
 use watchfire::client::Recalls;
 use watchfire::client::VerifiedEntry;
 use watchfire::client::draw_audience;
@@ -367,7 +368,8 @@ async fn is_gone_everywhere(client: &Client, record: &RecordName, storm: &Record
     for entry in replay(client, Filter::default()).await {
         assert!(!bytes_say(&entry.envelope().body), "replay");
     }
-    let found = client.look_up(&[value.to_owned()]).await.expect("an answer");
+    let found =
+        client.look_up(&[value.to_owned()], &LookUpOptions::default()).await.expect("an answer");
     assert!(found.iter().all(|found| found.entries.is_empty()), "look-up");
     let mut queries = client.query_service();
     let request = pb::SearchRecordsRequest { text: WORDS.to_owned(), ..Default::default() };
@@ -505,7 +507,11 @@ async fn a_list_that_is_imported_again_does_not_bring_back_what_was_erased() {
     let again = import();
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert_eq!(head(&acme).await, before, "nothing was appended: {said}");
-    assert!(acme.look_up(&["one.example".to_owned()]).await.expect("it")[0].entries.is_empty());
+    assert!(
+        acme.look_up(&["one.example".to_owned()], &LookUpOptions::default()).await.expect("it")[0]
+            .entries
+            .is_empty()
+    );
     world.finish();
 }
 

@@ -98,6 +98,15 @@ impl World {
         world
     }
 
+    /// A copy of a world whose hub does not run: the same exchange, members and log, from where each goes its own way.
+    pub(crate) fn twin(&self) -> Self {
+        assert!(self.process.is_none(), "its hub runs");
+        let twin = Self { folder: scratch(), address: loopback(), process: None };
+        let copied = Command::new("cp").arg("-a").args([self.data(), twin.data()]).status();
+        assert!(copied.expect("cp runs").success());
+        twin
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("hub")
     }

@@ -113,7 +113,7 @@ impl Client {
         let problems = Problems {
             disputes: self.disputes(&talk, &ends, period).await?,
             inquiries: self.inquiries(&talk, &ends, period).await?,
-            recalls: self.recalled(&ends, period).await?,
+            recalls: self.recalls_of(&ends, period).await?,
         };
         let cadence = Cadence {
             shared: survey.shared().into_iter().chain(ends.shared(period)).collect(),

@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// Recalls of one's own records, with who has answered, and those that one has to answer.
-    pub(super) async fn recalled(
+    pub(super) async fn recalls_of(
         &self,
         ends: &Ends,
         period: Period,

@@ -55,6 +55,12 @@ pub(crate) struct Asking<'a> {
     pub(crate) telling: &'a Telling,
     pub(crate) ears: Ears,
     pub(crate) tally: &'a Tally,
+    /// Which of what members ask by turns this one asks.
+    pub(crate) turn: usize,
+    /// For each piece, whether the member may see it.
+    pub(crate) sees: Vec<bool>,
+    /// For each piece, whether it is the latest revision of a record that was not taken back.
+    pub(crate) current: Vec<bool>,
 }
 
 pub(crate) type Shown = BTreeSet<usize>;
@@ -110,7 +116,7 @@ impl Asking<'_> {
     }
 
     pub(crate) fn may(&self, index: usize) -> bool {
-        self.book.may(self.reader, index)
+        self.sees[index]
     }
 
     /// The pieces for which something holds, among those that the member may see.

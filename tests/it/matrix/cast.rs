@@ -9,9 +9,10 @@ use crate::oracle::Role;
 pub(super) const CIRCLE: &str = "q0circle7k3v9q0z8m1x7c5b2n";
 
 /// What happens between the two halves of what is published, and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Act {
     /// Before anything changed.
+    #[default]
     First,
     /// Some joined or left the circle, some were suspended, one of them reinstated, some were admitted.
     Second,

@@ -26,12 +26,12 @@ const ABSENT: &str = "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099
 impl Asking<'_> {
     /// Every read path; of those that go record by record, each `every`th record.
     pub(super) async fn everything(&self, every: usize) {
-        self.streams().await;
+        self.streams(every).await;
         self.records(every).await;
-        self.lists().await;
+        self.lists(every).await;
         self.searches(every).await;
-        self.values().await;
-        self.operations().await;
+        self.values(every).await;
+        self.operations(every).await;
         self.links(every).await;
         self.recalls().await;
         self.ledger().await;
@@ -39,7 +39,7 @@ impl Asking<'_> {
         self.subscriptions().await;
     }
 
-    async fn streams(&self) {
+    async fn streams(&self, every: usize) {
         let from = |point: pb::StartPoint| Start::From(point.into());
         let replayed = self.stream(from(pb::StartPoint::Start), None, false).await;
         let all = self.visible(|_| true);
@@ -49,7 +49,7 @@ impl Asking<'_> {
         let snapshot = self.stream(from(pb::StartPoint::Snapshot), None, false).await;
         let current = self.visible(|index| self.said_now(index));
         self.compare("snapshot", &snapshot.unwrap_or_default().shown, &current);
-        for filter in self.filters() {
+        for filter in self.filters(every) {
             let streamed = self.stream(from(pb::StartPoint::Start), Some(filter.clone()), false);
             let expected = self.visible(|index| self.once_matched(&filter, index));
             let path = format!("replay with {filter:?}");
@@ -59,7 +59,7 @@ impl Asking<'_> {
 
     /// A record that members said, in its latest revision, and that was not taken back.
     fn said_now(&self, index: usize) -> bool {
-        self.book.is_current(index) && self.book.pieces[index].kind.is_chosen()
+        self.current[index] && self.book.pieces[index].kind.is_chosen()
     }
 
     /// What a stream with a filter sends: what matches, and later revisions of what the member saw match.
@@ -100,9 +100,9 @@ impl Asking<'_> {
         self.book.piece_of(&found.entry?)
     }
 
-    async fn lists(&self) {
+    async fn lists(&self, every: usize) {
         for (filter, page_size) in self
-            .filters()
+            .filters(every)
             .into_iter()
             .map(|filter| (filter, 1000))
             .chain([(pb::Filter::default(), 7)])
@@ -158,7 +158,7 @@ impl Asking<'_> {
             ..of("")
         };
         self.search(by_language, &self.visible(is_operation)).await;
-        for filter in self.filters() {
+        for filter in self.filters(every) {
             let expected =
                 self.visible(|index| said(index) && matches(&filter, &self.book.pieces[index]));
             let request = pb::SearchRecordsRequest {
@@ -202,23 +202,21 @@ impl Asking<'_> {
         self.compare(&path, &shown, expected);
     }
 
-    async fn values(&self) {
+    async fn values(&self, every: usize) {
         let with_value = |piece: &&Piece| {
             piece.asset.as_ref().is_some_and(|(_, _, value)| !value.is_empty() && value != SHARED)
         };
-        let pieces: Vec<&Piece> = self.book.pieces.iter().filter(with_value).collect();
-        for chunk in pieces.chunks(100) {
-            let queries = chunk.iter().map(|piece| query(piece)).collect();
-            let request = pb::LookupValuesRequest {
-                queries,
-                matches_max: 100,
-                ..pb::LookupValuesRequest::default()
-            };
-            let Some(results) = self.look_up(request).await else { continue };
-            for (piece, result) in chunk.iter().zip(results) {
-                self.matches_of(piece, &result, 100);
-            }
+        let pieces: Vec<&Piece> =
+            self.book.pieces.iter().filter(with_value).skip(every % 3).step_by(every).collect();
+        for chunk in pieces.chunks(200) {
+            self.look_up_each(chunk, Some(0)).await;
         }
+        // Near ones take the hub longest: a few of them are asked for.
+        let is_media = |piece: &&&Piece| {
+            piece.asset.as_ref().is_some_and(|(kind, _, _)| *kind == pb::ObservableKind::MediaHash)
+        };
+        let media: Vec<&Piece> = pieces.iter().filter(is_media).take(2).copied().collect();
+        self.look_up_each(&media, None).await;
         let shared = pieces_with(self, SHARED);
         for matches_max in [3, 100] {
             let query = pb::ValueQuery { value: SHARED.to_owned(), ..pb::ValueQuery::default() };
@@ -231,7 +229,20 @@ impl Asking<'_> {
             };
             let Some(results) = self.look_up(request).await else { continue };
             let most = usize::try_from(matches_max).expect("a number");
-            self.matches_of(shared, &results[0], most);
+            self.matches_of(shared, &results[0], (most, 31));
+        }
+    }
+
+    async fn look_up_each(&self, pieces: &[&Piece], distance_max: Option<u32>) {
+        let request = pb::LookupValuesRequest {
+            queries: pieces.iter().map(|piece| query(piece)).collect(),
+            matches_max: 100,
+            distance_max,
+            ..pb::LookupValuesRequest::default()
+        };
+        let results = self.look_up(request).await.unwrap_or_default();
+        for (piece, result) in pieces.iter().zip(results) {
+            self.matches_of(piece, &result, (100, distance_max.unwrap_or(31)));
         }
     }
 
@@ -245,11 +256,10 @@ impl Asking<'_> {
         Some(self.answered("look-up", heard)?.results)
     }
 
-    fn matches_of(&self, piece: &Piece, result: &pb::ValueMatches, most: usize) {
+    fn matches_of(&self, piece: &Piece, result: &pb::ValueMatches, (most, bits): (usize, u32)) {
         let all = self.visible(|index| {
             let other = &self.book.pieces[index];
-            let is_near = distance(piece, other).is_some();
-            self.said_now(index) && is_near
+            self.said_now(index) && distance(piece, other).is_some_and(|own| own <= bits)
         });
         let mut in_order: Vec<usize> = all.iter().copied().collect();
         in_order.sort_by_key(|index| self.book.pieces[*index].sequence);
@@ -355,7 +365,7 @@ impl Asking<'_> {
         self.same("audiences", &names, &expected);
     }
     /// Filters of every field, by itself and with another.
-    fn filters(&self) -> Vec<pb::Filter> {
+    fn filters(&self, every: usize) -> Vec<pb::Filter> {
         let kinds = BodyKind::ALL
             .iter()
             .map(|kind| pb::Filter { body_kinds: vec![kind.number()], ..pb::Filter::default() });
@@ -385,20 +395,26 @@ impl Asking<'_> {
             operations: vec![piece.name.to_string()],
             ..pb::Filter::default()
         });
-        kinds.chain(fixed).chain(of).collect()
+        // Members take turns; what is cheap or tells most is everyone's.
+        let some = kinds.skip(self.turn % every).step_by(every);
+        let of = of.skip(self.turn % every).step_by(every);
+        some.chain(fixed).chain(of).collect()
     }
 }
 
 /// In how many bits two indicators differ; `None` if that is more than the look-up asks for, or if they are no hashes.
 fn distance(piece: &Piece, other: &Piece) -> Option<u32> {
-    let ((kind, _, value), (_, _, others)) = (piece.asset.as_ref()?, other.asset.as_ref()?);
+    let ((kind, _, value), (other_kind, _, others)) =
+        (piece.asset.as_ref()?, other.asset.as_ref()?);
     if piece.asset == other.asset {
         return Some(0);
     }
-    let bytes = |value: &String| hex::decode(value).ok();
-    let (own, others) = (bytes(value)?, bytes(others)?);
+    if [*kind, *other_kind] != [pb::ObservableKind::MediaHash; 2] {
+        return None;
+    }
+    let (own, others) = (hex::decode(value).ok()?, hex::decode(others).ok()?);
     let bits = own.iter().zip(others).map(|(one, other)| (one ^ other).count_ones()).sum();
-    (*kind == pb::ObservableKind::MediaHash && bits < 32).then_some(bits)
+    (bits < 32).then_some(bits)
 }
 
 /// The piece with a value that has the lowest place.

@@ -17,6 +17,7 @@ use watchfire::model::names::sha256;
 use watchfire::wire::pb;
 use watchfire::wire::pb::body::Content;
 
+use crate::matrix::cast::Act;
 use crate::matrix::cast::CIRCLE;
 use crate::oracle;
 use crate::oracle::Reach;
@@ -66,8 +67,9 @@ pub(crate) struct Piece {
     pub(crate) operation: Option<RecordName>,
     /// For an indicator: kind, platform and value of its observable.
     pub(crate) asset: Option<(pb::ObservableKind, &'static str, String)>,
-    pub(crate) content: Content,
     pub(crate) sequence: u64,
+    /// When it was published.
+    pub(crate) act: Act,
 }
 
 impl Piece {
@@ -82,6 +84,11 @@ pub(crate) struct Book {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) by_digest: HashMap<Digest, usize>,
     pub(crate) latest: BTreeMap<RecordName, usize>,
+    revisions: HashMap<RecordName, Vec<usize>>,
+    /// The pieces that name a record.
+    pub(crate) naming: HashMap<RecordName, Vec<usize>>,
+    /// The act that is played.
+    pub(crate) act: Act,
     /// Records that were taken back, and by which piece.
     pub(crate) withdrawn: BTreeMap<RecordName, usize>,
     /// Records whose bodies are erased.
@@ -157,12 +164,12 @@ impl Book {
             digest: sha256(&envelope.payload),
             reach: reach.clone(),
             sequence: u64::MAX,
+            act: self.act,
             name,
             revision,
             marker,
             read_by,
             about,
-            content,
         };
         (piece, envelope)
     }
@@ -188,6 +195,10 @@ impl Book {
         let index = self.pieces.len();
         self.by_digest.insert(piece.digest, index);
         self.latest.insert(piece.name.clone(), index);
+        self.revisions.entry(piece.name.clone()).or_default().push(index);
+        for name in piece.about.iter().chain(&piece.operation) {
+            self.naming.entry(name.clone()).or_default().push(index);
+        }
         if [BodyKind::Withdrawal, BodyKind::Takedown].contains(&piece.kind) {
             self.withdrawn.insert(piece.about[0].clone(), index);
         }
@@ -212,7 +223,7 @@ impl Book {
     }
 
     pub(crate) fn of(&self, name: &RecordName) -> impl Iterator<Item = (usize, &Piece)> {
-        self.pieces.iter().enumerate().filter(move |(_, piece)| piece.name == *name)
+        self.revisions[name].iter().map(|index| (*index, &self.pieces[*index]))
     }
 
     pub(crate) fn is_latest(&self, index: usize) -> bool {

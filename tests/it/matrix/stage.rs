@@ -189,6 +189,7 @@ impl Stage {
 
     /// Between the acts: who joins, leaves, is suspended and reinstated.
     pub(crate) async fn change_who_is_there(&mut self) {
+        self.book.act = Act::Second;
         self.admit(Act::Second).await;
         for name in ["grove-ads", "island-liaison", "heath-news"] {
             demand(&self.world.watchfire("operator", &["suspend", name]));
@@ -203,8 +204,8 @@ impl Stage {
         let is = |part: &cast::Part| part.is_in_circle(Act::Second);
         let joined = pb::AudienceMembers { members: names(&|part| is(part) && !was(part)) };
         let left = pb::AudienceMembers { members: names(&|part| was(part) && !is(part)) };
-        self.change_circle(|_| pb::audience_change::Change::Add(joined)).await;
         self.change_circle(|_| pb::audience_change::Change::Remove(left)).await;
+        self.change_circle(|_| pb::audience_change::Change::Add(joined)).await;
     }
 
     /// The second half, after all that: new records, later revisions, and what is taken back.
@@ -217,11 +218,16 @@ impl Stage {
         }
         self.widen_some(6..12);
         self.publish().await;
-        self.take_back().await;
+    }
+
+    /// Records are taken back, some of them erased, and the recalls answered.
+    pub(crate) async fn take_back(&mut self) {
+        self.withdraw().await;
+        self.await_erasures().await;
         self.acknowledge().await;
     }
 
-    async fn take_back(&mut self) {
+    async fn withdraw(&mut self) {
         let indicators: Vec<usize> = (0..self.book.pieces.len())
             .filter(|index| {
                 self.book.pieces[*index].asset.is_some()
@@ -251,13 +257,13 @@ impl Stage {
                 self.book.erased.insert(name);
             }
         }
-        self.await_erasures().await;
     }
 
     /// Everyone who could see a record: then, or now.
     fn recall_reach(&self, index: usize) -> ReadBy {
-        let acts = [Act::First, Act::Second];
-        let readers = acts.into_iter().flat_map(cast::roster);
+        let published = self.book.pieces[index].act;
+        let acts = [Act::First, Act::Second].into_iter().filter(|act| *act >= published);
+        let readers = acts.flat_map(cast::roster);
         let could = readers.filter(|reader| self.book.may(reader, index));
         let once: BTreeSet<String> = could.map(|reader| reader.name).collect();
         ReadBy::WhoCouldSee(self.book.pieces[index].reach.clone(), once)

@@ -16,13 +16,12 @@ use crate::matrix::pieces::TECHNIQUE;
 use crate::oracle::Reader;
 
 impl Asking<'_> {
-    pub(super) async fn operations(&self) {
-        let operations = self
-            .book
-            .latest
-            .values()
-            .filter(|index| self.piece(**index).kind == BodyKind::Operation);
-        for index in operations {
+    pub(super) async fn operations(&self, every: usize) {
+        let every = every.div_ceil(2);
+        let latest = self.book.latest.values();
+        let operations = latest.filter(|index| self.piece(**index).kind == BodyKind::Operation);
+        let operations = operations.enumerate().filter(|(place, _)| place % every == 0);
+        for (_, index) in operations {
             let request = pb::GetOperationRequest { name: self.piece(*index).name.to_string() };
             let answer = self.client.query_service().get_operation(request).await;
             let said = self.found("operation", self.hear("QueryService/GetOperation", answer));
@@ -39,9 +38,11 @@ impl Asking<'_> {
 
     fn operation(&self, name: &RecordName, said: &pb::GetOperationResponse) {
         let own = self.book.latest[name];
-        let belongs = |index: &usize| self.piece(*index).operation.as_ref() == Some(name);
-        let here =
-            self.visible(|index| self.book.is_current(index) && self.piece(index).kind.is_chosen());
+        let belongs = |index: &usize| {
+            let piece = self.piece(*index);
+            piece.operation.as_ref() == Some(name) || piece.about.contains(name)
+        };
+        let here = self.visible(|index| self.current[index] && self.piece(index).kind.is_chosen());
         let here: Shown = here.into_iter().filter(belongs).collect();
         let of = |kinds: &[BodyKind]| -> Shown {
             here.iter().filter(|index| kinds.contains(&self.piece(**index).kind)).copied().collect()
@@ -114,33 +115,22 @@ impl Asking<'_> {
     }
 
     pub(super) async fn links(&self, every: usize) {
-        for index in (0..self.book.pieces.len()).step_by(every) {
-            let piece = self.piece(index);
-            if !self.book.is_latest(index) {
-                continue;
-            }
-            let start = pb::list_links_request::Start::Record(piece.name.to_string());
-            let is_there = self.may(index) && self.book.is_current(index);
+        let some = (0..self.book.pieces.len()).step_by(every * 3);
+        let is_operation = |index: &usize| self.piece(*index).kind == BodyKind::Operation;
+        let operations = self.book.latest.values().copied().filter(is_operation);
+        let starts = some.filter(|index| self.book.is_latest(*index));
+        for index in starts.chain(operations.skip(1).step_by(every)) {
+            let start = pb::list_links_request::Start::Record(self.piece(index).name.to_string());
+            let is_there = self.may(index) && self.current[index];
             self.links_from(start, is_there.then_some(index)).await;
-        }
-        let operations = self
-            .book
-            .latest
-            .values()
-            .filter(|index| self.piece(**index).kind == BodyKind::Operation);
-        for index in operations {
-            let start = pb::list_links_request::Start::Record(self.piece(*index).name.to_string());
-            let is_there = self.may(*index) && self.book.is_current(*index);
-            self.links_from(start, is_there.then_some(*index)).await;
         }
         let with_value =
             |piece: &&Piece| piece.asset.as_ref().is_some_and(|(_, _, value)| !value.is_empty());
-        for piece in self.book.pieces.iter().filter(with_value).step_by(every) {
+        for piece in self.book.pieces.iter().filter(with_value).step_by(every * 3) {
             let start = pb::list_links_request::Start::Value(query(piece));
             let Some(said) = self.walk(start, 1, 1000).await else { continue };
-            let with_it = self.visible(|other| {
-                self.book.is_current(other) && self.piece(other).asset == piece.asset
-            });
+            let with_it =
+                self.visible(|other| self.current[other] && self.piece(other).asset == piece.asset);
             let shown = said.nodes.iter().skip(1).map(|node| node.record.clone());
             self.same("links of a value", &shown.collect(), &self.names(&with_it));
         }
@@ -182,10 +172,8 @@ impl Asking<'_> {
 
     /// The records next to a record, and the records that say so.
     fn joined_with(&self, own: usize) -> (Shown, Shown) {
-        let here = self.visible(|index| self.book.is_current(index));
-        let current = |name: &RecordName| {
-            self.book.latest.get(name).copied().filter(|index| here.contains(index))
-        };
+        let is_here = |index: &usize| self.may(*index) && self.current[*index];
+        let current = |name: &RecordName| self.book.latest.get(name).copied().filter(is_here);
         let piece = self.piece(own);
         let (mut neighbours, mut joins) = (Shown::new(), Shown::new());
         let operation = piece.operation.as_ref().filter(|_| piece.asset.is_some());
@@ -196,7 +184,8 @@ impl Asking<'_> {
         if piece.asset.as_ref().is_some_and(|(_, _, value)| !value.is_empty()) {
             joins.insert(own);
         }
-        for index in &here {
+        let naming = self.book.naming.get(&piece.name);
+        for index in naming.into_iter().flatten().filter(|index| is_here(index)) {
             let other = self.piece(*index);
             if other.asset.is_some() && other.operation.as_ref() == Some(&piece.name) {
                 neighbours.insert(*index);

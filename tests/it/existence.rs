@@ -1,0 +1,472 @@
+//! What is not there and what is not for one are the same: in code, words, details, metadata and size, whoever asks
+//! and however.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use tonic::Response;
+use tonic::Status;
+use watchfire::client::Client;
+use watchfire::client::KeeperChange;
+use watchfire::model::names::RecordName;
+use watchfire::wire::pb;
+use watchfire::wire::pb::body::Content;
+use watchfire::wire::pb::subscribe_request::Start;
+
+use crate::world::World;
+use crate::world::domain;
+use crate::world::draft;
+use crate::world::handling;
+use crate::world::operation;
+use crate::world::publish;
+use crate::world::publish_for;
+use crate::world::sign;
+use crate::world::withdrawal;
+
+const MEMBERS: &[(&str, &str)] = &[
+    ("acme-video", "company"),
+    ("birch-social", "company"),
+    ("cedar-chat", "company"),
+    ("harbour-liaison", "observer"),
+];
+const CIRCLE: &str = "q0circle7k3v9q0z8m1x7c5b2n";
+const NOWHERE: &str = "q0nowher7k3v9q0z8m1x7c5b2n";
+const HIDDEN_VALUE: &str = "hidden-harbour.example";
+const ABSENT_VALUE: &str = "absent-harbour.example";
+
+/// Two things that must be answered alike, of the same length: one is there and is not for who asks, one is not there.
+struct Pair {
+    hidden: String,
+    absent: String,
+}
+
+impl Pair {
+    fn of(hidden: &RecordName) -> Self {
+        let absent = RecordName { record: uuid::Uuid::now_v7(), ..hidden.clone() };
+        Self { hidden: hidden.to_string(), absent: absent.to_string() }
+    }
+
+    fn text(hidden: &str, absent: &str) -> Self {
+        Self { hidden: hidden.to_owned(), absent: absent.to_owned() }
+    }
+
+    /// Asks for both; the answers are the same but for what was asked.
+    async fn check<R: prost::Message, F>(&self, path: &str, ask: impl Fn(String) -> F)
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let (hidden, absent) = (ask(self.hidden.clone()).await, ask(self.absent.clone()).await);
+        let (hidden, absent) = (bytes_of(hidden), bytes_of(absent));
+        assert_eq!(hidden.len(), absent.len(), "{path}: {}", String::from_utf8_lossy(&hidden));
+        let named = replaced(&hidden, &self.hidden, &self.absent);
+        assert_eq!(
+            String::from_utf8_lossy(&named),
+            String::from_utf8_lossy(&absent),
+            "{path}: the answers differ"
+        );
+        assert_eq!(named, absent, "{path}");
+    }
+}
+
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let length = from.len();
+    for start in 0..bytes.len().saturating_sub(length - 1) {
+        if bytes[start..start + length] == *from.as_bytes() {
+            bytes[start..start + length].copy_from_slice(to.as_bytes());
+        }
+    }
+    bytes
+}
+
+/// Everything of an answer: its metadata but for the time, and the message or the error with its details.
+fn bytes_of<R: prost::Message>(answer: Result<Response<R>, Status>) -> Vec<u8> {
+    let metadata = |map: &tonic::metadata::MetadataMap| {
+        let mut map = map.clone();
+        map.remove("date");
+        format!("{map:?}").into_bytes()
+    };
+    match answer {
+        Ok(response) => {
+            let mut bytes = metadata(response.metadata());
+            bytes.extend(response.into_inner().encode_to_vec());
+            bytes
+        }
+        Err(status) => {
+            let mut bytes = metadata(status.metadata());
+            bytes.extend(format!("{:?} {}", status.code(), status.message()).into_bytes());
+            bytes.extend(status.details());
+            bytes
+        }
+    }
+}
+
+/// A world with records of acme's for cedar alone.
+struct Hiding {
+    world: World,
+    birch: Client,
+    operation: Pair,
+    indicator: Pair,
+    withdrawn: Pair,
+    inquiry: Pair,
+}
+
+impl Hiding {
+    async fn open() -> Self {
+        let world = World::with(MEMBERS).await;
+        let acme = world.client("acme-video").await;
+        let cedars = || handling(&[], &["cedar-chat"]);
+        let (storm, _) = publish_for(&acme, operation("storm"), cedars()).await;
+        let asset = indicator_of(HIDDEN_VALUE, &storm.to_string());
+        let (asset, _) = publish_for(&acme, asset, cedars()).await;
+        let (wrong, _) = publish_for(&acme, domain(HIDDEN_VALUE), cedars()).await;
+        publish_for(&acme, withdrawal(&wrong), handling(&[], &[])).await;
+        let question = Content::Inquiry(pb::Inquiry {
+            about: record(&asset.to_string()),
+            question: "who?".to_owned(),
+            ..pb::Inquiry::default()
+        });
+        let (question, _) = publish_for(&acme, question, cedars()).await;
+        let change =
+            KeeperChange::Create { title: "Desk".to_owned(), members: vec![member("cedar-chat")] };
+        acme.change_audience(&CIRCLE.parse().expect("a handle"), change).await.expect("a circle");
+        subscription_of(&acme).await;
+        Self {
+            birch: world.client("birch-social").await,
+            operation: Pair::of(&storm),
+            indicator: Pair::of(&asset),
+            withdrawn: Pair::of(&wrong),
+            inquiry: Pair::of(&question),
+            world,
+        }
+    }
+
+    fn records(&self) -> [&Pair; 4] {
+        [&self.operation, &self.indicator, &self.withdrawn, &self.inquiry]
+    }
+
+    /// Publishes as birch; the answer is looked at whole.
+    async fn say(
+        &self,
+        content: Content,
+        (audiences, recipients): (&[&str], &[&str]),
+    ) -> Result<Response<pb::PublishResponse>, Status> {
+        let signer = self.birch.signer().expect("a key");
+        let said = draft(&signer, content, handling(audiences, recipients));
+        let request = pb::PublishRequest { envelopes: vec![sign(&self.birch, said)] };
+        self.birch.exchange_service().publish(request).await
+    }
+}
+
+fn member(id: &str) -> watchfire::model::names::MemberId {
+    id.parse().expect("a member")
+}
+
+async fn subscription_of(client: &Client) {
+    let request = pb::CreateSubscriptionRequest {
+        name: "members/acme-video/subscriptions/there".to_owned(),
+        ..pb::CreateSubscriptionRequest::default()
+    };
+    client.subscription_service().create_subscription(request).await.expect("a subscription");
+}
+
+fn indicator_of(value: &str, operation: &str) -> Content {
+    let Content::Indicator(said) = domain(value) else { unreachable!("an indicator") };
+    Content::Indicator(pb::Indicator { operation: operation.to_owned(), ..said })
+}
+
+fn record(name: &str) -> Option<pb::Reference> {
+    Some(pb::Reference { to: Some(pb::reference::To::Record(name.to_owned())) })
+}
+
+/// Everything that can be said about a record.
+fn statements(of: &str) -> Vec<Content> {
+    let of = of.to_owned();
+    let value = Some(pb::Reference {
+        to: Some(pb::reference::To::Value(pb::Observable {
+            kind: pb::ObservableKind::Domain.into(),
+            value: "news.example".to_owned(),
+            ..pb::Observable::default()
+        })),
+    });
+    let link = |source, target| {
+        Content::Link(pb::Link {
+            source,
+            target,
+            r#type: pb::LinkType::Amplifies.into(),
+            ..pb::Link::default()
+        })
+    };
+    vec![
+        Content::Sighting(pb::Sighting { of: of.clone(), count: 1, ..pb::Sighting::default() }),
+        Content::Opinion(pb::Opinion {
+            of: of.clone(),
+            stance: pb::Stance::Agree.into(),
+            ..pb::Opinion::default()
+        }),
+        Content::ActionReport(pb::ActionReport {
+            of: of.clone(),
+            action: pb::Action::Removed.into(),
+            ..pb::ActionReport::default()
+        }),
+        Content::Inquiry(pb::Inquiry {
+            about: record(&of),
+            question: "who?".to_owned(),
+            ..pb::Inquiry::default()
+        }),
+        Content::Reply(pb::Reply {
+            to: of.clone(),
+            result: pb::ReplyResult::Yes.into(),
+            ..pb::Reply::default()
+        }),
+        Content::Note(pb::Note { about: of.clone(), text: "seen".to_owned() }),
+        Content::Attribution(pb::Attribution {
+            operation: of.clone(),
+            actor: "somebody".to_owned(),
+            ..pb::Attribution::default()
+        }),
+        Content::Acknowledgement(pb::Acknowledgement {
+            of: of.clone(),
+            answer: pb::AcknowledgementAnswer::Deleted.into(),
+            ..pb::Acknowledgement::default()
+        }),
+        Content::Withdrawal(pb::Withdrawal {
+            of: of.clone(),
+            reason: pb::WithdrawalReason::Error.into(),
+            ..pb::Withdrawal::default()
+        }),
+        Content::Takedown(pb::Takedown {
+            of: of.clone(),
+            reason: pb::TakedownReason::Legal.into(),
+            ..pb::Takedown::default()
+        }),
+        link(record(&of), value.clone()),
+        link(value, record(&of)),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_tell_nothing_of_what_is_there() {
+    let hiding = Hiding::open().await;
+    let birch = &hiding.birch;
+    let of = |name: String| pb::Filter { operations: vec![name], ..pb::Filter::default() };
+    for pair in hiding.records() {
+        for revision in ["", "@1", "@2"] {
+            pair.check("GetRecord", |name| {
+                let request = pb::GetRecordRequest {
+                    name: format!("{name}{revision}"),
+                    include_record: true,
+                };
+                async move { birch.exchange_service().get_record(request).await }
+            })
+            .await;
+        }
+        pair.check("GetOperation", |name| async move {
+            birch.query_service().get_operation(pb::GetOperationRequest { name }).await
+        })
+        .await;
+        pair.check("ListLinks", |name| async move {
+            let start = Some(pb::list_links_request::Start::Record(name));
+            let request = pb::ListLinksRequest { start, ..pb::ListLinksRequest::default() };
+            birch.query_service().list_links(request).await
+        })
+        .await;
+        pair.check("ListRecords", |name| async move {
+            let filter = Some(of(name));
+            let request = pb::ListRecordsRequest { filter, ..pb::ListRecordsRequest::default() };
+            birch.exchange_service().list_records(request).await
+        })
+        .await;
+        pair.check("SearchRecords", |name| async move {
+            let filter = Some(of(name));
+            let request =
+                pb::SearchRecordsRequest { filter, ..pb::SearchRecordsRequest::default() };
+            birch.query_service().search_records(request).await
+        })
+        .await;
+    }
+    values(&hiding).await;
+    hiding.world.finish();
+}
+
+/// Look-ups and walks from a value.
+async fn values(hiding: &Hiding) {
+    let birch = &hiding.birch;
+    let value = Pair::text(HIDDEN_VALUE, ABSENT_VALUE);
+    let query = |value| pb::ValueQuery { value, ..pb::ValueQuery::default() };
+    value
+        .check("LookupValues", |value| async move {
+            let request = pb::LookupValuesRequest {
+                queries: vec![query(value)],
+                ..pb::LookupValuesRequest::default()
+            };
+            birch.exchange_service().lookup_values(request).await
+        })
+        .await;
+    value
+        .check("ListLinks of a value", |value| async move {
+            let start = Some(pb::list_links_request::Start::Value(query(value)));
+            let request = pb::ListLinksRequest { start, ..pb::ListLinksRequest::default() };
+            birch.query_service().list_links(request).await
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_tells_nothing_of_what_is_there() {
+    let hiding = Hiding::open().await;
+    let birch = &hiding.birch;
+    for pair in hiding.records() {
+        for place in 0..statements("").len() {
+            for reach in [(&["companies"][..], &[][..]), (&[][..], &["acme-video"][..])] {
+                let none = (&[][..], &[][..]);
+                let kind = &statements(&pair.hidden)[place];
+                let names_nobody = matches!(
+                    kind,
+                    Content::Acknowledgement(_) | Content::Withdrawal(_) | Content::Takedown(_)
+                );
+                let reach = if names_nobody { none } else { reach };
+                pair.check(&format!("Publish {kind:?}"), |name| {
+                    let content = statements(&name).swap_remove(place);
+                    hiding.say(content, reach)
+                })
+                .await;
+            }
+        }
+    }
+    // Naming what is not for one is no error, and nothing follows from it.
+    let mut walks = Vec::new();
+    for name in [&hiding.operation.hidden, &hiding.operation.absent] {
+        let asset = indicator_of(&format!("news{}.example", walks.len()), name);
+        let (asset, _) = publish(birch, asset).await;
+        for nodes_max in [1, 100] {
+            let start = Some(pb::list_links_request::Start::Record(asset.to_string()));
+            let request = pb::ListLinksRequest { start, steps_max: 1, nodes_max };
+            let answer = birch.query_service().list_links(request).await.expect("links");
+            let answer = answer.into_inner();
+            let beyond: Vec<u64> = answer.nodes.iter().map(|node| node.beyond).collect();
+            walks.push((answer.nodes.len(), answer.edges.len(), beyond, answer.more));
+        }
+    }
+    assert_eq!(walks[..2], walks[2..], "a walk tells whether an operation is there");
+    audiences(&hiding).await;
+    hiding.world.finish();
+}
+
+/// Audiences that one is not in.
+async fn audiences(hiding: &Hiding) {
+    let birch = &hiding.birch;
+    let handle = Pair::text(CIRCLE, NOWHERE);
+    handle
+        .check("Publish for an audience", |handle| async move {
+            hiding.say(domain("news.example"), (&[&handle], &[])).await
+        })
+        .await;
+    for add in [true, false] {
+        for other in ["birch-social", "cedar-chat", "nobody-here"] {
+            handle
+                .check("ChangeAudience", |handle| async move {
+                    use pb::audience_change::Change;
+
+                    let members = pb::AudienceMembers { members: vec![format!("members/{other}")] };
+                    let change = if add { Change::Add(members) } else { Change::Remove(members) };
+                    let content = Content::AudienceChange(pb::AudienceChange {
+                        audience: format!("audiences/{handle}"),
+                        change: Some(change),
+                    });
+                    let signer = birch.signer().expect("a key");
+                    let envelope = sign(birch, draft(&signer, content, handling(&[], &[])));
+                    let request = pb::ChangeAudienceRequest { envelope: Some(envelope) };
+                    birch.audience_service().change_audience(request).await
+                })
+                .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_of_others_are_not_there() {
+    let hiding = Hiding::open().await;
+    let birch = &hiding.birch;
+    let name = Pair::text(
+        "members/acme-video/subscriptions/there",
+        "members/acme-video/subscriptions/empty",
+    );
+    name.check("Subscribe", |name| async move {
+        let start = Some(Start::Subscription(name));
+        let request = pb::SubscribeRequest { start, ..pb::SubscribeRequest::default() };
+        let answer = birch.exchange_service().subscribe(request).await;
+        answer.map(|_stream| Response::new(pb::Filter::default()))
+    })
+    .await;
+    name.check("Acknowledge", |name| async move {
+        let request = pb::AcknowledgeSubscriptionRequest { name, cursor: vec![1] };
+        birch.subscription_service().acknowledge_subscription(request).await
+    })
+    .await;
+    name.check("Seek", |name| async move {
+        let to = Some(pb::seek_subscription_request::To::Sequence(0));
+        birch
+            .subscription_service()
+            .seek_subscription(pb::SeekSubscriptionRequest { name, to })
+            .await
+    })
+    .await;
+    name.check("Delete", |name| async move {
+        birch
+            .subscription_service()
+            .delete_subscription(pb::DeleteSubscriptionRequest { name })
+            .await
+    })
+    .await;
+    name.check("Create", |name| async move {
+        let request =
+            pb::CreateSubscriptionRequest { name, ..pb::CreateSubscriptionRequest::default() };
+        birch.subscription_service().create_subscription(request).await
+    })
+    .await;
+    hiding.world.finish();
+}
+
+/// Not a test of the suite, since a time is no fact: `cargo test --release --test it how_long -- --ignored --nocapture`
+/// on a quiet machine. The medians differ by less than 5 %.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures time; for a quiet machine"]
+async fn how_long_it_takes_to_hear_that_nothing_is_there() {
+    const TIMES: usize = 5000;
+    const RECORDS: usize = 20_000;
+    let world = World::with(MEMBERS).await;
+    let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
+    let signer = acme.signer().expect("a key");
+    let mut hidden = Vec::with_capacity(RECORDS);
+    let mut envelopes = Vec::with_capacity(RECORDS);
+    for place in 0..RECORDS {
+        let content = domain(&format!("host{place}.example"));
+        let one = draft(&signer, content, handling(&[], &["cedar-chat"]));
+        hidden.push(one.name.clone());
+        envelopes.push(signer.sign(one, acme.now()).expect("a record"));
+    }
+    acme.publish(envelopes).await.expect("receipts");
+    let mut service = birch.exchange_service();
+    let mut took: [Vec<Duration>; 2] = Default::default();
+    for turn in 0..TIMES * 2 {
+        let name = &hidden[turn * 7919 % RECORDS];
+        let absent = RecordName { record: uuid::Uuid::now_v7(), ..name.clone() };
+        let name = if turn % 2 == 0 { name } else { &absent };
+        let request = pb::GetRecordRequest { name: name.to_string(), include_record: false };
+        let begun = Instant::now();
+        let answer = service.get_record(request).await;
+        took[turn % 2].push(begun.elapsed());
+        answer.expect_err("nothing");
+    }
+    for times in &mut took {
+        times.sort_unstable();
+    }
+    let at = |which: usize, rank: usize| took[which][TIMES * rank / 100];
+    for rank in [10, 50, 90] {
+        let (forbidden, absent) = (at(0, rank), at(1, rank));
+        let ratio = forbidden.as_secs_f64() / absent.as_secs_f64();
+        println!("{rank}th of 100: forbidden {forbidden:?}, absent {absent:?}, ratio {ratio:.3}");
+    }
+    world.finish();
+}
