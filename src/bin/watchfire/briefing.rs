@@ -25,9 +25,9 @@ const EXAMPLES: &str = "Examples:
   watchfire briefing --since 2026-03-02 --until 2026-03-09 --recompute \\
     --out briefing.html --markdown briefing.md
 
-It holds what this member may see and nothing else, and bears the strictest label of all that it holds. Beside what
-happened in the time it shows what is still open from before: disputes, questions without an answer, recalls that
-somebody has still to answer. The page asks for nothing: it can be read without a network.";
+It holds what this member may see and nothing else, and bears the strictest label of all that it holds. Beside what \
+  happened in the time it shows what is still open from before: disputes, questions without an answer, recalls that \
+  somebody has still to answer. The page asks for nothing: it can be read without a network.";
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

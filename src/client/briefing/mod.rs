@@ -34,6 +34,7 @@ use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
+use crate::wire::body::Content;
 use crate::wire::pb;
 
 /// The time that a briefing is about: from its first moment up to, not including, its end.
@@ -169,7 +170,9 @@ impl Client {
         let mut token = String::new();
         loop {
             let (entries, next) = self.list(&filter, &token).await?;
-            entries.iter().for_each(|entry| ends.take(entry));
+            for entry in &entries {
+                ends.take(entry);
+            }
             match next {
                 Some(next) => token = next,
                 None => return Ok(ends),
@@ -253,8 +256,5 @@ impl Client {
 
 /// The record that a statement about one record is about.
 fn about(entry: &VerifiedEntry) -> Option<&RecordName> {
-    match &entry.record().content {
-        crate::wire::body::Content::About { of } => Some(of),
-        _ => None,
-    }
+    if let Content::About { of } = &entry.record().content { Some(of) } else { None }
 }

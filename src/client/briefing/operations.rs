@@ -67,7 +67,7 @@ struct Presenting {
     period: Period,
     operation: Operation,
     assets: BTreeMap<MemberId, Assets>,
-    techniques: BTreeSet<(String, String, String)>,
+    techniques: BTreeSet<(String, String)>,
     /// Titles of the records that were seen by others.
     sighted: BTreeMap<RecordName, Said>,
 }
@@ -124,8 +124,11 @@ impl Presenting {
         let tlp = entry.header().handling.tlp;
         self.operation.reach.extend(metrics.iter().filter_map(|metric| reach(entry, metric)));
         for technique in techniques {
-            let pb::Technique { framework, external_id, name, .. } = technique;
-            if self.techniques.insert((framework.clone(), external_id.clone(), name.clone())) {
+            // The same code is the same technique, however its name is spelt.
+            let code = [&technique.external_id, &technique.name];
+            let code = code.into_iter().find(|text| !text.is_empty()).cloned().unwrap_or_default();
+            let key = (technique.framework.to_lowercase(), code.to_lowercase());
+            if self.techniques.insert(key) {
                 self.operation.tlp = self.operation.tlp.max(tlp);
                 self.operation.techniques.push(self::technique(technique));
             }

@@ -24,10 +24,11 @@ use crate::client::briefing::talk::Talk;
 use crate::client::briefing::words;
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
-use crate::client::verifier::VerificationError;
+use crate::client::recalls::ListedRecall;
+use crate::client::recalls::RecallHolder;
+use crate::client::recalls::Recalls;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::handling::Tlp;
-use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
@@ -132,26 +133,12 @@ impl Client {
 
     /// Everyone who could see what this member took back, as the hub says, with the answers that were verified.
     async fn holders(&self, ends: &Ends) -> Result<BTreeMap<RecordName, Vec<Holder>>, ClientError> {
-        let mut holders = BTreeMap::new();
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListRecallsRequest {
-                to_answer: false,
-                page_size: u32::try_from(limits::PAGE_ENTRIES_MAX).unwrap_or(u32::MAX),
-                page_token,
-            };
-            let answer = self.query_service().list_recalls(request).await?.into_inner();
-            for recall in answer.recalls {
-                let malformed = || VerificationError::answer("a recall is of no record");
-                let of: RecordName = recall.record.parse().map_err(|_invalid| malformed())?;
-                let known = recall.holders.iter().map(|said| holder(said, &of, ends));
-                holders.insert(of.clone(), known.collect::<Result<_, _>>()?);
-            }
-            page_token = answer.next_page_token;
-            if page_token.is_empty() {
-                return Ok(holders);
-            }
-        }
+        let own = self.recalls(Recalls::Own).await?.into_iter();
+        let known = own.map(|ListedRecall { record, holders, .. }| {
+            let known = holders.into_iter().map(|said| holder(said, &record, ends)).collect();
+            (record, known)
+        });
+        Ok(known.collect())
     }
 
     /// Titles and labels of records. What was to be deleted is not named again.
@@ -297,21 +284,16 @@ fn reply(entry: &VerifiedEntry) -> Option<Reply> {
     })
 }
 
-fn holder(
-    said: &pb::RecallHolder,
-    of: &RecordName,
-    ends: &Ends,
-) -> Result<Holder, VerificationError> {
-    let malformed = |_invalid| VerificationError::answer("a holder of a record is no member");
-    let member = MemberId::from_name(&said.member).map_err(malformed)?;
+fn holder(said: RecallHolder, of: &RecordName, ends: &Ends) -> Holder {
+    let RecallHolder { member, delivered, .. } = said;
     let answer = ends.answer(of, &member).cloned();
     // Whoever answered was told: that is signed.
-    let told = match (&answer, said.delivered) {
+    let told = match (&answer, delivered) {
         (Some(_), _) => Some(Provenance::Proven),
         (None, true) => Some(Provenance::HubClaims),
         (None, false) => None,
     };
-    Ok(Holder { member, told, answer })
+    Holder { member, told, answer }
 }
 
 fn recall(of: &RecordName, it: &TakenBack, ends: &Ends, holders: Holders) -> Recall {

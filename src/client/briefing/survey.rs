@@ -91,10 +91,12 @@ impl Survey {
         let member = &header.name.member;
         let key = (member.clone(), header.body_kind, time.as_micros() / DAY_MICROS);
         *self.shared.entry(key).or_default() += 1;
-        let named = match &entry.record().content {
-            Content::Operation => Some(&header.name),
-            Content::Indicator { operation, .. } => operation.as_ref(),
-            _ => about(entry),
+        let named = if header.body_kind == BodyKind::Operation {
+            Some(&header.name)
+        } else if let Content::Indicator { operation, .. } = &entry.record().content {
+            operation.as_ref()
+        } else {
+            about(entry)
         };
         let named = named.filter(|name| self.known.contains(*name));
         self.touched.extend(named.cloned());

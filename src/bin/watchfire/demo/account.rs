@@ -191,6 +191,8 @@ pub(crate) fn next_steps(hub: &mut Hub) -> anyhow::Result<()> {
         format!("  {company} subscribe"),
         format!("  {company} list --kind domain"),
         format!("  {company} lookup 'ballot-rumours[.]example'"),
+        format!("  {company} search broadcaster"),
+        format!("  {company} briefing --since 7d --out briefing.html --markdown briefing.md"),
         format!(
             "  {company} publish --kind domain --value seen-today.example --tlp green --audience companies"
         ),
