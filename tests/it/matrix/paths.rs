@@ -52,7 +52,11 @@ impl Asking<'_> {
         let decoded = self.stream(Start::Sequence(0), None, true).await;
         self.compare("replay, decoded", &decoded.unwrap_or_default().shown, &all);
         let snapshot = self.stream(from(pb::StartPoint::Snapshot), None, false).await;
-        let current = self.visible(|index| self.said_now(index));
+        // "And every withdrawal and takedown that you may see, since you may hold copies from before."
+        let takes_back = |index: usize| {
+            [BodyKind::Withdrawal, BodyKind::Takedown].contains(&self.book.pieces[index].kind)
+        };
+        let current = self.visible(|index| self.said_now(index) || takes_back(index));
         self.compare("snapshot", &snapshot.unwrap_or_default().shown, &current);
         for filter in self.filters(every) {
             let streamed = self.stream(from(pb::StartPoint::Start), Some(filter.clone()), false);

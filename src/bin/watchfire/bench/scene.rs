@@ -40,7 +40,7 @@ pub(crate) async fn publish(setting: &mut Setting) -> anyhow::Result<()> {
         drafts.push(setting.draft_of(name, indicator(number, &operation)));
     }
     for number in 1..=2 * LINKED {
-        let source = if number <= LINKED { 0 } else { number - LINKED };
+        let source = number.saturating_sub(LINKED);
         let name = setting.new_name();
         drafts.push(setting.draft_of(name, link(source, number)));
     }
@@ -115,10 +115,7 @@ pub(super) async fn operation(setting: &Setting) -> anyhow::Result<Done> {
     let mut latencies = histogram()?;
     let begun = Instant::now();
     for _view in 0..OPERATIONS {
-        let request = pb::GetOperationRequest {
-            name: setting.operation()?.to_string(),
-            ..pb::GetOperationRequest::default()
-        };
+        let request = pb::GetOperationRequest { name: setting.operation()?.to_string() };
         let start = Instant::now();
         let answer = service.get_operation(request).await?.into_inner();
         record(&mut latencies, start)?;
