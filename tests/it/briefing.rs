@@ -107,13 +107,16 @@ fn indicator(observable: pb::Observable, of: &RecordName, text: &str) -> pb::bod
     })
 }
 
-fn exactly(number: u64) -> Option<pb::Figure> {
-    Some(pb::Figure { value: Some(Value::Exact(number)) })
+fn exactly(number: u64) -> pb::Figure {
+    pb::Figure { value: Some(Value::Exact(number)) }
 }
 
 fn total(count: u64, of: &RecordName, text: &str) -> pb::body::Content {
-    let aggregate =
-        pb::Aggregate { of: ObservableKind::Page.into(), count: exactly(count), parts: Vec::new() };
+    let aggregate = pb::Aggregate {
+        of: ObservableKind::Page.into(),
+        count: Some(exactly(count)),
+        parts: Vec::new(),
+    };
     let observable = pb::Observable {
         kind: ObservableKind::Aggregate.into(),
         platform: "facebook".to_owned(),
@@ -132,7 +135,7 @@ fn storm() -> pb::body::Content {
         description: HOSTILE.to_owned(),
         metrics: vec![pb::Metric {
             kind: pb::MetricKind::Views.into(),
-            figure: exactly(13_466),
+            figure: Some(exactly(13_466)),
             platform: "youtube".to_owned(),
             claimant: "a newspaper".to_owned(),
             ..pb::Metric::default()
@@ -247,7 +250,7 @@ async fn a_briefing_holds_every_figure_that_its_reader_may_see() {
     // The operator reads no records.
     let operator = write(&world, "operator", &["--since", "1h"]);
     operator.demand(&["**TLP:CLEAR**", "records shared: 0"]);
-    operator.demand_none(&["Spring storm", "Harbour lights", "crimson", "652"]);
+    operator.demand_none(&["Spring storm", "Harbour lights", "crimson", "our own count"]);
 
     let liaison = write(&world, LIAISON, &["--since", "1h"]);
     liaison.demand(&["**TLP:CLEAR**", "Harbour lights", "record shared: 1"]);
@@ -255,8 +258,9 @@ async fn a_briefing_holds_every_figure_that_its_reader_may_see() {
         "Spring storm",
         "crimson",
         "storm_one",
-        "652",
-        "653",
+        // Numbers alone could be part of a record's name.
+        "our own count",
+        "our count",
         "13,466",
         "broadcaster",
         "T0013",
