@@ -56,7 +56,7 @@ const expected = {
   },
   'demo/harbour-liaison': {
     label: 'GREEN', charts: 4,
-    absent: ['TLP:RED', 'TLP:AMBER', '653', 'ballot', 'example_', 'hobbyist', 'A published list'],
+    absent: ['TLP:RED', 'TLP:AMBER', 'neighbour', 'ballot', 'example_', 'hobbyist', 'A published list'],
     wanted: ['August 2018: network of a state broadcaster', '58', '284', '2 actors are named', 'No open inquiries.'],
   },
 };

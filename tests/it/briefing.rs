@@ -250,7 +250,7 @@ async fn a_briefing_holds_every_figure_that_its_reader_may_see() {
     // The operator reads no records.
     let operator = write(&world, "operator", &["--since", "1h"]);
     operator.demand(&["**TLP:CLEAR**", "records shared: 0"]);
-    operator.demand_none(&["Spring storm", "Harbour lights", "crimson", "652"]);
+    operator.demand_none(&["Spring storm", "Harbour lights", "crimson", "our own count"]);
 
     let liaison = write(&world, LIAISON, &["--since", "1h"]);
     liaison.demand(&["**TLP:CLEAR**", "Harbour lights", "record shared: 1"]);
@@ -258,8 +258,9 @@ async fn a_briefing_holds_every_figure_that_its_reader_may_see() {
         "Spring storm",
         "crimson",
         "storm_one",
-        "652",
-        "653",
+        // Numbers alone could be part of a record's name.
+        "our own count",
+        "our count",
         "13,466",
         "broadcaster",
         "T0013",
