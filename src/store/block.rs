@@ -194,6 +194,12 @@ impl Builder {
     }
 }
 
+/// Whether a row says that nothing of its block lies beside it; what a damaged one says, [`decode`] finds out.
+pub(super) fn is_one_value(row: &[u8]) -> bool {
+    let payload = row.get(CRC_BYTES..).unwrap_or_default();
+    Table::read(&mut Reader(payload)).is_some_and(|table| table.pieces == 0)
+}
+
 /// Decodes a block; `piece` reads what did not fit its row.
 pub(super) fn decode(
     first: u64,

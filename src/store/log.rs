@@ -5,6 +5,8 @@ use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -168,6 +170,9 @@ pub struct Store {
     terms: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
+    /// Held alone while blocks are rewritten, and shared by who reads a block of several values: sled reads each of
+    /// them as it is at that moment.
+    rewriting: RwLock<()>,
 }
 
 impl Store {
@@ -207,6 +212,7 @@ impl Store {
             terms: Index::new(TERMS, Asked::ForKnown),
             min_free_bytes,
             cursor_key,
+            rewriting: RwLock::default(),
         };
         store.sync()?;
         // The names of new files, and what sled wrote beside the log while it opened.
@@ -310,6 +316,7 @@ impl Store {
         if let Some(floor) = erasing.floor {
             batch.insert(&keys::FLOOR, floor.to_be_bytes().to_vec());
         }
+        let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
         self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
         Ok(rewritten)
     }
@@ -710,10 +717,19 @@ impl Store {
     }
 
     fn decode_row(&self, first: u64, value: &[u8]) -> Result<Decoded, StoreError> {
+        let missing = |what| move || StoreError::corrupt(format!("block {first}"), what);
+        let (_shared, read_again);
+        let value = if block::is_one_value(value) {
+            value
+        } else {
+            _shared = self.rewriting.read().unwrap_or_else(PoisonError::into_inner);
+            read_again = self.get(&keys::block(first))?.ok_or_else(missing("it is missing"))?;
+            read_again.as_ref()
+        };
         block::decode(first, value, |number| {
             self.get(&keys::piece(first, number))?
                 .map(|piece| piece.to_vec())
-                .ok_or_else(|| StoreError::corrupt(format!("block {first}"), "a piece is missing"))
+                .ok_or_else(missing("a piece is missing"))
         })
     }
 

@@ -1,6 +1,8 @@
 //! The store against its promises: what was written is read, at every size; damage is named; views are folds.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -199,6 +201,38 @@ fn entries_of_every_length_around_the_limit_of_a_value_are_read_back() {
     let all =
         [alone, together, vec![ENVELOPE_BYTES_MAX, 1, 2 * NEAR_THE_LIMIT - 8, 3 * NEAR_THE_LIMIT]];
     demand_all(&store, &all.concat());
+}
+
+#[test]
+fn a_block_that_is_rewritten_while_it_is_read_is_read_whole() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let rounds = 300;
+    for _round in 0..rounds {
+        disk.append(&store, &[4 * NEAR_THE_LIMIT]).unwrap();
+    }
+    let rewritten = AtomicU64::new(0);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            // Always the one that is being rewritten.
+            while let sequence @ 0..300 = rewritten.load(Ordering::SeqCst) {
+                let block = store.block_at(sequence).unwrap().unwrap();
+                let bytes = block.framed(&block.entries[0]);
+                assert!(
+                    [4 * NEAR_THE_LIMIT, 3]
+                        .map(|length| framed(sequence, length))
+                        .contains(&bytes.to_vec())
+                );
+            }
+        });
+        for round in 0..rounds {
+            let erasing =
+                Erasing { entries: vec![(round, framed(round, 3))], ..Erasing::default() };
+            let head = store.head().unwrap();
+            store.append(&Group { head, erasing: Some(erasing), ..Group::default() }).unwrap();
+            rewritten.fetch_add(1, Ordering::SeqCst);
+        }
+    });
 }
 
 #[test]
