@@ -170,8 +170,8 @@ pub struct Store {
     terms: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
-    /// Held alone while blocks are rewritten, and shared by who reads a block of several values: sled reads each of
-    /// them as it is at that moment.
+    /// Held alone while bodies go, and shared by who reads what lies in several rows, a long block or postings: sled
+    /// gives each row as it is at that moment.
     rewriting: RwLock<()>,
 }
 
@@ -308,6 +308,7 @@ impl Store {
             rest = later;
             rewritten.push(rewrite(&old, own, &mut batch, &mut gone)?);
         }
+        let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
         self.terms.forget(&self.db, &gone.terms, &mut batch)?;
         self.values.forget(&self.db, &gone.values, &mut batch)?;
         if let Some((due, sequence)) = erasing.met {
@@ -316,7 +317,6 @@ impl Store {
         if let Some(floor) = erasing.floor {
             batch.insert(&keys::FLOOR, floor.to_be_bytes().to_vec());
         }
-        let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
         self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
         Ok(rewritten)
     }
@@ -527,7 +527,7 @@ impl Store {
         group: index_keys::Group,
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
-        self.values.find(&self.db, Term::value(digest).key(group), 0, limit)
+        self.find(&self.values, (Term::value(digest).key(group), 0), limit)
     }
 
     /// Places from one on, rising, of entries that may have this term and reach this group. For a coarse term: of the
@@ -539,7 +539,17 @@ impl Store {
         from: u64,
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
-        self.terms.find(&self.db, term.key(group), from, limit)
+        self.find(&self.terms, (term.key(group), from), limit)
+    }
+
+    fn find(
+        &self,
+        index: &Index,
+        (key, from): Posting,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let _shared = self.rewriting.read().unwrap_or_else(PoisonError::into_inner);
+        index.find(&self.db, key, from, limit)
     }
 
     /// The key that authenticates cursors and page tokens.
