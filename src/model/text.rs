@@ -538,6 +538,15 @@ mod tests {
         prop::collection::vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
     }
 
+    #[test]
+    fn a_long_name_that_ends_in_another_script_holds_the_words_of_its_query() {
+        let text = "_a____a_-a-_aaaa-aa_-__aaaaa___-aa-aa-_aaa__-a_aaa_aa-a_aaa.\u{93e}\u{915}";
+        let words = words_of(text);
+        let asked = query_words(text).unwrap();
+        assert!(!asked.is_empty());
+        assert!(asked.iter().all(|word| words.contains(word)), "{asked:?} {words:?}");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
