@@ -25,6 +25,8 @@ use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
+use crate::model::index_keys::Group;
+use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -36,6 +38,7 @@ use crate::model::policy::may_see;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
+use crate::store::COARSE_SEQUENCES;
 use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -532,25 +535,53 @@ struct Missed {
 }
 
 impl Missed {
-    /// A frame from a place on, and where the next begins.
+    /// A frame from a place on, and where the next begins. It may be empty: where there is little to send, others get
+    /// their turn to read in between.
     fn frame(&self, store: &Store, start: u64) -> Result<(Vec<Bytes>, Option<u64>), StoreError> {
-        let (mut framed, mut bytes, mut next) = (Vec::new(), 0, start);
-        while next < self.end && bytes < limits::FRAME_BYTES_TARGET {
-            let blocks = store.blocks_from(next, limits::FRAME_BYTES_TARGET)?;
+        let (mut framed, mut bytes, mut read) = (Vec::new(), 0, 0);
+        let mut next = self.next_place(store, start)?;
+        while let Some(from) = next
+            && bytes < limits::FRAME_BYTES_TARGET
+            && read < limits::CATCH_UP_BLOCKS
+        {
+            let blocks = store.blocks_from(from, self.bytes_at_once())?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
-                let place = format!("sequence {next}");
+                let place = format!("sequence {from}");
                 return Err(StoreError::Corrupt { place, what: "it is missing" });
             };
-            let entries = entries_of(&blocks, next, self.end);
+            let entries = entries_of(&blocks, from, self.end);
             let wanted = entries.map(|(block, stored)| self.piece(store, block, stored));
             for piece in wanted.filter_map(Result::transpose) {
                 let piece = piece?;
                 bytes += piece.len();
                 framed.push(piece);
             }
-            next = end;
+            read += blocks.len();
+            next = self.next_place(store, end)?;
         }
-        Ok((framed, (next < self.end).then_some(next)))
+        Ok((framed, next))
+    }
+
+    /// Where to look from a place on: after a gain, where something reaches an audience gained.
+    fn next_place(&self, store: &Store, from: u64) -> Result<Option<u64>, StoreError> {
+        let Some(before) = &self.before else { return Ok((from < self.end).then_some(from)) };
+        // A posting stands for all that share it.
+        let shared = from - from % COARSE_SEQUENCES;
+        let mut next = None;
+        for audience in &self.reader.audiences {
+            if before.audiences.contains(audience) {
+                continue;
+            }
+            let group = Group::of_audience(audience);
+            let posted = store.find_term(Term::any(), group, shared, 1)?.first().copied();
+            next = posted.into_iter().chain(next).min();
+        }
+        Ok(next.map(|posted| posted.max(from)).filter(|place| *place < self.end))
+    }
+
+    /// The current state is everywhere; what a gain reveals may be far apart, and is read block by block.
+    const fn bytes_at_once(&self) -> usize {
+        if self.before.is_some() { 1 } else { limits::FRAME_BYTES_TARGET }
     }
 
     /// An entry as it is sent, if it is.

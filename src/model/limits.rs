@@ -16,6 +16,8 @@ pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024 * 1024;
 pub const FRAME_BYTES_MAX: usize = 768 * 1024;
 /// Bytes at which a frame of a running stream is sent: big enough to amortise, small enough to keep moving.
 pub const FRAME_BYTES_TARGET: usize = 128 * 1024;
+/// Blocks that a subscription that catches up reads before others get their turn.
+pub const CATCH_UP_BLOCKS: usize = 1024;
 /// Entries of one page.
 pub const PAGE_ENTRIES_MAX: usize = 1000;
 /// Entries of a page when the caller does not say.

@@ -566,6 +566,49 @@ async fn a_back_fill_that_is_cut_off_begins_again_and_leaves_nothing_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_gain_reveals_is_found_wherever_it_lies() {
+    let world = World::with(MEMBERS).await;
+    let (acme, client) = (world.client("acme-video").await, world.client("birch-social").await);
+    let (desk, other) = (desk(&acme).await, desk(&acme).await);
+    let mut hidden = BTreeSet::new();
+    // Beyond what the index writes at once, so that some are found on the disk and some in memory; far apart, and one
+    // next to the other.
+    for round in 0..90 {
+        hidden.insert(for_desk(&acme, &desk, "one.example").await);
+        for_desk(&acme, &other, "another.example").await;
+        if round % 9 == 0 {
+            flood(&acme, 10).await;
+        }
+    }
+    let end = for_desk(&acme, &desk, "last.example").await;
+    hidden.insert(end);
+    assert!(end > 4_096 + 64);
+    let mut stream = subscribe(&client, From::Now, Filter::default(), Ends::Never).await;
+    to_mark(&mut stream).await;
+    acme.change_audience(&desk, KeeperChange::Add(birch())).await.expect("a receipt");
+    let mut filled = Vec::new();
+    loop {
+        match next(&mut stream).await {
+            Delivery::Entries { entries, backfill: true, .. } => {
+                filled.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
+            }
+            Delivery::Mark(_) if !filled.is_empty() => break,
+            Delivery::Entries { .. }
+            | Delivery::Mark(_)
+            | Delivery::AccessChanged(_)
+            | Delivery::Snapshot
+            | Delivery::Interrupted(_) => {}
+        }
+    }
+    assert!(filled.is_sorted());
+    // The first is how the audience was made.
+    assert_eq!(filled.split_off(1).into_iter().collect::<BTreeSet<u64>>(), hidden);
+    let (after, _mark) = to_mark(&mut stream).await;
+    assert!(hidden.is_disjoint(&after.into_iter().collect()), "nothing comes twice");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_comes_into_sight_between_the_last_mark_and_the_place_is_not_left_out() {
     let world = World::with(MEMBERS).await;
     let (acme, client) = (world.client("acme-video").await, world.client("birch-social").await);
