@@ -84,6 +84,8 @@ pub(crate) enum Workload {
     Lookup,
     /// Values looked up, 1,000 a call.
     LookupThousand,
+    /// Values looked up that nobody published, 1,000 a call.
+    LookupAbsent,
     /// Pages of 100 records by a word and a kind.
     Search,
     /// An operation of 10,000 indicators, whole.
@@ -100,7 +102,7 @@ impl Workload {
     }
 }
 
-const ALL: [Workload; 17] = [
+const ALL: [Workload; 18] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
@@ -114,6 +116,7 @@ const ALL: [Workload; 17] = [
     Workload::Idle,
     Workload::Lookup,
     Workload::LookupThousand,
+    Workload::LookupAbsent,
     Workload::Search,
     Workload::Operation,
     Workload::Links,

@@ -57,7 +57,11 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Figure> {
     if matches!(
         workload,
-        Workload::Replay | Workload::Verify | Workload::Lookup | Workload::LookupThousand
+        Workload::Replay
+            | Workload::Verify
+            | Workload::Lookup
+            | Workload::LookupThousand
+            | Workload::LookupAbsent
     ) {
         fill(setting, args.records).await?;
     }
@@ -76,6 +80,7 @@ pub(crate) async fn run(
         | Workload::Idle
         | Workload::Lookup
         | Workload::LookupThousand
+        | Workload::LookupAbsent
         | Workload::Search
         | Workload::Operation
         | Workload::Links
@@ -96,8 +101,9 @@ pub(crate) async fn run(
         Workload::Unfiltered => filtered(setting, signed, &[None]).await?,
         Workload::Filtered => filtered(setting, signed, &one_platform_each()).await?,
         Workload::Idle => idle(setting, usize::try_from(args.idle)?, &mut open).await?,
-        Workload::Lookup => lookup(setting, LOOKUPS, LOOKUP_VALUES).await?,
-        Workload::LookupThousand => lookup(setting, LOOKUPS / 4, LOOKUP_VALUES * 10).await?,
+        Workload::Lookup => lookup(setting, LOOKUPS, LOOKUP_VALUES, true).await?,
+        Workload::LookupThousand => lookup(setting, LOOKUPS / 4, LOOKUP_VALUES * 10, true).await?,
+        Workload::LookupAbsent => lookup(setting, LOOKUPS / 4, LOOKUP_VALUES * 10, false).await?,
         Workload::Search => scene::search(setting).await?,
         Workload::Operation => scene::operation(setting).await?,
         Workload::Links => scene::links(setting).await?,
@@ -127,6 +133,7 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::Idle => "subscribers that wait".to_owned(),
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
         Workload::LookupThousand => format!("look-up, {} a call", LOOKUP_VALUES * 10),
+        Workload::LookupAbsent => format!("look-up, {} unknown a call", LOOKUP_VALUES * 10),
         Workload::Search => "search, pages of 100".to_owned(),
         Workload::Operation => "operation of 10,000 indicators".to_owned(),
         Workload::Links => "links within 2 steps, 51 nodes".to_owned(),
@@ -468,25 +475,29 @@ async fn count_live(mut stream: Streaming<Counted>, expected: usize) -> anyhow::
     Ok(seen)
 }
 
-async fn lookup(setting: &Setting, calls: u64, values: u64) -> anyhow::Result<Done> {
+/// Looks values up that are all there, or none of them.
+async fn lookup(
+    setting: &Setting,
+    calls: u64,
+    values: u64,
+    are_there: bool,
+) -> anyhow::Result<Done> {
     let mut service = setting.subscriber.exchange_service();
     let mut latencies = histogram()?;
     let begun = Instant::now();
     for call in 0..calls {
-        let queries = (0..values)
-            .map(|value| pb::ValueQuery {
-                value: Setting::value(
-                    (call * values + value) * LOOKUP_STRIDE % setting.made().max(1),
-                ),
-                ..pb::ValueQuery::default()
-            })
-            .collect();
+        let asked = (call * values..(call + 1) * values).map(|number| {
+            let made = setting.made().max(1);
+            Setting::value(if are_there { number * LOOKUP_STRIDE % made } else { made + number })
+        });
+        let queries = asked.map(|value| pb::ValueQuery { value, ..pb::ValueQuery::default() });
+        let queries = queries.collect();
         let request = pb::LookupValuesRequest { queries, ..pb::LookupValuesRequest::default() };
         let start = Instant::now();
         let answer = service.lookup_values(request).await?.into_inner();
         record(&mut latencies, start)?;
-        let found = answer.results.iter().all(|result| !result.entries.is_empty());
-        anyhow::ensure!(found, "a value that was published was not found");
+        let right = answer.results.iter().all(|result| result.entries.is_empty() != are_there);
+        anyhow::ensure!(right, "a value that was published was not found, or one that was not was");
     }
     let seconds = begun.elapsed().as_secs_f64();
     let (count, head) = (usize::try_from(calls * values)?, setting.head().await?);
