@@ -126,6 +126,12 @@ impl Registry {
         own.map(|(name, kept)| (name.clone(), kept.clone())).collect()
     }
 
+    /// Where each stands.
+    pub(super) fn places(&self) -> Vec<(SubscriptionName, u64)> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().map(|(name, kept)| (name.clone(), kept.place.position)).collect()
+    }
+
     /// Judges wishes one after the other; what they change is written before it is published.
     pub(super) fn judge(&self, requests: Vec<Request>, now: Timestamp) -> Judged {
         if requests.is_empty() {

@@ -29,11 +29,35 @@ pub struct Retention {
     pub bytes: Option<u64>,
 }
 
+/// How many demands to erase are not met, for everyone to see.
+#[derive(Debug, Default)]
+pub(super) struct Demands {
+    open: AtomicU64,
+    due: AtomicU64,
+}
+
+/// The same at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DemandCount {
+    /// All of them.
+    pub(crate) open: u64,
+    /// Those that should be met by now, as of the last tick.
+    pub(crate) due: u64,
+}
+
+impl Demands {
+    pub(super) fn count(&self) -> DemandCount {
+        let (open, due) = (self.open.load(Ordering::Relaxed), self.due.load(Ordering::Relaxed));
+        DemandCount { open, due }
+    }
+}
+
 /// What is to be erased. Owned by the sequencer.
 #[derive(Debug)]
 pub(super) struct Eraser {
     /// By when they are due, and by place.
     demands: BTreeMap<(Timestamp, u64), RecordName>,
+    counted: Arc<Demands>,
     retention: Retention,
     floor: Arc<AtomicU64>,
     /// Below here retention has nothing to let go: what is there already went, or stays for good.
@@ -70,7 +94,24 @@ impl Eraser {
         let demands = store.demands()?.into_iter();
         let demands = demands.map(|OpenDemand { due, sequence, of }| ((due, sequence), of));
         let floor = Arc::new(AtomicU64::new(store.floor()?));
-        Ok(Self { demands: demands.collect(), retention, floor, bare: 0 })
+        let counted = Arc::default();
+        let demands = demands.collect();
+        let eraser = Self { demands, counted, retention, floor, bare: 0 };
+        eraser.count(Timestamp::default());
+        Ok(eraser)
+    }
+
+    /// How many demands are not met.
+    pub(super) fn counted(&self) -> Arc<Demands> {
+        Arc::clone(&self.counted)
+    }
+
+    /// Tells everyone how many demands there are, and how many should be met by now.
+    pub(super) fn count(&self, now: Timestamp) {
+        let due = self.demands.range(..=(now, u64::MAX)).count();
+        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.counted.open.store(wide(self.demands.len()), Ordering::Relaxed);
+        self.counted.due.store(wide(due), Ordering::Relaxed);
     }
 
     /// The first sequence whose body is kept, as far as retention goes, for everyone to see.

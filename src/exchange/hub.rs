@@ -16,6 +16,7 @@ use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::deliveries::Deliveries;
 use crate::exchange::durable;
 use crate::exchange::entries;
+use crate::exchange::eraser::Demands;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
 use crate::exchange::prepare::Bench;
@@ -34,6 +35,7 @@ use crate::exchange::streams::StreamSlot;
 use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
+use crate::exchange::tally::Tally;
 use crate::exchange::token::Tokens;
 use crate::interop::warning_list::WarningLists;
 use crate::model::facts::Facts;
@@ -143,6 +145,8 @@ pub struct Hub {
     pub(super) deliveries: Deliveries,
     /// The first sequence whose body is kept, as far as retention goes.
     pub(super) floor: Arc<AtomicU64>,
+    pub(super) demands: Arc<Demands>,
+    pub(super) tally: Arc<Tally>,
     readers: Arc<Semaphore>,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
@@ -177,12 +181,14 @@ impl Hub {
         let durable = Arc::new(durable::Registry::load(&store)?);
         let deliveries = Deliveries::load(&store)?;
         let eraser = Eraser::load(&store, settings.retention)?;
-        let floor = eraser.floor();
+        let (floor, demands) = (eraser.floor(), eraser.counted());
+        let tally = Arc::<Tally>::default();
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
             eraser,
             deliveries: deliveries.clone(),
+            tally: Arc::clone(&tally),
             ticks: 0,
             exchange: founding.exchange.clone(),
             store: Arc::clone(&store),
@@ -211,6 +217,8 @@ impl Hub {
             durable,
             deliveries,
             floor,
+            demands,
+            tally,
             readers: Arc::new(Semaphore::new(settings.workers.max(2))),
             lone: Semaphore::new(1),
             checker,
@@ -294,7 +302,7 @@ impl Hub {
         Ok(QuotaState {
             quota: Quota { streams: self.streams_max(member), ..quota },
             left: self.quotas.left(member, &quota),
-            streams_open: self.streams.count(member),
+            streams_open: self.streams_of(member),
         })
     }
 
@@ -317,12 +325,20 @@ impl Hub {
 
     /// Checks the signatures of a batch, in parallel with other batches.
     pub async fn prepare(&self, envelopes: Vec<pb::Envelope>) -> Result<Prepared, Refusal> {
-        demand_batch(&envelopes)?;
         let count = envelopes.len();
-        let (answer, checked) = oneshot::channel();
-        self.hand_over(Job { envelopes, then: Then::Return(answer) }).await?;
-        let records = checked.await.map_err(|_ended| draining())?;
-        Ok(Prepared { records, count })
+        let prepared = async {
+            demand_batch(&envelopes)?;
+            let (answer, checked) = oneshot::channel();
+            self.hand_over(Job { envelopes, then: Then::Return(answer) }).await?;
+            let records = checked.await.map_err(|_ended| draining())?;
+            Ok(Prepared { records, count })
+        };
+        self.counted(count, prepared.await)
+    }
+
+    /// Counts a batch that is refused as a whole; its records come to no verdict of their own.
+    fn counted<T>(&self, records: usize, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|refusal| self.tally.take_refused(refusal.reason, records))
     }
 
     async fn hand_over(&self, job: Job) -> Result<(), Refusal> {
@@ -336,6 +352,11 @@ impl Hub {
     /// Hands a batch to the sequencer; what comes back resolves when the batch is durable. Batches of one caller
     /// that are handed over one after the other are ordered so.
     pub async fn submit(&self, caller: &MemberId, prepared: Prepared) -> Result<Ticket, Refusal> {
+        let count = prepared.count;
+        self.counted(count, self.queue_up(caller, prepared).await)
+    }
+
+    async fn queue_up(&self, caller: &MemberId, prepared: Prepared) -> Result<Ticket, Refusal> {
         if self.draining.is_cancelled() {
             return Err(draining());
         }
@@ -361,6 +382,11 @@ impl Hub {
         }
     }
 
+    /// Streams that a member has open.
+    pub(super) fn streams_of(&self, member: &MemberId) -> usize {
+        self.streams.count(member)
+    }
+
     /// Streams that are open on a durable subscription.
     pub(super) fn streams_on(&self, name: &SubscriptionName) -> usize {
         self.streams.count_on(name)
@@ -368,6 +394,15 @@ impl Hub {
 
     /// Publishes a batch and waits until it is durable.
     pub async fn publish(
+        &self,
+        caller: &MemberId,
+        envelopes: Vec<pb::Envelope>,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let count = envelopes.len();
+        self.counted(count, self.publish_batch(caller, envelopes).await)
+    }
+
+    async fn publish_batch(
         &self,
         caller: &MemberId,
         envelopes: Vec<pb::Envelope>,
@@ -382,7 +417,7 @@ impl Hub {
         {
             // One thread fewer to wake, which takes longer than the check.
             let records = self.checker.check(envelopes);
-            let ticket = self.submit(caller, Prepared { records, count }).await?;
+            let ticket = self.queue_up(caller, Prepared { records, count }).await?;
             return Ok(ticket.outcomes().await);
         }
         let (answer, ticket) = oneshot::channel();

@@ -29,6 +29,7 @@ use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
+use crate::exchange::tally::Tally;
 use crate::model::facts::Facts;
 use crate::model::header::BodyKind;
 use crate::model::limits;
@@ -124,6 +125,7 @@ pub(super) struct Sequencer {
     pub(super) durable: Arc<durable::Registry>,
     pub(super) eraser: Eraser,
     pub(super) deliveries: Deliveries,
+    pub(super) tally: Arc<Tally>,
     /// Ticks since deliveries were written.
     pub(super) ticks: u32,
     /// Whether the last group found too little space: that is told once.
@@ -163,6 +165,7 @@ impl Sequencer {
             self.commit(batch)?;
             if tick {
                 self.erase_due()?;
+                self.eraser.count(self.clock.now());
                 self.ticks = self.ticks.saturating_add(1);
             }
             if self.ticks >= limits::DELIVERY_WRITE_TICKS {
@@ -195,7 +198,7 @@ impl Sequencer {
             }
             Err(error) => {
                 let (refusal, fatal) = self.failed(error);
-                refuse_all(waiting, &refusal);
+                refuse_all(waiting, &refusal, &self.tally);
                 judged.answer(Some(&refusal));
                 fatal.map_or(Ok(()), Err)
             }
@@ -224,7 +227,7 @@ impl Sequencer {
             self.published_roster.store(Arc::clone(&self.roster));
             self.tail.advance(blocks, durable_head(&self.head));
         }
-        answer(first, waiting, draft);
+        answer(first, waiting, draft, &self.tally);
         Ok(())
     }
 
@@ -567,15 +570,16 @@ fn refused(refusal: Refusal) -> Pending {
     Pending::Settled(Box::new(Err(refusal)))
 }
 
-fn refuse_all(waiting: Waiting, refusal: &Refusal) {
+fn refuse_all(waiting: Waiting, refusal: &Refusal, tally: &Tally) {
     for (answer, pending) in waiting {
-        let outcomes = pending
+        let outcomes: Vec<Outcome> = pending
             .into_iter()
             .map(|pending| match pending {
                 Pending::Fresh(_) | Pending::Again(_) => Err(refusal.clone()),
                 Pending::Settled(outcome) => *outcome,
             })
             .collect();
+        tally.take_outcomes(&outcomes);
         let _gone = answer.send(outcomes);
     }
 }
@@ -583,13 +587,14 @@ fn refuse_all(waiting: Waiting, refusal: &Refusal) {
 pub(super) fn durable_head(head: &Head) -> DurableHead {
     DurableHead {
         size: head.frontier.size(),
+        bytes: head.bytes,
         epoch: head.epoch,
         accept_time: head.accept_time,
         checkpoint: head.checkpoint.as_str().into(),
     }
 }
 
-fn answer(first: u64, waiting: Waiting, draft: &Draft) {
+fn answer(first: u64, waiting: Waiting, draft: &Draft, tally: &Tally) {
     let checkpoint: Arc<str> = draft.group.head.checkpoint.as_str().into();
     let receipt = |index: usize, repeated: bool| {
         let (header_digest, leaf_hash) = draft.leaves.get(index).copied().unwrap_or_default();
@@ -605,7 +610,7 @@ fn answer(first: u64, waiting: Waiting, draft: &Draft) {
         })
     };
     for (answer, pending) in waiting {
-        let outcomes = pending
+        let outcomes: Vec<Outcome> = pending
             .into_iter()
             .map(|pending| match pending {
                 Pending::Fresh(index) => receipt(index, false),
@@ -613,6 +618,7 @@ fn answer(first: u64, waiting: Waiting, draft: &Draft) {
                 Pending::Settled(outcome) => *outcome,
             })
             .collect();
+        tally.take_outcomes(&outcomes);
         // A caller that went away asks again with the same bytes and gets the same receipt.
         let _gone = answer.send(outcomes);
     }

@@ -309,6 +309,7 @@ impl Subscription {
         let next = self.backfill.as_ref().map(|backfill| backfill.next).or(self.snapshot);
         let start = next.unwrap_or_default();
         let (framed, next) = self.hub.read(move |store| missed.frame(store, start)).await?;
+        self.hub.tally.take_sent(framed.len());
         let backfill = self.backfill.is_some();
         if let Some(mut running) = self.backfill.take() {
             self.backfill = next.map(|next| {
@@ -419,6 +420,7 @@ impl Subscription {
         // Neighbours with one scope have one verdict.
         let by_scope = !self.filter.looks_at_records();
         let mut judged: Option<(&Arc<Scope>, Match)> = None;
+        let mut sent = 0;
         for (sequence, entry) in block.entries_from(self.position) {
             let verdict = match judged {
                 Some((scope, verdict)) if Arc::ptr_eq(scope, &entry.facts.scope) => verdict,
@@ -434,6 +436,7 @@ impl Subscription {
                 framed.extend(piece.take().map(|range| block.bytes.slice(range)));
                 continue;
             }
+            sent += 1;
             if self.decoded {
                 framed.push(with_record(block, entry, self.hub.clock().now())?);
                 continue;
@@ -444,6 +447,7 @@ impl Subscription {
             }
         }
         framed.extend(piece.map(|range| block.bytes.slice(range)));
+        self.hub.tally.take_sent(sent);
         self.position = self.position.max(block.end());
         Ok(())
     }

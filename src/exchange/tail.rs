@@ -21,6 +21,8 @@ use crate::store::LogBlock;
 pub struct DurableHead {
     /// The number of entries.
     pub size: u64,
+    /// Bytes of all entries, as they were when they were taken in.
+    pub bytes: u64,
     /// The epoch.
     pub epoch: u32,
     /// The accept time of the last entry.

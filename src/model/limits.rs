@@ -100,6 +100,8 @@ pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 pub const AUDIENCES_KEPT_MAX: usize = 256;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
+pub const STATE_SUBSCRIPTIONS_MAX: usize = 1024;
 /// Entries examined by one call for an operation or for links before it answers with what it has and says that there
 /// is more.
 pub const OPERATION_EXAMINED_MAX: usize = 50_000;

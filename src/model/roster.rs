@@ -24,6 +24,10 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: &'static [Self] =
+        &[Self::Company, Self::Observer, Self::Auditor, Self::Operator];
+
     /// The word that people use.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -76,6 +76,8 @@ pub struct Config {
     pub workers: usize,
     /// How long, and how much, bodies are kept.
     pub retention: Retention,
+    /// Where the operator's figures are served, if they are; of this machine only.
+    pub metrics: Option<SocketAddr>,
     /// Lists of common benign values: files or folders in the MISP warning-list format.
     pub warning_lists: Vec<PathBuf>,
 }
@@ -103,7 +105,14 @@ struct RawConfig {
     store: RawStore,
     retention: RawRetention,
     warnings: RawWarnings,
+    metrics: RawMetrics,
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawMetrics {
+    listen: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -179,6 +188,7 @@ impl Config {
             store,
             retention,
             warnings,
+            metrics,
             log,
         } = raw;
         // Through its components, so that `.` disappears.
@@ -200,6 +210,7 @@ impl Config {
             min_free_bytes: store.min_free_bytes.unwrap_or(limits::MIN_FREE_BYTES),
             workers: within(workers, cores, 1..=256, "workers")?,
             retention: kept(&retention)?,
+            metrics: metrics.listen.as_deref().map(of_this_machine).transpose()?,
             warning_lists: warnings
                 .lists
                 .unwrap_or_default()
@@ -215,6 +226,18 @@ impl Config {
 pub fn address(text: &str, key: &'static str) -> Result<SocketAddr, ConfigError> {
     text.parse()
         .map_err(|_not_an_address| value(key, "must be an address and a port, like 127.0.0.1:7443"))
+}
+
+/// Figures are sent in the clear to whoever asks, so that nobody elsewhere may be able to ask.
+fn of_this_machine(text: &str) -> Result<SocketAddr, ConfigError> {
+    const KEY: &str = "metrics.listen";
+    let address = address(text, KEY)?;
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(address);
+    }
+    let fault = "must be an address of loopback, like 127.0.0.1:9464: figures are sent in the clear \
+                 to whoever asks";
+    Err(value(KEY, fault))
 }
 
 fn tls_files(raw: RawTls, data: &Path) -> TlsFiles {
@@ -320,6 +343,45 @@ mod tests {
         default.workers = explicit.workers;
         assert_eq!(format!("{explicit:?}"), format!("{default:?}"));
         assert_eq!(sample.listen, default.listen);
+    }
+
+    #[track_caller]
+    fn check_metrics(listen: &str, expected: Option<&str>) {
+        let checked = check(&format!("[metrics]\nlisten = '{listen}'"));
+        match expected {
+            Some(fault) => {
+                let error = checked.unwrap_err();
+                assert!(error.starts_with(&format!("metrics.listen {fault}")), "{error}");
+            }
+            None => assert_eq!(checked.unwrap().metrics, Some(listen.parse().unwrap())),
+        }
+    }
+
+    #[test]
+    fn figures_are_served_on_this_machine_only_and_only_when_asked() {
+        assert_eq!(check("").unwrap().metrics, None);
+        assert_eq!(check("[metrics]").unwrap().metrics, None);
+        for ours in ["127.0.0.1:9464", "127.9.0.1:0", "[::1]:9464", "[::ffff:127.0.0.1]:1"] {
+            check_metrics(ours, None);
+        }
+        let elsewhere = [
+            "0.0.0.0:9464",
+            "[::]:9464",
+            "192.0.2.10:9464",
+            "10.0.0.1:9464",
+            "169.254.0.1:9464",
+            "[::ffff:192.0.2.10]:9464",
+            "[2001:db8::1]:9464",
+            "[fe80::1]:9464",
+        ];
+        for address in elsewhere {
+            check_metrics(address, Some("must be an address of loopback"));
+        }
+        // A name could come to mean another address.
+        for no_address in ["localhost:9464", "127.0.0.1", ":9464", "", "127.0.0.1:70000"] {
+            check_metrics(no_address, Some("must be an address and a port"));
+        }
+        assert!(check("[metrics]\nlissten = '127.0.0.1:1'").unwrap_err().contains("lissten"));
     }
 
     #[test]

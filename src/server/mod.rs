@@ -2,6 +2,7 @@
 
 mod compact;
 mod config;
+mod metrics;
 mod run;
 pub mod telemetry;
 

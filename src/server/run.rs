@@ -3,6 +3,7 @@
 //! A shutdown stops accepting, ends every subscription with its cursor, waits for what is under way up to a
 //! deadline, cuts the rest, and lets the sequencer finish what it has. A failed write ends the process at once.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::model::time::Clock;
 use crate::rpc;
 use crate::server::compact;
 use crate::server::config::Config;
+use crate::server::metrics;
 use crate::signing::SecretKey;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -71,7 +73,7 @@ pub enum ServeError {
     WarningList(#[from] LoadError),
     /// The address is not ours to listen on.
     #[error("cannot listen on {0}")]
-    Listen(std::net::SocketAddr, #[source] std::io::Error),
+    Listen(SocketAddr, #[source] std::io::Error),
     /// The services cannot be described.
     #[error("the descriptors of the services are unreadable")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -102,10 +104,8 @@ pub async fn serve(
 ) -> Result<Exit, ServeError> {
     let (hub, sequencer) = open_hub(&config, Arc::clone(&clock), clock_confirmed)?;
     let reloader = Reloader::open(config.tls.clone(), hub.trust_domain(), clock)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| ServeError::Listen(config.listen, error))?;
-    let listen = listener.local_addr().map_err(|error| ServeError::Listen(config.listen, error))?;
+    let (listener, listen) = bind(config.listen).await?;
+    let figures = bind_if_asked(config.metrics).await?;
 
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -120,6 +120,12 @@ pub async fn serve(
     tasks.spawn(warn_of_expiry(Arc::clone(&reloader), cut.clone()));
     tasks.spawn(tick(Arc::clone(&hub), cut.clone()));
     tasks.spawn(reload_on_signal(Arc::clone(&reloader), reload, cut.clone()));
+    if let Some((listener, listen)) = figures {
+        let sources = metrics::Sources::new(&hub, &reloader, config.min_free_bytes);
+        // To the end, so that a drain can be watched.
+        tasks.spawn(metrics::serve(listener, sources, cut.clone(), tasks.clone()));
+        tracing::info!(listen = %listen, "figures are served");
+    }
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
@@ -231,6 +237,22 @@ fn watched(
     match receiver.recv_timeout(config.open_deadline) {
         Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
         Err(_late) => Err(ServeError::OpenTimeout(config.open_deadline)),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let fault = |error| ServeError::Listen(address, error);
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, bound))
+}
+
+async fn bind_if_asked(
+    address: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, SocketAddr)>, ServeError> {
+    match address {
+        Some(address) => Ok(Some(bind(address).await?)),
+        None => Ok(None),
     }
 }
 

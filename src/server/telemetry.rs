@@ -6,7 +6,7 @@
 //! | `tls.refused`      | why it was refused                                    |
 //! | `hub.time`, `log.time` | the clock and the log's last accept time          |
 //! | `disk.free`, `disk.minimum` | bytes on the data volume                     |
-//! | `exchange`, `listen`, `head` | what is served, where, and how far           |
+//! | `exchange`, `listen`, `head` | what is served, where (figures too), and how far |
 //! | `connections`      | connections that a shutdown had to cut                |
 //! | `error`            | the cause of a fault of ours                          |
 

@@ -780,9 +780,13 @@ impl Store {
         synced.map_err(|error| system("syncing the log", &error.into()))
     }
 
+    /// Bytes that are free on the data volume.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        free_bytes(&self.directory).map_err(|error| system("asking for free space", &error))
+    }
+
     fn demand_space(&self) -> Result<(), StoreError> {
-        let free =
-            free_bytes(&self.directory).map_err(|error| system("asking for free space", &error))?;
+        let free = self.free_bytes()?;
         if free < self.min_free_bytes {
             return Err(StoreError::Full { free, minimum: self.min_free_bytes });
         }

@@ -19,6 +19,7 @@ mod interference;
 mod ledger;
 mod matrix;
 mod meeting;
+mod metrics;
 mod oracle;
 mod path;
 mod policy;

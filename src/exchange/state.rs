@@ -1,0 +1,135 @@
+//! What the operator may know of a running hub: numbers, ids of members, and the names that members gave their durable
+//! subscriptions. Nothing of what anybody published, asked for, or filters by.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::exchange::entries;
+use crate::exchange::eraser::DemandCount;
+use crate::exchange::hub::Hub;
+use crate::exchange::tail::DurableHead;
+use crate::exchange::tally::Counted;
+use crate::model::limits;
+use crate::model::names::MemberId;
+use crate::model::names::SubscriptionName;
+use crate::model::roster::Role;
+use crate::store::Store;
+use crate::store::StoreError;
+
+/// A hub at one moment.
+#[derive(Debug)]
+pub(crate) struct HubState {
+    /// Where the log stands.
+    pub(crate) head: DurableHead,
+    /// The first sequence whose body is kept, as far as retention goes.
+    pub(crate) floor: u64,
+    /// Demands to erase that are not met.
+    pub(crate) demands: DemandCount,
+    /// How many members there are of each role, and whether they are suspended; every pair is there.
+    pub(crate) members: Vec<(Role, bool, usize)>,
+    /// How many streams each member has open; every member is there.
+    pub(crate) streams: BTreeMap<MemberId, usize>,
+    /// How many durable subscriptions there are.
+    pub(crate) subscriptions: usize,
+    /// Those that lie furthest behind, at most [`limits::STATE_SUBSCRIPTIONS_MAX`].
+    pub(crate) behind: Vec<Behind>,
+    /// What was done since the start.
+    pub(crate) counted: Counted,
+    /// Bytes that are free on the data volume.
+    pub(crate) free_bytes: u64,
+}
+
+/// How far a durable subscription lies behind.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// Which.
+    pub(crate) name: SubscriptionName,
+    /// Entries of the log from its place on, whoever they are for.
+    pub(crate) entries: u64,
+    /// How long the entry at its place has waited.
+    pub(crate) time: Duration,
+    /// Streams that are open on it.
+    pub(crate) streams: usize,
+}
+
+impl Hub {
+    /// The hub as it is now. Reads one entry for each of the places at which the subscriptions that are shown stand,
+    /// and waits for its turn among the readers.
+    pub(crate) async fn state(&self) -> Result<HubState, StoreError> {
+        let places = self.durable.places();
+        // After them: no place that was read lies beyond it.
+        let head = self.head();
+        let subscriptions = places.len();
+        let places = furthest_behind(places);
+        let mut positions: Vec<u64> = places.iter().map(|(_name, position)| *position).collect();
+        positions.dedup();
+        positions.retain(|position| *position < head.size);
+        let read = move |store: &Store| {
+            let times = positions.into_iter();
+            let times = times.map(|at| Ok((at, entries::accept_time(store, at)?)));
+            Ok((times.collect::<Result<BTreeMap<_, _>, StoreError>>()?, store.free_bytes()?))
+        };
+        let (times, free_bytes) = self.read(read).await?;
+        let now = self.clock().now();
+        let behind = places.into_iter().map(|(name, position)| Behind {
+            entries: head.size.saturating_sub(position),
+            time: times.get(&position).map_or(Duration::ZERO, |time| now.saturating_since(*time)),
+            streams: self.streams_on(&name),
+            name,
+        });
+        Ok(HubState {
+            behind: behind.collect(),
+            subscriptions,
+            floor: self.floor.load(Ordering::SeqCst),
+            demands: self.demands.count(),
+            members: self.members_by_standing(),
+            streams: self.streams_by_member(),
+            counted: self.tally.counted(),
+            free_bytes,
+            head,
+        })
+    }
+
+    fn members_by_standing(&self) -> Vec<(Role, bool, usize)> {
+        let roster = self.roster();
+        let pairs = Role::ALL.iter().flat_map(|role| [(*role, false), (*role, true)]);
+        let count = |(role, suspended)| {
+            let such = roster
+                .members()
+                .filter(|member| member.role == role && member.suspended == suspended);
+            (role, suspended, such.count())
+        };
+        pairs.map(count).collect()
+    }
+
+    fn streams_by_member(&self) -> BTreeMap<MemberId, usize> {
+        let roster = self.roster();
+        let members = roster.members().map(|member| member.id.clone());
+        members.map(|member| (member.clone(), self.streams_of(&member))).collect()
+    }
+}
+
+/// Those that are shown: whoever stands nearer to the head needs looking after last.
+fn furthest_behind(mut places: Vec<(SubscriptionName, u64)>) -> Vec<(SubscriptionName, u64)> {
+    places.sort_by_key(|(_name, position)| *position);
+    places.truncate(limits::STATE_SUBSCRIPTIONS_MAX);
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_subscriptions_there_are_those_furthest_behind_are_shown() {
+        let place = |position: u64| {
+            let name = SubscriptionName::new("acme-video".parse().unwrap(), "feed").unwrap();
+            (name, position)
+        };
+        let maximum = u64::try_from(limits::STATE_SUBSCRIPTIONS_MAX).unwrap();
+        let shown = furthest_behind((0..maximum + 10).rev().map(place).collect());
+        let positions: Vec<u64> = shown.into_iter().map(|(_name, position)| position).collect();
+        assert_eq!(positions, (0..maximum).collect::<Vec<_>>());
+    }
+}
