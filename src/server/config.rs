@@ -204,7 +204,7 @@ impl Config {
                 .lists
                 .unwrap_or_default()
                 .into_iter()
-                .map(|path| data.join(path))
+                .map(|path| folder.join(path))
                 .collect(),
             data,
         })
@@ -320,6 +320,15 @@ mod tests {
         default.workers = explicit.workers;
         assert_eq!(format!("{explicit:?}"), format!("{default:?}"));
         assert_eq!(sample.listen, default.listen);
+    }
+
+    #[test]
+    fn paths_begin_where_the_sample_says() {
+        let text = "data = 'hub'\n[tls]\nkey = 'own.key'\n[warnings]\nlists = ['lists', '/a']";
+        let config = check(text).unwrap();
+        assert_eq!(config.data, Path::new("/data/hub"));
+        assert_eq!(config.tls.key, Path::new("/data/hub/own.key"));
+        assert_eq!(config.warning_lists, [Path::new("/data/lists"), Path::new("/a")]);
     }
 
     #[test]

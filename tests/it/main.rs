@@ -27,4 +27,5 @@ mod recalls;
 mod refusals;
 mod sinks;
 mod suspension;
+mod warnings;
 mod world;
