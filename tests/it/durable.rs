@@ -68,12 +68,12 @@ fn position(world: &World, member: &str, id: &str) -> u64 {
     kept.get("position").and_then(serde_json::Value::as_u64).expect("a number")
 }
 
-fn name(member: &str, id: &str) -> SubscriptionName {
+pub(crate) fn name(member: &str, id: &str) -> SubscriptionName {
     SubscriptionName::new(member.parse().expect("a member"), id).expect("a name")
 }
 
 #[track_caller]
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> Refused {
+pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> Refused {
     match outcome {
         Err(ClientError::Refused(refused)) => *refused,
         other => panic!("{other:?}"),
@@ -81,7 +81,7 @@ fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> Refused {
 }
 
 #[track_caller]
-fn said(output: &Output, code: i32, words: &str) -> String {
+pub(crate) fn said(output: &Output, code: i32, words: &str) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert!(text.contains(words), "{text}");
@@ -95,7 +95,9 @@ async fn next(subscription: &mut Subscription) -> Delivery {
 }
 
 /// Everything up to the next mark, as sequences; and the mark.
-async fn to_mark(subscription: &mut Subscription) -> (Vec<u64>, watchfire::client::Mark) {
+pub(crate) async fn to_mark(
+    subscription: &mut Subscription,
+) -> (Vec<u64>, watchfire::client::Mark) {
     let mut sequences = Vec::new();
     loop {
         match next(subscription).await {
@@ -680,7 +682,7 @@ async fn the_current_state_comes_first_and_then_what_comes() {
 }
 
 /// A hub that keeps 64 KiB of bodies.
-async fn keep_little(world: &mut World) {
+pub(crate) async fn keep_little(world: &mut World) {
     world.stop();
     let config = world.data().join("watchfired.toml");
     let before = std::fs::read_to_string(&config).unwrap_or_default();
@@ -688,7 +690,7 @@ async fn keep_little(world: &mut World) {
     world.start(&[]).await;
 }
 
-async fn flood(client: &Client, batches: u32) {
+pub(crate) async fn flood(client: &Client, batches: u32) {
     let signer = client.signer().expect("a key");
     for _batch in 0..batches {
         let one = || draft(&signer, domain("flood.example"), handling(&["companies"], &[]));
@@ -698,7 +700,7 @@ async fn flood(client: &Client, batches: u32) {
 }
 
 /// What the hub said that retention let go.
-async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
+pub(crate) async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
     let kind = watchfire::model::header::BodyKind::Retention;
     let filter = Filter { body_kinds: vec![kind], ..Filter::default() };
     let all = replay(client, filter).await.into_iter();
@@ -710,7 +712,7 @@ async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
 }
 
 /// Waits until retention has let go what it will; where the floor is then.
-async fn settled(client: &Client) -> u64 {
+pub(crate) async fn settled(client: &Client) -> u64 {
     until("retention let bodies go", || async { (!let_go(client).await.is_empty()).then_some(()) })
         .await;
     pause(Duration::from_millis(3500)).await;
