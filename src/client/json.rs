@@ -12,6 +12,7 @@ use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_reflect::DynamicMessage;
 use prost_reflect::MessageDescriptor;
+use prost_reflect::SerializeOptions;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
@@ -254,11 +255,15 @@ fn onward_use(number: i32) -> Result<OnwardUse, Refusal> {
     }
 }
 
+/// A message in proto-JSON with the field names of the proto, as docs/JSONL.md promises and `jq` lines rely on.
 pub(super) fn to_json(name: &str, bytes: &[u8]) -> Value {
     // The bytes were decoded as this very message before; unknown fields do not show.
     descriptor(name)
         .and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok())
-        .and_then(|message| serde_json::to_value(message).ok())
+        .and_then(|message| {
+            let spelling = SerializeOptions::new().use_proto_field_name(true);
+            message.serialize_with_options(serde_json::value::Serializer, &spelling).ok()
+        })
         .unwrap_or_default()
 }
 
@@ -306,6 +311,9 @@ mod tests {
         assert_eq!(observable["kind"], "OBSERVABLE_KIND_DOMAIN");
         assert_eq!(observable["value"], "example.com");
         assert_eq!(value["verified"], true);
+        let seen = pb::Indicator { warning_seen: true, ..pb::Indicator::default() };
+        let value = to_json("watchfire.v1.Indicator", &seen.encode_to_vec());
+        assert_eq!(value, serde_json::json!({"warning_seen": true}), "the names of the proto");
         assert!(line.starts_with("{\"epoch\":1,\"sequence\":3,\"accept_time\":"), "{line}");
     }
 

@@ -174,7 +174,7 @@ impl Hub {
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
-        let tail = Arc::new(Tail::new(sequencer::durable_head(&head)));
+        let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
@@ -251,7 +251,8 @@ impl Hub {
         self.tail.head()
     }
 
-    /// Who takes part, at the head.
+    /// Who takes part by the newest entry that is durable: what is allowed is judged by it. It may be ahead of
+    /// [`Hub::head`], whose own roster is the one for counts as of a size.
     pub fn roster(&self) -> Arc<Roster> {
         self.roster.load_full()
     }
@@ -280,9 +281,7 @@ impl Hub {
     /// The same, and the size of the log as of which it is in its audiences.
     pub(super) fn reader_as_of(&self, member: &MemberId) -> Result<(Reader, u64), Refusal> {
         let roster = self.roster.load();
-        let reader = Reader::of(&roster, member).ok_or_else(|| {
-            Refusal::new(Reason::NotAMember, format!("{member} is not a member of this exchange"))
-        })?;
+        let reader = Reader::of(&roster, member).ok_or_else(|| not_a_member(member))?;
         if reader.suspended {
             return Err(Refusal::new(Reason::MemberSuspended, format!("{member} is suspended")));
         }
@@ -530,6 +529,11 @@ impl Ticket {
 fn access_of(roster: &Roster, member: &MemberId) -> u64 {
     let changed = roster.audiences.changed_at(member);
     changed.map_or(0, |sequence| sequence.0.saturating_add(1))
+}
+
+/// The refusal of somebody who is not on the roster.
+pub(super) fn not_a_member(member: &MemberId) -> Refusal {
+    Refusal::new(Reason::NotAMember, format!("{member} is not a member of this exchange"))
 }
 
 /// The refusal of a hub that is shutting down.

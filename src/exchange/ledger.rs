@@ -7,6 +7,8 @@ use crate::exchange::deliveries::How;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
+use crate::exchange::hub::not_a_member;
+use crate::exchange::tail::DurableHead;
 use crate::ledger::Fold;
 use crate::ledger::HubClaims;
 use crate::ledger::Ledger;
@@ -26,11 +28,15 @@ use crate::store::StoredEntry;
 use crate::wire;
 
 impl Hub {
-    /// Who gave and received what, among what a member may see.
+    /// Who gave and received what, among what a member may see, as of the head, which takes the place of the window's.
+    /// Entries, roster and audiences are of that one moment, so that whoever has the entries computes the same.
     pub async fn ledger(&self, member: &MemberId, window: Window) -> Result<Ledger, ExchangeError> {
-        let reader = self.reader(member)?;
+        self.reader(member)?;
         self.take_lookups(member, 1)?;
-        let (roster, deliveries) = (self.roster(), self.deliveries.clone());
+        let DurableHead { size, roster, .. } = self.head();
+        let window = window.at_head(size);
+        let reader = Reader::of(&roster, member).ok_or_else(|| not_a_member(member))?;
+        let deliveries = self.deliveries.clone();
         let counted = move |store: &Store| count(store, &reader, &roster, &deliveries, window);
         Ok(self.read(counted).await??)
     }

@@ -225,7 +225,7 @@ impl Sequencer {
             // Before the answers, so that a caller reads its own writes on every path.
             self.store.apply_views(first, &draft.group.entries)?;
             self.published_roster.store(Arc::clone(&self.roster));
-            self.tail.advance(blocks, durable_head(&self.head));
+            self.tail.advance(blocks, durable_head(&self.head, &self.roster));
         }
         answer(first, waiting, draft, &self.tally);
         Ok(())
@@ -584,13 +584,14 @@ fn refuse_all(waiting: Waiting, refusal: &Refusal, tally: &Tally) {
     }
 }
 
-pub(super) fn durable_head(head: &Head) -> DurableHead {
+pub(super) fn durable_head(head: &Head, roster: &Arc<Roster>) -> DurableHead {
     DurableHead {
         size: head.frontier.size(),
         bytes: head.bytes,
         epoch: head.epoch,
         accept_time: head.accept_time,
         checkpoint: head.checkpoint.as_str().into(),
+        roster: Arc::clone(roster),
     }
 }
 

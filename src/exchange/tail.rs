@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use crate::model::limits::TAIL_BYTES_MAX;
+use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
 use crate::store::LogBlock;
 
@@ -29,6 +30,8 @@ pub struct DurableHead {
     pub accept_time: Timestamp,
     /// The signed checkpoint of this size.
     pub checkpoint: Arc<str>,
+    /// Who takes part as of this size: no change behind it is in there, and none below it is missing.
+    pub roster: Arc<Roster>,
 }
 
 /// The ring and the head.

@@ -200,6 +200,50 @@ fn content(kind: u8, word: u8, of: String) -> pb::body::Content {
     }
 }
 
+/// What the operator says of a member's quota, so that the roster names the place of it.
+fn quota_change(history: &History, records_per_second: u32) -> pb::Envelope {
+    let quota = pb::Quota { records_per_second, ..pb::Quota::default() };
+    let content = pb::body::Content::RosterChange(pb::RosterChange {
+        member: history.world.acme.member().name(),
+        change: Some(pb::roster_change::Change::Quota(quota)),
+    });
+    history.world.change(&history.world.operator, &content)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_and_its_roster_are_of_one_moment() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.world.operator.member().clone();
+    for entry in history.world.entries.clone().into_iter().skip(1) {
+        let envelope = entry.envelope.unwrap();
+        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+    }
+    history.hub().publish(&operator, vec![quota_change(&history, 1)]).await.unwrap();
+    let (acme, begin) = (history.world.acme.member().clone(), history.hub().head().size);
+    let (hub, end) = (Arc::clone(history.hub()), begin + 200);
+    let watcher = std::thread::spawn(move || {
+        let mut sizes = std::collections::BTreeSet::new();
+        while sizes.last() != Some(&end) {
+            let DurableHead { size, roster, .. } = hub.head();
+            assert_eq!(roster.member(&acme).unwrap().changed_at.0 + 1, size);
+            sizes.insert(size);
+        }
+        sizes.len()
+    });
+    for number in 2..202 {
+        let envelope = quota_change(&history, number);
+        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+    }
+    assert!(watcher.join().unwrap() > 10, "it saw the log grow");
+    history.stop();
+    history.start();
+    let DurableHead { size, roster, .. } = history.hub().head();
+    let member = roster.member(history.world.acme.member()).unwrap();
+    assert_eq!((size, member.changed_at.0 + 1), (end, end), "a restart");
+    history.stop();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
 

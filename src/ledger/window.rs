@@ -21,9 +21,9 @@ impl Window {
         Self { since, until, head }
     }
 
-    /// What a member asks for, of a log of this size. A time that cannot be, or that ends before it begins, is refused
-    /// with the field at fault.
-    pub fn of_request(request: &pb::GetLedgerRequest, head: u64) -> Result<Self, Refusal> {
+    /// What a member asks for, of the whole log. A time that cannot be, or that ends before it begins, is refused with
+    /// the field at fault.
+    pub fn of_request(request: &pb::GetLedgerRequest) -> Result<Self, Refusal> {
         let pb::GetLedgerRequest { since_time, until_time } = request;
         let since =
             since_time.as_ref().map(|since| time::timestamp(since, "since_time")).transpose()?;
@@ -33,7 +33,7 @@ impl Window {
             let message = "must not lie before since_time";
             return Err(Refusal::field(Reason::FieldInvalid, "until_time", message));
         }
-        Ok(Self { since, until, head })
+        Ok(Self::new(since, until, u64::MAX))
     }
 
     /// What to ask the hub for.
@@ -83,15 +83,16 @@ mod tests {
 
     fn window(since: Option<i64>, until: Option<i64>) -> Result<Window, Refusal> {
         let request = pb::GetLedgerRequest { since_time: since.map(at), until_time: until.map(at) };
-        Window::of_request(&request, 9)
+        Window::of_request(&request)
     }
 
     #[track_caller]
     fn check(since: Option<i64>, until: Option<i64>, sequence: u64, expected: bool) {
         let time = Timestamp::from_micros(100_000_000).unwrap();
-        let window = window(since, until).unwrap();
+        let asked = window(since, until).unwrap();
+        let window = asked.at_head(9);
         assert_eq!(window.holds(sequence, time), expected, "{since:?} {until:?} {sequence}");
-        assert_eq!(Window::of_request(&window.to_request(), 9), Ok(window));
+        assert_eq!(Window::of_request(&window.to_request()), Ok(asked));
     }
 
     #[test]

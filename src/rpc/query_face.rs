@@ -89,7 +89,7 @@ impl QueryService for QueryFace {
         request: Request<pb::GetLedgerRequest>,
     ) -> Answer<pb::GetLedgerResponse> {
         let member = caller(&request)?;
-        let window = Window::of_request(&request.into_inner(), self.hub.head().size)
+        let window = Window::of_request(&request.into_inner())
             .map_err(|refusal| status::refused(&refusal))?;
         let ledger = self.hub.ledger(&member, window).await;
         let ledger = ledger.map_err(|error| status::failed(&error))?;

@@ -56,7 +56,7 @@ impl RosterService for RosterFace {
     ) -> Answer<pb::GetExchangeResponse> {
         let member = self.reader(&request)?;
         let head = self.hub.head();
-        let roster = self.hub.roster();
+        let caller = head.roster.member(&member).map(member_to_wire);
         Ok(Response::new(pb::GetExchangeResponse {
             name: self.hub.exchange().name(),
             trust_domain: self.hub.trust_domain().to_owned(),
@@ -66,7 +66,7 @@ impl RosterService for RosterFace {
             checkpoint: head.checkpoint.to_string(),
             time: Some(wire::time::timestamp_to_wire(self.hub.clock().now())),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            caller: roster.member(&member).map(member_to_wire),
+            caller,
             limits: Some(limits_to_wire()),
         }))
     }

@@ -215,7 +215,7 @@ impl Config {
                 .lists
                 .unwrap_or_default()
                 .into_iter()
-                .map(|path| data.join(path))
+                .map(|path| folder.join(path))
                 .collect(),
             data,
         })
@@ -382,6 +382,15 @@ mod tests {
             check_metrics(no_address, Some("must be an address and a port"));
         }
         assert!(check("[metrics]\nlissten = '127.0.0.1:1'").unwrap_err().contains("lissten"));
+    }
+
+    #[test]
+    fn paths_begin_where_the_sample_says() {
+        let text = "data = 'hub'\n[tls]\nkey = 'own.key'\n[warnings]\nlists = ['lists', '/a']";
+        let config = check(text).unwrap();
+        assert_eq!(config.data, Path::new("/data/hub"));
+        assert_eq!(config.tls.key, Path::new("/data/hub/own.key"));
+        assert_eq!(config.warning_lists, [Path::new("/data/lists"), Path::new("/a")]);
     }
 
     #[test]

@@ -68,12 +68,12 @@ fn position(world: &World, member: &str, id: &str) -> u64 {
     kept.get("position").and_then(serde_json::Value::as_u64).expect("a number")
 }
 
-fn name(member: &str, id: &str) -> SubscriptionName {
+pub(crate) fn name(member: &str, id: &str) -> SubscriptionName {
     SubscriptionName::new(member.parse().expect("a member"), id).expect("a name")
 }
 
 #[track_caller]
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> Refused {
+pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> Refused {
     match outcome {
         Err(ClientError::Refused(refused)) => *refused,
         other => panic!("{other:?}"),
@@ -81,7 +81,7 @@ fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> Refused {
 }
 
 #[track_caller]
-fn said(output: &Output, code: i32, words: &str) -> String {
+pub(crate) fn said(output: &Output, code: i32, words: &str) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert!(text.contains(words), "{text}");
@@ -95,7 +95,9 @@ async fn next(subscription: &mut Subscription) -> Delivery {
 }
 
 /// Everything up to the next mark, as sequences; and the mark.
-async fn to_mark(subscription: &mut Subscription) -> (Vec<u64>, watchfire::client::Mark) {
+pub(crate) async fn to_mark(
+    subscription: &mut Subscription,
+) -> (Vec<u64>, watchfire::client::Mark) {
     let mut sequences = Vec::new();
     loop {
         match next(subscription).await {
@@ -723,7 +725,7 @@ async fn the_current_state_comes_first_and_then_what_comes() {
 }
 
 /// A hub that keeps 64 KiB of bodies.
-async fn keep_little(world: &mut World) {
+pub(crate) async fn keep_little(world: &mut World) {
     world.stop();
     let config = world.data().join("watchfired.toml");
     let before = std::fs::read_to_string(&config).unwrap_or_default();
@@ -731,7 +733,7 @@ async fn keep_little(world: &mut World) {
     world.start(&[]).await;
 }
 
-async fn flood(client: &Client, batches: u32) {
+pub(crate) async fn flood(client: &Client, batches: u32) {
     let signer = client.signer().expect("a key");
     for _batch in 0..batches {
         let one = || draft(&signer, domain("flood.example"), handling(&["companies"], &[]));
@@ -741,7 +743,7 @@ async fn flood(client: &Client, batches: u32) {
 }
 
 /// What the hub said that retention let go.
-async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
+pub(crate) async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
     let kind = watchfire::model::header::BodyKind::Retention;
     let filter = Filter { body_kinds: vec![kind], ..Filter::default() };
     let all = replay(client, filter).await.into_iter();
@@ -753,7 +755,7 @@ async fn let_go(client: &Client) -> Vec<pb::RetentionNotice> {
 }
 
 /// Waits until retention has let go what it will; where the floor is then.
-async fn settled(client: &Client) -> u64 {
+pub(crate) async fn settled(client: &Client) -> u64 {
     until("retention let bodies go", || async { (!let_go(client).await.is_empty()).then_some(()) })
         .await;
     pause(Duration::from_millis(3500)).await;
@@ -914,5 +916,111 @@ async fn a_stream_that_may_not_catch_up_is_refused_and_one_that_may_takes_the_cu
     assert!(matches!(next(&mut stream).await, Delivery::Snapshot));
     while stream.next().await.expect("a delivery").is_some() {}
     assert_ne!(stream.place().cursor, Some(mark.cursor));
+    world.finish();
+}
+
+/// Opens a stream by a durable subscription's name, and waits until it delivers.
+async fn by_name(client: &Client, name: &SubscriptionName) -> Subscription {
+    let from = From::Durable { name: name.clone(), place: Place::default() };
+    let mut stream = subscribe(client, from, Filter::default(), Ends::Never).await;
+    to_mark(&mut stream).await;
+    stream
+}
+
+/// Waits until the hub counts so many streams on a subscription of birch's, and so many of birch's in all.
+async fn counted(client: &Client, id: &str, on_it: u32, in_all: u32) {
+    let name = name("birch-social", id);
+    until(&format!("{on_it} streams are on {id}, and {in_all} open"), || async {
+        let all = client.subscriptions().await.expect("an answer");
+        let kept = all.iter().find(|kept| kept.name == name).expect("the subscription");
+        let open = client.quota().await.expect("an answer").streams_open;
+        (kept.streams == on_it && open == in_all).then_some(())
+    })
+    .await;
+}
+
+/// Openings by a name that the hub refuses: with another filter, and of another member's.
+async fn refused_openings(client: &Client, name: &SubscriptionName) {
+    let start = |name: String| Some(pb::subscribe_request::Start::Subscription(name));
+    let publishers = vec!["members/acme-video".to_owned()];
+    let filter = Some(pb::Filter { publishers, ..pb::Filter::default() });
+    let anothers = SubscriptionName::new("acme-video".parse().expect("a member"), name.id());
+    let anothers = anothers.expect("a name").to_string();
+    for (start, filter) in [(start(name.to_string()), filter), (start(anothers), None)] {
+        let request = pb::SubscribeRequest { start, filter, ..pb::SubscribeRequest::default() };
+        client.exchange_service().subscribe(request).await.expect_err("it is refused");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_counted_on_its_name_while_it_is_open_and_not_after() {
+    let world = World::with(MEMBERS).await;
+    let (acme, client) = (world.client("acme-video").await, world.client("birch-social").await);
+    for member in ["acme-video", "birch-social"] {
+        demand(&world.watchfire(member, &["subscriptions", "create", "main"]));
+    }
+    demand(&world.watchfire("birch-social", &["subscriptions", "create", "spare"]));
+    let main = name("birch-social", "main");
+    counted(&client, "main", 0, 0).await;
+    let one = by_name(&client, &main).await;
+    let two = by_name(&client, &main).await;
+    counted(&client, "main", 2, 2).await;
+    // The same place without the name, and the same name of another member, are others.
+    let kept = client.subscriptions().await.expect("an answer");
+    let cursor = kept.iter().find(|kept| kept.name == main).expect("it").cursor.clone();
+    let place = Place { cursor: Some(cursor), epoch: 1, sequence: None };
+    let mut unnamed = subscribe(&client, From::Place(place), Filter::default(), Ends::Never).await;
+    to_mark(&mut unnamed).await;
+    let others = by_name(&acme, &name("acme-video", "main")).await;
+    counted(&client, "main", 2, 3).await;
+    counted(&client, "spare", 0, 3).await;
+    assert_eq!(listed(&world, "birch-social", "main")["streams"], 2);
+    assert_eq!(listed(&world, "acme-video", "main")["streams"], 1);
+    let table = demand(&world.watchfire("birch-social", &["subscriptions"]));
+    let row = table.lines().find(|line| line.contains("main")).expect("its row");
+    let before_time = row.split_whitespace().rev().nth(1);
+    assert_eq!(before_time, Some("2"), "{table}");
+
+    // One that is refused, and one that came to its end, are not open.
+    refused_openings(&client, &main).await;
+    demand(&world.watchfire("birch-social", &["subscribe", "--name", "main", "--until-head"]));
+    counted(&client, "main", 2, 3).await;
+    drop(one);
+    counted(&client, "main", 1, 2).await;
+    drop((two, unnamed));
+    counted(&client, "main", 0, 0).await;
+    drop((others, acme));
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_not_counted_on_however_it_ends() {
+    let mut world = World::with(MEMBERS).await;
+    let (acme, client) = (world.client("acme-video").await, world.client("birch-social").await);
+    for (member, id) in
+        [("acme-video", "main"), ("birch-social", "main"), ("birch-social", "spare")]
+    {
+        demand(&world.watchfire(member, &["subscriptions", "create", id]));
+    }
+    let main = name("birch-social", "main");
+    let _others = by_name(&acme, &name("acme-video", "main")).await;
+    // However a stream ends: its process is killed, its subscription is deleted, the hub is.
+    let mut child = start(&world, "birch-social", &["subscribe", "--name", "main"]);
+    counted(&client, "main", 1, 1).await;
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    counted(&client, "main", 0, 0).await;
+    let spare = name("birch-social", "spare");
+    let orphan = by_name(&client, &spare).await;
+    client.delete_subscription(&spare).await.expect("an answer");
+    demand(&world.watchfire("birch-social", &["subscriptions", "create", "spare"]));
+    counted(&client, "spare", 1, 1).await;
+    drop(orphan);
+    counted(&client, "spare", 0, 0).await;
+    let _left_open = by_name(&client, &main).await;
+    counted(&client, "main", 1, 1).await;
+    world.kill();
+    world.start(&[]).await;
+    assert_eq!(listed(&world, "acme-video", "main")["streams"], 0, "they ended with the hub");
     world.finish();
 }

@@ -49,7 +49,7 @@ struct ListArgs {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Command {
-    /// List them: name, filter, place, and how far it lies behind.
+    /// List them: name, filter, place, how far it lies behind, and how many streams that were opened by its name are open.
     List(ListArgs),
     /// Make one; one that is there with the same filter stays as it is.
     Create(Box<CreateArgs>),

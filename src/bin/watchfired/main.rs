@@ -196,7 +196,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             ServeError::File { .. }
             | ServeError::OpenTimeout(_)
             | ServeError::Open(_)
-            | ServeError::Tls(_),
+            | ServeError::Tls(_)
+            | ServeError::WarningList(_),
         ) => ExitCode::from(EXIT_UNUSABLE),
         _ if error.is::<server::ConfigError>() => ExitCode::from(EXIT_UNUSABLE),
         _ => ExitCode::FAILURE,
