@@ -43,7 +43,7 @@ pub enum Voucher {
 /// An operation whole. Nothing is merged: claims of different members stand side by side.
 #[derive(Clone, Debug)]
 pub struct OperationView {
-    /// The operation, latest revision.
+    /// The operation, latest revision; without a body if the hub erased that.
     pub operation: VerifiedEntry,
     /// Where it was withdrawn, as the hub says.
     pub withdrawn_sequence: Option<u64>,
@@ -262,9 +262,12 @@ impl Client {
         name: &RecordName,
         answer: pb::GetOperationResponse,
     ) -> Result<OperationView, ClientError> {
-        let operation = self.said(answer.operation.into_iter().collect(), BodyKind::Operation);
-        let operation = operation.await?.pop().filter(|entry| entry.name() == name);
-        let operation = operation.ok_or_else(|| {
+        // Its body may have been let go: what is said about it is there still.
+        let operation = self.believe(answer.operation.into_iter().collect()).await?.pop();
+        let is_it = |entry: &VerifiedEntry| {
+            entry.name() == name && entry.header().body_kind == BodyKind::Operation
+        };
+        let operation = operation.filter(is_it).ok_or_else(|| {
             VerificationError::answer("it is another operation than the one asked for")
         })?;
         Ok(OperationView {

@@ -2,12 +2,20 @@
 
 use crate::exchange::entries;
 use crate::exchange::reads::is_current;
+use crate::exchange::reads::pretend;
+use crate::exchange::search::Agreed;
+use crate::exchange::search::Clause;
+use crate::exchange::search::agree;
 use crate::model::facts::Facts;
 use crate::model::index_keys::Group;
 use crate::model::index_keys::Term;
+use crate::model::limits;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
+use crate::model::names::RevisionName;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
+use crate::store::COARSE_SEQUENCES;
 use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -95,16 +103,18 @@ impl<'a> Reading<'a> {
 
     /// What was judged already, decoded; `None` if its body was erased.
     pub(super) fn again(&mut self, sequence: u64) -> Result<Option<Found>, StoreError> {
+        Ok(self.bare(sequence)?.filter(|found| found.entry.erased.is_none()))
+    }
+
+    /// The same, even if its body was erased: then there is none.
+    fn bare(&mut self, sequence: u64) -> Result<Option<Found>, StoreError> {
         let Some((block, stored)) = self.stored(sequence)? else { return Ok(None) };
         let (entry, facts) = (entries::decode(block, stored)?, stored.facts.clone());
-        let Some(envelope) = entry.envelope.clone().filter(|_there| entry.erased.is_none()) else {
-            return Ok(None);
-        };
         let damaged = |_refusal| StoreError::Corrupt {
             place: format!("sequence {sequence}"),
             what: "its record is unreadable",
         };
-        let record = wire::envelope::record(envelope).map_err(damaged)?;
+        let record = wire::envelope::of_entry(entry.clone()).map_err(damaged)?;
         Ok(Some(Found { sequence, facts, entry, record }))
     }
 
@@ -116,30 +126,72 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The current revision of a record, if the reader may see it.
+    /// The current revision of a record, if the reader may see it; without a body if that was erased.
     pub(super) fn latest(&mut self, name: &RecordName) -> Result<Option<Found>, StoreError> {
-        match self.place_of(name)? {
-            Some(sequence) => self.found(sequence),
+        let Some(sequence) = self.place_of(name)? else { return Ok(None) };
+        match self.facts(sequence)? {
+            Some(_shown) => self.bare(sequence),
             None => Ok(None),
         }
     }
 
-    /// The place of the latest revision of a record. What is not there counts as examined like what is there, so that
-    /// the bound tells nothing.
+    /// The place of the latest revision of a record. What is not there counts as examined like what is there, and
+    /// takes as long, so that neither the bound nor the time tells anything.
     fn place_of(&mut self, name: &RecordName) -> Result<Option<u64>, StoreError> {
         let latest = self.store.latest(name)?;
         if latest.is_none() {
             self.budget = self.budget.saturating_sub(1);
+            self.pretend(name)?;
         }
         Ok(latest.map(|(_revision, sequence)| sequence))
     }
 
-    /// The same, even if the record was withdrawn.
+    /// The same record, even if it was withdrawn.
     pub(super) fn latest_of(&mut self, name: &RecordName) -> Result<Option<Found>, StoreError> {
-        let Some((_revision, sequence)) = self.store.latest(name)? else { return Ok(None) };
+        let Some((_revision, sequence)) = self.store.latest(name)? else {
+            self.pretend(name)?;
+            return Ok(None);
+        };
         let reader = self.reader;
         let Some((_block, stored)) = self.stored(sequence)? else { return Ok(None) };
-        if may_see(reader, &stored.facts.scope) { self.again(sequence) } else { Ok(None) }
+        if may_see(reader, &stored.facts.scope) { self.bare(sequence) } else { Ok(None) }
+    }
+
+    fn pretend(&self, name: &RecordName) -> Result<(), StoreError> {
+        pretend(self.store, &RevisionName { record: name.clone(), revision: None }, self.size)
+    }
+
+    /// Places of entries of one publisher that may have a term, rising, at most so many; and whether there may be more.
+    /// What others say under the same term costs nothing unless it lies beside.
+    pub(super) fn places_by(
+        &mut self,
+        term: Term,
+        publisher: &MemberId,
+        limit: usize,
+    ) -> Result<(Vec<u64>, bool), StoreError> {
+        let mut clauses = [
+            Clause::new(vec![term], &self.groups, 1),
+            Clause::new(vec![Term::publisher(publisher)], &self.groups, COARSE_SEQUENCES),
+        ];
+        let (mut places, mut next, mut examined) = (Vec::new(), 0, 0);
+        loop {
+            let end = self.size;
+            let range = match agree(self.store, &mut clauses, next..end, &mut examined)? {
+                Agreed::Nowhere => return Ok((places, false)),
+                Agreed::Tired(_at) => return Ok((places, true)),
+                Agreed::On(range) => range,
+            };
+            next = range.end;
+            for sequence in range {
+                if places.len() >= limit || examined >= limits::PAGE_EXAMINED_MAX {
+                    return Ok((places, true));
+                }
+                examined += 1;
+                let stored = self.stored(sequence)?;
+                let is_own = stored.is_some_and(|(_, own)| own.facts.scope.publisher == *publisher);
+                places.extend(is_own.then_some(sequence));
+            }
+        }
     }
 
     fn stored(&mut self, sequence: u64) -> Result<Option<(&LogBlock, &StoredEntry)>, StoreError> {

@@ -33,10 +33,12 @@ impl Hub {
     ) -> Result<pb::GetOperationResponse, ExchangeError> {
         let reader = self.reader(member)?;
         self.take_lookups(member, 1)?;
-        let (size, now) = (self.head().size, self.clock().now());
+        let (head, now) = (self.head(), self.clock().now());
+        let size = head.size;
+        let publishers = head.roster.members().map(|member| member.id.clone()).collect();
         let gathered = move |store: &Store| {
             let reading = Reading::new(store, &reader, size, limits::OPERATION_EXAMINED_MAX);
-            Gathering { reading, now, view: View::default() }.gather(&name)
+            Gathering { reading, publishers, now, view: View::default() }.gather(&name)
         };
         let missing = "there is no such operation, or you may not see it";
         let gathered = self.read(gathered).await?;
@@ -74,6 +76,8 @@ struct View {
 
 struct Gathering<'a> {
     reading: Reading<'a>,
+    /// Who may have said something.
+    publishers: Vec<MemberId>,
     now: Timestamp,
     view: View,
 }
@@ -86,7 +90,7 @@ impl Gathering<'_> {
             self.view.add_techniques(&operation, &said.techniques);
         }
         // What is said about its indicators is found under its name too.
-        for place in self.reading.places(Term::about(name))? {
+        for place in self.places(name)? {
             let Some(facts) = self.reading.facts(place)? else { continue };
             let kind = facts.scope.body_kind;
             if kind == BodyKind::Indicator {
@@ -109,7 +113,26 @@ impl Gathering<'_> {
         Ok(Some(response))
     }
 
-    /// The operation itself, even if it was withdrawn.
+    /// Places of what is said about an operation and its indicators. If there is more than may be read, every publisher
+    /// has an equal share of that, so that none who says much hides others.
+    fn places(&mut self, name: &RecordName) -> Result<Vec<u64>, StoreError> {
+        let term = Term::about(name);
+        let all = self.reading.places(term)?;
+        if all.len() <= limits::OPERATION_EXAMINED_MAX {
+            return Ok(all);
+        }
+        let share = limits::OPERATION_EXAMINED_MAX / self.publishers.len().max(1);
+        let mut places = Vec::new();
+        for publisher in &self.publishers {
+            let (own, more) = self.reading.places_by(term, publisher, share)?;
+            places.extend(own);
+            self.view.left = self.view.left.saturating_add(u64::from(more));
+        }
+        places.sort_unstable();
+        Ok(places)
+    }
+
+    /// The operation itself, even if it was withdrawn or its body erased.
     fn operation(&mut self, name: &RecordName) -> Result<Option<(Found, Option<u64>)>, StoreError> {
         let found = self.reading.latest_of(name)?;
         let found = found.filter(|found| found.facts.scope.body_kind == BodyKind::Operation);

@@ -233,7 +233,7 @@ fn find(
 
 /// Reads for a name that is not taken what is read for one that is: the entry whose name is compared, the revision behind
 /// it, and the entry that is judged. The same name always reads the same place, so that asking again tells no more.
-fn pretend(store: &Store, name: &RevisionName, size: u64) -> Result<(), StoreError> {
+pub(super) fn pretend(store: &Store, name: &RevisionName, size: u64) -> Result<(), StoreError> {
     let digest = sha256(name.record.record.as_bytes());
     let (first, _rest) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
     let place = u64::from_be_bytes(*first) % size.max(1);

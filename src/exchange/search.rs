@@ -394,7 +394,7 @@ struct Postings {
 }
 
 impl Clause {
-    fn new(terms: Vec<Term>, groups: &[Group], width: u64) -> Self {
+    pub(super) fn new(terms: Vec<Term>, groups: &[Group], width: u64) -> Self {
         let streams = terms.into_iter().flat_map(|term| {
             groups.iter().map(move |group| Postings {
                 of: Some((term, *group)),
@@ -459,7 +459,7 @@ impl Postings {
 }
 
 /// Where clauses agree.
-enum Agreed {
+pub(super) enum Agreed {
     /// On these places.
     On(std::ops::Range<u64>),
     /// Nowhere before the end.
@@ -469,7 +469,7 @@ enum Agreed {
 }
 
 /// The next places of a range on which all clauses have a posting.
-fn agree(
+pub(super) fn agree(
     store: &Store,
     clauses: &mut [Clause],
     within: std::ops::Range<u64>,

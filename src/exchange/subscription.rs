@@ -243,8 +243,9 @@ impl Subscription {
     /// The next thing to send; waits if there is none. An error ends the subscription.
     pub async fn next(&mut self) -> Result<Event, ExchangeError> {
         loop {
-            let (reader, access) = self.hub.reader_as_of(&self.member)?;
+            // The head first: who loses access behind it must not be judged by what it could see before.
             let head = self.head.borrow_and_update().clone();
+            let (reader, access) = self.hub.reader_as_of(&self.member)?;
             if self.hub.draining.is_cancelled() {
                 return Err(self.draining().into());
             }
@@ -308,7 +309,8 @@ impl Subscription {
         };
         let next = self.backfill.as_ref().map(|backfill| backfill.next).or(self.snapshot);
         let start = next.unwrap_or_default();
-        let (framed, next) = self.hub.read(move |store| missed.frame(store, start)).await?;
+        let MissedFrame { framed, left_filter, next } =
+            self.hub.read(move |store| missed.frame(store, start)).await?;
         self.hub.tally.take_sent(framed.len());
         let backfill = self.backfill.is_some();
         if let Some(mut running) = self.backfill.take() {
@@ -321,7 +323,7 @@ impl Subscription {
         }
         Ok((!framed.is_empty()).then_some(Event::Entries {
             framed,
-            left_filter: Vec::new(),
+            left_filter,
             mark: None,
             backfill,
         }))
@@ -539,12 +541,12 @@ struct Missed {
 }
 
 impl Missed {
-    /// A frame from a place on, and where the next begins. It may be empty: where there is little to send, others get
-    /// their turn to read in between.
-    fn frame(&self, store: &Store, start: u64) -> Result<(Vec<Bytes>, Option<u64>), StoreError> {
-        let (mut framed, mut bytes, mut read) = (Vec::new(), 0, 0);
-        let mut next = self.next_place(store, start)?;
-        while let Some(from) = next
+    /// A frame from a place on. It may be empty: where there is little to send, others get their turn to read in
+    /// between.
+    fn frame(&self, store: &Store, start: u64) -> Result<MissedFrame, StoreError> {
+        let (mut bytes, mut read) = (0, 0);
+        let mut frame = MissedFrame { next: self.next_place(store, start)?, ..Default::default() };
+        while let Some(from) = frame.next
             && bytes < limits::FRAME_BYTES_TARGET
             && read < limits::CATCH_UP_BLOCKS
         {
@@ -553,17 +555,22 @@ impl Missed {
                 let place = format!("sequence {from}");
                 return Err(StoreError::Corrupt { place, what: "it is missing" });
             };
-            let entries = entries_of(&blocks, from, self.end);
-            let wanted = entries.map(|(block, stored)| self.piece(store, block, stored));
-            for piece in wanted.filter_map(Result::transpose) {
-                let piece = piece?;
+            for (block, sequence, stored) in entries_of(&blocks, from, self.end) {
+                let verdict = self.judge(store, &stored.facts)?;
+                if verdict == Match::No {
+                    continue;
+                }
+                let decoded =
+                    self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
+                let piece = decoded.unwrap_or_else(|| block.framed(stored));
                 bytes += piece.len();
-                framed.push(piece);
+                frame.framed.push(piece);
+                frame.left_filter.extend((verdict == Match::Left).then_some(sequence));
             }
             read += blocks.len();
-            next = self.next_place(store, end)?;
+            frame.next = self.next_place(store, end)?;
         }
-        Ok((framed, next))
+        Ok(frame)
     }
 
     /// Where to look from a place on: after a gain, where something reaches an audience gained.
@@ -588,48 +595,47 @@ impl Missed {
         if self.before.is_some() { 1 } else { limits::FRAME_BYTES_TARGET }
     }
 
-    /// An entry as it is sent, if it is.
-    fn piece(
-        &self,
-        store: &Store,
-        block: &LogBlock,
-        stored: &StoredEntry,
-    ) -> Result<Option<Bytes>, StoreError> {
-        if !self.wants(store, &stored.facts)? {
-            return Ok(None);
-        }
-        let decoded = self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
-        Ok(Some(decoded.unwrap_or_else(|| block.framed(stored))))
-    }
-
-    fn wants(&self, store: &Store, facts: &Facts) -> Result<bool, StoreError> {
+    /// Whether an entry is sent, and whether as one that no longer matches the filter.
+    fn judge(&self, store: &Store, facts: &Facts) -> Result<Match, StoreError> {
         if !may_see(&self.reader, &facts.scope) {
-            return Ok(false);
+            return Ok(Match::No);
         }
         let matches = self.filter.matches(facts);
+        let sent = |is_sent: bool| if is_sent { Match::Yes } else { Match::No };
         match &self.before {
-            Some(before) if may_see(before, &facts.scope) => Ok(false),
+            Some(before) if may_see(before, &facts.scope) => Ok(Match::No),
             Some(_before) if matches == Match::Left => {
-                saw_match(store, &self.reader, &self.filter, facts)
+                let saw = saw_match(store, &self.reader, &self.filter, facts)?;
+                Ok(if saw { Match::Left } else { Match::No })
             }
-            Some(_before) => Ok(matches == Match::Yes),
+            Some(_before) => Ok(matches),
             // The reader may hold copies from before.
-            None if facts.scope.body_kind.is_recall() => Ok(true),
-            None if matches != Match::Yes || !facts.scope.body_kind.is_chosen() => Ok(false),
-            None => is_current(store, facts, self.end),
+            None if facts.scope.body_kind.is_recall() => Ok(Match::Yes),
+            None if matches != Match::Yes || !facts.scope.body_kind.is_chosen() => Ok(Match::No),
+            None => Ok(sent(is_current(store, facts, self.end)?)),
         }
     }
+}
+
+/// What is sent at once of what was missed.
+#[derive(Default)]
+struct MissedFrame {
+    framed: Vec<Bytes>,
+    /// Sequences of entries that no longer match the filter.
+    left_filter: Vec<u64>,
+    /// Where the next begins; `None`: there is none.
+    next: Option<u64>,
 }
 
 fn entries_of(
     blocks: &[LogBlock],
     start: u64,
     end: u64,
-) -> impl Iterator<Item = (&LogBlock, &StoredEntry)> {
+) -> impl Iterator<Item = (&LogBlock, u64, &StoredEntry)> {
     blocks.iter().flat_map(move |block| {
         let entries = block.entries_from(start);
         entries
             .take_while(move |(sequence, _stored)| *sequence < end)
-            .map(move |(_sequence, stored)| (block, stored))
+            .map(move |(sequence, stored)| (block, sequence, stored))
     })
 }

@@ -37,6 +37,7 @@ use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
 use crate::world::head;
+use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
 use crate::world::replay;
@@ -607,6 +608,70 @@ async fn what_a_gain_reveals_is_found_wherever_it_lies() {
     assert_eq!(filled.split_off(1).into_iter().collect::<BTreeSet<u64>>(), hidden);
     let (after, _mark) = to_mark(&mut stream).await;
     assert!(hidden.is_disjoint(&after.into_iter().collect()), "nothing comes twice");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_fill_says_what_left_the_filter() {
+    let world = World::with(MEMBERS).await;
+    let (acme, client) = (world.client("acme-video").await, world.client("birch-social").await);
+    let desk = desk(&acme).await;
+    let filter = Filter { platforms: vec!["x".to_owned()], ..Filter::default() };
+    let mut stream = subscribe(&client, From::Now, filter, Ends::Never).await;
+    to_mark(&mut stream).await;
+    let voice = |platform: &str| {
+        pb::body::Content::Indicator(pb::Indicator {
+            observable: Some(pb::Observable {
+                kind: pb::ObservableKind::Account.into(),
+                platform: platform.to_owned(),
+                value: "example_voice".to_owned(),
+                ..pb::Observable::default()
+            }),
+            ..pb::Indicator::default()
+        })
+    };
+    let (name, first) = publish_for(&acme, voice("x"), handling(&[desk.as_str()], &[])).await;
+    let current = acme.current(&name).await.expect("an answer").expect("the record");
+    let signer = acme.signer().expect("a key");
+    let mut moved = draft(&signer, voice("facebook"), handling(&[desk.as_str()], &[]));
+    moved.name = name;
+    moved.previous = Some((current.revision, current.header_digest));
+    let second = acme.publish_one(sign(&acme, moved)).await.expect("a receipt").sequence;
+    acme.change_audience(&desk, KeeperChange::Add(birch())).await.expect("a receipt");
+    let (mut filled, mut left) = (Vec::new(), Vec::new());
+    while !filled.contains(&second) {
+        if let Delivery::Entries { entries, left_filter, backfill: true } = next(&mut stream).await
+        {
+            filled.extend(entries.iter().map(watchfire::client::VerifiedEntry::sequence));
+            left.extend(left_filter);
+        }
+    }
+    assert!(filled.contains(&first), "{filled:?}");
+    assert_eq!(left, [second]);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_whose_body_was_let_go_is_still_shown_with_what_is_said_of_it() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let (storm, _) = publish(&acme, operation("Storm")).await;
+    keep_little(&mut world).await;
+    let acme = world.client("acme-video").await;
+    flood(&acme, 10).await;
+    settled(&acme).await;
+    let pb::body::Content::Indicator(said) = domain("fresh.example") else {
+        panic!("a domain is an indicator");
+    };
+    let fresh = pb::Indicator { operation: storm.to_string(), ..said };
+    publish(&acme, pb::body::Content::Indicator(fresh)).await;
+    let client = world.client("birch-social").await;
+    let view = client.operation(&storm).await.expect("it is there");
+    assert!(view.operation.erased_by().is_some());
+    assert_eq!(view.assets.len(), 1);
+    let links = demand(&world.watchfire("birch-social", &["links", &storm.to_string()]));
+    assert!(links.contains("fresh[.]example"), "{links}");
+    demand(&world.watchfire("birch-social", &["show", &storm.to_string()]));
     world.finish();
 }
 

@@ -1105,6 +1105,25 @@ async fn who_floods_an_operation_hides_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_says_more_of_an_operation_than_is_read_hides_nobody() {
+    let world = World::with(MEMBERS).await;
+    let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
+    let (storm, _) = publish(&acme, operation("Storm")).await;
+    let signer = acme.signer().expect("a key");
+    let loud = || draft(&signer, note(&storm, "loud"), handling(&["companies"], &[]));
+    let examined = watchfire::model::limits::OPERATION_EXAMINED_MAX;
+    for _batch in 0..=examined / 256 {
+        let envelopes = (0..256).map(|_record| sign(&acme, loud())).collect();
+        acme.publish(envelopes).await.expect("an answer");
+    }
+    let (quiet, _) = publish(&birch, note(&storm, "quiet")).await;
+    let view = birch.operation(&storm).await.expect("an answer");
+    assert!(view.notes.iter().any(|entry| *entry.name() == quiet), "it has its share");
+    assert!(view.more > 0);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_of_members_commands_no_terminal() {
     let world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
