@@ -182,14 +182,15 @@ impl<'a> Reading<'a> {
                 Agreed::On(range) => range,
             };
             next = range.end;
+            examined += usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             for sequence in range {
-                if places.len() >= limit || examined >= limits::PAGE_EXAMINED_MAX {
-                    return Ok((places, true));
-                }
-                examined += 1;
                 let stored = self.stored(sequence)?;
                 let is_own = stored.is_some_and(|(_, own)| own.facts.scope.publisher == *publisher);
                 places.extend(is_own.then_some(sequence));
+            }
+            if places.len() >= limit || examined >= limits::PAGE_EXAMINED_MAX {
+                places.truncate(limit);
+                return Ok((places, true));
             }
         }
     }

@@ -556,16 +556,10 @@ impl Missed {
                 return Err(StoreError::Corrupt { place, what: "it is missing" });
             };
             for (block, sequence, stored) in entries_of(&blocks, from, self.end) {
-                let verdict = self.judge(store, &stored.facts)?;
-                if verdict == Match::No {
-                    continue;
-                }
-                let decoded =
-                    self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
-                let piece = decoded.unwrap_or_else(|| block.framed(stored));
+                let Some((piece, left)) = self.piece(store, block, stored)? else { continue };
                 bytes += piece.len();
                 frame.framed.push(piece);
-                frame.left_filter.extend((verdict == Match::Left).then_some(sequence));
+                frame.left_filter.extend(left.then_some(sequence));
             }
             read += blocks.len();
             frame.next = self.next_place(store, end)?;
@@ -595,7 +589,22 @@ impl Missed {
         if self.before.is_some() { 1 } else { limits::FRAME_BYTES_TARGET }
     }
 
-    /// Whether an entry is sent, and whether as one that no longer matches the filter.
+    /// An entry as it is sent, if it is, and whether as one that no longer matches the filter.
+    fn piece(
+        &self,
+        store: &Store,
+        block: &LogBlock,
+        stored: &StoredEntry,
+    ) -> Result<Option<(Bytes, bool)>, StoreError> {
+        let verdict = self.judge(store, &stored.facts)?;
+        if verdict == Match::No {
+            return Ok(None);
+        }
+        let decoded = self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
+        Ok(Some((decoded.unwrap_or_else(|| block.framed(stored)), verdict == Match::Left)))
+    }
+
+    /// How an entry that was missed meets the filter.
     fn judge(&self, store: &Store, facts: &Facts) -> Result<Match, StoreError> {
         if !may_see(&self.reader, &facts.scope) {
             return Ok(Match::No);
