@@ -555,11 +555,13 @@ impl Missed {
                 let place = format!("sequence {from}");
                 return Err(StoreError::Corrupt { place, what: "it is missing" });
             };
-            for (block, sequence, stored) in entries_of(&blocks, from, self.end) {
-                let Some((piece, left)) = self.piece(store, block, stored)? else { continue };
+            let entries = entries_of(&blocks, from, self.end);
+            let sent = entries.map(|(block, stored)| self.piece(store, block, stored));
+            for piece in sent.filter_map(Result::transpose) {
+                let (piece, left) = piece?;
                 bytes += piece.len();
                 frame.framed.push(piece);
-                frame.left_filter.extend(left.then_some(sequence));
+                frame.left_filter.extend(left);
             }
             read += blocks.len();
             frame.next = self.next_place(store, end)?;
@@ -589,19 +591,20 @@ impl Missed {
         if self.before.is_some() { 1 } else { limits::FRAME_BYTES_TARGET }
     }
 
-    /// An entry as it is sent, if it is, and whether as one that no longer matches the filter.
+    /// An entry as it is sent, if it is, and its place if it no longer matches the filter.
     fn piece(
         &self,
         store: &Store,
         block: &LogBlock,
-        stored: &StoredEntry,
-    ) -> Result<Option<(Bytes, bool)>, StoreError> {
+        (sequence, stored): (u64, &StoredEntry),
+    ) -> Result<Option<(Bytes, Option<u64>)>, StoreError> {
         let verdict = self.judge(store, &stored.facts)?;
         if verdict == Match::No {
             return Ok(None);
         }
         let decoded = self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
-        Ok(Some((decoded.unwrap_or_else(|| block.framed(stored)), verdict == Match::Left)))
+        let left = (verdict == Match::Left).then_some(sequence);
+        Ok(Some((decoded.unwrap_or_else(|| block.framed(stored)), left)))
     }
 
     /// How an entry that was missed meets the filter.
@@ -640,11 +643,11 @@ fn entries_of(
     blocks: &[LogBlock],
     start: u64,
     end: u64,
-) -> impl Iterator<Item = (&LogBlock, u64, &StoredEntry)> {
+) -> impl Iterator<Item = (&LogBlock, (u64, &StoredEntry))> {
     blocks.iter().flat_map(move |block| {
         let entries = block.entries_from(start);
         entries
             .take_while(move |(sequence, _stored)| *sequence < end)
-            .map(move |(sequence, stored)| (block, sequence, stored))
+            .map(move |entry| (block, entry))
     })
 }
