@@ -101,6 +101,11 @@ impl ObservableKind {
         self.row().1
     }
 
+    /// Whether its assets live on a platform, without which a value says little: `@example` is somebody else on each.
+    pub const fn lives_on_a_platform(self) -> bool {
+        matches!(self, Self::Account | Self::Page | Self::Group | Self::Channel)
+    }
+
     /// One row a kind: its number and its name, never changed or reused.
     const fn row(self) -> (i32, &'static str) {
         match self {
