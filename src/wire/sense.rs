@@ -176,7 +176,10 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+    use crate::model::header::BodyKind;
 
     fn at(seconds: i64) -> Option<prost_types::Timestamp> {
         Some(prost_types::Timestamp { seconds, nanos: 0 })
@@ -238,6 +241,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_in_before_a_rule_was_made_is_still_read() {
+        let observable = pb::Observable {
+            kind: pb::ObservableKind::Domain.into(),
+            value: "one.example".to_owned(),
+            ..pb::Observable::default()
+        };
+        let said = pb::Indicator {
+            observable: Some(observable),
+            first_seen_time: at(2),
+            last_seen_time: at(1),
+            ..pb::Indicator::default()
+        };
+        let content = Some(pb::body::Content::Indicator(said));
+        let bytes = pb::Body { salt: vec![7; 32], content }.encode_to_vec();
+        let (_content, body) = crate::wire::body::content(&bytes, BodyKind::Indicator).unwrap();
+        let refusal = sense(&body, Timestamp::default()).unwrap_err();
+        assert_eq!(refusal.field, "body.indicator.last_seen_time");
+    }
+
+    #[test]
     fn a_deadline_does_not_lie_before_the_withdrawal() {
         let withdrawal = |due| {
             pb::body::Content::Withdrawal(pb::Withdrawal {
@@ -268,7 +291,8 @@ mod tests {
         }
         let tags = ["en", "pt-BR", "zh-Hant-TW", "frr", "de-1996", "x-klingon", "und", "sl-rozaj"];
         check(operation(&[], &tags), Ok(()));
-        for bad in ["", "e", "english", "en_GB", "en-", "-en", "x", "x-", "en-toolongsubtag", "日本"]
+        for bad in
+            ["", "e", "english", "en_GB", "en-", "-en", "x", "x-", "en-toolongsubtag", "日本"]
         {
             check(operation(&[], &["en", bad]), Err("body.operation.languages"));
         }

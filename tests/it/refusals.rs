@@ -300,6 +300,21 @@ async fn what_the_body_must_not_say_is_refused_and_what_nobody_knows_is_kept() {
             Some(pb::Advertisement { spend, ..pb::Advertisement::default() });
     });
     check(&acme, unpaid, Reason::FieldInvalid).await;
+    let backwards = observable(|observable| {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        observable.kind = pb::ObservableKind::Ad.into();
+        observable.advertisement = Some(pb::Advertisement {
+            run_start_time: at(1_500_000_000),
+            run_end_time: at(1_400_000_000),
+            ..pb::Advertisement::default()
+        });
+    });
+    check(&acme, backwards, Reason::FieldInvalid).await;
+    let unnamed = observable(|observable| {
+        observable.kind = pb::ObservableKind::MediaHash.into();
+        observable.value = "ab".repeat(32);
+    });
+    check(&acme, unnamed, Reason::FieldInvalid).await;
 
     let unknown = with_body(&acme, |body| body.extend([0xf8, 0x3f, 0x01]));
     let receipt = offer(&acme, unknown.clone()).await.expect("a receipt");
