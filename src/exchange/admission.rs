@@ -309,13 +309,11 @@ pub(super) fn operation_warning(
     named: Option<&Target>,
     roster: &Roster,
 ) -> Option<Warning> {
-    match named.filter(|target| is_visible(record, target, roster)) {
-        None => Some(Warning::OperationNotFound),
-        Some(target) => match target.facts.scope.body_kind {
-            BodyKind::Operation => None,
-            kind => Some(Warning::NotAnOperation(kind)),
-        },
-    }
+    let Some(target) = named.filter(|target| is_visible(record, target, roster)) else {
+        return Some(Warning::OperationNotFound);
+    };
+    let kind = target.facts.scope.body_kind;
+    (kind != BodyKind::Operation).then_some(Warning::NotAnOperation(kind))
 }
 
 /// The operator takes down what it cannot read; and whoever a recall reaches may answer it.

@@ -181,8 +181,8 @@ mod tests {
     use super::*;
     use crate::model::header::BodyKind;
 
-    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
-        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    fn at(seconds: i64) -> prost_types::Timestamp {
+        prost_types::Timestamp { seconds, nanos: 0 }
     }
 
     #[track_caller]
@@ -204,10 +204,16 @@ mod tests {
                 ..pb::Indicator::default()
             })
         };
-        check(indicator(at(1), at(1), at(2), at(3)), Ok(()));
-        check(indicator(at(2), None, None, at(1)), Ok(()));
-        check(indicator(at(2), at(1), None, None), Err("body.indicator.last_seen_time"));
-        check(indicator(None, None, at(2), at(1)), Err("body.indicator.valid_until_time"));
+        check(indicator(Some(at(1)), Some(at(1)), Some(at(2)), Some(at(3))), Ok(()));
+        check(indicator(Some(at(2)), None, None, Some(at(1))), Ok(()));
+        check(
+            indicator(Some(at(2)), Some(at(1)), None, None),
+            Err("body.indicator.last_seen_time"),
+        );
+        check(
+            indicator(None, None, Some(at(2)), Some(at(1))),
+            Err("body.indicator.valid_until_time"),
+        );
         let ad = |start, end| {
             let run = pb::Advertisement {
                 run_start_time: start,
@@ -218,8 +224,11 @@ mod tests {
                 Some(pb::Observable { advertisement: Some(run), ..pb::Observable::default() });
             pb::body::Content::Indicator(pb::Indicator { observable, ..pb::Indicator::default() })
         };
-        check(ad(at(1), at(1)), Ok(()));
-        check(ad(at(2), at(1)), Err("body.indicator.observable.advertisement.run_end_time"));
+        check(ad(Some(at(1)), Some(at(1))), Ok(()));
+        check(
+            ad(Some(at(2)), Some(at(1))),
+            Err("body.indicator.observable.advertisement.run_end_time"),
+        );
         let operation = |first, last| {
             pb::body::Content::Operation(pb::Operation {
                 first_activity_time: first,
@@ -227,8 +236,8 @@ mod tests {
                 ..pb::Operation::default()
             })
         };
-        check(operation(at(1), at(2)), Ok(()));
-        check(operation(at(2), at(1)), Err("body.operation.last_activity_time"));
+        check(operation(Some(at(1)), Some(at(2))), Ok(()));
+        check(operation(Some(at(2)), Some(at(1))), Err("body.operation.last_activity_time"));
         let sighting = |first, last| {
             pb::body::Content::Sighting(pb::Sighting {
                 first_seen_time: first,
@@ -236,8 +245,8 @@ mod tests {
                 ..pb::Sighting::default()
             })
         };
-        check(sighting(at(2), at(2)), Ok(()));
-        check(sighting(at(2), at(1)), Err("body.sighting.last_seen_time"));
+        check(sighting(Some(at(2)), Some(at(2))), Ok(()));
+        check(sighting(Some(at(2)), Some(at(1))), Err("body.sighting.last_seen_time"));
     }
 
     #[test]
@@ -249,8 +258,8 @@ mod tests {
         };
         let said = pb::Indicator {
             observable: Some(observable),
-            first_seen_time: at(2),
-            last_seen_time: at(1),
+            first_seen_time: Some(at(2)),
+            last_seen_time: Some(at(1)),
             ..pb::Indicator::default()
         };
         let content = Some(pb::body::Content::Indicator(said));
@@ -270,8 +279,8 @@ mod tests {
             })
         };
         check(withdrawal(None), Ok(()));
-        check(withdrawal(at(1000)), Ok(()));
-        check(withdrawal(at(999)), Err("body.withdrawal.acknowledge_by_time"));
+        check(withdrawal(Some(at(1000))), Ok(()));
+        check(withdrawal(Some(at(999))), Err("body.withdrawal.acknowledge_by_time"));
     }
 
     #[test]
