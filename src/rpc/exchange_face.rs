@@ -378,8 +378,10 @@ fn warning(warning: &Warning) -> pb::Warning {
             about("OPERATION_NOT_FOUND", operation, message)
         }
         Warning::NotAnOperation(kind) => {
-            let message =
-                format!("the record that it names is no operation, but a {}", kind.as_str());
+            let message = format!(
+                "the record that it names is no operation, but of the kind {}",
+                kind.as_str()
+            );
             about("NOT_AN_OPERATION", operation, message)
         }
         Warning::PlatformMissing(kind) => {
