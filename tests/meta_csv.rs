@@ -6,12 +6,18 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use watchfire::client::ImportTarget;
+use watchfire::client::plan_import;
+use watchfire::client::unaddressed;
 use watchfire::interop::meta_csv::ImportedFile;
 use watchfire::interop::meta_csv::RowOutcome;
 use watchfire::interop::meta_csv::SkipReason;
 use watchfire::interop::meta_csv::import;
 use watchfire::interop::meta_csv::record_id;
 use watchfire::model::observable::ObservableKind;
+use watchfire::model::time::Timestamp;
+use watchfire::wire;
+use watchfire::wire::pb;
 
 type Deviation = (&'static str, i64, i64, i64);
 
@@ -134,6 +140,34 @@ fn every_published_list_is_read_and_every_row_accounted_for() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(files, table.len());
+}
+
+#[test]
+fn every_published_list_keeps_the_rules_of_sense() {
+    let Some(folder) = published() else {
+        return;
+    };
+    let target = ImportTarget {
+        title: "Lists".to_owned(),
+        member: "acme-video".parse().expect("a member"),
+        namespace: uuid::Uuid::from_bytes([7; 16]),
+        handling: unaddressed(),
+        earlier: Vec::new(),
+    };
+    let mut drafts = 0;
+    for path in lists(&folder.join("meta-threat-research/indicators/csv")) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let file = (name.clone(), fs::read(&path).expect("a file"));
+        let plan = plan_import(&[file], &target).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for draft in plan.drafts {
+            let body = pb::Body { salt: Vec::new(), content: Some(draft.content) };
+            let judged = wire::sense(&body, Timestamp::default());
+            judged
+                .unwrap_or_else(|refusal| panic!("{name}: {}: {}", refusal.field, refusal.message));
+            drafts += 1;
+        }
+    }
+    assert!(drafts > 1000, "{drafts}");
 }
 
 fn sample() -> ImportedFile {

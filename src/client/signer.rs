@@ -98,7 +98,8 @@ impl Signer {
             }],
             body: body.into(),
         };
-        wire::envelope::record(envelope.clone()).map_err(ClientError::Invalid)?;
+        let record = wire::envelope::record(envelope.clone()).map_err(ClientError::Invalid)?;
+        wire::sense(&record.body, now).map_err(ClientError::Invalid)?;
         Ok(envelope)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::exchange::prepare::Warning;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::facts::Shape;
@@ -26,6 +27,7 @@ use crate::model::roster::KeyUse;
 use crate::model::roster::Role;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
+use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
 
@@ -109,6 +111,7 @@ pub(super) fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Resul
     judge_key(record, circumstances)?;
     judge_role(record, circumstances)?;
     judge_handling(header, circumstances.roster)?;
+    wire::sense(&record.body, header.create_time)?;
     judge_predecessor(header, circumstances)?;
     judge_targets(record, circumstances)?;
     judge_shapes(
@@ -298,6 +301,19 @@ fn judge_targets(record: &Record, circumstances: &Circumstances<'_>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// What is odd about the record that an indicator names as its operation.
+pub(super) fn operation_warning(
+    record: &Record,
+    named: Option<&Target>,
+    roster: &Roster,
+) -> Option<Warning> {
+    let Some(target) = named.filter(|target| is_visible(record, target, roster)) else {
+        return Some(Warning::OperationNotFound);
+    };
+    let kind = target.facts.scope.body_kind;
+    (kind != BodyKind::Operation).then_some(Warning::NotAnOperation(kind))
 }
 
 /// The operator takes down what it cannot read; and whoever a recall reaches may answer it.

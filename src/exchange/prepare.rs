@@ -19,11 +19,13 @@ use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
 use crate::interop::warning_list::WarningLists;
+use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
+use crate::model::observable::ObservableKind;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Roster;
@@ -87,13 +89,22 @@ pub(super) struct Ready {
 
 /// Something about a record that looks like a mistake; it is taken in all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The list of common benign values that has the record's.
-    pub list: String,
-    /// The entry of the list.
-    pub matched: String,
-    /// How they met, in a word: `listed`, `below-listed`, ...
-    pub how: &'static str,
+pub enum Warning {
+    /// Its value is a common benign one.
+    CommonBenignValue {
+        /// The list of common benign values that has it.
+        list: String,
+        /// The entry of the list.
+        matched: String,
+        /// How they met, in a word: `listed`, `below-listed`, ...
+        how: &'static str,
+    },
+    /// It names an operation that is not there, or that its publisher may not see: alike, as everywhere.
+    OperationNotFound,
+    /// What it names as its operation is a record of another kind, which its publisher may see.
+    NotAnOperation(BodyKind),
+    /// It is of a kind that has a platform, and names none.
+    PlatformMissing(ObservableKind),
 }
 
 impl Ready {
@@ -105,14 +116,24 @@ impl Ready {
     }
 }
 
-/// What lists of common benign values say about an indicator, unless its publisher has seen that.
+/// What an indicator lacks, and what lists of common benign values say about it, unless its publisher has seen that.
 fn warnings(content: &Content, lists: &WarningLists) -> Vec<Warning> {
-    let Content::Indicator { form: Some(form), warning_seen: false, .. } = content else {
+    let Content::Indicator { form: Some(form), warning_seen, .. } = content else {
         return Vec::new();
     };
-    let hits = lists.find(form).into_iter();
-    hits.map(|hit| Warning { list: hit.list.to_owned(), how: hit.why.as_str(), matched: hit.entry })
-        .collect()
+    let mut warnings = Vec::new();
+    if form.kind.lives_on_a_platform() && form.platform.is_none() {
+        warnings.push(Warning::PlatformMissing(form.kind));
+    }
+    if !warning_seen {
+        let hits = lists.find(form).into_iter();
+        warnings.extend(hits.map(|hit| Warning::CommonBenignValue {
+            list: hit.list.to_owned(),
+            how: hit.why.as_str(),
+            matched: hit.entry,
+        }));
+    }
+    warnings
 }
 
 /// Checks signatures with the keys of the roster.

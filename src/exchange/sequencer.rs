@@ -141,6 +141,8 @@ struct Draft {
     withdrawn: HashSet<RecordName>,
     leaves: Vec<(Digest, Digest)>,
     warnings: HashMap<usize, Vec<Warning>>,
+    /// Operations that were named in this group, by whom, and that are what they should be.
+    operations: HashSet<(MemberId, RecordName)>,
 }
 
 /// Callers and what they will be told.
@@ -313,6 +315,7 @@ impl Sequencer {
             withdrawn: HashSet::new(),
             leaves: Vec::with_capacity(records),
             warnings: HashMap::new(),
+            operations: HashSet::new(),
         }
     }
 
@@ -351,7 +354,7 @@ impl Sequencer {
     fn judge(
         &self,
         caller: &MemberId,
-        ready: Ready,
+        mut ready: Ready,
         draft: &mut Draft,
     ) -> Result<Pending, StoreError> {
         let parsed = ready.record.get();
@@ -391,10 +394,34 @@ impl Sequencer {
                 if let Some(roster) = roster {
                     draft.roster = Arc::new(roster);
                 }
+                let warning = self.operation_warning(ready.record.get(), draft)?;
+                ready.warnings.extend(warning);
                 Ok(draft.admit(ready, facts, accept_time))
             }
             Err(refusal) => Ok(refused(refusal)),
         }
+    }
+
+    /// What is wrong with the operation that an indicator names. It may come later, so that this refuses nothing; and
+    /// what its publisher may not see is not there for it.
+    fn operation_warning(
+        &self,
+        record: &Record,
+        draft: &mut Draft,
+    ) -> Result<Option<Warning>, StoreError> {
+        let Content::Indicator { operation: Some(name), .. } = &record.content else {
+            return Ok(None);
+        };
+        let seen = (record.header.name.member.clone(), name.clone());
+        if draft.operations.contains(&seen) {
+            return Ok(None);
+        }
+        let target = self.target(name, draft)?;
+        let warning = admission::operation_warning(record, target.as_ref(), &draft.roster);
+        if warning.is_none() {
+            draft.operations.insert(seen);
+        }
+        Ok(warning)
     }
 
     fn take_quota(&self, record: &Record, draft: &Draft) -> Result<(), Refusal> {

@@ -36,7 +36,7 @@ struct Change {
 }
 
 /// Why a change of an audience is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AudienceConflict {
     /// It is not the member's to change, or is not there, or is there already: alike, since a handle must tell
     /// strangers nothing.
@@ -45,8 +45,12 @@ pub enum AudienceConflict {
     TooMany,
     /// So many members are not taken.
     TooLarge,
-    /// One of the members is in it already, or is not in it, or is its keeper.
-    Members,
+    /// This member is in it already.
+    IsIn(MemberId),
+    /// This member is not in it.
+    IsNotIn(MemberId),
+    /// This member keeps it, and stays.
+    Keeps(MemberId),
 }
 
 /// All custom audiences.
@@ -181,15 +185,18 @@ impl CustomAudience {
             return Err(AudienceConflict::TooLarge);
         }
         if !self.members.insert(member.clone()) {
-            return Err(AudienceConflict::Members);
+            return Err(AudienceConflict::IsIn(member.clone()));
         }
         self.note(member, true, at);
         Ok(())
     }
 
     fn leave(&mut self, member: &MemberId, at: Sequence) -> Result<(), AudienceConflict> {
-        if *member == self.keeper || !self.members.remove(member) {
-            return Err(AudienceConflict::Members);
+        if *member == self.keeper {
+            return Err(AudienceConflict::Keeps(member.clone()));
+        }
+        if !self.members.remove(member) {
+            return Err(AudienceConflict::IsNotIn(member.clone()));
         }
         self.note(member, false, at);
         Ok(())
@@ -245,9 +252,12 @@ mod tests {
         assert_eq!(audiences.add(&name(), &ids[1], &ids[1..], Sequence(2)), forbidden);
         assert_eq!(audiences.add(&unknown, &ids[1], &ids[1..], Sequence(2)), forbidden);
         assert_eq!(audiences.create(&name(), "t".into(), &ids[1], &[], Sequence(2)), forbidden);
-        let conflict = Err(AudienceConflict::Members);
-        assert_eq!(audiences.remove(&name(), &ids[0], &ids[..1], Sequence(2)), conflict);
-        assert_eq!(audiences.remove(&name(), &ids[0], &ids[1..], Sequence(2)), conflict);
+        let keeps = Err(AudienceConflict::Keeps(ids[0].clone()));
+        assert_eq!(audiences.remove(&name(), &ids[0], &ids[..1], Sequence(2)), keeps);
+        let not_in = Err(AudienceConflict::IsNotIn(ids[1].clone()));
+        assert_eq!(audiences.remove(&name(), &ids[0], &ids[1..], Sequence(2)), not_in);
+        let is_in = Err(AudienceConflict::IsIn(ids[0].clone()));
+        assert_eq!(audiences.add(&name(), &ids[0], &ids[..1], Sequence(2)), is_in);
         assert_eq!(audiences.changed_at(&ids[1]), None, "a refused change leaves no trace");
     }
 }

@@ -56,7 +56,11 @@ pub enum ObservableKind {
 
 /// A name that no kind has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no kind of observable has this name")]
+#[error(
+    "no kind of observable has this name; there are account, page, group, channel, blog, post, ad, ad-account, event, \
+     petition, hashtag, domain, url, email-address, phone-number, ip-address, app, payment-handle, file-hash, \
+     media-hash, text-hash and aggregate"
+)]
 pub struct UnknownKind;
 
 impl ObservableKind {
@@ -99,6 +103,11 @@ impl ObservableKind {
     /// Its name: `ad-account`.
     pub const fn as_str(self) -> &'static str {
         self.row().1
+    }
+
+    /// Whether its assets live on a platform, without which a value says little: `@example` is somebody else on each.
+    pub const fn lives_on_a_platform(self) -> bool {
+        matches!(self, Self::Account | Self::Page | Self::Group | Self::Channel)
     }
 
     /// One row a kind: its number and its name, never changed or reused.
@@ -156,6 +165,15 @@ impl FromStr for ObservableKind {
 mod tests {
     use super::*;
     use crate::wire::pb;
+
+    #[test]
+    fn an_unknown_kind_is_told_which_there_are() {
+        let told = "bogus".parse::<ObservableKind>().unwrap_err().to_string();
+        let (_what, words) = told.split_once("there are ").unwrap();
+        let words: Vec<&str> = words.split([',', ' ']).filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = words.into_iter().filter(|word| *word != "and").collect();
+        assert_eq!(words, ObservableKind::ALL.map(ObservableKind::as_str));
+    }
 
     #[test]
     fn every_kind_survives_its_number_and_its_name() {

@@ -358,13 +358,36 @@ fn result(outcome: Outcome) -> pb::PublishResult {
 }
 
 fn warning(warning: &Warning) -> pb::Warning {
-    let Warning { list, matched, how } = warning;
-    pb::Warning {
-        reason: "COMMON_BENIGN_VALUE".to_owned(),
-        message: format!("the value is common and benign, says {list}: {matched} ({how})"),
-        field: "body.indicator.observable.value".to_owned(),
-        list: list.clone(),
-        matched: matched.clone(),
+    let about = |reason: &str, field: &str, message: String| pb::Warning {
+        reason: reason.to_owned(),
+        message,
+        field: field.to_owned(),
+        ..pb::Warning::default()
+    };
+    let operation = "body.indicator.operation";
+    match warning {
+        Warning::CommonBenignValue { list, matched, how } => pb::Warning {
+            reason: "COMMON_BENIGN_VALUE".to_owned(),
+            message: format!("the value is common and benign, says {list}: {matched} ({how})"),
+            field: "body.indicator.observable.value".to_owned(),
+            list: list.clone(),
+            matched: matched.clone(),
+        },
+        Warning::OperationNotFound => {
+            let message = "there is no such operation yet, or you may not see it".to_owned();
+            about("OPERATION_NOT_FOUND", operation, message)
+        }
+        Warning::NotAnOperation(kind) => {
+            let message = format!(
+                "the record that it names is no operation, but of the kind {}",
+                kind.as_str()
+            );
+            about("NOT_AN_OPERATION", operation, message)
+        }
+        Warning::PlatformMissing(kind) => {
+            let message = format!("without its platform nobody can tell which {kind} it is");
+            about("PLATFORM_MISSING", "body.indicator.observable.platform", message)
+        }
     }
 }
 

@@ -171,6 +171,10 @@ fn change_audience(
 
 fn audience_refusal(conflict: AudienceConflict, audience: &Audience) -> Refusal {
     let field = "body.audience_change.audience";
+    let about = |member: &MemberId, what: &str| {
+        let message = format!("{member} {what}");
+        Refusal::field(Reason::RosterConflict, "body.audience_change.members", message)
+    };
     match conflict {
         AudienceConflict::Forbidden => Refusal::field(
             Reason::AudienceForbidden,
@@ -187,11 +191,9 @@ fn audience_refusal(conflict: AudienceConflict, audience: &Audience) -> Refusal 
             "body.audience_change.members",
             format!("an audience has at most {} members", limits::AUDIENCE_MEMBERS_MAX),
         ),
-        AudienceConflict::Members => Refusal::field(
-            Reason::RosterConflict,
-            "body.audience_change.members",
-            "somebody is in it already, or is not in it, or keeps it",
-        ),
+        AudienceConflict::IsIn(member) => about(&member, "is in it already"),
+        AudienceConflict::IsNotIn(member) => about(&member, "is not in it"),
+        AudienceConflict::Keeps(member) => about(&member, "keeps it, and stays in it"),
     }
 }
 

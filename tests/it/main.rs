@@ -28,6 +28,7 @@ mod recalls;
 mod refusals;
 mod retention;
 mod sinks;
+mod slips;
 mod suspension;
 mod turned;
 mod warnings;

@@ -112,6 +112,22 @@ fn with_body(client: &Client, change: impl FnOnce(&mut Vec<u8>)) -> pb::Envelope
     sign_bytes(client, header.encode_to_vec(), body.into())
 }
 
+/// A good record of a domain whose observable was changed before it was signed.
+fn with_observable(client: &Client, change: fn(&mut pb::Observable)) -> pb::Envelope {
+    let mut observable = pb::Observable {
+        kind: pb::ObservableKind::Domain.into(),
+        value: "one.example".to_owned(),
+        ..pb::Observable::default()
+    };
+    change(&mut observable);
+    let indicator = pb::Indicator { observable: Some(observable), ..pb::Indicator::default() };
+    let mut body = vec![0x0a, 0x20];
+    body.extend([7; 32]);
+    let content = pb::body::Content::Indicator(indicator);
+    body.extend(pb::Body { salt: Vec::new(), content: Some(content) }.encode_to_vec());
+    with_body(client, |bytes| *bytes = body)
+}
+
 fn flipped(bytes: &Bytes, at: usize) -> Bytes {
     let mut bytes = bytes.to_vec();
     *bytes.get_mut(at).expect("a byte") ^= 1;
@@ -251,6 +267,29 @@ async fn what_the_header_must_not_say_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_true_is_refused_by_the_hub_too() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let observable = |change| with_observable(&acme, change);
+    let backwards = observable(|observable| {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        observable.kind = pb::ObservableKind::Ad.into();
+        observable.advertisement = Some(pb::Advertisement {
+            run_start_time: at(1_500_000_000),
+            run_end_time: at(1_400_000_000),
+            ..pb::Advertisement::default()
+        });
+    });
+    check(&acme, backwards, Reason::FieldInvalid).await;
+    let unnamed = observable(|observable| {
+        observable.kind = pb::ObservableKind::MediaHash.into();
+        observable.value = "ab".repeat(32);
+    });
+    check(&acme, unnamed, Reason::FieldInvalid).await;
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_body_must_not_say_is_refused_and_what_nobody_knows_is_kept() {
     let world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
@@ -261,20 +300,7 @@ async fn what_the_body_must_not_say_is_refused_and_what_nobody_knows_is_kept() {
     });
     check(&acme, invalid_utf8, Reason::MalformedEnvelope).await;
     let signer = acme.signer().expect("a key");
-    let observable = |change: fn(&mut pb::Observable)| {
-        let mut observable = pb::Observable {
-            kind: pb::ObservableKind::Domain.into(),
-            value: "one.example".to_owned(),
-            ..pb::Observable::default()
-        };
-        change(&mut observable);
-        let indicator = pb::Indicator { observable: Some(observable), ..pb::Indicator::default() };
-        let mut body = vec![0x0a, 0x20];
-        body.extend([7; 32]);
-        let content = pb::body::Content::Indicator(indicator);
-        body.extend(pb::Body { salt: Vec::new(), content: Some(content) }.encode_to_vec());
-        with_body(&acme, |bytes| *bytes = body)
-    };
+    let observable = |change| with_observable(&acme, change);
     check(&acme, observable(|observable| observable.kind = 99), Reason::UnsupportedField).await;
     check(&acme, observable(|observable| observable.value = "t.".to_owned()), Reason::FieldInvalid)
         .await;

@@ -14,6 +14,7 @@ use crate::handling_flags::member;
 use crate::moments;
 use crate::statement;
 use crate::statement::StatementFlags;
+use crate::words::Kinds;
 
 const EXAMPLES: &str = "Examples:
   watchfire ask RECORD 'Who registered it?' --due 3d
@@ -26,7 +27,7 @@ Without --tlp, --audience and --recipient a question about a record has its labe
 #[command(after_help = EXAMPLES, allow_missing_positional = true)]
 pub(crate) struct Args {
     /// The record that it is about, by its full name.
-    #[arg(required_unless_present = "value", conflicts_with = "value")]
+    #[arg(conflicts_with = "value")]
     record: Option<RecordName>,
     /// The question.
     #[arg(required = true)]
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     value: Option<String>,
     /// The value's kind, where it is not plain.
-    #[arg(long, requires = "value")]
+    #[arg(long, requires = "value", value_parser = Kinds)]
     kind: Option<ObservableKind>,
     /// The value's platform.
     #[arg(long, requires = "value")]
@@ -60,9 +61,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
             pb::Reference { to: Some(pb::reference::To::Value(value)) }
         }
         (Some(_), Some(_)) | (None, None) => {
-            return Err(Failure::Usage("name a record or a --value".to_owned()).into());
+            return Err(Failure::Usage("say what the question is about: ask RECORD QUESTION, or ask --value VALUE QUESTION".to_owned()).into());
         }
     };
+    moments::note_past(args.due, "--due");
     let inquiry = pb::Inquiry {
         about: Some(about),
         question: args.question,

@@ -3,6 +3,7 @@
 //! `22`, `at-least 10` (or `10+`), `10-20`; `22 account on facebook` or `facebook:account:22`.
 
 use watchfire::model::observable::ObservableKind;
+use watchfire::model::observable::UnknownKind;
 use watchfire::model::platform::Platform;
 use watchfire::wire::pb;
 
@@ -28,6 +29,11 @@ pub(crate) struct Money {
 /// A number that is exact, at least, or between two.
 pub(crate) fn figure(text: &str) -> Result<pb::Figure, String> {
     figure_in(text, Unit::Whole)
+}
+
+/// How many times.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_no_number| "must be a whole number: 0, 1, 22".to_owned())
 }
 
 /// `1200.50 USD`, `at-least 1200 USD`.
@@ -103,7 +109,7 @@ pub(crate) fn metric(text: &str) -> Result<pb::Metric, String> {
 fn kind(text: &str) -> Result<ObservableKind, String> {
     let one = [Some(text), text.strip_suffix('s'), text.strip_suffix("es")];
     let found = one.into_iter().flatten().find_map(|name| name.parse().ok());
-    found.ok_or_else(|| format!("{text} is no kind of asset"))
+    found.ok_or_else(|| format!("{text}: {UnknownKind}"))
 }
 
 fn platform(text: &str) -> Result<String, String> {
@@ -206,6 +212,15 @@ mod tests {
         for bad in ["", "-", "10-", "-10", "ten", "1.5", "18446744073709551616", "1-2-3", "+1"] {
             assert!(figure(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_counted_is_a_whole_number() {
+        assert_eq!((count("0"), count("22")), (Ok(0), Ok(22)));
+        for bad in ["many", "", "-1", "1.5", "10+"] {
+            assert!(count(bad).unwrap_err().contains("whole number"), "{bad}");
+        }
+        assert!(part("39 things on x").unwrap_err().contains("payment-handle"));
     }
 
     #[track_caller]

@@ -1,21 +1,27 @@
 //! Which records one is interested in: the flags, and the filter that they make.
 
+use watchfire::client::Client;
+use watchfire::client::ClientError;
+use watchfire::client::SearchQuery;
 use watchfire::interop::meta_csv::operation_id;
 use watchfire::model::filter::Filter;
 use watchfire::model::header::BodyKind;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
+use watchfire::model::names::RevisionName;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::platform::Platform;
+use watchfire::model::reason::Reason;
 use watchfire::profile::Profile;
 
 use crate::failure::Failure;
 use crate::handling_flags::member;
+use crate::words::Kinds;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct FilterFlags {
     /// A kind of asset (domain, account, url, ...); may be repeated.
-    #[arg(long = "kind", value_name = "KIND")]
+    #[arg(long = "kind", value_name = "KIND", value_parser = Kinds)]
     kinds: Vec<ObservableKind>,
     /// A platform; may be repeated.
     #[arg(long = "platform", value_name = "PLATFORM")]
@@ -47,6 +53,55 @@ impl FilterFlags {
             operations,
         })
     }
+
+    /// Whether it asks for operations.
+    pub(crate) const fn names_operations(&self) -> bool {
+        !self.operations.is_empty()
+    }
+
+    /// Refuses to ask for what is no operation: nothing would ever match, and nobody would say so.
+    pub(crate) async fn demand_operations(&self, client: &Client) -> anyhow::Result<()> {
+        for text in &self.operations {
+            demand_operation(text, client).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn demand_operation(text: &str, client: &Client) -> anyhow::Result<()> {
+    let record = operation_name(text, client.profile())?;
+    let found = client.get(&RevisionName { record: record.clone(), revision: None }).await;
+    let error = match found {
+        Ok(found) => return demand_kind(&record, found.entry.header().body_kind),
+        Err(error) => error,
+    };
+    let ClientError::Refused(refused) = &error else { return Err(error.into()) };
+    if !refused.is(Reason::RecordNotFound) {
+        return Err(error.into());
+    }
+    if !text.starts_with("members/") {
+        return Err(Failure::Usage(format!(
+            "{text:?} is the title of no operation of yours; one of another member is named in full: \
+             members/MEMBER/records/ID"
+        ))
+        .into());
+    }
+    // Its assets may reach further than the operation itself.
+    let filter = Filter { operations: vec![record], ..Filter::default() };
+    let query = SearchQuery { filter, ..SearchQuery::default() };
+    let (named, next) = client.search(&query, 1, "").await?;
+    if named.is_empty() && next.is_none() {
+        return Err(anyhow::Error::from(error).context(format!("--operation {text}")));
+    }
+    Ok(())
+}
+
+fn demand_kind(record: &RecordName, kind: BodyKind) -> anyhow::Result<()> {
+    if kind == BodyKind::Operation {
+        return Ok(());
+    }
+    let why = format!("{record} is no operation, but of the kind {}", kind.as_str());
+    Err(Failure::Usage(why).into())
 }
 
 /// An operation by its record's name, or one's own by its title.

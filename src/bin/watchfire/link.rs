@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::ends;
 use crate::statement;
 use crate::statement::StatementFlags;
+use crate::words::Kinds;
 use crate::words::words;
 
 const EXAMPLES: &str = "Examples:
@@ -29,13 +30,13 @@ pub(crate) struct Args {
     #[arg(long = "type", value_parser = words("LINK_TYPE_", pb::LinkType::as_str_name))]
     link_type: pb::LinkType,
     /// The kind of a source that is a value, where it is not plain.
-    #[arg(long)]
+    #[arg(long, value_parser = Kinds)]
     source_kind: Option<ObservableKind>,
     /// Its platform.
     #[arg(long)]
     source_platform: Option<Platform>,
     /// The kind of a target that is a value, where it is not plain.
-    #[arg(long)]
+    #[arg(long, value_parser = Kinds)]
     target_kind: Option<ObservableKind>,
     /// Its platform.
     #[arg(long)]

@@ -11,6 +11,7 @@ use crate::ends;
 use crate::links_text;
 use crate::output;
 use crate::show::Whole;
+use crate::words::Kinds;
 
 const EXAMPLES: &str = "Examples:
   watchfire links news[.]example --steps 3
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     #[arg(value_name = "RECORD|VALUE")]
     start: String,
     /// The kind of a value, where it is not plain.
-    #[arg(long)]
+    #[arg(long, value_parser = Kinds)]
     kind: Option<ObservableKind>,
     /// Its platform.
     #[arg(long)]

@@ -17,6 +17,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let filter = args.filter.filter(client.profile())?;
+    args.filter.demand_operations(&client).await?;
     let mut shown = Shown::with(args.format, client.profile())?;
     let mut token = String::new();
     loop {

@@ -12,6 +12,7 @@ use crate::output;
 use crate::output::Format;
 use crate::records::Shown;
 use crate::table;
+use crate::words::Kinds;
 
 const EXAMPLES: &str = "Examples:
   watchfire lookup news[.]example 'https://x.com/example_voice' --active-only
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "VALUE")]
     values: Vec<String>,
     /// The kind of the values, where it is not plain: account, media-hash, ...
-    #[arg(long)]
+    #[arg(long, value_parser = Kinds)]
     kind: Option<ObservableKind>,
     /// Their platform, where it is not plain.
     #[arg(long)]
@@ -55,7 +56,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         if let Some(refused) = &found.refused {
             output::note(&output::clean(&format!("{value}: {}", refused.message)));
         } else if found.entries.is_empty() && !found.more {
-            output::note(&format!("{value}: nothing is known"));
+            output::note(&format!("{value}: nothing is known{}", hint(args.kind, found)));
         }
         shown.matches(&found.entries, &found.distances)?;
         if found.more {
@@ -67,6 +68,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         output::flush()?;
     }
     Ok(client.remember_roster().await?)
+}
+
+/// A hash of 64 digits is taken for one of a file; it may be one of an image.
+fn hint(said: Option<ObservableKind>, found: &LookedUp) -> &'static str {
+    let taken_for = found.normal_form.as_ref().map(|form| form.kind);
+    let is_hash = taken_for == Some(ObservableKind::FileHash.number());
+    if said.is_none() && is_hash {
+        " as the hash of a file; for one of an image or video: --kind media-hash"
+    } else {
+        ""
+    }
 }
 
 /// Who knows each value, and to which operations they count it.

@@ -4,6 +4,7 @@ use watchfire::model::time::Timestamp;
 use watchfire::wire;
 
 use crate::crl::now;
+use crate::output;
 
 /// A day (`2026-03-01`, from midnight UTC), a time (RFC 3339), or `now`.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
@@ -33,6 +34,13 @@ pub(crate) fn due(text: &str) -> Result<Timestamp, String> {
     match duration {
         Some(duration) => Ok(now().saturating_add(duration)),
         None => moment(text).map_err(|rule| format!("{rule}, or so long from now (12h, 3d, 2w)")),
+    }
+}
+
+/// Says so if what a flag sets is over already. It may be meant: what is amended may no longer hold.
+pub(crate) fn note_past(time: Option<Timestamp>, flag: &str) {
+    if let Some(time) = time.filter(|time| *time < now()) {
+        output::note(&format!("warning: {flag} lies in the past: {time}"));
     }
 }
 

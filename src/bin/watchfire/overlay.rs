@@ -1,11 +1,14 @@
 //! `watchfire overlay set|list|clear`: the reader's own confidence in others' records. Nobody else learns of it.
 
+use watchfire::model::names::RecordName;
 use watchfire::profile::CONFIDENCE_MAX;
 use watchfire::profile::Overlay;
+use watchfire::profile::Profile;
 
 use crate::context::Context;
 use crate::context::whole_record;
 use crate::crl::now;
+use crate::failure::Failure;
 use crate::output;
 use crate::output::Format;
 use crate::table;
@@ -37,20 +40,34 @@ pub(crate) enum Command {
     },
 }
 
+/// An id alone would be one's own record, and of those one states the confidence in the record. The hub is not asked
+/// whether the record is there: nobody else learns whose records one weighs.
+fn named_in_full(text: &str, profile: &Profile) -> Result<RecordName, Failure> {
+    if !text.contains('/') {
+        let why = format!("name the record in full, members/MEMBER/records/{text}");
+        return Err(Failure::Usage(why));
+    }
+    whole_record(text, profile)
+}
+
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<()> {
     let profile = context.profile()?;
     let mut overlays = profile.overlays()?;
     match command {
         Command::Set { record, confidence, text } => {
-            let name = whole_record(&record, &profile)?;
+            let name = named_in_full(&record, &profile)?;
             let told = format!("{name} has the confidence {confidence} for you.");
             overlays.set(name, Overlay { confidence, text, set_time: now().to_string() })?;
             Ok(output::line(&told)?)
         }
         Command::Clear { record } => {
-            let name = whole_record(&record, &profile)?;
-            let told = if overlays.clear(&name)? { "has" } else { "had" };
-            Ok(output::line(&format!("{name} {told} no confidence of yours now."))?)
+            let name = named_in_full(&record, &profile)?;
+            let told = if overlays.clear(&name)? {
+                "has no confidence of yours any more"
+            } else {
+                "had no confidence of yours: nothing changes"
+            };
+            Ok(output::line(&format!("{name} {told}."))?)
         }
         Command::List { format } => {
             let mut table = table::plain(&["RECORD", "CONFIDENCE", "SET", "WHY"]);

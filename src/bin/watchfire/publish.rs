@@ -9,6 +9,8 @@ use watchfire::client::Draft;
 use watchfire::client::Outcome;
 use watchfire::client::Receipt;
 use watchfire::client::Warning;
+use watchfire::model::handling::Handling;
+use watchfire::model::handling::Reach;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
@@ -133,6 +135,13 @@ pub(crate) fn taken(receipt: &Receipt) -> anyhow::Result<()> {
     warn(receipt);
     let place = receipt.sequence;
     Ok(output::line(&format!("{}@{} is at sequence {place}.", receipt.name, receipt.revision))?)
+}
+
+/// Says so if what is published is for nobody.
+pub(crate) fn tell_reach(handling: &Handling) {
+    if handling.reach == Reach::default() {
+        output::note("warning: nobody else may read it: it names no --audience and no --recipient");
+    }
 }
 
 /// Tells what looks like a mistake.

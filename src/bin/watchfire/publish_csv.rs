@@ -62,6 +62,7 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
             plan.drafts.len()
         ))?);
     }
+    publish::tell_reach(&target.handling);
     let client = context.connect().await?;
     publish::send_waiting(&client).await?;
     target.earlier = earlier(&client, &target).await?;

@@ -25,6 +25,7 @@ use crate::moments;
 use crate::output;
 use crate::publish;
 use crate::support;
+use crate::words::Kinds;
 use crate::words::words;
 
 const EXAMPLES: &str = "Examples:
@@ -32,7 +33,8 @@ const EXAMPLES: &str = "Examples:
   watchfire publish indicator --kind account --platform x --value '@example_two' --platform-id 1234567 \\
     --technique disarm/T0090 --metric 'followers 13000+' --confidence 90 --tlp red --recipient birch-social
   watchfire publish indicator --kind ad --platform facebook --value 1234567890 --payer 'Example Events' \\
-    --spend '1200.50 USD' --impressions 10000-50000 --run-start 2015-06-01 --run-end 2017-05-31 --tlp amber
+    --spend '1200.50 USD' --impressions 10000-50000 --run-start 2015-06-01 --run-end 2017-05-31 --tlp amber \\
+    --audience companies
   watchfire publish indicator --count '58 account on google' --part '39 channel on youtube' \\
     --part '13 account on google-plus' --part '6 blog on blogger' --tlp clear --audience all";
 
@@ -40,7 +42,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct AssetFlags {
     /// The asset's kind; where it is plain from the value it may be left out.
-    #[arg(long)]
+    #[arg(long, value_parser = Kinds)]
     kind: Option<ObservableKind>,
     /// Its value, defanged or not.
     #[arg(long)]
@@ -54,7 +56,8 @@ pub(crate) struct AssetFlags {
     /// Its display name.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     display_name: String,
-    /// For hashes: md5, sha1, sha256, pdq, vpdq, tmk, ...
+    /// For hashes: md5, sha1, sha256, pdq, vpdq, tmk, ... A media hash must say it: only those of pdq are found by
+    /// distance.
     #[arg(long, default_value = "", hide_default_value = true)]
     algorithm: String,
     /// So many assets without naming them: '58 account on youtube', 'at-least 10 page', '10-20 group'.
@@ -158,6 +161,7 @@ pub(crate) async fn run(context: &Context, args: IndicatorFlags) -> anyhow::Resu
         None => String::new(),
     };
     let said = pb::body::Content::Indicator(indicator(&args, operation)?);
+    moments::note_past(args.finding.valid_until, "--valid-until");
     if args.how.dry_run {
         let signer = Signer::of(&profile, OwnKey::Signing)?;
         let name = RecordName { member: signer.member().clone(), record: Uuid::now_v7() };
@@ -174,6 +178,7 @@ pub(crate) async fn run(context: &Context, args: IndicatorFlags) -> anyhow::Resu
     if let Some(title) = &args.operation {
         ensure_operation(&client, &profile, title, &draft.handling).await?;
     }
+    publish::tell_reach(&draft.handling);
     publish::tell(&publish::send(&client, draft).await?, &args.how)
 }
 
@@ -218,6 +223,7 @@ fn observable(asset: AssetFlags) -> Result<pb::Observable, Failure> {
             pb::Observable { kind: kind.number(), platform, ..pb::Observable::default() }
         }
     };
+    demand_platform(&observable)?;
     if advertisement.is_some() && observable.kind != ObservableKind::Ad.number() {
         return Err(usage("only an ad has a payer, spend, impressions and days on which it ran"));
     }
@@ -226,6 +232,15 @@ fn observable(asset: AssetFlags) -> Result<pb::Observable, Failure> {
     observable.display_name = asset.display_name;
     observable.algorithm = asset.algorithm;
     Ok(observable)
+}
+
+/// `@example` is somebody else on each platform.
+fn demand_platform(observable: &pb::Observable) -> Result<(), Failure> {
+    let kind = ObservableKind::from_number(observable.kind);
+    match kind.filter(|kind| kind.lives_on_a_platform() && observable.platform.is_empty()) {
+        None => Ok(()),
+        Some(kind) => Err(Failure::Usage(format!("a {kind} lives on a --platform: say which"))),
+    }
 }
 
 fn aggregate(count: pb::AggregatePart, asset: &AssetFlags, value: String) -> pb::Observable {
@@ -272,6 +287,9 @@ async fn ensure_operation(
     }
     let operation = pb::Operation { title: title.to_owned(), ..pb::Operation::default() };
     let said = pb::body::Content::Operation(operation);
+    output::note(&output::clean(&format!(
+        "{title} is a new operation: it is published too, as {name}"
+    )));
     let draft = Draft { name, previous: None, handling: handling.clone(), content: said };
     publish::warn(&publish::send(client, draft).await?);
     Ok(())
@@ -310,6 +328,16 @@ mod tests {
         assert_eq!(account.platform_id, "7");
         assert!(read(&["--value", "example_two"]).unwrap_err().contains("not recognised"));
         assert!(read(&["--kind", "domain"]).unwrap_err().contains("--value"));
+    }
+
+    #[test]
+    fn what_lives_on_a_platform_says_on_which() {
+        let flags = ["--kind", "account", "--value", "@example_two"];
+        assert!(read(&flags).unwrap_err().contains("--platform"));
+        assert_eq!(observed(&[flags.as_slice(), &["--platform", "x"]].concat()).platform, "x");
+        let by_id = ["--kind", "page", "--platform-id", "123"];
+        assert!(read(&by_id).unwrap_err().contains("--platform"));
+        assert_eq!(observed(&["--kind", "event", "--value", "march"]).platform, "");
     }
 
     #[test]

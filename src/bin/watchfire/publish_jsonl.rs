@@ -29,6 +29,7 @@ use watchfire::client::handling_from_json;
 use watchfire::client::reconcile;
 use watchfire::client::unaddressed;
 use watchfire::model::handling::Handling;
+use watchfire::model::handling::Reach;
 use watchfire::model::limits;
 use watchfire::model::names::InvalidName;
 use watchfire::model::names::MemberId;
@@ -109,10 +110,13 @@ pub(crate) async fn run(
     let client = context.connect().await?;
     publish::send_waiting(&client).await?;
     let (wish, receipts) = (flags.handling.wish(), flags.how.receipts);
-    let mut sender = Sender { client, wish, receipts, tally: Tally::default(), unchanged: 0 };
+    let mut sender =
+        Sender { client, wish, receipts, tally: Tally::default(), unchanged: 0, unread: 0 };
+    let mut is_empty = true;
     while lines.recv_many(&mut batch, limits::BATCH_RECORDS_MAX).await > 0 {
+        is_empty = false;
         let mut wanted: Vec<(u64, Wanted)> = Vec::with_capacity(batch.len());
-        for (number, line) in batch.drain(..).collect::<io::Result<Vec<Line>>>()? {
+        for (number, line) in batch.drain(..).collect::<anyhow::Result<Vec<Line>>>()? {
             let one = parse(&line, &member).with_context(|| at(number))?;
             // Said twice in one batch: the second is compared with what the first leaves behind.
             let is_again = |(_, earlier): &(u64, Wanted)| earlier.name == one.name;
@@ -123,7 +127,15 @@ pub(crate) async fn run(
         }
         sender.send(wanted).await?;
     }
-    let Sender { tally, unchanged, .. } = sender;
+    let Sender { tally, unchanged, unread, .. } = sender;
+    if is_empty {
+        output::note("warning: there was not one line to read");
+    }
+    if unread > 0 {
+        output::note(&format!(
+            "warning: nobody else may read {unread} of them: they name no readers"
+        ));
+    }
     let summary = format!("{} records are durable, {unchanged} were there already.", tally.taken);
     if receipts {
         output::note(&summary);
@@ -136,7 +148,7 @@ pub(crate) async fn run(
 /// Reads and checks everything. What follows from records that are spoken about only the hub could tell.
 async fn dry_run(
     profile: &Profile,
-    mut lines: mpsc::Receiver<io::Result<Line>>,
+    mut lines: mpsc::Receiver<anyhow::Result<Line>>,
     fallback: Option<&Handling>,
 ) -> anyhow::Result<()> {
     let signer = Signer::of(profile, OwnKey::Signing)?;
@@ -145,10 +157,8 @@ async fn dry_run(
         let (number, line) = line?;
         let Wanted { name, content, handling } =
             parse(&line, signer.member()).with_context(|| at(number))?;
-        let is_asset =
-            matches!(content, pb::body::Content::Indicator(_) | pb::body::Content::Operation(_));
         let handling = handling.or_else(|| fallback.cloned());
-        if handling.is_none() && is_asset {
+        if handling.is_none() && is_asset(&content) {
             let error = Failure::Usage(UNHANDLED.to_owned());
             return Err(anyhow::Error::from(error).context(at(number)));
         }
@@ -171,6 +181,8 @@ struct Sender {
     tally: Tally,
     /// How many records were there already, or were withdrawn.
     unchanged: usize,
+    /// How many assets and operations have no reader but their publisher.
+    unread: usize,
 }
 
 impl Sender {
@@ -198,6 +210,8 @@ impl Sender {
             let there = current.get(&draft.name);
             match reconcile(draft, there) {
                 Reconciled::New(draft) | Reconciled::Changed(draft) => {
+                    let is_unread = draft.handling.reach == Reach::default();
+                    self.unread += usize::from(is_unread && is_asset(&draft.content));
                     let envelope = key.sign(draft, self.client.now());
                     ready.envelopes.push(envelope.with_context(|| at(number))?);
                     ready.lines.push(number);
@@ -248,6 +262,10 @@ impl Sender {
     }
 }
 
+const fn is_asset(content: &pb::body::Content) -> bool {
+    matches!(content, pb::body::Content::Indicator(_) | pb::body::Content::Operation(_))
+}
+
 fn new_name(member: &MemberId) -> RecordName {
     RecordName { member: member.clone(), record: Uuid::now_v7() }
 }
@@ -257,7 +275,7 @@ fn at(number: u64) -> String {
 }
 
 /// Reads lines on a thread of their own, so that what has come is sent while more is awaited.
-fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
+fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Line>>> {
     let mut reader: BufReader<Box<dyn io::Read + Send>> = if file == Path::new("-") {
         BufReader::new(Box::new(io::stdin()))
     } else {
@@ -268,21 +286,16 @@ fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     std::thread::spawn(move || {
         for number in 1_u64.. {
-            let mut text = String::new();
-            let read = reader.by_ref().take(LINE_BYTES_MAX).read_line(&mut text);
+            let mut bytes = Vec::new();
+            let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes);
             let line = match read {
                 Ok(0) => return,
-                Ok(_)
-                    if !text.ends_with('\n')
-                        && u64::try_from(text.len()).unwrap_or(0) >= LINE_BYTES_MAX =>
-                {
-                    let why = format!("line {number} is longer than {LINE_BYTES_MAX} bytes");
-                    Err(io::Error::new(io::ErrorKind::InvalidData, why))
-                }
-                Ok(_) if text.trim().is_empty() => continue,
-                Ok(_) => Ok((number, text)),
-                Err(error) => Err(error),
+                Ok(_) => text(number, bytes),
+                Err(error) => Err(anyhow::Error::from(error).context(at(number))),
             };
+            if line.as_ref().is_ok_and(|(_number, text)| text.trim().is_empty()) {
+                continue;
+            }
             let over = line.is_err();
             if sender.blocking_send(line).is_err() || over {
                 return;
@@ -290,6 +303,18 @@ fn read_lines(file: &Path) -> anyhow::Result<mpsc::Receiver<io::Result<Line>>> {
         }
     });
     Ok(receiver)
+}
+
+/// A line that was read, if it is whole and a text.
+fn text(number: u64, bytes: Vec<u8>) -> anyhow::Result<Line> {
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if length >= LINE_BYTES_MAX && !bytes.ends_with(b"\n") {
+        let why = format!("line {number} is longer than {LINE_BYTES_MAX} bytes");
+        return Err(Failure::Usage(why).into());
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_other| Failure::Usage(format!("line {number} is not UTF-8")))?;
+    Ok((number, text))
 }
 
 fn parse(line: &str, member: &MemberId) -> anyhow::Result<Wanted> {
@@ -372,5 +397,23 @@ mod tests {
             read.push(next.unwrap());
         }
         assert_eq!(read, [(1, "one\n".to_owned()), (4, "two".to_owned())]);
+    }
+
+    #[track_caller]
+    fn check_unreadable(bytes: Vec<u8>, expected: &str) {
+        let error = text(7, bytes).unwrap_err();
+        assert!(
+            matches!(error.downcast_ref(), Some(Failure::Usage(why)) if why.contains(expected))
+        );
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_bad_input_and_named() {
+        check_unreadable(vec![b'"', 0xff, b'\n'], "line 7 is not UTF-8");
+        let full = usize::try_from(LINE_BYTES_MAX).unwrap();
+        check_unreadable(vec![b'x'; full], "line 7 is longer");
+        let mut fits = vec![b'x'; full];
+        fits[full - 1] = b'\n';
+        assert_eq!(text(7, fits).unwrap().0, 7);
     }
 }

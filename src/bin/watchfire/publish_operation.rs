@@ -103,6 +103,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     if how.amend.is_none() {
         draft.name = name;
     }
+    publish::tell_reach(&draft.handling);
     publish::tell(&publish::send(&client, draft).await?, &how)
 }
 

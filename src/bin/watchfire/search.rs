@@ -66,6 +66,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         confidence_min: args.confidence_min,
         active_only: args.active_only,
     };
+    args.filter.demand_operations(&client).await?;
     let mut shown = Shown::with(args.format, client.profile())?;
     let mut token = String::new();
     loop {

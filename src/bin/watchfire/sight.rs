@@ -6,6 +6,7 @@ use watchfire::model::time::Timestamp;
 use watchfire::wire::pb;
 
 use crate::context::Context;
+use crate::figures;
 use crate::moments;
 use crate::statement;
 use crate::statement::StatementFlags;
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     /// The indicator or operation that was looked for, by its full name.
     record: RecordName,
     /// How many times it was seen; 0: looked, and not seen.
-    #[arg(long)]
+    #[arg(long, value_parser = figures::count)]
     count: u64,
     /// Where.
     #[arg(long)]

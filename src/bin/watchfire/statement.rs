@@ -9,6 +9,7 @@ use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::handling_flags::HandlingFlags;
 use crate::output;
 use crate::publish;
@@ -37,6 +38,12 @@ pub(crate) async fn say(
         Some(of) => drafter.amendment(of, said, &wish).await?,
         None => drafter.draft(said, &wish).await?,
     };
+    if matches!(draft.content, pb::body::Content::Inquiry(_))
+        && draft.handling.reach == Reach::default()
+    {
+        let why = "nobody could read the question: name readers by --to, --audience or --recipient";
+        return Err(Failure::Usage(why.to_owned()).into());
+    }
     let readers = readers(&draft.handling.reach);
     let tlp = draft.handling.tlp;
     publish::taken(&publish::send(&client, draft).await?)?;

@@ -80,7 +80,7 @@ struct PlaceFlags {
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
     /// The same, in a file of the profile.
-    #[arg(long, value_name = "NAME", conflicts_with = "cursor_file")]
+    #[arg(long, value_name = "NAME", conflicts_with = "cursor_file", value_parser = cursor_name)]
     cursor: Option<MemberId>,
     /// If the hub has let go of what lies behind the place that is kept, take what is current instead, and go on from
     /// there.
@@ -150,6 +150,7 @@ impl StartAt {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let profile = context.profile()?;
     let filter = args.filter.filter(&profile)?;
+    args.demand_operations(context, &profile).await?;
     let done = match &args.sink.into {
         Some(target) => keep(&args, profile, filter, target).await,
         None => pass_on(&args, profile, filter).await,
@@ -225,6 +226,37 @@ async fn pass_on(args: &Args, profile: Profile, filter: Filter) -> anyhow::Resul
 }
 
 impl Args {
+    /// A filter for what is no operation is refused before anything is made for it. One that is under way was right
+    /// once: access may be gone since, and withdrawals still come.
+    async fn demand_operations(&self, context: &Context, profile: &Profile) -> anyhow::Result<()> {
+        if !self.filter.names_operations() {
+            return Ok(());
+        }
+        let client = context.connect().await?;
+        match self.filter.demand_operations(&client).await {
+            Err(error) if self.is_under_way(&client, profile).await? => {
+                output::note(&output::clean(&format!("warning: {error:#}")));
+                Ok(())
+            }
+            checked => checked,
+        }
+    }
+
+    /// Whether a place is kept that this goes on from.
+    async fn is_under_way(&self, client: &Client, profile: &Profile) -> anyhow::Result<bool> {
+        let PlaceFlags { name, cursor_file, cursor, .. } = &self.places;
+        let sink = self.sink.into.as_ref().map(
+            |(Target::Folder(path) | Target::Sqlite(path) | Target::Jsonl(path))| path.exists(),
+        );
+        let cursor = cursor.as_ref().map(|name| profile.cursor_path(name.as_str()));
+        let mut files = cursor.iter().chain(cursor_file);
+        if sink == Some(true) || files.any(|file| file.exists()) {
+            return Ok(true);
+        }
+        let Some(name) = name else { return Ok(false) };
+        Ok(client.subscriptions().await?.iter().any(|kept| kept.name.id() == name))
+    }
+
     /// The subscription that the hub keeps, if one is named, and the filter that holds.
     async fn durable(
         &self,
@@ -263,6 +295,11 @@ impl Args {
     }
 }
 
+/// The name of a cursor, which has the form of a member's: it becomes the name of a file.
+fn cursor_name(text: &str) -> Result<MemberId, String> {
+    text.parse().map_err(|_other| "the name of a cursor must be 3 to 40 of a-z 0-9 -".to_owned())
+}
+
 /// One's own durable subscription.
 pub(crate) fn subscription_name(id: &str, profile: &Profile) -> Result<SubscriptionName, Failure> {
     let member = profile.settings().member.clone();
@@ -299,6 +336,13 @@ mod tests {
         let line = ["subscribe"].iter().chain(flags);
         let parsed = <Line as clap::Parser>::try_parse_from(line);
         assert_eq!(parsed.is_ok(), is_usage, "{flags:?}");
+    }
+
+    #[test]
+    fn a_cursor_has_a_name_of_its_own() {
+        assert!(cursor_name("main").is_ok());
+        let told = cursor_name("x").unwrap_err();
+        assert!(told.contains("cursor") && !told.contains("member"), "{told}");
     }
 
     #[test]

@@ -10,23 +10,22 @@ use watchfire::model::header::BodyKind;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
 use watchfire::model::observable::ObservableKind;
-use watchfire::model::time::Timestamp;
 use watchfire::wire::pb;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::filter_flags::FilterFlags;
-use crate::moments;
 use crate::output;
 use crate::output::Format;
 use crate::subscribe::subscription_name;
 use crate::table;
+use crate::when::When;
 
 const EXAMPLES: &str = "Examples:
   watchfire subscriptions
   watchfire subscriptions create main --kind domain --from now
   watchfire subscribe --name main --exec ./take
-  watchfire subscriptions seek main --since 2026-03-01
+  watchfire subscriptions seek main --since 7d
 
 A place that is moved counts for streams that are opened by the name from then on. A sink keeps its own place, which
 counts instead.";
@@ -89,9 +88,9 @@ struct SeekArgs {
     /// To the first entry, behind the last, or to a sequence, itself included.
     #[arg(long, value_name = "start|now|SEQUENCE", value_parser = seek_point)]
     to: Option<SeekPoint>,
-    /// To the first entry that was taken in at or after a day or a time with its zone.
-    #[arg(long, value_name = "TIME", value_parser = moments::moment)]
-    since: Option<Timestamp>,
+    /// To the first entry that was taken in at or after then: 7d, 12h, 30m ago, a date, or a time in RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
 }
 
 fn seek_point(text: &str) -> Result<SeekPoint, String> {
@@ -113,6 +112,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         Some(Command::Create(args)) => {
             let name = subscription_name(&args.name, client.profile())?;
             let filter = args.filter.filter(client.profile())?;
+            args.filter.demand_operations(&client).await?;
             let from = match args.from {
                 Begin::Start => pb::StartPoint::Start,
                 Begin::Now => pb::StartPoint::Now,
@@ -122,7 +122,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         }
         Some(Command::Seek(args)) => {
             let name = subscription_name(&args.name, client.profile())?;
-            let to = args.to.or(args.since.map(SeekPoint::Since));
+            let since = args.since.map(|when| when.time(client.now())).transpose()?;
+            let to = args.to.or(since.map(SeekPoint::Since));
             let to =
                 to.ok_or_else(|| Failure::Usage("say where to: --to or --since".to_owned()))?;
             return tell(&client.seek_subscription(&name, to).await?);

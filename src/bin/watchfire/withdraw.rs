@@ -5,6 +5,8 @@ use watchfire::wire::pb;
 
 use crate::context::Context;
 use crate::context::whole_record;
+use crate::crl::now;
+use crate::failure::Failure;
 use crate::moments;
 use crate::statement;
 use crate::words::words;
@@ -28,6 +30,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    if args.acknowledge_by.is_some_and(|time| time < now()) {
+        let why = "--acknowledge-by lies in the past; without it copies are to be deleted at once";
+        return Err(Failure::Usage(why.to_owned()).into());
+    }
     let client = context.connect().await?;
     let of = whole_record(&args.record, client.profile())?;
     let withdrawal = pb::body::Content::Withdrawal(pb::Withdrawal {

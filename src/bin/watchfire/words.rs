@@ -1,10 +1,42 @@
 //! The words of the proto's enums on the command line: `strongly-agree` for `STANCE_STRONGLY_AGREE`.
 
+use std::ffi::OsStr;
+
 use clap::builder::PossibleValue;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 
+use watchfire::model::observable::ObservableKind;
+
 use crate::table;
+
+/// Takes a kind of asset in any spelling that is read, and lists the kinds in helps and errors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kinds;
+
+impl TypedValueParser for Kinds {
+    type Value = ObservableKind;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<ObservableKind, clap::Error> {
+        match value.to_str().and_then(|text| text.parse().ok()) {
+            Some(kind) => Ok(kind),
+            // It takes fewer spellings, so that all that it does here is to say which there are.
+            None => PossibleValuesParser::new(ObservableKind::ALL.map(ObservableKind::as_str))
+                .try_map(|text| text.parse::<ObservableKind>())
+                .parse_ref(command, argument, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = ObservableKind::ALL.map(ObservableKind::as_str);
+        Some(Box::new(words.into_iter().map(PossibleValue::new)))
+    }
+}
 
 /// Takes the words of an enum, but for the one that means nothing was said.
 pub(crate) fn words<E>(
@@ -29,11 +61,23 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use watchfire::wire::pb;
 
     use super::*;
+
+    #[test]
+    fn a_kind_is_taken_in_any_spelling_and_an_unknown_one_told_which_there_are() {
+        let parse = |text: &str| {
+            let command = clap::Command::new("search");
+            Kinds.parse_ref(&command, None, OsStr::new(text)).map_err(|error| error.to_string())
+        };
+        assert_eq!(parse("ad-account"), Ok(ObservableKind::AdAccount));
+        assert_eq!(parse("AD_ACCOUNT"), Ok(ObservableKind::AdAccount));
+        assert_eq!(parse("email"), Ok(ObservableKind::EmailAddress));
+        let told = parse("bogus").unwrap_err();
+        assert!(told.contains("payment-handle") && told.contains("aggregate"), "{told}");
+        assert_eq!(Kinds.possible_values().unwrap().count(), ObservableKind::ALL.len());
+    }
 
     #[test]
     fn an_enum_is_named_by_its_words() {

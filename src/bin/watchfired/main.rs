@@ -171,6 +171,11 @@ fn compact(args: &DataArgs) -> anyhow::Result<()> {
 fn verify(args: &DataArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
     let store = server::open_store(&config)?;
+    // After `init` nothing is wrong; in a hub that was in use the log is gone. Only its operator knows which.
+    anyhow::ensure!(
+        store.head()?.frontier.size() > 0,
+        "there is no entry to verify: this hub was never served, or its log is lost"
+    );
     let report = verify_log(&store, |_entries| {})?;
     anyhow::ensure!(store.blobs_are_empty(), "sled spilled values to its blobs folder");
     let exchange = report.exchange.name();
