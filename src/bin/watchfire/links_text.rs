@@ -145,7 +145,7 @@ fn label(node: &LinkNode) -> String {
 fn short(node: &LinkNode) -> String {
     if let Some(entry) = &node.entry {
         let (kind, platform, says) = table::said(entry);
-        return line(&[&kind, &platform, &table::cut(&table::harmless_text(&says))]);
+        return line(&[&kind, &platform, &table::cut(&says)]);
     }
     if let Some(value) = &node.value {
         let kind = table::kind_name(value.kind);

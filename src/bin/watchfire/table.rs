@@ -14,6 +14,7 @@ use watchfire::model::refang::refang;
 use watchfire::model::visible::visible_line;
 use watchfire::wire::pb;
 
+use crate::operation_claims;
 use crate::output::clean;
 
 const TITLES: [&str; 8] =
@@ -73,7 +74,7 @@ fn row(entry: &VerifiedEntry, reading: Reading<'_>) -> [String; 8] {
         header.name.member.to_string() + doubt,
         clean(&kind),
         clean(&platform),
-        cut(&harmless_text(&says)) + &asides(entry, reading),
+        says_with(&cut(&says), &asides(entry, reading)),
         header.handling.tlp.to_string(),
         format!("{}@{}", header.name.record, header.revision),
     ]
@@ -95,7 +96,11 @@ fn asides(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
         bits => Some(format!("{bits} bits off")),
     });
     asides.extend(entry.erased_by().map(|cause| format!("erased, see {cause}")));
-    if asides.is_empty() { String::new() } else { format!(" [{}]", asides.join("; ")) }
+    if asides.is_empty() { String::new() } else { format!("[{}]", asides.join("; ")) }
+}
+
+fn says_with(says: &str, asides: &str) -> String {
+    format!("{says} {asides}").trim().to_owned()
 }
 
 /// How sure the publisher says it is.
@@ -112,7 +117,7 @@ fn stated(entry: &VerifiedEntry) -> Option<u32> {
     if let Some(Content::Link(said)) = content { said.confidence } else { None }
 }
 
-/// Kind, platform, and what is said in short.
+/// Kind, platform, and what is said in short, as one harmless line.
 pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     use pb::body::Content;
 
@@ -120,8 +125,10 @@ pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     let none = String::new;
     match entry.body().content.as_ref() {
         Some(Content::Indicator(indicator)) => indicator_said(indicator),
-        Some(Content::Operation(operation)) => (kind, none(), operation.title.clone()),
-        Some(content) => (kind, none(), statement(content)),
+        Some(Content::Operation(operation)) => {
+            (kind, none(), harmless_text(&operation.title))
+        }
+        Some(content) => (kind, none(), harmless_text(&statement(content))),
         None => (kind, none(), none()),
     }
 }
@@ -201,18 +208,21 @@ fn audience_change(change: &pb::AudienceChange) -> &'static str {
 fn indicator_said(indicator: &pb::Indicator) -> (String, String, String) {
     let observable = indicator.observable.clone().unwrap_or_default();
     let value = if let Some(aggregate) = &observable.aggregate {
-        let whole = || format!("{} {}", count(aggregate.count.as_ref()), kind_name(aggregate.of));
-        let parts = aggregate.parts.iter();
-        let parts: Vec<String> = parts
-            .map(|part| format!("{} {}", count(part.count.as_ref()), kind_name(part.of)))
-            .collect();
-        if parts.is_empty() { whole() } else { parts.join(", ") }
+        aggregate_said(aggregate)
     } else if observable.value.is_empty() {
         harmless(&observable.display_name)
     } else {
         harmless(&observable.value)
     };
     (kind_name(observable.kind), observable.platform, value)
+}
+
+/// The total first, then what it is made of: `58 account (39 channel on youtube, 13 account on google-plus)`.
+fn aggregate_said(aggregate: &pb::Aggregate) -> String {
+    let pb::Aggregate { of, count, parts } = aggregate;
+    let whole = operation_claims::count(count.as_ref(), *of);
+    let parts = operation_claims::counts(parts);
+    if parts.is_empty() { whole } else { format!("{whole} ({parts})") }
 }
 
 /// A text of people as one line, with harmless addresses.
@@ -222,21 +232,12 @@ pub(crate) fn harmless_text(text: &str) -> String {
 
 /// Defanged once, whatever it was before.
 pub(crate) fn harmless(value: &str) -> String {
-    clean(&defang(&refang(value)))
+    defang(&visible_line(&refang(value)))
 }
 
 /// A kind of asset, by its number.
 pub(crate) fn kind_name(number: i32) -> String {
     ObservableKind::from_number(number).map_or_else(|| "asset".to_owned(), |kind| kind.to_string())
-}
-
-fn count(figure: Option<&pb::Figure>) -> String {
-    match figure.and_then(|figure| figure.value.as_ref()) {
-        Some(pb::figure::Value::Exact(number)) => number.to_string(),
-        Some(pb::figure::Value::AtLeast(number)) => format!("at least {number}"),
-        Some(pb::figure::Value::Between(range)) => format!("{} to {}", range.low, range.high),
-        None => "?".to_owned(),
-    }
 }
 
 fn roster_change(change: &pb::RosterChange) -> &'static str {
