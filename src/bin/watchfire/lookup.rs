@@ -70,7 +70,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     }
     client.remember_roster().await?;
     if refused > 0 {
-        return Err(Failure::Usage(format!("{refused} of the values could not be looked up")).into());
+        return Err(
+            Failure::Usage(format!("{refused} of the values could not be looked up")).into()
+        );
     }
     Ok(())
 }

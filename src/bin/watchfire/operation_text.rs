@@ -23,7 +23,7 @@ use crate::table::word;
 /// Columns of free text are wrapped at so many characters.
 const TEXT_WIDTH: u16 = 60;
 /// The column of what a statement says besides: on a screen of 120 columns it is seen whole behind what it is about.
-const REMARK_WIDTH: u16 = 46;
+const REMARK_WIDTH: u16 = 48;
 /// Wide enough that nothing but free text is wrapped.
 const TABLE_WIDTH: u16 = 2000;
 /// Columns of free text.
@@ -178,12 +178,7 @@ fn sightings(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
     part("Sightings", titles, view.sightings.iter().filter_map(row).collect(), out);
 }
 
-fn questions(
-    view: &OperationView,
-    subjects: &Subjects<'_>,
-    now: Timestamp,
-    out: &mut String,
-) {
+fn questions(view: &OperationView, subjects: &Subjects<'_>, now: Timestamp, out: &mut String) {
     let row = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Inquiry(said)) = &entry.body().content else { return None };
         let asked = entry.name().to_string();

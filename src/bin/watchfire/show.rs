@@ -61,14 +61,18 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
 
 /// An operation whose body is gone is answered like one that never was; what is left of it tells them apart.
 async fn explained(error: ClientError, client: &Client, record: RecordName) -> anyhow::Error {
-    let is_missing = matches!(&error, ClientError::Refused(refused) if refused.is(Reason::RecordNotFound));
+    let is_missing =
+        matches!(&error, ClientError::Refused(refused) if refused.is(Reason::RecordNotFound));
     if !is_missing {
         return error.into();
     }
     let found = client.get(&RevisionName { record: record.clone(), revision: None }).await;
     let why = match found {
         Ok(Found { entry, .. }) if entry.header().body_kind != BodyKind::Operation => {
-            format!("{record} is no operation: it is of the kind {}", entry.header().body_kind.as_str())
+            format!(
+                "{record} is no operation: it is of the kind {}",
+                entry.header().body_kind.as_str()
+            )
         }
         Ok(Found { entry, .. }) => match entry.erased_by() {
             Some(cause) => format!(

@@ -54,7 +54,10 @@ mod tests {
         assert_eq!(read.name, "Create inauthentic websites");
         assert_eq!(read.phase, "");
         let read = technique("disarm/T0013 Create websites [Establish assets]").unwrap();
-        assert_eq!((read.name.as_str(), read.phase.as_str()), ("Create websites", "Establish assets"));
+        assert_eq!(
+            (read.name.as_str(), read.phase.as_str()),
+            ("Create websites", "Establish assets")
+        );
         let read = technique("online-operations-kill-chain/0.6.2 [Evading detection]").unwrap();
         assert_eq!((read.external_id.as_str(), read.name.as_str()), ("0.6.2", ""));
         assert_eq!(read.phase, "Evading detection");

@@ -140,9 +140,7 @@ pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     let none = String::new;
     match entry.body().content.as_ref() {
         Some(Content::Indicator(indicator)) => indicator_said(indicator),
-        Some(Content::Operation(operation)) => {
-            (kind, none(), harmless_text(&operation.title))
-        }
+        Some(Content::Operation(operation)) => (kind, none(), harmless_text(&operation.title)),
         Some(content) => (kind, none(), harmless_text(&statement(content))),
         None => (kind, none(), none()),
     }
@@ -311,7 +309,8 @@ mod tests {
 
     #[test]
     fn what_comes_later_stands_under_what_came_before() {
-        let row = |says: &str| TITLES.map(|title| if title == "SAYS" { says } else { title }.to_owned());
+        let row =
+            |says: &str| TITLES.map(|title| if title == "SAYS" { says } else { title }.to_owned());
         let long = "a very long line ".repeat(4);
         let mut table = Entries::new();
         let shown = [&long, "short", &long].map(|says| table.rows(vec![row(says)])).concat();
