@@ -226,11 +226,7 @@ async fn what_each_says_and_did_stands_side_by_side() {
         "cedar-micro open, overdue 2018-09-15 Who paid for the ads? delta-press: looking",
     );
     row(&shown, "Notes", "cedar-micro The list is attached");
-    row(
-        &shown,
-        "Links",
-        "delta-press operation Second wave [delta-press] part-of the operation 40",
-    );
+    row(&shown, "Links", "delta-press operation Second wave part-of the operation 40");
     row(&shown, "What these are about", &format!("operation Second wave {}", case.second));
     row(&shown, "Indicators that name it", "birch-social facebook page 2 1");
     row(

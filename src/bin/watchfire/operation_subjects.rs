@@ -35,10 +35,12 @@ impl<'a> Subjects<'a> {
             return String::new();
         }
         let Some(found) = self.known.get(&name) else { return harmless_text(of) };
-        let mut by = vec![name.member.to_string()];
-        by.extend(found.withdrawn_sequence.map(|_place| "withdrawn*".to_owned()));
-        by.extend(found.entry.erased_by().map(|_cause| "erased".to_owned()));
-        format!("{} [{}]", table::short(&found.entry, SHORT_MAX), by.join(", "))
+        let mut state = Vec::new();
+        state.extend(found.withdrawn_sequence.map(|_place| "withdrawn*"));
+        state.extend(found.entry.erased_by().map(|_cause| "erased"));
+        // Below each other: beside what is said of it there is little room.
+        let said = format!("{}\n[{}]", table::short(&found.entry, SHORT_MAX), name.member);
+        if state.is_empty() { said } else { format!("{said}\n{}", state.join(", ")) }
     }
 
     /// A record or a value in short.
