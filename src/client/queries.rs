@@ -9,6 +9,7 @@ use futures_util::stream;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
+use crate::client::reads::Found;
 use crate::client::reads::operation_named;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
@@ -351,31 +352,56 @@ impl Client {
         Ok((entries, (!next_page_token.is_empty()).then_some(next_page_token)))
     }
 
-    /// The latest revisions of records, each verified; those that are gone by now are left out.
     async fn read_all(
         &self,
         names: BTreeSet<RecordName>,
     ) -> Result<BTreeMap<RecordName, VerifiedEntry>, ClientError> {
+        let found = self.get_all(names).await?;
+        Ok(found.into_iter().map(|(name, found)| (name, found.entry)).collect())
+    }
+
+    /// The latest revisions of records, each verified, and where they were withdrawn. Those that do not exist or may not
+    /// be read are left out, and so is what is beyond the first 2,000.
+    pub async fn get_all(
+        &self,
+        names: BTreeSet<RecordName>,
+    ) -> Result<BTreeMap<RecordName, Found>, ClientError> {
         let one = |record: RecordName| async move {
             match self.get(&RevisionName { record, revision: None }).await {
-                Ok(found) => Ok(Some(found.entry)),
+                Ok(found) => Ok(Some(found)),
                 Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => {
                     Ok(None)
                 }
                 Err(error) => Err(error),
             }
         };
-        let read: Vec<Result<Option<VerifiedEntry>, ClientError>> =
+        let read: Vec<Result<Option<Found>, ClientError>> =
             stream::iter(names.into_iter().take(CHECKED_MAX).map(one))
                 .buffer_unordered(READ_AT_ONCE)
                 .collect()
                 .await;
         let read = read.into_iter().filter_map(Result::transpose);
-        read.map(|entry| entry.map(|entry| (entry.name().clone(), entry))).collect()
+        read.map(|found| found.map(|found| (found.entry.name().clone(), found))).collect()
     }
 }
 
 impl OperationView {
+    /// The records that its statements are about, but for the operation itself.
+    pub fn subjects(&self) -> BTreeSet<RecordName> {
+        let statements = [
+            &self.actions,
+            &self.opinions,
+            &self.sightings,
+            &self.inquiries,
+            &self.notes,
+            &self.links,
+        ];
+        let entries = statements.into_iter().flatten();
+        let named = entries.flat_map(|entry| entry.record().content.targets());
+        let named = named.map(|(_field, name)| name.clone());
+        named.filter(|name| name != self.operation.name()).collect()
+    }
+
     /// Every record that the answer holds.
     fn records(&self) -> BTreeMap<RecordName, VerifiedEntry> {
         let statements = [

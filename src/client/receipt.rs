@@ -59,7 +59,11 @@ impl fmt::Display for Warning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reason, message, field, list, matched } = self;
         write!(formatter, "{reason} ({field}): {message}")?;
-        if list.is_empty() { Ok(()) } else { write!(formatter, " ({matched} of the list {list})") }
+        // The hub's own words mostly have both.
+        if list.is_empty() || (message.contains(list) && message.contains(matched)) {
+            return Ok(());
+        }
+        write!(formatter, " ({matched} of the list {list})")
     }
 }
 
@@ -188,6 +192,9 @@ mod tests {
         let expected = "COMMON_BENIGN_VALUE (body.indicator.observable.value): many people use it \
                         (example.com of the list popular-sites)";
         assert_eq!(told, expected);
+        let message = "the value is common and benign, says popular-sites: example.com (listed)";
+        let told = pb::Warning { message: message.to_owned(), ..wire.clone() };
+        assert!(Warning::from(told).to_string().ends_with(message), "it is not said twice");
         let told = Warning::from(pb::Warning { list: String::new(), ..wire }).to_string();
         assert!(told.ends_with("many people use it"), "{told}");
     }

@@ -30,15 +30,25 @@ pub fn refang(text: &str) -> Cow<'_, str> {
     if trimmed == text { Cow::Borrowed(text) } else { Cow::Owned(trimmed.to_owned()) }
 }
 
-/// Makes a value harmless for display: nothing links it, nobody opens it by mistake.
+/// Makes a value harmless for display: nothing links it, nobody opens it by mistake. What is harmless stays as it is.
 pub fn defang(text: &str) -> String {
-    let scheme = text.replace("http://", "hxxp://").replace("https://", "hxxps://");
-    scheme.replace("://", "[://]").replace('.', "[.]").replace('@', "[@]")
+    let mut out = String::with_capacity(text.len().saturating_add(8));
+    for (before, character, after) in amid(&break_scheme(text)) {
+        let is_dot = matches!(character, '.' | '\u{3002}') || is_wide_dot(character);
+        let is_broken = before == Some('[') && after == Some(']');
+        if is_dot && !is_broken {
+            out.push_str("[.]");
+        } else {
+            out.push(character);
+        }
+    }
+    break_at(&out)
 }
 
 /// Makes every address in a free text harmless, and leaves sentences, numbers and initials as they are.
 ///
-/// `see example.com, about 1.5 million` becomes `see example[.]com, about 1.5 million`.
+/// `see example.com, about 1.5 million` becomes `see example[.]com, about 1.5 million`. Idempotent: what is harmless stays
+/// as it is.
 pub fn defang_text(text: &str) -> String {
     let words: Vec<String> = text.split(' ').map(defang_word).collect();
     words.join(" ")
@@ -46,10 +56,10 @@ pub fn defang_text(text: &str) -> String {
 
 fn defang_word(word: &str) -> String {
     let broken = if is_number_or_initials(word) { word.to_owned() } else { break_dots(word) };
-    break_scheme(&broken).replace(['@', '＠'], "[@]")
+    break_at(&break_scheme(&broken))
 }
 
-/// `1.5`, `0.9.11`, `U.S.`: no name has a last part of one letter, no address three numbers.
+/// `1.5`, `0.9.11`, `T1566.001`, `U.S.`: no name has a last part of one letter or of digits, no address three numbers.
 fn is_number_or_initials(word: &str) -> bool {
     let core = word.trim_matches(|character: char| !character.is_ascii_alphanumeric());
     let parts: Vec<&str> = core.split('.').collect();
@@ -58,22 +68,39 @@ fn is_number_or_initials(word: &str) -> bool {
     };
     let letter =
         |part: &&str| part.len() == 1 && part.bytes().all(|byte| byte.is_ascii_alphabetic());
-    (parts.len() <= 3 && parts.iter().all(digits)) || parts.iter().all(letter)
+    let is_code = core.is_ascii() && (2..=3).contains(&parts.len());
+    (is_code && parts.iter().skip(1).all(digits)) || parts.iter().all(letter)
 }
 
 /// Every dot that could stand between two parts of a name.
 fn break_dots(word: &str) -> String {
     let mut out = String::with_capacity(word.len().saturating_add(8));
-    let mut before = None;
-    let mut rest = word.chars();
-    while let Some(character) = rest.next() {
-        let after = rest.clone().next();
+    for (before, character, after) in amid(word) {
         if is_dot(character, before, after) && after.is_some_and(char::is_alphanumeric) {
             out.push_str("[.]");
         } else {
             out.push(character);
         }
-        before = Some(character);
+    }
+    out
+}
+
+/// Each character with the one before it and the one behind it.
+fn amid(text: &str) -> impl Iterator<Item = (Option<char>, char, Option<char>)> {
+    let before = std::iter::once(None).chain(text.chars().map(Some));
+    let after = text.chars().skip(1).map(Some).chain(std::iter::once(None));
+    before.zip(text.chars()).zip(after).map(|((before, this), after)| (before, this, after))
+}
+
+/// Every `@` that stands in no brackets.
+fn break_at(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().saturating_add(8));
+    for (before, character, after) in amid(text) {
+        match character {
+            '@' | '＠' if before == Some('[') && after == Some(']') => out.push('@'),
+            '@' | '＠' => out.push_str("[@]"),
+            _ => out.push(character),
+        }
     }
     out
 }
@@ -83,25 +110,26 @@ fn is_dot(character: char, before: Option<char>, after: Option<char>) -> bool {
     let ascii = |side: Option<char>| side.is_some_and(|side| side.is_ascii_alphanumeric());
     match character {
         '.' => before.is_some_and(|before| before != '.'),
-        '\u{2024}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}' => before.is_some(),
         '\u{3002}' => ascii(before) && ascii(after),
-        _ => false,
+        _ => is_wide_dot(character) && before.is_some(),
     }
 }
 
+const fn is_wide_dot(character: char) -> bool {
+    matches!(character, '\u{2024}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}')
+}
+
 /// `https://` as `hxxps[://]`, however it is written.
-fn break_scheme(word: &str) -> String {
-    let mut parts = word.split("://").peekable();
-    let mut out = String::with_capacity(word.len().saturating_add(8));
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            out.push_str(part);
-        } else {
-            out.push_str(&break_http(part));
-            out.push_str("[://]");
-        }
+fn break_scheme(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().saturating_add(8));
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let bracketed = before.strip_suffix('[').filter(|_open| after.starts_with(']'));
+        out.push_str(&break_http(bracketed.unwrap_or(before)));
+        out.push_str(if bracketed.is_some() { "[://" } else { "[://]" });
+        rest = after;
     }
-    out
+    out + rest
 }
 
 fn break_http(part: &str) -> String {
@@ -184,6 +212,7 @@ mod tests {
         let url = "https://user@www.example.com/a.b";
         assert_eq!(defang(url), "hxxps[://]user[@]www[.]example[.]com/a[.]b");
         assert_eq!(refang(&defang(url)), url);
+        assert_eq!(defang("HTTP://a．example＠b"), "hxxp[://]a[.]example[@]b");
     }
 
     #[test]
@@ -202,6 +231,10 @@ mod tests {
             ("1.5 million, 13,466.5; 0.9.11", "1.5 million, 13,466.5; 0.9.11"),
             ("the U.S. (e.g. J. Doe) ... end", "the U.S. (e.g. J. Doe) ... end"),
             ("x.y.zip", "x[.]y[.]zip"),
+            ("attack/T1566.001, kill-chain/0.6.2", "attack/T1566.001, kill-chain/0.6.2"),
+            ("x/192.0.2.1 1.example", "x/192[.]0[.]2[.]1 1[.]example"),
+            ("hxxps[://]a[@]b[.]example", "hxxps[://]a[@]b[.]example"),
+            ("https[://]a.example [＠]b [[@]]c", "hxxps[://]a[.]example [@]b [[@]]c"),
             ("http", "http"),
         ] {
             assert_eq!(defang_text(given), expected, "{given:?}");
@@ -218,6 +251,14 @@ mod tests {
                 prop_assert!(!defanged.contains("://") || defanged.contains("[://]"));
                 prop_assert!(!defanged.replace("[@]", "").contains('@'));
             }
+        }
+
+        #[test]
+        fn what_is_harmless_stays_as_it_is(text in r"(\PC|\[|\]|\.|．|。|http|s|:|/|://|@|＠|[a-z]|[0-9]| ){0,40}") {
+            let (value, words) = (defang(&text), defang_text(&text));
+            prop_assert_eq!(defang(&value), value.as_str());
+            prop_assert_eq!(defang_text(&value), value.as_str());
+            prop_assert_eq!(defang_text(&words), words.as_str());
         }
 
         #[test]

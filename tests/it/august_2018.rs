@@ -25,7 +25,7 @@ struct Case {
 }
 
 /// The words of a line; single quotes hold some together.
-fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();
     let words = parts.flat_map(|(at, part)| {
         let quoted = at % 2 == 1;
@@ -38,7 +38,7 @@ fn words(line: &str) -> Vec<&str> {
 
 /// Runs a command that publishes a record for these readers.
 #[track_caller]
-fn publish(world: &World, member: &str, line: &str, readers: &str) -> RecordName {
+pub(crate) fn publish(world: &World, member: &str, line: &str, readers: &str) -> RecordName {
     let arguments = [words(line), words(readers)].concat();
     let said = demand(&world.watchfire(member, &arguments));
     let name = said.split(['@', ' ']).next().expect("a name");
@@ -52,7 +52,7 @@ fn video_company(world: &World) -> RecordName {
          disrupted --origin XX --target US --target GB --language en --language es \
          --narrative 'News of https://lantern.example for readers abroad.' \
          --first-activity 2017-01-01 --last-activity 2018-08-23 --technique \
-         'disarm/T0013 Create inauthentic websites'",
+         'disarm/T0013 Create inauthentic websites [Establish assets]'",
     );
     let name = operation.to_string();
     acme(&format!(
@@ -94,7 +94,7 @@ fn social_company(world: &World, operation: &RecordName) {
     ));
     birch(&format!(
         "publish --kind page --platform facebook --value lantern.daily --operation \
-         {name} --technique 'disarm/T0013 Create inauthentic websites' --valid-until \
+         {name} --technique 'disarm/T0013 Create inauthentic websites [Establish assets]' --valid-until \
          2018-09-01"
     ));
     birch(&format!(
@@ -144,7 +144,7 @@ fn show(world: &World, member: &str, operation: &RecordName) -> String {
 }
 
 /// The lines of a part, each with its blanks made one.
-fn part(shown: &str, title: &str) -> Vec<String> {
+pub(crate) fn part(shown: &str, title: &str) -> Vec<String> {
     let lines = shown.lines().skip_while(|line| *line != title).skip(2);
     let lines = lines.take_while(|line| !line.is_empty());
     lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
@@ -226,12 +226,13 @@ async fn what_each_says_and_did_stands_side_by_side() {
         "cedar-micro open, overdue 2018-09-15 Who paid for the ads? delta-press: looking",
     );
     row(&shown, "Notes", "cedar-micro The list is attached");
-    row(&shown, "Links", &format!("delta-press {} part-of the operation 40", case.second));
+    row(&shown, "Links", "delta-press operation Second wave part-of the operation 40");
+    row(&shown, "What these are about", &format!("operation Second wave {}", case.second));
     row(&shown, "Indicators that name it", "birch-social facebook page 2 1");
     row(
         &shown,
         "Techniques, phase by phase",
-        "disarm/T0013 Create inauthentic websites acme-video, birch-social 2",
+        "Establish assets disarm/T0013 Create inauthentic websites acme-video, birch-social 2",
     );
     world.finish();
 }

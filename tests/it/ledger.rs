@@ -221,6 +221,9 @@ async fn the_hub_says_what_each_member_computes() {
         let own = rows.iter().find(|row| row["member"] == format!("members/{member}"));
         assert_ne!(own.expect("its own row")["given"], Value::Null, "{ledger}");
     }
+    let table = demand(&world.watchfire("acme-video", &["ledger"]));
+    let titled = format!("Lantern acme-video/records/{}", operation.record);
+    assert!(table.contains(&titled), "an operation has its title: {table}");
     for member in ["harbour-liaison", "operator"] {
         printed(&world, member);
     }

@@ -27,6 +27,7 @@ mod queries;
 mod recalls;
 mod refusals;
 mod retention;
+mod shown;
 mod sinks;
 mod slips;
 mod suspension;

@@ -335,7 +335,7 @@ async fn a_recall_reaches_whoever_could_see_the_record_and_nobody_else() {
 }
 
 /// Waits until the hub erased a record's body; the notice's place.
-async fn erased(client: &Client, record: &RecordName) -> u64 {
+pub(crate) async fn erased(client: &Client, record: &RecordName) -> u64 {
     until("the hub erased it", || async {
         let name = RevisionName { record: record.clone(), revision: None };
         client.get(&name).await.expect("the fact").entry.erased_by()

@@ -57,7 +57,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         (client.ledger(&window).await?, Vec::new())
     };
     match args.format {
-        Format::Table => output::raw(ledger_table::ledger(&answer).as_bytes())?,
+        Format::Table => {
+            let known = client.get_all(ledger_table::operations(&answer)).await?;
+            output::raw(ledger_table::ledger(&answer, &known).as_bytes())?;
+        }
         Format::Json => output::line(&ledger_to_json(&answer))?,
     }
     output::flush()?;

@@ -1,8 +1,12 @@
 //! The ledger as tables for people.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use watchfire::client::Found;
 use watchfire::model::header::BodyKind;
+use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
 use crate::output::clean;
@@ -25,15 +29,26 @@ const ROWS: [&str; 11] = [
 const TIMES: [&str; 7] =
     ["OF", "FROM .. TO", "VOUCHED FOR BY", "COUNT", "HALF", "9 IN 10", "LEFT OUT"];
 
+/// Characters of an operation's title.
+const TITLE_MAX: usize = 40;
+
+/// Records that an answer names, as far as they may be read.
+pub(crate) type Known = BTreeMap<RecordName, Found>;
+
+/// The operations that have times of their own.
+pub(crate) fn operations(answer: &pb::GetLedgerResponse) -> BTreeSet<RecordName> {
+    answer.times.iter().filter_map(|time| time.operation.parse().ok()).collect()
+}
+
 /// Who gave and received what, then how long sharing took.
-pub(crate) fn ledger(answer: &pb::GetLedgerResponse) -> String {
+pub(crate) fn ledger(answer: &pb::GetLedgerResponse, known: &Known) -> String {
     let mut rows = table::plain(&ROWS);
     for row in &answer.rows {
         rows.add_row(cells(row));
     }
     let mut times = table::plain(&TIMES);
     for time in &answer.times {
-        times.add_row(measured(time));
+        times.add_row(measured(time, known));
     }
     let left_out = match answer.operations_left_out {
         0 => String::new(),
@@ -84,11 +99,19 @@ fn cells(row: &pb::LedgerRow) -> [String; 11] {
     ]
 }
 
-fn measured(time: &pb::TimeToShare) -> [String; 7] {
+/// An operation by its title, as its record has it, and its name.
+fn titled(operation: &str, known: &Known) -> String {
+    let found = operation.parse().ok().and_then(|name: RecordName| known.get(&name));
+    let title = found.map(|found| table::said(&found.entry).2).unwrap_or_default();
+    let name = clean(operation.trim_start_matches("members/"));
+    table::words(&[&table::cut_to(&title, TITLE_MAX), &name])
+}
+
+fn measured(time: &pb::TimeToShare, known: &Known) -> [String; 7] {
     let whose = match (time.member.as_str(), time.operation.as_str()) {
-        ("", "") => "all",
-        (member, "") => member,
-        (_, operation) => operation,
+        ("", "") => "all".to_owned(),
+        (member, "") => clean(member.trim_start_matches("members/")),
+        (_, operation) => titled(operation, known),
     };
     let vouched = match time.basis() {
         pb::TimeBasis::Claimed => "a member",
@@ -97,7 +120,7 @@ fn measured(time: &pb::TimeToShare) -> [String; 7] {
         pb::TimeBasis::Unspecified => "nobody",
     };
     [
-        clean(whose.trim_start_matches("members/")),
+        whose,
         word(time.stage().as_str_name(), "SHARE_STAGE_").replace("-to-", " .. "),
         vouched.to_owned(),
         time.count.to_string(),
@@ -167,7 +190,7 @@ mod tests {
             operations_left_out: 2,
             ..pb::GetLedgerResponse::default()
         };
-        let shown = ledger(&answer);
+        let shown = ledger(&answer, &Known::new());
         for text in [
             "acme[31m",
             "(2 others)",

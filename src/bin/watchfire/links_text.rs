@@ -9,7 +9,6 @@ use watchfire::client::LinksView;
 use watchfire::client::Voucher;
 use watchfire::wire::pb;
 
-use crate::output::clean;
 use crate::table;
 use crate::table::word;
 
@@ -144,18 +143,11 @@ fn label(node: &LinkNode) -> String {
 
 fn short(node: &LinkNode) -> String {
     if let Some(entry) = &node.entry {
-        let (kind, platform, says) = table::said(entry);
-        return line(&[&kind, &platform, &table::cut(&table::harmless_text(&says))]);
+        return table::short(entry, table::SAYS_MAX);
     }
     if let Some(value) = &node.value {
-        let kind = table::kind_name(value.kind);
-        return line(&[&kind, &clean(&value.platform), &table::harmless(&value.value)]);
+        return table::short_value(value.kind, &value.platform, &value.value);
     }
     // Its name stands behind it.
     "a record*".to_owned()
-}
-
-fn line(words: &[&str]) -> String {
-    let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
-    words.join(" ")
 }

@@ -25,7 +25,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         shown.show(&entries)?;
         match next {
             Some(next) => token = next,
-            None => return Ok(client.remember_roster().await?),
+            None => break,
         }
     }
+    shown.end();
+    Ok(client.remember_roster().await?)
 }

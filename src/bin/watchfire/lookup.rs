@@ -8,6 +8,7 @@ use watchfire::model::observable::ObservableKind;
 use watchfire::model::platform::Platform;
 
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::output;
 use crate::output::Format;
 use crate::records::Shown;
@@ -51,23 +52,43 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     };
     let mut shown = Shown::with(args.format, client.profile())?;
     let results = client.look_up(&args.values, &options).await?;
+    // One table for all of them.
+    let (mut entries, mut distances) = (Vec::new(), Vec::new());
+    for found in &results {
+        let all = found.distances.iter().copied().chain(std::iter::repeat(0));
+        distances.extend(all.take(found.entries.len()));
+        entries.extend_from_slice(&found.entries);
+    }
+    shown.matches(&entries, &distances)?;
+    let mut refused = 0_usize;
     for (value, found) in args.values.iter().zip(&results) {
-        let value = table::harmless(value);
-        if let Some(refused) = &found.refused {
-            output::note(&output::clean(&format!("{value}: {}", refused.message)));
-        } else if found.entries.is_empty() && !found.more {
-            output::note(&format!("{value}: nothing is known{}", hint(args.kind, found)));
-        }
-        shown.matches(&found.entries, &found.distances)?;
-        if found.more {
-            output::note(&format!("{value}: there is more than is shown"));
-        }
+        refused += usize::from(found.refused.is_some());
+        tell(value, args.kind, found);
     }
     if args.format == Format::Table {
         output::raw(who(&args.values, &results).as_bytes())?;
         output::flush()?;
     }
-    Ok(client.remember_roster().await?)
+    client.remember_roster().await?;
+    if refused > 0 {
+        return Err(
+            Failure::Usage(format!("{refused} of the values could not be looked up")).into()
+        );
+    }
+    Ok(())
+}
+
+/// What is no record.
+fn tell(value: &str, kind: Option<ObservableKind>, found: &LookedUp) {
+    let value = table::harmless(value);
+    if let Some(refused) = &found.refused {
+        output::note(&output::clean(&format!("{value}: {}", refused.message)));
+    } else if found.entries.is_empty() && !found.more {
+        output::note(&format!("{value}: nothing is known{}", hint(kind, found)));
+    }
+    if found.more {
+        output::note(&format!("{value}: there is more than is shown"));
+    }
 }
 
 /// A hash of 64 digits is taken for one of a file; it may be one of an image.

@@ -33,6 +33,7 @@ mod lookup;
 mod moments;
 mod note;
 mod operation_claims;
+mod operation_subjects;
 mod operation_text;
 mod opine;
 mod output;

@@ -87,7 +87,7 @@ fn total(claim: &TotalClaim) -> [String; 8] {
     [
         marked(&claim.publisher, claim.voucher()),
         harmless_text(&claim.platform),
-        format!("{} {}", figure(count.as_ref(), number), table::kind_name(*of)),
+        self::count(count.as_ref(), *of),
         counts(parts),
         span(said.first_seen_time.as_ref(), said.last_seen_time.as_ref()),
         confidence(said.confidence),
@@ -190,15 +190,19 @@ fn marked(publisher: &MemberId, voucher: Voucher) -> String {
 /// `39 channel on youtube, 13 account on google-plus`.
 pub(crate) fn counts(parts: &[pb::AggregatePart]) -> String {
     let part = |part: &pb::AggregatePart| {
-        let count = figure(part.count.as_ref(), number);
-        let of = table::kind_name(part.of);
+        let count = count(part.count.as_ref(), part.of);
         if part.platform.is_empty() {
-            format!("{count} {of}")
+            count
         } else {
-            format!("{count} {of} on {}", harmless_text(&part.platform))
+            format!("{count} on {}", harmless_text(&part.platform))
         }
     };
     parts.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// `at least 3,000 ad`.
+pub(crate) fn count(figure: Option<&pb::Figure>, of: i32) -> String {
+    format!("{} {}", self::figure(figure, number), table::kind_name(of))
 }
 
 fn figure(figure: Option<&pb::Figure>, number: fn(u64) -> String) -> String {

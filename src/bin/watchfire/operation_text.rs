@@ -1,37 +1,51 @@
 //! An operation whole as text for people: one part after the other, each claim with who says so, nothing added up.
 
+use std::collections::BTreeMap;
+
 use comfy_table::ColumnConstraint;
 use comfy_table::ContentArrangement;
 use comfy_table::Table;
 use comfy_table::Width;
+use watchfire::client::Found;
 use watchfire::client::OperationView;
 use watchfire::client::VerifiedEntry;
+use watchfire::model::names::RecordName;
 use watchfire::model::time::Timestamp;
 use watchfire::wire;
 use watchfire::wire::pb;
 
 use crate::operation_claims;
+use crate::operation_subjects::Subjects;
 use crate::table;
 use crate::table::harmless_text;
 use crate::table::word;
 
 /// Columns of free text are wrapped at so many characters.
 const TEXT_WIDTH: u16 = 60;
+/// The column of what a statement says besides: on a screen of 120 columns it is seen whole behind what it is about.
+const REMARK_WIDTH: u16 = 48;
 /// Wide enough that nothing but free text is wrapped.
 const TABLE_WIDTH: u16 = 2000;
 /// Columns of free text.
 const TEXTS: [&str; 7] = ["TEXT", "REASONING", "QUESTION", "ANSWERS", "OBSERVED", "NOTE", "ACTOR"];
 
-/// The whole of it, as it stands at a time.
-pub(crate) fn operation(view: &OperationView, now: Timestamp) -> String {
+/// The whole of it, as it stands at a time, with what is known of the records that its statements are about.
+pub(crate) fn operation(
+    view: &OperationView,
+    known: &BTreeMap<RecordName, Found>,
+    now: Timestamp,
+) -> String {
+    let subjects = Subjects::of(view, known);
     let mut out = head(view);
     operation_claims::add(view, &mut out);
-    actions(view, &mut out);
-    opinions(view, &mut out);
-    sightings(view, &mut out);
-    questions(view, now, &mut out);
-    notes(view, &mut out);
-    links(view, &mut out);
+    actions(view, &subjects, &mut out);
+    opinions(view, &subjects, &mut out);
+    sightings(view, &subjects, &mut out);
+    questions(view, &subjects, now, &mut out);
+    unasked(view, &mut out);
+    notes(view, &subjects, &mut out);
+    links(view, &subjects, &mut out);
+    subjects.add(&mut out);
     if view.more > 0 {
         let left_out = format!("\n{} more were left out.*\n", view.more);
         out.push_str(&left_out);
@@ -60,7 +74,8 @@ pub(crate) fn part<const N: usize>(
     table.add_rows(rows.into_iter().map(|row| keep(row, &kept)));
     for (title, column) in titles.iter().zip(table.column_iter_mut()) {
         if TEXTS.contains(title) {
-            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(TEXT_WIDTH)));
+            let width = if *title == "TEXT" { REMARK_WIDTH } else { TEXT_WIDTH };
+            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
         }
     }
     let shown = format!("\n{title}\n{}", table::trimmed(&table));
@@ -104,7 +119,7 @@ fn head(view: &OperationView) -> String {
     format!("{}\n{}", harmless_text(&said.title), lines.concat())
 }
 
-fn actions(view: &OperationView, out: &mut String) {
+fn actions(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
     use pb::body::Content;
 
     let row = |entry: &VerifiedEntry| {
@@ -114,7 +129,7 @@ fn actions(view: &OperationView, out: &mut String) {
             word(said.action().as_str_name(), "ACTION_"),
             operation_claims::counts(&said.counts),
             time(said.action_time.as_ref()),
-            about(&said.of, view),
+            subjects.about(&said.of),
             harmless_text(&said.text),
             name(entry),
         ])
@@ -123,7 +138,7 @@ fn actions(view: &OperationView, out: &mut String) {
     part("What members did", titles, view.actions.iter().filter_map(row).collect(), out);
 }
 
-fn opinions(view: &OperationView, out: &mut String) {
+fn opinions(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
     let row = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Opinion(said)) = &entry.body().content else { return None };
         let is_dispute = [pb::Stance::StronglyDisagree, pb::Stance::Disagree];
@@ -131,7 +146,7 @@ fn opinions(view: &OperationView, out: &mut String) {
             by(entry),
             word(said.stance().as_str_name(), "STANCE_"),
             operation_claims::specified(&word(said.reason().as_str_name(), "OPINION_REASON_")),
-            about(&said.of, view),
+            subjects.about(&said.of),
             harmless_text(&said.text),
             name(entry),
         ];
@@ -145,7 +160,7 @@ fn opinions(view: &OperationView, out: &mut String) {
     part("Other opinions", titles, cells(others), out);
 }
 
-fn sightings(view: &OperationView, out: &mut String) {
+fn sightings(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
     let row = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Sighting(said)) = &entry.body().content else { return None };
         let times = if said.count == 0 { "not seen".to_owned() } else { said.count.to_string() };
@@ -154,7 +169,7 @@ fn sightings(view: &OperationView, out: &mut String) {
             times,
             harmless_text(&said.platform),
             span(said.first_seen_time.as_ref(), said.last_seen_time.as_ref()),
-            about(&said.of, view),
+            subjects.about(&said.of),
             harmless_text(&said.description),
             name(entry),
         ])
@@ -163,7 +178,7 @@ fn sightings(view: &OperationView, out: &mut String) {
     part("Sightings", titles, view.sightings.iter().filter_map(row).collect(), out);
 }
 
-fn questions(view: &OperationView, now: Timestamp, out: &mut String) {
+fn questions(view: &OperationView, subjects: &Subjects<'_>, now: Timestamp, out: &mut String) {
     let row = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Inquiry(said)) = &entry.body().content else { return None };
         let asked = entry.name().to_string();
@@ -186,12 +201,16 @@ fn questions(view: &OperationView, now: Timestamp, out: &mut String) {
             addressees(&said.addressees),
             harmless_text(&said.question),
             answers.join("\n"),
-            about_reference(said.about.as_ref(), view),
+            subjects.reference(said.about.as_ref()),
             asked,
         ])
     };
     let titles = ["MEMBER", "STATE", "DUE", "TO", "QUESTION", "ANSWERS", "ABOUT", "RECORD"];
     part("Questions", titles, view.inquiries.iter().filter_map(row).collect(), out);
+}
+
+/// Answers to questions that are not among those shown.
+fn unasked(view: &OperationView, out: &mut String) {
     let is_asked = |of: &str| view.inquiries.iter().any(|entry| entry.name().to_string() == of);
     let left = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Reply(said)) = &entry.body().content else { return None };
@@ -214,23 +233,23 @@ fn answer(reply: &VerifiedEntry, asked: &str) -> Option<(pb::ReplyResult, String
     (said.to == asked).then(|| (said.result(), text))
 }
 
-fn notes(view: &OperationView, out: &mut String) {
+fn notes(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
     let row = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Note(said)) = &entry.body().content else { return None };
-        Some([by(entry), harmless_text(&said.text), about(&said.about, view), name(entry)])
+        Some([by(entry), harmless_text(&said.text), subjects.about(&said.about), name(entry)])
     };
     let rows = view.notes.iter().filter_map(row).collect();
     part("Notes", ["MEMBER", "TEXT", "ABOUT", "RECORD"], rows, out);
 }
 
-fn links(view: &OperationView, out: &mut String) {
+fn links(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
     let row = |entry: &VerifiedEntry| {
         let Some(pb::body::Content::Link(said)) = &entry.body().content else { return None };
         Some([
             by(entry),
-            end(said.source.as_ref(), view),
+            subjects.end(said.source.as_ref()),
             word(said.r#type().as_str_name(), "LINK_TYPE_"),
-            end(said.target.as_ref(), view),
+            subjects.end(said.target.as_ref()),
             confidence(said.confidence),
             harmless_text(&said.description),
             name(entry),
@@ -269,7 +288,7 @@ pub(crate) fn texts(texts: &[String]) -> String {
 }
 
 /// A day, with the time of day where one was said; to the second, UTC.
-fn moment(time: Timestamp) -> String {
+pub(crate) fn moment(time: Timestamp) -> String {
     let text = time.to_string();
     let (day, clock) = text.split_once('T').unwrap_or((&text, ""));
     match clock.split('.').next() {
@@ -310,23 +329,4 @@ fn addressees(names: &[String]) -> String {
     let names: Vec<String> =
         names.iter().map(|name| harmless_text(name.trim_start_matches("members/"))).collect();
     names.join(", ")
-}
-
-/// What a statement is about, if it is not the operation itself: one of its indicators by name.
-fn about(of: &str, view: &OperationView) -> String {
-    let is_whole = *of == view.operation.name().to_string();
-    if is_whole { String::new() } else { harmless_text(of) }
-}
-
-fn about_reference(reference: Option<&pb::Reference>, view: &OperationView) -> String {
-    match reference.and_then(|reference| reference.to.as_ref()) {
-        Some(pb::reference::To::Record(of)) => about(of, view),
-        _ => table::reference(reference),
-    }
-}
-
-/// An end of a link.
-fn end(reference: Option<&pb::Reference>, view: &OperationView) -> String {
-    let shown = about_reference(reference, view);
-    if shown.is_empty() { "the operation".to_owned() } else { shown }
 }

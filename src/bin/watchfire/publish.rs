@@ -73,7 +73,8 @@ pub(crate) struct HowFlags {
     /// Say it in place of what one of one's own records says: its next revision, in full.
     #[arg(long, value_name = "RECORD", conflicts_with = "dry_run")]
     pub(crate) amend: Option<RecordName>,
-    /// Read and check everything, and send nothing.
+    /// Read and check everything, and send nothing. What only the hub can tell is not seen: its warnings, and whether it
+    /// would refuse.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Print what became of each record, one JSON object a line, as soon as it is certain.

@@ -107,7 +107,8 @@ pub(crate) struct FindingFlags {
     /// Until when readers may act on it: a time, or so long from now (90d).
     #[arg(long, value_name = "TIME", value_parser = moments::due)]
     valid_until: Option<Timestamp>,
-    /// A technique that it was used for: disarm/T0013; may be repeated.
+    /// A technique that it was used for: disarm/T0013, or with its label, and its phase in brackets:
+    /// 'disarm/T0013 Create inauthentic websites [Establish assets]'; may be repeated.
     #[arg(long = "technique", value_name = "TECHNIQUE", value_parser = support::technique)]
     techniques: Vec<pb::Technique>,
     /// Reach, spend and other figures: 'followers 13000+', 'views 13466 in US on youtube'; may be repeated.

@@ -63,7 +63,8 @@ pub(crate) struct Args {
     /// What else there is to say.
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
-    /// A technique of the whole: disarm/T0013; may be repeated.
+    /// A technique of the whole: disarm/T0013, or with its label, and its phase in brackets:
+    /// 'disarm/T0013 Create inauthentic websites [Establish assets]'; may be repeated.
     #[arg(long = "technique", value_name = "TECHNIQUE", value_parser = support::technique)]
     techniques: Vec<pb::Technique>,
     /// Reach, spend and other figures of the whole; may be repeated.

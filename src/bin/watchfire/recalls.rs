@@ -1,14 +1,19 @@
 //! `watchfire recalls`: what was taken back, who could see it, and who has answered.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
+use watchfire::client::Found;
 use watchfire::client::ListedRecall;
 use watchfire::client::RecallHolder;
 use watchfire::client::Recalls;
+use watchfire::model::names::RecordName;
 use watchfire::model::time::Timestamp;
 use watchfire::wire::pb;
 
 use crate::context::Context;
 use crate::crl::now;
+use crate::operation_text::moment;
 use crate::output;
 use crate::output::Format;
 use crate::table;
@@ -19,6 +24,12 @@ const NOTES: &str =
 withdrawal there.
 
 `watchfire subscribe --into` answers by itself; `watchfire acknowledge` by hand.";
+
+/// Characters of what a record said.
+const WHAT_MAX: usize = 40;
+
+/// The records that were taken back, as far as they may be read.
+type Known = BTreeMap<RecordName, Found>;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = NOTES)]
@@ -41,20 +52,39 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
                 output::line(&to_json(recall).to_string())?;
             }
         }
-        (Format::Table, Recalls::Own) => output::line(&own(&recalls))?,
-        (Format::Table, Recalls::ToAnswer) => output::line(&to_answer(&recalls))?,
+        (Format::Table, _) if recalls.is_empty() => output::note("there is none"),
+        (Format::Table, _) => {
+            let records = recalls.iter().map(|recall| recall.record.clone()).collect();
+            let known = client.get_all(records).await?;
+            let table = if which == Recalls::Own { own } else { to_answer };
+            output::raw(table(&recalls, &known).as_bytes())?;
+        }
     }
     Ok(client.remember_roster().await?)
 }
 
 /// One's own, a line for each member who could see the record.
-fn own(recalls: &[ListedRecall]) -> String {
-    let titles = ["RECORD", "WITHDRAWN AT", "ASKED", "HUB'S COPY", "MEMBER", "DELIVERED", "ANSWER"];
+fn own(recalls: &[ListedRecall], known: &Known) -> String {
+    let titles = [
+        "RECORD",
+        "WHAT",
+        "WITHDRAWN AT",
+        "BY",
+        "WHY",
+        "ASKED",
+        "HUB'S COPY",
+        "MEMBER",
+        "DELIVERED",
+        "ANSWER",
+    ];
     let mut table = table::plain(&titles);
     for recall in recalls {
         let common = [
             recall.record.record.to_string(),
+            what(recall, known),
             recall.withdrawal.sequence().to_string(),
+            recall.withdrawal.name().member.to_string(),
+            reason(recall),
             asked(recall, now()),
             hubs_copy(recall),
         ];
@@ -68,22 +98,30 @@ fn own(recalls: &[ListedRecall]) -> String {
             table.add_row(common.iter().cloned().chain(rest));
         }
     }
-    table.to_string()
+    table::trimmed(&table)
 }
 
-fn to_answer(recalls: &[ListedRecall]) -> String {
-    let titles = ["RECORD", "WITHDRAWN AT", "WHY", "ASKED", "HUB'S COPY"];
+fn to_answer(recalls: &[ListedRecall], known: &Known) -> String {
+    let titles = ["RECORD", "WHAT", "WITHDRAWN AT", "BY", "WHY", "ASKED", "HUB'S COPY"];
     let mut table = table::plain(&titles);
     for recall in recalls {
         table.add_row([
             recall.record.to_string(),
+            what(recall, known),
             recall.withdrawal.sequence().to_string(),
+            recall.withdrawal.name().member.to_string(),
             reason(recall),
             asked(recall, now()),
             hubs_copy(recall),
         ]);
     }
-    table.to_string()
+    table::trimmed(&table)
+}
+
+/// What the record said, in short; only its kind once the hub erased it.
+fn what(recall: &ListedRecall, known: &Known) -> String {
+    let found = known.get(&recall.record);
+    found.map(|found| table::short(&found.entry, WHAT_MAX)).unwrap_or_default()
 }
 
 fn answer(holder: &RecallHolder) -> String {
@@ -113,8 +151,8 @@ fn reason(recall: &ListedRecall) -> String {
 fn asked(recall: &ListedRecall, now: Timestamp) -> String {
     let what = if recall.demand_deletion { "delete" } else { "nothing" };
     match recall.due {
-        Some(due) if due <= now => format!("{what} by {due}, which is over"),
-        Some(due) => format!("{what} by {due}"),
+        Some(due) if due <= now => format!("{what} by {}, which is over", moment(due)),
+        Some(due) => format!("{what} by {}", moment(due)),
         None => what.to_owned(),
     }
 }
@@ -136,6 +174,7 @@ fn to_json(recall: &ListedRecall) -> serde_json::Value {
         "record": recall.record.to_string(),
         "withdrawal": recall.withdrawal.header().name.to_string(),
         "withdrawn_sequence": recall.withdrawal.sequence(),
+        "by": recall.withdrawal.name().member.name(),
         "reason": reason(recall),
         "demand_deletion": recall.demand_deletion,
         "acknowledge_by_time": recall.due.map(|due| due.to_string()),

@@ -12,19 +12,20 @@ use crate::crl::now;
 use crate::output;
 use crate::output::Format;
 use crate::table;
-use crate::table::Heading;
 
 /// Shows records one run after another.
 pub(crate) struct Shown {
     format: Format,
-    heading: Heading,
+    table: table::Entries,
+    is_empty: bool,
     overlays: Overlays,
 }
 
 impl Shown {
     /// In this format, with the profile's own view of them.
     pub(crate) fn with(format: Format, profile: &Profile) -> anyhow::Result<Self> {
-        Ok(Self { format, heading: Heading::Shown, overlays: profile.overlays()? })
+        let overlays = profile.overlays()?;
+        Ok(Self { format, table: table::Entries::new(), is_empty: true, overlays })
     }
 
     /// Shows what was looked up, each with in how many bits it differs from what was sought; when this returns, it has
@@ -39,19 +40,18 @@ impl Shown {
         }
         let now = now();
         let distances = distances.iter().copied().chain(std::iter::repeat(0));
-        let rows = entries
-            .iter()
-            .zip(distances)
-            .map(|(entry, distance)| (entry, Reading { distance, ..self.reading(entry, now) }));
-        match self.format {
-            Format::Table => output::raw(table::entries(rows, self.heading).as_bytes())?,
+        let overlays = &self.overlays;
+        let rows = entries.iter().zip(distances).map(|(entry, distance)| {
+            (entry, Reading { now, overlay: overlays.get(&entry.header().name), distance })
+        });
+        let shown: String = match self.format {
+            Format::Table => self.table.next(rows),
             Format::Jsonl => {
-                let lines: String =
-                    rows.map(|(entry, reading)| entry_to_json_for(entry, reading) + "\n").collect();
-                output::raw(lines.as_bytes())?;
+                rows.map(|(entry, reading)| entry_to_json_for(entry, reading) + "\n").collect()
             }
-        }
-        self.heading = Heading::Left;
+        };
+        self.is_empty = false;
+        output::raw(shown.as_bytes())?;
         output::flush()
     }
 
@@ -60,11 +60,10 @@ impl Shown {
         self.matches(entries, &[])
     }
 
-    fn reading(
-        &self,
-        entry: &VerifiedEntry,
-        now: watchfire::model::time::Timestamp,
-    ) -> Reading<'_> {
-        Reading { now, overlay: self.overlays.get(&entry.header().name), distance: 0 }
+    /// After the last: tells people if there was nothing.
+    pub(crate) fn end(&self) {
+        if self.is_empty {
+            output::note("nothing matches");
+        }
     }
 }

@@ -1,6 +1,13 @@
 //! `watchfire show OPERATION`: an operation whole, each claim with who says so. Nothing is merged.
 
+use watchfire::client::Client;
+use watchfire::client::ClientError;
+use watchfire::client::Found;
 use watchfire::client::operation_to_json;
+use watchfire::model::header::BodyKind;
+use watchfire::model::names::RecordName;
+use watchfire::model::names::RevisionName;
+use watchfire::model::reason::Reason;
 
 use crate::context::Context;
 use crate::filter_flags::operation_name;
@@ -36,12 +43,45 @@ pub(crate) enum Whole {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let name = operation_name(&args.operation, client.profile())?;
-    let view = client.operation(&name).await?;
+    let view = match client.operation(&name).await {
+        Ok(view) => view,
+        Err(error) => return Err(explained(error, &client, name).await),
+    };
     let now = client.now();
     match args.format {
-        Whole::Table => output::raw(operation_text::operation(&view, now).as_bytes())?,
+        Whole::Table => {
+            let subjects = client.get_all(view.subjects()).await?;
+            output::raw(operation_text::operation(&view, &subjects, now).as_bytes())?;
+        }
         Whole::Json => output::line(&operation_to_json(&view, now))?,
     }
     output::flush()?;
     Ok(client.remember_roster().await?)
+}
+
+/// An operation whose body is gone is answered like one that never was; what is left of it tells them apart.
+async fn explained(error: ClientError, client: &Client, record: RecordName) -> anyhow::Error {
+    let is_missing =
+        matches!(&error, ClientError::Refused(refused) if refused.is(Reason::RecordNotFound));
+    if !is_missing {
+        return error.into();
+    }
+    let found = client.get(&RevisionName { record: record.clone(), revision: None }).await;
+    let why = match found {
+        Ok(Found { entry, .. }) if entry.header().body_kind != BodyKind::Operation => {
+            format!(
+                "{record} is no operation: it is of the kind {}",
+                entry.header().body_kind.as_str()
+            )
+        }
+        Ok(Found { entry, .. }) => match entry.erased_by() {
+            Some(cause) => format!(
+                "what {record} said is gone: the hub erased it, see sequence {cause}. `list --operation` still \
+                 finds what is said of it"
+            ),
+            None => return error.into(),
+        },
+        Err(_gone) => return error.into(),
+    };
+    anyhow::Error::from(error).context(why)
 }

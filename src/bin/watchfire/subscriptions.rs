@@ -149,6 +149,10 @@ fn list(all: &[DurableSubscription], format: Format) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    if all.is_empty() {
+        output::note("there is none");
+        return Ok(());
+    }
     let titles = ["NAME", "FILTER", "PLACE", "BEHIND", "FOR", "STREAMS", "UPDATED"];
     let mut table = table::plain(&titles);
     for kept in all {

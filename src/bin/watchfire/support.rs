@@ -2,9 +2,17 @@
 
 use watchfire::wire::pb;
 
-/// `disarm/T0013`, or with its label `disarm/T0013 Create inauthentic websites`.
+/// `disarm/T0013`, or with its label, and its phase in brackets: `disarm/T0013 Create websites [Establish assets]`.
 pub(crate) fn technique(text: &str) -> Result<pb::Technique, String> {
-    let rule = || "must be FRAMEWORK/ID, and perhaps its label: disarm/T0013".to_owned();
+    let rule = || {
+        "must be FRAMEWORK/ID, and perhaps its label, and its phase in brackets: 'disarm/T0013 Create websites \
+         [Establish assets]'"
+            .to_owned()
+    };
+    let (text, phase) = match text.trim().strip_suffix(']') {
+        Some(text) => text.rsplit_once('[').ok_or_else(rule)?,
+        None => (text.trim(), ""),
+    };
     let (framework, rest) = text.split_once('/').ok_or_else(rule)?;
     let (id, name) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     if framework.trim().is_empty() || id.is_empty() {
@@ -14,6 +22,7 @@ pub(crate) fn technique(text: &str) -> Result<pb::Technique, String> {
         framework: framework.trim().to_owned(),
         external_id: id.to_owned(),
         name: name.trim().to_owned(),
+        phase: phase.trim().to_owned(),
         ..pb::Technique::default()
     })
 }
@@ -43,7 +52,16 @@ mod tests {
         let read = technique("disarm/T0013 Create inauthentic websites").unwrap();
         assert_eq!((read.framework.as_str(), read.external_id.as_str()), ("disarm", "T0013"));
         assert_eq!(read.name, "Create inauthentic websites");
-        for bad in ["", "T0013", "/T0013", "disarm/", " /x"] {
+        assert_eq!(read.phase, "");
+        let read = technique("disarm/T0013 Create websites [Establish assets]").unwrap();
+        assert_eq!(
+            (read.name.as_str(), read.phase.as_str()),
+            ("Create websites", "Establish assets")
+        );
+        let read = technique("online-operations-kill-chain/0.6.2 [Evading detection]").unwrap();
+        assert_eq!((read.external_id.as_str(), read.name.as_str()), ("0.6.2", ""));
+        assert_eq!(read.phase, "Evading detection");
+        for bad in ["", "T0013", "/T0013", "disarm/", " /x", "disarm/T0013 x]", "[disarm/T0013]"] {
             technique(bad).unwrap_err();
         }
     }

@@ -14,13 +14,16 @@ use watchfire::model::refang::refang;
 use watchfire::model::visible::visible_line;
 use watchfire::wire::pb;
 
+use crate::operation_claims;
 use crate::output::clean;
 
 const TITLES: [&str; 8] =
     ["SEQUENCE", "ACCEPTED", "PUBLISHER", "KIND", "PLATFORM", "SAYS", "TLP", "RECORD"];
-const WIDTHS: [u16; 8] = [8, 20, 14, 14, 10, 40, 11, 38];
+const WIDTHS: [u16; 8] = [6, 18, 12, 12, 8, 38, 9, 36];
+/// Blanks around a cell.
+const PADDING: u16 = 2;
 /// Characters of what a record says.
-const SAYS_MAX: usize = 100;
+pub(crate) const SAYS_MAX: usize = 100;
 
 /// A plain table with these titles.
 pub(crate) fn plain(titles: &[&str]) -> Table {
@@ -29,31 +32,44 @@ pub(crate) fn plain(titles: &[&str]) -> Table {
     table
 }
 
-/// Whether a table begins anew or goes on under the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heading {
-    /// With titles.
-    Shown,
-    /// Without.
-    Left,
+/// A table of entries that is shown piece by piece: titles once, and columns that never become narrower, so that what
+/// comes later stands under what came before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entries {
+    widths: [u16; 8],
+    is_begun: bool,
 }
 
-/// Entries as a table, each with what its reader knows of it.
-pub(crate) fn entries<'a>(
-    entries: impl Iterator<Item = (&'a VerifiedEntry, Reading<'a>)>,
-    heading: Heading,
-) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    if heading == Heading::Shown {
-        table.set_header(TITLES);
+impl Entries {
+    /// Nothing was shown yet.
+    pub(crate) const fn new() -> Self {
+        Self { widths: WIDTHS, is_begun: false }
     }
-    for (entry, reading) in entries {
-        table.add_row(row(entry, reading));
+
+    /// The next entries, each with what its reader knows of it.
+    pub(crate) fn next<'a>(
+        &mut self,
+        entries: impl Iterator<Item = (&'a VerifiedEntry, Reading<'a>)>,
+    ) -> String {
+        self.rows(entries.map(|(entry, reading)| row(entry, reading)).collect())
     }
-    let least = WIDTHS.map(|width| ColumnConstraint::LowerBoundary(Width::Fixed(width)));
-    table.set_constraints(least);
-    trimmed(&table)
+
+    fn rows(&mut self, rows: Vec<[String; 8]>) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        if !self.is_begun {
+            table.set_header(TITLES);
+        }
+        self.is_begun = true;
+        table.add_rows(rows);
+        for (least, width) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
+            *least = width.max(*least);
+        }
+        let padding = |width: u16| Width::Fixed(width.saturating_add(PADDING));
+        let least = self.widths.map(|width| ColumnConstraint::LowerBoundary(padding(width)));
+        table.set_constraints(least);
+        trimmed(&table)
+    }
 }
 
 /// A table's lines without blanks at their ends.
@@ -73,7 +89,7 @@ fn row(entry: &VerifiedEntry, reading: Reading<'_>) -> [String; 8] {
         header.name.member.to_string() + doubt,
         clean(&kind),
         clean(&platform),
-        cut(&harmless_text(&says)) + &asides(entry, reading),
+        says_with(&cut(&says), &asides(entry, reading)),
         header.handling.tlp.to_string(),
         format!("{}@{}", header.name.record, header.revision),
     ]
@@ -95,7 +111,11 @@ fn asides(entry: &VerifiedEntry, reading: Reading<'_>) -> String {
         bits => Some(format!("{bits} bits off")),
     });
     asides.extend(entry.erased_by().map(|cause| format!("erased, see {cause}")));
-    if asides.is_empty() { String::new() } else { format!(" [{}]", asides.join("; ")) }
+    if asides.is_empty() { String::new() } else { format!("[{}]", asides.join("; ")) }
+}
+
+fn says_with(says: &str, asides: &str) -> String {
+    format!("{says} {asides}").trim().to_owned()
 }
 
 /// How sure the publisher says it is.
@@ -112,7 +132,7 @@ fn stated(entry: &VerifiedEntry) -> Option<u32> {
     if let Some(Content::Link(said)) = content { said.confidence } else { None }
 }
 
-/// Kind, platform, and what is said in short.
+/// Kind, platform, and what is said in short, as one harmless line.
 pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     use pb::body::Content;
 
@@ -120,10 +140,27 @@ pub(crate) fn said(entry: &VerifiedEntry) -> (String, String, String) {
     let none = String::new;
     match entry.body().content.as_ref() {
         Some(Content::Indicator(indicator)) => indicator_said(indicator),
-        Some(Content::Operation(operation)) => (kind, none(), operation.title.clone()),
-        Some(content) => (kind, none(), statement(content)),
+        Some(Content::Operation(operation)) => (kind, none(), harmless_text(&operation.title)),
+        Some(content) => (kind, none(), harmless_text(&statement(content))),
         None => (kind, none(), none()),
     }
+}
+
+/// Kind, platform and the beginning of what is said, as one harmless line.
+pub(crate) fn short(entry: &VerifiedEntry, most: usize) -> String {
+    let (kind, platform, says) = said(entry);
+    words(&[&kind, &clean(&platform), &cut_to(&says, most)])
+}
+
+/// Kind and platform of a value, and the value, as one harmless line.
+pub(crate) fn short_value(kind: i32, platform: &str, value: &str) -> String {
+    words(&[&kind_name(kind), &clean(platform), &harmless(value)])
+}
+
+/// Those words that are there.
+pub(crate) fn words(words: &[&str]) -> String {
+    let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+    words.join(" ")
 }
 
 /// What a record says in short, if it is neither an indicator nor an operation.
@@ -201,18 +238,21 @@ fn audience_change(change: &pb::AudienceChange) -> &'static str {
 fn indicator_said(indicator: &pb::Indicator) -> (String, String, String) {
     let observable = indicator.observable.clone().unwrap_or_default();
     let value = if let Some(aggregate) = &observable.aggregate {
-        let whole = || format!("{} {}", count(aggregate.count.as_ref()), kind_name(aggregate.of));
-        let parts = aggregate.parts.iter();
-        let parts: Vec<String> = parts
-            .map(|part| format!("{} {}", count(part.count.as_ref()), kind_name(part.of)))
-            .collect();
-        if parts.is_empty() { whole() } else { parts.join(", ") }
+        aggregate_said(aggregate)
     } else if observable.value.is_empty() {
         harmless(&observable.display_name)
     } else {
         harmless(&observable.value)
     };
     (kind_name(observable.kind), observable.platform, value)
+}
+
+/// The total first, then what it is made of: `58 account (39 channel on youtube, 13 account on google-plus)`.
+fn aggregate_said(aggregate: &pb::Aggregate) -> String {
+    let pb::Aggregate { of, count, parts } = aggregate;
+    let whole = operation_claims::count(count.as_ref(), *of);
+    let parts = operation_claims::counts(parts);
+    if parts.is_empty() { whole } else { format!("{whole} ({parts})") }
 }
 
 /// A text of people as one line, with harmless addresses.
@@ -222,21 +262,12 @@ pub(crate) fn harmless_text(text: &str) -> String {
 
 /// Defanged once, whatever it was before.
 pub(crate) fn harmless(value: &str) -> String {
-    clean(&defang(&refang(value)))
+    defang(&visible_line(&refang(value)))
 }
 
 /// A kind of asset, by its number.
 pub(crate) fn kind_name(number: i32) -> String {
     ObservableKind::from_number(number).map_or_else(|| "asset".to_owned(), |kind| kind.to_string())
-}
-
-fn count(figure: Option<&pb::Figure>) -> String {
-    match figure.and_then(|figure| figure.value.as_ref()) {
-        Some(pb::figure::Value::Exact(number)) => number.to_string(),
-        Some(pb::figure::Value::AtLeast(number)) => format!("at least {number}"),
-        Some(pb::figure::Value::Between(range)) => format!("{} to {}", range.low, range.high),
-        None => "?".to_owned(),
-    }
 }
 
 fn roster_change(change: &pb::RosterChange) -> &'static str {
@@ -260,9 +291,59 @@ fn key_change(change: &pb::KeyChange) -> &'static str {
 
 /// The beginning of what a record says.
 pub(crate) fn cut(text: &str) -> String {
-    if text.chars().count() <= SAYS_MAX {
+    cut_to(text, SAYS_MAX)
+}
+
+/// The beginning of a text, at most so many characters.
+pub(crate) fn cut_to(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
         return text.to_owned();
     }
-    let head: String = text.chars().take(SAYS_MAX - 1).collect();
+    let head: String = text.chars().take(most.saturating_sub(1)).collect();
     head + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_later_stands_under_what_came_before() {
+        let row =
+            |says: &str| TITLES.map(|title| if title == "SAYS" { says } else { title }.to_owned());
+        let long = "a very long line ".repeat(4);
+        let mut table = Entries::new();
+        let shown = [&long, "short", &long].map(|says| table.rows(vec![row(says)])).concat();
+        let places: Vec<Option<usize>> = shown.lines().map(|line| line.find("TLP")).collect();
+        assert_eq!(places.len(), 4, "titles once: {shown}");
+        assert!(places.iter().all(|place| place.is_some() && *place == places[0]), "{shown}");
+    }
+
+    #[test]
+    fn what_is_known_of_an_erased_record_stands_at_the_edge() {
+        assert_eq!(says_with("", "[erased, see 3]"), "[erased, see 3]");
+        assert_eq!(says_with("x", "[expired]"), "x [expired]");
+        assert_eq!(says_with("x", ""), "x");
+    }
+
+    #[test]
+    fn a_count_has_its_total_and_where_its_parts_are() {
+        let exact = |number| Some(pb::Figure { value: Some(pb::figure::Value::Exact(number)) });
+        let part = |of: pb::ObservableKind, platform: &str, number| pb::AggregatePart {
+            of: of.into(),
+            platform: platform.to_owned(),
+            count: exact(number),
+        };
+        let mut whole = pb::Aggregate {
+            of: pb::ObservableKind::Account.into(),
+            count: exact(58),
+            parts: vec![
+                part(pb::ObservableKind::Channel, "youtube", 39),
+                part(pb::ObservableKind::Blog, "", 19),
+            ],
+        };
+        assert_eq!(aggregate_said(&whole), "58 account (39 channel on youtube, 19 blog)");
+        whole.parts.clear();
+        assert_eq!(aggregate_said(&whole), "58 account");
+    }
 }

@@ -16,6 +16,9 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 
+/// Faults of a file that are told one by one.
+const TOLD_MAX: usize = 10;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files of `--format jsonl`, or of a sink.
@@ -37,8 +40,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let pin = Pin::open(&profile.genesis()?)?;
     let known = KnownRoster::load(&profile, &pin)?;
     let mut count = Count::default();
+    let mut foreign = Vec::new();
     for path in &args.files {
-        check(path, &known, &mut count)?;
+        if !check(path, &known, &mut count)? {
+            foreign.push(path.display().to_string());
+        }
     }
     output::line(&format!("{} verified, {} failed", count.verified, count.failed))?;
     if count.beyond > 0 {
@@ -58,18 +64,27 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if count.failed > 0 {
         return Err(Failure::SomeUnverified(count.failed).into());
     }
+    if !foreign.is_empty() {
+        let files = foreign.join(", ");
+        let why = format!("{files}: there are no JSON lines in it, so there is nothing to verify");
+        return Err(Failure::Usage(output::clean(&why)).into());
+    }
     Ok(())
 }
 
-fn check(path: &Path, known: &KnownRoster, count: &mut Count) -> anyhow::Result<()> {
+/// Checks a file. Whether it is one to check at all: a text of which no line is a JSON object is not, and nothing of it
+/// is counted. One such line is enough for all the others to be failures.
+fn check(path: &Path, known: &KnownRoster, count: &mut Count) -> anyhow::Result<bool> {
     let unreadable = || format!("{} cannot be read", path.display());
     let file = BufReader::new(File::open(path).with_context(unreadable)?);
     let verifier = known.verifier();
+    let (mut failed, mut told, mut is_json) = (0_usize, Vec::new(), false);
     for (index, line) in file.lines().enumerate() {
         let line = line.with_context(unreadable)?;
         if line.trim().is_empty() {
             continue;
         }
+        is_json |= serde_json::from_str::<serde_json::Map<_, _>>(&line).is_ok();
         match entry_from_json(&line, &verifier) {
             Ok(entry) => {
                 count.verified += 1;
@@ -77,11 +92,23 @@ fn check(path: &Path, known: &KnownRoster, count: &mut Count) -> anyhow::Result<
             }
             Err(_no_entry) if Fact::from_line(&line).is_some() => count.facts += 1,
             Err(error) => {
-                count.failed += 1;
-                let text = format!("{}:{}: {error}", path.display(), index + 1);
-                output::note(&output::clean(&text));
+                failed += 1;
+                if told.len() < TOLD_MAX {
+                    told.push(format!("{}:{}: {error}", path.display(), index + 1));
+                }
             }
         }
     }
-    Ok(())
+    if failed > 0 && !is_json {
+        return Ok(false);
+    }
+    for text in &told {
+        output::note(&output::clean(text));
+    }
+    if failed > told.len() {
+        let rest = failed - told.len();
+        output::note(&output::clean(&format!("{}: and {rest} more", path.display())));
+    }
+    count.failed += failed;
+    Ok(true)
 }
