@@ -24,6 +24,7 @@ mod oracle;
 mod path;
 mod policy;
 mod queries;
+mod quotas;
 mod recalls;
 mod refusals;
 mod retention;

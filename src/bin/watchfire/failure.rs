@@ -19,12 +19,36 @@ pub(crate) enum Failure {
     /// The hub refused some of it.
     #[error("the hub refused {0} of the records")]
     SomeRefused(usize),
+    /// Some of it still waits in the outbox.
+    #[error("{}", unfinished(*taken, *refused, *waiting, go_on, rest))]
+    Unfinished {
+        /// Durable.
+        taken: usize,
+        /// Refused for good.
+        refused: usize,
+        /// In the outbox.
+        waiting: usize,
+        /// When and how to send them.
+        go_on: String,
+        /// What was not even tried; may be empty.
+        rest: String,
+        /// Why it was given up.
+        #[source]
+        cause: ClientError,
+    },
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
     /// The hub answered something else than its log says.
     #[error("{0} numbers of the hub are not what its entries say")]
     SomeDiffer(usize),
+}
+
+fn unfinished(taken: usize, refused: usize, waiting: usize, go_on: &str, rest: &str) -> String {
+    let refused = if refused == 0 { String::new() } else { format!("{refused} were refused, ") };
+    let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+    let told = format!("{taken} records are durable, {refused}{waiting} wait in the outbox");
+    format!("{told}. {go_on}.{rest} Why")
 }
 
 /// Prints the chain of causes; gives the exit code of the first cause that has one.
@@ -53,6 +77,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
+            Failure::Unfinished { cause, .. } => cause.exit_code(),
             Failure::SomeUnverified(_) | Failure::SomeDiffer(_) => 5,
         });
     }
@@ -80,6 +105,18 @@ mod tests {
         assert_eq!(code(&Failure::Usage(String::new()).into()), 2);
         assert_eq!(code(&Failure::SomeRefused(1).into()), 3);
         assert_eq!(code(&Failure::SomeUnverified(1).into()), 5);
+        let unfinished = Failure::Unfinished {
+            taken: 33,
+            refused: 1,
+            waiting: 26,
+            go_on: "Go on".to_owned(),
+            rest: "No line after 60 was sent.".to_owned(),
+            cause: ClientError::Unreachable("gone".to_owned()),
+        };
+        let told = "33 records are durable, 1 were refused, 26 wait in the outbox. Go on. \
+                    No line after 60 was sent. Why: the hub does not answer: gone";
+        let error = anyhow::Error::from(unfinished);
+        assert_eq!((code(&error), format!("{error:#}").as_str()), (4, told));
         let (path, why) = ("records".into(), String::new());
         assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);
         assert_eq!(code(&SinkError::InUse { path: "records".into() }.into()), 1);
