@@ -226,8 +226,9 @@ impl Hub {
         if position >= floor || filter.is_common() {
             return Ok(());
         }
-        let message = "bodies behind the cursor were let go; catch up by a snapshot, or read from \
-                       the floor on";
+        let message = format!(
+            "bodies behind the cursor were let go; catch up by a snapshot, or read from the floor on, sequence {floor}"
+        );
         Err(Refusal::field(Reason::CursorCompacted, "cursor", message).with("floor", floor))
     }
 

@@ -12,6 +12,7 @@ mod briefing;
 mod clock;
 mod compact;
 mod crash;
+mod documents;
 mod durable;
 mod existence;
 mod hearsay;

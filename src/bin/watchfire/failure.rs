@@ -7,6 +7,7 @@ use watchfire::client::ClientError;
 use watchfire::client::SavedEntryError;
 use watchfire::client::SinkError;
 use watchfire::client::VerificationError;
+use watchfire::model::reason::Reason;
 
 use crate::output;
 
@@ -62,7 +63,22 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     output::note(&format!("watchfire: {error:#}"));
+    if let Some(advice) = error.chain().find_map(advice) {
+        output::note(&output::clean(&advice));
+    }
     ExitCode::from(code(error))
+}
+
+/// What to do about a place whose records are gone.
+fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let Some(ClientError::Refused(refused)) = cause.downcast_ref::<ClientError>() else {
+        return None;
+    };
+    let floor = refused.metadata.get("floor").filter(|_| refused.is(Reason::CursorCompacted))?;
+    Some(format!(
+        "with --catch-up, what is current is taken instead, and it goes on from there; bodies are whole from \
+         sequence {floor} on"
+    ))
 }
 
 fn code(error: &anyhow::Error) -> u8 {
