@@ -483,22 +483,23 @@ fn decode(waiting: &Waiting) -> Result<Vec<pb::Envelope>, ClientError> {
 mod tests {
     use super::*;
 
-    fn refused(retry_after: Option<u64>) -> Option<Refused> {
+    fn refused(retry_after: Option<u64>) -> Refused {
         let retry_after = retry_after.map(Duration::from_secs);
-        Some(Refused { retry_after, ..Refused::from(pb::Refusal::default()) })
+        Refused { retry_after, ..Refused::from(pb::Refusal::default()) }
     }
 
     #[test]
     fn the_next_offer_comes_as_soon_as_something_may_be_taken() {
+        let (soon, late, unsaid) = (refused(Some(1)), refused(Some(1751)), refused(None));
         for (one, other, first) in [
-            (refused(Some(1)), refused(Some(1751)), refused(Some(1))),
-            (refused(Some(1751)), refused(Some(1)), refused(Some(1))),
-            (refused(Some(5)), refused(None), refused(None)),
-            (refused(Some(5)), None, refused(Some(5))),
-            (None, refused(Some(5)), refused(Some(5))),
+            (Some(&soon), Some(&late), Some(&soon)),
+            (Some(&late), Some(&soon), Some(&soon)),
+            (Some(&late), Some(&unsaid), Some(&unsaid)),
+            (Some(&late), None, Some(&late)),
+            (None, Some(&late), Some(&late)),
             (None, None, None),
         ] {
-            assert_eq!(sooner(one, other), first);
+            assert_eq!(sooner(one.cloned(), other.cloned()).as_ref(), first);
         }
     }
 

@@ -21,22 +21,8 @@ pub(crate) enum Failure {
     #[error("the hub refused {0} of the records")]
     SomeRefused(usize),
     /// Some of it still waits in the outbox.
-    #[error("{}", unfinished(*taken, *refused, *waiting, go_on, rest))]
-    Unfinished {
-        /// Durable.
-        taken: usize,
-        /// Refused for good.
-        refused: usize,
-        /// In the outbox.
-        waiting: usize,
-        /// When and how to send them.
-        go_on: String,
-        /// What was not even tried; may be empty.
-        rest: String,
-        /// Why it was given up.
-        #[source]
-        cause: ClientError,
-    },
+    #[error(transparent)]
+    Unfinished(Box<Unfinished>),
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
@@ -45,11 +31,27 @@ pub(crate) enum Failure {
     SomeDiffer(usize),
 }
 
-fn unfinished(taken: usize, refused: usize, waiting: usize, go_on: &str, rest: &str) -> String {
-    let refused = if refused == 0 { String::new() } else { format!("{refused} were refused, ") };
-    let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
-    let told = format!("{taken} records are durable, {refused}{waiting} wait in the outbox");
-    format!("{told}. {go_on}.{rest} Why")
+/// Some of it still waits in the outbox: how much, and how to go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{taken} records are durable, {}{waiting} wait in the outbox. {go_on}.{rest} Why", refused_too(*refused))]
+pub(crate) struct Unfinished {
+    /// Durable.
+    pub(crate) taken: usize,
+    /// Refused for good.
+    pub(crate) refused: usize,
+    /// In the outbox.
+    pub(crate) waiting: usize,
+    /// When and how to send them.
+    pub(crate) go_on: String,
+    /// What was not even tried, after a blank; may be empty.
+    pub(crate) rest: String,
+    /// Why it was given up.
+    #[source]
+    pub(crate) cause: ClientError,
+}
+
+fn refused_too(count: usize) -> String {
+    if count == 0 { String::new() } else { format!("{count} were refused, ") }
 }
 
 /// Prints the chain of causes; gives the exit code of the first cause that has one.
@@ -93,7 +95,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
-            Failure::Unfinished { cause, .. } => cause.exit_code(),
+            Failure::Unfinished(unfinished) => unfinished.cause.exit_code(),
             Failure::SomeUnverified(_) | Failure::SomeDiffer(_) => 5,
         });
     }
@@ -121,17 +123,17 @@ mod tests {
         assert_eq!(code(&Failure::Usage(String::new()).into()), 2);
         assert_eq!(code(&Failure::SomeRefused(1).into()), 3);
         assert_eq!(code(&Failure::SomeUnverified(1).into()), 5);
-        let unfinished = Failure::Unfinished {
+        let unfinished = Unfinished {
             taken: 33,
             refused: 1,
             waiting: 26,
             go_on: "Go on".to_owned(),
-            rest: "No line after 60 was sent.".to_owned(),
+            rest: " No line after 60 was sent.".to_owned(),
             cause: ClientError::Unreachable("gone".to_owned()),
         };
         let told = "33 records are durable, 1 were refused, 26 wait in the outbox. Go on. \
                     No line after 60 was sent. Why: the hub does not answer: gone";
-        let error = anyhow::Error::from(unfinished);
+        let error = anyhow::Error::from(Failure::Unfinished(Box::new(unfinished)));
         assert_eq!((code(&error), format!("{error:#}").as_str()), (4, told));
         let (path, why) = ("records".into(), String::new());
         assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);

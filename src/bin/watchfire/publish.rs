@@ -18,6 +18,7 @@ use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
 use crate::context::Context;
+use crate::failure;
 use crate::failure::Failure;
 use crate::handling_flags::HandlingFlags;
 use crate::output;
@@ -149,18 +150,21 @@ pub(crate) fn stopped(
         // Nothing was offered.
         return unfinished.error.into();
     }
-    unfinished.outcomes.iter().flatten().for_each(|outcome| tally.count(outcome));
+    for outcome in unfinished.outcomes.iter().flatten() {
+        tally.count(outcome);
+    }
     tally.tell_warnings();
     tally.tell_refused();
-    Failure::Unfinished {
+    let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+    let left = failure::Unfinished {
         taken: tally.taken,
         refused: tally.refused.len(),
         waiting,
         go_on: go_on(unfinished.error.retry_after(), client.profile().folder()),
-        rest: rest.to_owned(),
+        rest,
         cause: unfinished.error,
-    }
-    .into()
+    };
+    Failure::Unfinished(Box::new(left)).into()
 }
 
 /// When to go on, and with which command.
@@ -304,7 +308,9 @@ impl Tally {
 
     /// Counts more.
     pub(crate) fn add(&mut self, outcomes: &[Outcome]) {
-        outcomes.iter().for_each(|outcome| self.count(outcome));
+        for outcome in outcomes {
+            self.count(outcome);
+        }
     }
 
     fn count(&mut self, outcome: &Outcome) {

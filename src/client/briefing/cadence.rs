@@ -146,7 +146,6 @@ mod tests {
             acknowledged: None,
             received_acted_on: 2,
             role: pb::Role::Observer.into(),
-            ..pb::LedgerRow::default()
         };
         let answer = pb::GetLedgerResponse {
             rows: vec![row("members/acme-video", 1), row("", 2)],
