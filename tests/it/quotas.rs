@@ -81,13 +81,13 @@ async fn one_stream_is_enough_for_whoever_has_no_more() {
     let filtered = ["--body", "indicator"];
     for (number, flags) in [&[][..], &filtered, &["--name", "desk"]].into_iter().enumerate() {
         let newcomer = format!("newcomer-{number}");
-        let line = [&["subscribe", "--from", "now", "--format", "jsonl"], flags].concat();
-        let mut live = Live::start(world.command("birch-social", &line));
+        let flags = [&["subscribe", "--from", "now", "--format", "jsonl"], flags].concat();
+        let mut reader = Live::start(world.command("birch-social", &flags));
         open(&world, "birch-social", 1).await;
         // Whoever signs this was admitted after the stream was opened: only the roster says so.
         world.admit(&newcomer, "company");
         publish(&world.client(&newcomer).await, domain("late.example")).await;
-        while !live.next().contains("late.example") {}
+        while !reader.next().contains("late.example") {}
         // It can still publish, read and show who takes part, with the one stream in use.
         demand(&world.watchfire("birch-social", &PUBLISH));
         demand(&world.watchfire("birch-social", &["lookup", "late.example"]));
@@ -95,7 +95,7 @@ async fn one_stream_is_enough_for_whoever_has_no_more() {
         let said = String::from_utf8_lossy(&second.stderr);
         assert_eq!(second.status.code(), Some(3), "{said}");
         assert!(said.contains(Reason::TooManyStreams.as_str()), "{said}");
-        drop(live);
+        drop(reader);
         open(&world, "birch-social", 0).await;
     }
     demand(&world.watchfire("birch-social", &["ledger", "--recompute"]));
