@@ -60,7 +60,7 @@ impl Drop for Live {
     }
 }
 
-async fn set(world: &World, member: &str, limit: &[&str]) {
+fn set(world: &World, member: &str, limit: &[&str]) {
     let line = [&["quota", "set", member], limit].concat();
     demand(&world.watchfire("operator", &line));
 }
@@ -77,7 +77,7 @@ async fn open(world: &World, member: &str, count: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_stream_is_enough_for_whoever_has_no_more() {
     let world = World::with(MEMBERS).await;
-    set(&world, "birch-social", &["--streams", "1"]).await;
+    set(&world, "birch-social", &["--streams", "1"]);
     let filtered = ["--body", "indicator"];
     for (number, flags) in [&[][..], &filtered, &["--name", "desk"]].into_iter().enumerate() {
         let newcomer = format!("newcomer-{number}");
@@ -110,7 +110,7 @@ async fn a_stream_of_the_roster_brings_no_record_past_the_quota() {
     let world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
     publish(&acme, domain("news.example")).await;
-    set(&world, "birch-social", &["--streams", "1"]).await;
+    set(&world, "birch-social", &["--streams", "1"]);
     let birch = world.client("birch-social").await;
     let request = |kinds: &[BodyKind]| pb::SubscribeRequest {
         filter: Some(pb::Filter {
@@ -152,7 +152,7 @@ async fn of_a_batch_that_was_partly_taken_it_says_how_much_and_how_to_go_on() {
     const LINES: usize = 60;
     let world = World::with(MEMBERS).await;
     let limit = ["--records-per-second", "3", "--bytes-per-day", "20000"];
-    set(&world, "acme-video", &limit).await;
+    set(&world, "acme-video", &limit);
     let path = world.data().join("records.jsonl");
     let line = |number: usize| {
         let observable =
@@ -188,7 +188,7 @@ async fn of_a_batch_that_was_partly_taken_it_says_how_much_and_how_to_go_on() {
     let told = format!("0 records are durable, {waiting} wait in the outbox.");
     assert!(said.contains(&told) && said.contains("nothing newer was sent"), "{said}");
 
-    set(&world, "acme-video", &["--records-per-second", "0", "--bytes-per-day", "0"]).await;
+    set(&world, "acme-video", &["--records-per-second", "0", "--bytes-per-day", "0"]);
     let sent = demand(&world.watchfire("acme-video", &["publish", "--outbox"]));
     assert!(sent.contains(&format!("{waiting} records from the outbox are durable")), "{sent}");
     assert_eq!(replay(&birch, indicators).await.len(), LINES, "nothing twice, nothing lost");
