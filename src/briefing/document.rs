@@ -258,8 +258,8 @@ impl Line {
     }
 
     /// Whether there is nothing to be seen.
-    fn is_blank(&self) -> bool {
-        let is_blank = |piece: &Piece| matches!(piece, Piece::Said(text) if text.is_empty());
+    pub(super) fn is_blank(&self) -> bool {
+        let is_blank = |piece: &Piece| matches!(piece, Piece::Said(text) | Piece::Muted(text) if text.is_empty());
         self.0.iter().all(is_blank)
     }
 

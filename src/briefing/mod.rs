@@ -17,10 +17,15 @@ mod said;
 mod words;
 
 pub use cadence::Cadence;
+pub use cadence::Echo;
+pub use cadence::Given;
 pub use cadence::LedgerRow;
+pub use cadence::Received;
 pub use cadence::Shared;
 pub use cadence::Step;
 pub use cadence::StepTime;
+pub use cadence::TimeOf;
+pub use cadence::TimedOperation;
 pub use cadence::Whose;
 pub use figure::Claimant;
 pub use figure::Confidence;
@@ -92,7 +97,8 @@ impl Briefing {
         let disputes = self.problems.disputes.iter().map(|dispute| dispute.tlp);
         let inquiries = self.problems.inquiries.iter().map(|inquiry| inquiry.tlp);
         let recalls = self.problems.recalls.iter().map(|recall| recall.tlp);
-        let all = presented.chain(disputes).chain(inquiries).chain(recalls);
+        let named = self.cadence.labels();
+        let all = presented.chain(disputes).chain(inquiries).chain(recalls).chain(named);
         all.fold(self.tlp_at_least, Tlp::max)
     }
 }

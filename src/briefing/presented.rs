@@ -49,6 +49,8 @@ pub struct Operation {
     pub record: RecordName,
     /// The strictest label of the record itself and of the indicators that its assets and techniques were taken from.
     pub tlp: Tlp,
+    /// The label of the record alone.
+    pub own_tlp: Tlp,
     /// A short title.
     pub title: Said,
     /// Other names.

@@ -172,8 +172,13 @@ impl ClientError {
         }
     }
 
+    /// Whether the hub refused for this reason.
+    pub fn is_refusal(&self, reason: Reason) -> bool {
+        matches!(self, Self::Refused(refused) if refused.is(reason))
+    }
+
     /// How long to wait before the same call, where the hub says so.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused(refused) = self { refused.retry_after } else { None }
     }
 

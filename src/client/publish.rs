@@ -19,6 +19,7 @@ use crate::client::receipt::Receipt;
 use crate::client::receipt::Warning;
 use crate::client::verifier::VerificationError;
 use crate::model::limits;
+use crate::model::reason::Reason;
 use crate::profile::ProfileError;
 use crate::profile::Waiting;
 use crate::wire::pb;
@@ -29,6 +30,8 @@ const OUTBOX_RECORDS_MAX: usize = 8192;
 const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a batch is offered to a hub that cannot take it at the moment.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two words about a batch that waits.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
 /// Requests that wait in a pipeline for the transport.
 const PIPELINE_REQUESTS: usize = 4;
 
@@ -51,16 +54,65 @@ impl Outcome {
     }
 }
 
+/// Records of which not all were answered; those without an answer stay in the outbox, and go out with
+/// [`Client::resend`].
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {} records have no answer and wait in the outbox", self.waiting(), self.outcomes.len())]
+pub struct Unfinished {
+    /// What became of each, in order; `None` for those that wait.
+    pub outcomes: Vec<Option<Outcome>>,
+    /// Why it was given up.
+    #[source]
+    pub error: ClientError,
+}
+
+impl Unfinished {
+    /// How many wait in the outbox.
+    pub fn waiting(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.is_none()).count()
+    }
+}
+
+impl From<Unfinished> for ClientError {
+    fn from(unfinished: Unfinished) -> Self {
+        unfinished.error
+    }
+}
+
+/// The hub cannot take some records at the moment: they are offered again a little later.
+#[derive(Debug)]
+pub struct Pause<'a> {
+    /// How many have no answer yet.
+    pub waiting: usize,
+    /// How long until they are offered again.
+    pub pause: Duration,
+    /// What the hub said, or that it says nothing.
+    pub error: &'a ClientError,
+}
+
+/// Told of pauses: of the first one, and then every ten seconds.
+pub type WatchPauses<'a> = &'a (dyn Fn(&Pause<'_>) + Sync);
+
 impl Client {
     /// Publishes records; each is answered for itself, in order. On an error what has no answer stays in the
     /// outbox and goes out with [`Client::resend`].
     pub async fn publish(&self, envelopes: Vec<pb::Envelope>) -> Result<Vec<Outcome>, ClientError> {
-        let mut outcomes = Vec::with_capacity(envelopes.len());
-        for batch in split(envelopes, OUTBOX_RECORDS_MAX, OUTBOX_BYTES_MAX) {
-            let waiting = self.keep(&batch)?;
-            outcomes.extend(self.deliver(&waiting, batch).await?);
-        }
-        Ok(outcomes)
+        Ok(self.publish_watched(envelopes, &|_pause| ()).await?)
+    }
+
+    /// The same, told of pauses; an error says what became of those that were answered.
+    pub async fn publish_watched(
+        &self,
+        envelopes: Vec<pb::Envelope>,
+        watch: WatchPauses<'_>,
+    ) -> Result<Vec<Outcome>, Unfinished> {
+        let kept: Result<Vec<Kept>, ClientError> =
+            split(envelopes, OUTBOX_RECORDS_MAX, OUTBOX_BYTES_MAX)
+                .into_iter()
+                .map(|batch| Ok((self.keep(&batch)?, batch)))
+                .collect();
+        let kept = kept.map_err(|error| Unfinished { outcomes: Vec::new(), error })?;
+        self.deliver_all(kept, watch).await
     }
 
     /// Publishes one record.
@@ -71,12 +123,17 @@ impl Client {
 
     /// Sends what waits in the outbox.
     pub async fn resend(&self) -> Result<Vec<Outcome>, ClientError> {
-        let mut outcomes = Vec::new();
-        for waiting in self.profile().outbox()?.waiting()? {
-            let batch = decode(&waiting)?;
-            outcomes.extend(self.deliver(&waiting, batch).await?);
-        }
-        Ok(outcomes)
+        Ok(self.resend_watched(&|_pause| ()).await?)
+    }
+
+    /// The same, told of pauses; an error says what became of those that were answered.
+    pub async fn resend_watched(&self, watch: WatchPauses<'_>) -> Result<Vec<Outcome>, Unfinished> {
+        let kept = || -> Result<Vec<Kept>, ClientError> {
+            let waiting = self.profile().outbox()?.waiting()?.into_iter();
+            waiting.map(|waiting| decode(&waiting).map(|batch| (waiting, batch))).collect()
+        };
+        let kept = kept().map_err(|error| Unfinished { outcomes: Vec::new(), error })?;
+        self.deliver_all(kept, watch).await
     }
 
     /// A stream of batches whose answers come in order; several are under way at once.
@@ -102,34 +159,61 @@ impl Client {
         Ok(self.profile().outbox()?.remove(waiting)?)
     }
 
+    /// Offers batches that are kept in the outbox, one after the other. What follows one that is given up waits, too.
+    async fn deliver_all(
+        &self,
+        kept: Vec<Kept>,
+        watch: WatchPauses<'_>,
+    ) -> Result<Vec<Outcome>, Unfinished> {
+        let mut outcomes = Vec::new();
+        let mut kept = kept.into_iter();
+        while let Some((waiting, batch)) = kept.next() {
+            let mut answered: Vec<Option<Outcome>> = vec![None; batch.len()];
+            let delivered = self.deliver(&waiting, &batch, &mut answered, watch).await;
+            outcomes.extend(answered);
+            if let Err(error) = delivered {
+                let rest: usize = kept.map(|(_waiting, batch)| batch.len()).sum();
+                outcomes.extend(std::iter::repeat_n(None, rest));
+                return Err(Unfinished { outcomes, error });
+            }
+        }
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
     /// Offers a batch until every record has its answer.
     async fn deliver(
         &self,
         waiting: &Waiting,
-        batch: Vec<pb::Envelope>,
-    ) -> Result<Vec<Outcome>, ClientError> {
-        let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
+        batch: &[pb::Envelope],
+        outcomes: &mut [Option<Outcome>],
+        watch: WatchPauses<'_>,
+    ) -> Result<(), ClientError> {
         let mut backoff = Backoff::default();
         let deadline = Instant::now() + PATIENCE;
+        let mut told_until = Instant::now();
         loop {
-            let failed = self.attempt(&batch, &mut outcomes).await.err();
-            if outcomes.iter().all(Option::is_some) {
-                self.let_go(waiting)?;
-                return Ok(outcomes.into_iter().flatten().collect());
+            let failed = self.attempt(batch, outcomes).await.err();
+            let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+            if open == 0 {
+                return self.let_go(waiting);
             }
             let error = failed
                 .unwrap_or_else(|| ClientError::Unreachable("it stopped answering".to_owned()));
             // A quota says when there is more of it: to ask before is in vain.
             let pause = backoff.next().max(error.retry_after().unwrap_or_default());
             if !error.is_transient() || Instant::now() + pause > deadline {
-                self.keep_rest(waiting, &batch, &outcomes)?;
+                self.keep_rest(waiting, batch, outcomes)?;
                 return Err(error);
+            }
+            if Instant::now() >= told_until {
+                watch(&Pause { waiting: open, pause, error: &error });
+                told_until = Instant::now() + TOLD_AFTER;
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Sends what has no answer yet, pipelined, and takes the answers.
+    /// Sends what has no answer yet, pipelined, and takes the answers; one by one if there is no stream left.
     async fn attempt(
         &self,
         batch: &[pb::Envelope],
@@ -141,28 +225,61 @@ impl Client {
             .filter(|(_, outcome)| outcome.is_none())
             .map(|(at, _)| at)
             .collect();
-        let requests = requests(batch, &open);
-        let sent: Vec<Vec<usize>> =
-            requests.iter().map(|(places, _request)| places.clone()).collect();
-        let messages: Vec<pb::PublishStreamRequest> =
-            requests.into_iter().map(|(_places, request)| request).collect();
+        let (sent, messages): (Vec<_>, Vec<_>) = requests(batch, &open).into_iter().unzip();
         let mut service = self.exchange_service();
-        let mut answers = service.publish_stream(stream::iter(messages)).await?.into_inner();
-        let mut transient = None;
+        let answers = service.publish_stream(stream::iter(messages)).await;
+        let mut answers = match answers.map_err(ClientError::from) {
+            Ok(answers) => answers.into_inner(),
+            Err(error) if error.is_refusal(Reason::TooManyStreams) => {
+                return self.attempt_apart(batch, &open, outcomes).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut later = None;
         for places in sent {
             let Some(answer) = answers.message().await? else {
                 return Err(ClientError::Unreachable("it ended the stream".to_owned()));
             };
-            if answer.results.len() != places.len() {
-                return Err(
-                    VerificationError::answer("there is not one result for each record").into()
-                );
-            }
-            for (place, result) in places.into_iter().zip(answer.results) {
-                transient = self.settle(batch, place, result, outcomes)?.or(transient);
-            }
+            let more = self.settle_all(batch, places, answer.results, outcomes)?;
+            later = sooner(later, more);
         }
-        transient.map_or(Ok(()), |refused| Err(refused.into()))
+        later.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+
+    /// The same without a stream: a member that reads with its last one can still publish.
+    async fn attempt_apart(
+        &self,
+        batch: &[pb::Envelope],
+        open: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), ClientError> {
+        let mut later = None;
+        for (places, request) in requests(batch, open) {
+            let pb::PublishStreamRequest { envelopes } = request;
+            let request = pb::PublishRequest { envelopes };
+            let answer = self.exchange_service().publish(request).await?.into_inner();
+            let more = self.settle_all(batch, places, answer.results, outcomes)?;
+            later = sooner(later, more);
+        }
+        later.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+
+    /// Puts the outcomes of a request in their places; or says why some have none yet.
+    fn settle_all(
+        &self,
+        batch: &[pb::Envelope],
+        places: Vec<usize>,
+        results: Vec<pb::PublishResult>,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Option<Refused>, ClientError> {
+        if results.len() != places.len() {
+            return Err(VerificationError::answer("there is not one result for each record").into());
+        }
+        let mut later = None;
+        for (place, result) in places.into_iter().zip(results) {
+            later = sooner(later, self.settle(batch, place, result, outcomes)?);
+        }
+        Ok(later)
     }
 
     /// Puts a record's outcome in its place; or says why it has none yet.
@@ -222,6 +339,17 @@ impl Client {
         let rest = batch.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_none());
         let bytes = encode(rest.map(|(envelope, _)| envelope));
         Ok(self.profile().outbox()?.shrink(waiting, &bytes)?)
+    }
+}
+
+/// A batch with its place in the outbox.
+type Kept = (Waiting, Vec<pb::Envelope>);
+
+/// Of two refusals the one after which something is taken first.
+fn sooner(one: Option<Refused>, other: Option<Refused>) -> Option<Refused> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.retry_after <= other.retry_after => Some(one),
+        (one, other) => other.or(one),
     }
 }
 
@@ -354,6 +482,26 @@ fn decode(waiting: &Waiting) -> Result<Vec<pb::Envelope>, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn refused(retry_after: Option<u64>) -> Refused {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Refused { retry_after, ..Refused::from(pb::Refusal::default()) }
+    }
+
+    #[test]
+    fn the_next_offer_comes_as_soon_as_something_may_be_taken() {
+        let (soon, late, unsaid) = (refused(Some(1)), refused(Some(1751)), refused(None));
+        for (one, other, first) in [
+            (Some(&soon), Some(&late), Some(&soon)),
+            (Some(&late), Some(&soon), Some(&soon)),
+            (Some(&late), Some(&unsaid), Some(&unsaid)),
+            (Some(&late), None, Some(&late)),
+            (None, Some(&late), Some(&late)),
+            (None, None, None),
+        ] {
+            assert_eq!(sooner(one.cloned(), other.cloned()).as_ref(), first);
+        }
+    }
 
     fn envelopes(sizes: &[usize]) -> Vec<pb::Envelope> {
         sizes

@@ -31,6 +31,7 @@ use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Sequencer;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
+use crate::exchange::streams::Carries;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
@@ -289,9 +290,10 @@ impl Hub {
     }
 
     /// The right of a member in good standing to one more stream.
-    pub fn open_stream(&self, member: &MemberId) -> Result<StreamSlot, Refusal> {
+    pub fn open_stream(&self, member: &MemberId, carries: Carries) -> Result<StreamSlot, Refusal> {
         self.reader(member)?;
-        self.streams.open(member, usize::try_from(self.streams_max(member)).unwrap_or(usize::MAX))
+        let quota = usize::try_from(self.streams_max(member)).unwrap_or(usize::MAX);
+        self.streams.open(member, carries, quota)
     }
 
     /// What the roster lets a member ask of the hub, and what is left of it.
@@ -301,7 +303,7 @@ impl Hub {
         Ok(QuotaState {
             quota: Quota { streams: self.streams_max(member), ..quota },
             left: self.quotas.left(member, &quota),
-            streams_open: self.streams_of(member),
+            streams_open: self.streams.count(member, Carries::Records),
         })
     }
 
@@ -383,7 +385,8 @@ impl Hub {
 
     /// Streams that a member has open.
     pub(super) fn streams_of(&self, member: &MemberId) -> usize {
-        self.streams.count(member)
+        let count = |carries| self.streams.count(member, carries);
+        count(Carries::Records).saturating_add(count(Carries::Roster))
     }
 
     /// Streams that are open on a durable subscription.

@@ -51,6 +51,7 @@ pub use self::search::TechniqueId;
 pub use self::sequencer::Outcome;
 pub use self::sequencer::Receipt;
 pub(crate) use self::state::HubState;
+pub use self::streams::Carries;
 pub use self::streams::StreamSlot;
 pub use self::subscription::Event;
 pub use self::subscription::Mark;

@@ -68,10 +68,10 @@ impl Quotas {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let records = records_of(quota)
             .take(used.records, now, 1)
-            .map_err(|delay| refusal(member, "records_per_second", delay))?;
+            .map_err(|delay| refusal(member, "records_per_second", RECORD, delay))?;
         let bytes = bytes_of(quota)
             .take(used.bytes, now, bytes)
-            .map_err(|delay| refusal(member, "bytes_per_day", delay))?;
+            .map_err(|delay| refusal(member, "bytes_per_day", RECORD, delay))?;
         (used.records, used.bytes) = (records, bytes);
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Quotas {
         let used = used.entry(member.clone()).or_default();
         used.lookups = lookups_of(quota)
             .take(used.lookups, now, u64::try_from(count).unwrap_or(u64::MAX))
-            .map_err(|delay| refusal(member, "lookups_per_second", delay))?;
+            .map_err(|delay| refusal(member, "lookups_per_second", LOOKUP, delay))?;
         Ok(())
     }
 
@@ -155,8 +155,13 @@ impl Rate {
     }
 }
 
-fn refusal(member: &MemberId, limit: &'static str, delay: Duration) -> Refusal {
-    let message = format!("{member} has used up its quota, {limit}; nothing was done");
+/// What was done, of a record: others of its batch have answers of their own.
+const RECORD: &str = "this record was not taken";
+/// What was done, of a look-up or a page.
+const LOOKUP: &str = "nothing was read";
+
+fn refusal(member: &MemberId, limit: &'static str, done: &'static str, delay: Duration) -> Refusal {
+    let message = format!("{member} has used up its quota, {limit}; {done}");
     Refusal::new(Reason::Quota, message).with("limit", limit).retry_after(delay)
 }
 

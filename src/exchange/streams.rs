@@ -1,4 +1,7 @@
 //! How many streams each member has open: one member's streams must not take the room of the others.
+//!
+//! Streams of the roster alone are counted apart, and not against the member's quota: whoever reads with its last stream
+//! must be able to learn whose signatures it reads.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,10 +15,19 @@ use crate::model::names::SubscriptionName;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 
+/// What a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carries {
+    /// Records that members publish, to the hub or from it.
+    Records,
+    /// Who takes part, and nothing else.
+    Roster,
+}
+
 /// The count.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams {
-    open: Arc<Mutex<HashMap<MemberId, usize>>>,
+    open: Arc<Mutex<HashMap<(MemberId, Carries), usize>>>,
     durable: Arc<Mutex<HashMap<SubscriptionName, usize>>>,
 }
 
@@ -23,23 +35,32 @@ pub(super) struct Streams {
 #[derive(Debug)]
 pub struct StreamSlot {
     streams: Streams,
-    member: MemberId,
+    counted: (MemberId, Carries),
     subscription: Option<SubscriptionName>,
 }
 
 impl Streams {
-    /// A further stream of a member, if it has not as many as it may.
-    pub(super) fn open(&self, member: &MemberId, maximum: usize) -> Result<StreamSlot, Refusal> {
+    /// A further stream of a member, if it has not as many as it may; the quota is of those that carry records.
+    pub(super) fn open(
+        &self,
+        member: &MemberId,
+        carries: Carries,
+        quota: usize,
+    ) -> Result<StreamSlot, Refusal> {
+        let counted = (member.clone(), carries);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.get(member).copied().unwrap_or_default();
-        let maximum = maximum.min(limits::STREAMS_PER_MEMBER_MAX);
+        let count = open.get(&counted).copied().unwrap_or_default();
+        let maximum = match carries {
+            Carries::Records => quota.min(limits::STREAMS_PER_MEMBER_MAX),
+            Carries::Roster => limits::STREAMS_PER_MEMBER_MAX,
+        };
         if count >= maximum {
             let message =
                 format!("{member} has {count} streams open, as many as a member may have");
             return Err(Refusal::new(Reason::TooManyStreams, message).with("streams_max", maximum));
         }
-        open.insert(member.clone(), count.saturating_add(1));
-        Ok(StreamSlot { streams: self.clone(), member: member.clone(), subscription: None })
+        open.insert(counted.clone(), count.saturating_add(1));
+        Ok(StreamSlot { streams: self.clone(), counted, subscription: None })
     }
 
     /// How many streams are open on a durable subscription.
@@ -48,10 +69,10 @@ impl Streams {
         durable.get(name).copied().unwrap_or_default()
     }
 
-    /// How many streams a member has open.
-    pub(super) fn count(&self, member: &MemberId) -> usize {
+    /// How many streams a member has open that carry this.
+    pub(super) fn count(&self, member: &MemberId, carries: Carries) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(member).copied().unwrap_or_default()
+        open.get(&(member.clone(), carries)).copied().unwrap_or_default()
     }
 }
 
@@ -68,7 +89,7 @@ impl StreamSlot {
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        release(&self.streams.open, self.member.clone());
+        release(&self.streams.open, self.counted.clone());
         if let Some(subscription) = self.subscription.take() {
             release(&self.streams.durable, subscription);
         }
@@ -93,17 +114,34 @@ mod tests {
     #[test]
     fn a_member_has_so_many_streams_and_no_more_and_takes_none_from_others() {
         let streams = Streams::default();
+        let open = |member: &MemberId, quota| streams.open(member, Carries::Records, quota);
         let greedy = "greedy".parse().unwrap();
         let mut slots: Vec<StreamSlot> = (0..limits::STREAMS_PER_MEMBER_MAX)
-            .map(|_index| streams.open(&greedy, usize::MAX).unwrap())
+            .map(|_index| open(&greedy, usize::MAX).unwrap())
             .collect();
-        assert_eq!(streams.open(&greedy, usize::MAX).unwrap_err().reason, Reason::TooManyStreams);
+        assert_eq!(open(&greedy, usize::MAX).unwrap_err().reason, Reason::TooManyStreams);
         let modest = "modest".parse().unwrap();
-        let one = streams.open(&modest, 1).unwrap();
-        assert_eq!(streams.open(&modest, 1).unwrap_err().reason, Reason::TooManyStreams, "quota");
+        let one = open(&modest, 1).unwrap();
+        assert_eq!(open(&modest, 1).unwrap_err().reason, Reason::TooManyStreams, "quota");
         slots.pop();
-        assert!(streams.open(&greedy, usize::MAX).is_ok());
+        assert!(open(&greedy, usize::MAX).is_ok());
         drop((slots, one));
         assert!(streams.open.lock().unwrap().is_empty(), "a closed stream is not counted on");
+    }
+
+    #[test]
+    fn streams_of_the_roster_are_no_part_of_the_quota_and_have_a_limit_all_the_same() {
+        let streams = Streams::default();
+        let member = "modest".parse().unwrap();
+        let _live = streams.open(&member, Carries::Records, 1).unwrap();
+        let roster = || streams.open(&member, Carries::Roster, 1);
+        let slots: Vec<StreamSlot> =
+            (0..limits::STREAMS_PER_MEMBER_MAX).map(|_index| roster().unwrap()).collect();
+        assert_eq!(roster().unwrap_err().reason, Reason::TooManyStreams);
+        let counts = [Carries::Records, Carries::Roster].map(|it| streams.count(&member, it));
+        assert_eq!(counts, [1, limits::STREAMS_PER_MEMBER_MAX]);
+        drop(slots);
+        assert!(roster().is_ok());
+        assert!(streams.open(&member, Carries::Records, 1).is_err(), "its room is its own");
     }
 }

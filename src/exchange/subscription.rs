@@ -17,6 +17,7 @@ use crate::exchange::hub::Hub;
 use crate::exchange::hub::ReadAhead;
 use crate::exchange::reads::add_record;
 use crate::exchange::reads::is_current;
+use crate::exchange::streams::Carries;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
@@ -155,7 +156,9 @@ impl Hub {
         start: &Start,
         decoded: bool,
     ) -> Result<Subscription, Refusal> {
-        let mut slot = self.open_stream(member)?;
+        // A durable subscription's own filter is not known yet: it counts as one of records.
+        let carries = if filter.is_roster() { Carries::Roster } else { Carries::Records };
+        let mut slot = self.open_stream(member, carries)?;
         let (reader, access) = self.reader_as_of(member)?;
         let head = self.head();
         let (filter, place) = match start {
@@ -223,8 +226,9 @@ impl Hub {
         if position >= floor || filter.is_common() {
             return Ok(());
         }
-        let message = "bodies behind the cursor were let go; catch up by a snapshot, or read from \
-                       the floor on";
+        let message = format!(
+            "bodies behind the cursor were let go; catch up by a snapshot, or read from the floor on, sequence {floor}"
+        );
         Err(Refusal::field(Reason::CursorCompacted, "cursor", message).with("floor", floor))
     }
 

@@ -52,6 +52,11 @@ impl Filter {
         !self.body_kinds.is_empty() && self.body_kinds.iter().all(|kind| kind.is_common())
     }
 
+    /// Whether it takes who takes part and nothing else.
+    pub fn is_roster(&self) -> bool {
+        !self.body_kinds.is_empty() && self.body_kinds.iter().all(|kind| kind.is_roster())
+    }
+
     /// Decides about one entry. A recall matches whatever the filter, if what it takes back could have matched: it must
     /// reach its readers.
     pub fn matches(&self, facts: &Facts) -> Match {

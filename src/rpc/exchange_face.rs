@@ -14,6 +14,7 @@ use tonic::Response;
 use tonic::Status;
 use tonic::Streaming;
 
+use crate::exchange::Carries;
 use crate::exchange::Event;
 use crate::exchange::Hub;
 use crate::exchange::LookUpOptions;
@@ -74,7 +75,8 @@ impl ExchangeService for ExchangeFace {
         request: Request<Streaming<pb::PublishStreamRequest>>,
     ) -> Answer<Self::PublishStreamStream> {
         let member = caller(&request)?;
-        let slot = self.hub.open_stream(&member).map_err(|refusal| status::refused(&refusal))?;
+        let slot = self.hub.open_stream(&member, Carries::Records);
+        let slot = slot.map_err(|refusal| status::refused(&refusal))?;
         let hub = Arc::clone(&self.hub);
         let preparing = Arc::clone(&self.hub);
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers

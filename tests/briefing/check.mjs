@@ -40,7 +40,9 @@ const expected = {
   sample: {
     label: 'AMBER+STRICT', charts: 14, absent: [],
     wanted: ['652', '653', '284', '13,466', 'These totals compete', 'Still held, as far as is known, by: '
-      + 'cedar-network, dogwood-forum', 'overdue', '<script>alert(1)</script>', 'hxxps[://]evil[.]example', '1,597'],
+      + 'cedar-network, dogwood-forum', 'overdue', '<script>alert(1)</script>', 'hxxps[://]evil[.]example', '1,597',
+      'Confirmed', 'Disputed', 'Acknowledged', '522 by 2', '1,037 indicator, 7 sighting',
+      'By operation, proven by the log', 'Its own label', 'Nobody gives a different total of these.'],
   },
   empty: {
     label: 'GREEN', charts: 0, absent: [],
@@ -52,7 +54,8 @@ const expected = {
     wanted: ['August 2018: network of a state broadcaster', '58', '652', '653', '284', 'These totals compete',
       '2 actors are named', 'Confidence 85 of 100', 'ballot-line[.]example',
       'In posts of two pages, since May.', 'indicator, to be deleted', 'Nobody holds it any more: 2 holders have let go.',
-      'A hobbyist who talks about the weather.', 'account [@]example_persona on x', 'A published list'],
+      'A hobbyist who talks about the weather.', 'account [@]example_persona on x', 'A published list',
+      'Confirmed', 'Disputed', 'Acknowledged', 'By operation', 'Its own label', 'Nobody gives a different total of these.'],
   },
   'demo/harbour-liaison': {
     label: 'GREEN', charts: 4,

@@ -24,10 +24,15 @@ use watchfire::briefing;
 use watchfire::briefing::AssetCount;
 use watchfire::briefing::Briefing;
 use watchfire::briefing::Cadence;
+use watchfire::briefing::Echo;
 use watchfire::briefing::Holders;
 use watchfire::briefing::LedgerRow;
 use watchfire::briefing::Problems;
+use watchfire::briefing::Provenance;
 use watchfire::briefing::Said;
+use watchfire::briefing::StepTime;
+use watchfire::briefing::TimeOf;
+use watchfire::briefing::TimedOperation;
 use watchfire::briefing::Whose;
 use watchfire::model::handling::Tlp;
 use watchfire::model::visible;
@@ -209,11 +214,121 @@ fn totals_of_one_claimant_do_not_compete() {
 }
 
 #[test]
+fn only_totals_that_differ_are_said_to_compete() {
+    let html = seen(&briefing::to_html(&sample()));
+    let section = html.split("Totals as claimed").nth(2).unwrap();
+    let (competing, others) = section.split_once("Nobody gives a different total").unwrap();
+    let place = |text: &str| competing.find(text).unwrap_or_else(|| panic!("{text}: {section}"));
+    assert!(place("These totals compete") < place("652") && place("652") < place("653"));
+    assert!(!competing.contains("accounts suspended"), "{competing}");
+    assert!(others.contains("284‡accounts suspended"), "{others}");
+    let acme = html.split("Totals as claimed").nth(1).unwrap();
+    let acme = acme.split("bluebird-social").next().unwrap();
+    assert!(!acme.contains("compete") && !acme.contains("different total"), "{acme}");
+    let markdown = briefing::to_markdown(&sample());
+    let place = |text: &str| markdown.find(text).unwrap();
+    assert!(place("These totals compete") < place("653"));
+    assert!(place("Nobody gives a different total of these.") < place("accounts suspended"));
+}
+
+#[test]
+fn contests_about_different_things_are_told_apart() {
+    let mut briefing = sample();
+    let totals = &mut briefing.presentations[1].operations[0].totals;
+    let mut other = totals[2].clone();
+    other.figure = briefing::Figure::Exact(285);
+    other.claimant.member = sample::member(sample::CEDAR);
+    totals.push(other);
+    let html = seen(&briefing::to_html(&briefing));
+    assert_eq!(html.matches("These totals compete").count(), 2, "{html}");
+    assert!(!html.contains("Nobody gives a different total"), "{html}");
+}
+
+#[test]
+fn a_card_says_the_operations_own_label_beside_the_strictest_of_what_it_shows() {
+    check_says(&["Its own label", "the operation alone; what is shown of it here is up to"]);
+    let markdown = briefing::to_markdown(&sample());
+    let told = "- Its own label: (TLP:GREEN) the operation alone; what is shown of it here is up \
+        to (TLP:AMBER)";
+    assert!(markdown.contains(told), "{markdown}");
+    assert!(markdown.contains("- Its own label: (TLP:GREEN)\n"), "{markdown}");
+}
+
+#[test]
+fn the_ledger_says_what_others_made_of_what_was_given() {
+    let html = seen(&briefing::to_html(&sample()));
+    let markdown = briefing::to_markdown(&sample());
+    for header in [
+        "MemberRoleGivenBy kindConfirmedDisputedActed onWithdrawn",
+        "MemberGivenReceivedDeliveredAcknowledgedActed on",
+    ] {
+        assert!(html.contains(header), "{header} in {html}");
+    }
+    for row in [
+        "bluebird-socialcompany1,0441,037 indicator, 7 sighting522 by 227 by 1348 by 210",
+        "cedar-networkcompany3831 indicator, 7 sighting19 by 21 by 112 by 20",
+        "bluebird-social1,0441,3101,307†1,304†145",
+        "cedar-network381,7901,787†not said198",
+    ] {
+        assert!(html.contains(row), "{row} in {html}");
+    }
+    for row in [
+        "| bluebird-social | company | 1,044 | 1,037 indicator, 7 sighting | 522 by 2 | 27 by 1 \
+         | 348 by 2 | 10 |",
+        "| cedar-network | 38 | 1,790 | 1,787† | not said | 198 |",
+    ] {
+        assert!(markdown.contains(row), "{row} in {markdown}");
+    }
+}
+
+#[test]
+fn numbers_of_a_ledger_that_was_not_checked_are_marked_each() {
+    let mut briefing = sample();
+    for row in &mut briefing.cadence.ledger {
+        row.provenance = Provenance::HubClaims;
+        row.given.disputed = Echo::default();
+    }
+    let html = seen(&briefing::to_html(&briefing));
+    let row = "cedar-networkcompany38†31† indicator, 7† sighting19† by 20†12† by 20†";
+    assert!(html.contains(row), "{html}");
+    assert!(html.contains("cedar-network38†1,790†1,787†not said198†"), "{html}");
+}
+
+#[test]
+fn each_operation_has_its_times_with_claimed_ones_apart() {
+    let html = seen(&briefing::to_html(&sample()));
+    let times = html.rsplit_once("Time to share").unwrap().1;
+    let (before, claimed) = times.split_once("By operation, claimed").unwrap();
+    let proven = before.split_once("By operation, proven by the log").unwrap().1;
+    let row = "Channels linked to a state broadcasteracme-videopublished → acted3 h 5 min\
+        2 d 7 h214TLP:AMBER";
+    assert!(proven.contains(row) && !proven.contains('‡'), "{proven}");
+    assert!(claimed.contains("cedar-networkpublished → acted3 h 6 min‡"), "{claimed}");
+    // What the reader cannot see has its name alone.
+    assert!(claimed.contains("members/bluebird-social/records/"), "{claimed}");
+    check_says(&["4 smaller operations have no times here.", "By operation, proven by the log"]);
+}
+
+#[test]
+fn an_operation_that_is_named_by_its_times_alone_counts_towards_the_pages_label() {
+    let mut briefing = empty();
+    let operation = TimedOperation {
+        record: sample().presentations[0].operations[0].record.clone(),
+        title: Said::from("Spring storm"),
+        tlp: Some(Tlp::Red),
+    };
+    let time = sample().cadence.time_to_share[0].clone();
+    briefing.cadence.time_to_share = vec![StepTime { of: TimeOf::Operation(operation), ..time }];
+    assert_eq!(briefing.tlp(), Tlp::Red);
+}
+
+#[test]
 fn members_who_are_not_told_apart_have_one_row() {
     let mut briefing = sample();
-    let row = LedgerRow { whose: Whose::Several(2), ..briefing.cadence.ledger[0].clone() };
+    let row =
+        LedgerRow { whose: Whose::Several(2), role: None, ..briefing.cadence.ledger[0].clone() };
     briefing.cadence.ledger.push(row);
-    assert!(seen(&briefing::to_html(&briefing)).contains("2 others"));
+    assert!(seen(&briefing::to_html(&briefing)).contains("2 othersseveral512"));
 }
 
 #[test]
@@ -250,7 +365,7 @@ fn techniques_come_in_the_order_of_the_framework() {
 #[test]
 fn what_is_only_claimed_is_marked() {
     let html = seen(&briefing::to_html(&sample()));
-    for marked in ["not shown: 12†", "1,180†", "13,466‡", "2 Aug 2018‡", "340 ms†", "1 d 2 h‡"]
+    for marked in ["not shown: 12†", "1,177†", "13,466‡", "2 Aug 2018‡", "340 ms†", "1 d 2 h‡"]
     {
         assert!(html.contains(marked), "{marked} in {html}");
     }

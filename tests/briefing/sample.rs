@@ -12,7 +12,9 @@ use watchfire::briefing::Claimant;
 use watchfire::briefing::Confidence;
 use watchfire::briefing::Counted;
 use watchfire::briefing::Dispute;
+use watchfire::briefing::Echo;
 use watchfire::briefing::Figure;
+use watchfire::briefing::Given;
 use watchfire::briefing::Holder;
 use watchfire::briefing::Holders;
 use watchfire::briefing::Inquiry;
@@ -30,6 +32,7 @@ use watchfire::briefing::Recall;
 use watchfire::briefing::RecallAnswer;
 use watchfire::briefing::RecallOutcome;
 use watchfire::briefing::RecallReason;
+use watchfire::briefing::Received;
 use watchfire::briefing::Reply;
 use watchfire::briefing::Said;
 use watchfire::briefing::Shared;
@@ -39,6 +42,8 @@ use watchfire::briefing::Step;
 use watchfire::briefing::StepTime;
 use watchfire::briefing::Subject;
 use watchfire::briefing::Technique;
+use watchfire::briefing::TimeOf;
+use watchfire::briefing::TimedOperation;
 use watchfire::briefing::Total;
 use watchfire::briefing::TotalPart;
 use watchfire::briefing::Whose;
@@ -47,6 +52,7 @@ use watchfire::model::header::BodyKind;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
 use watchfire::model::observable::ObservableKind;
+use watchfire::model::roster::Role;
 use watchfire::model::time::Timestamp;
 
 pub(crate) const ACME: &str = "acme-video";
@@ -75,7 +81,7 @@ impl Sample<'_> {
             tlp_at_least: Tlp::Green,
             presentations: vec![self.acme(), self.bluebird(), self.cedar()],
             problems: self.problems(),
-            cadence: cadence(),
+            cadence: cadence(self),
         }
     }
 
@@ -99,6 +105,7 @@ impl Sample<'_> {
         Operation {
             record: record(ACME, 1),
             tlp: Tlp::Amber,
+            own_tlp: Tlp::Green,
             title: self.said("Channels linked to a state broadcaster"),
             aliases: vec![self.said("Loud Relay"), self.said("IO-2018-08")],
             status: Some(OperationStatus::Disrupted),
@@ -208,6 +215,7 @@ impl Sample<'_> {
         let operation = Operation {
             record: record(BLUEBIRD, 10),
             tlp: Tlp::Green,
+            own_tlp: Tlp::Green,
             title: self.said("Coordinated manipulation, first wave"),
             aliases: Vec::new(),
             status: Some(OperationStatus::Active),
@@ -223,6 +231,7 @@ impl Sample<'_> {
             totals: vec![
                 self.total(BLUEBIRD, "", Figure::Exact(652), what, vec![]),
                 self.total(CEDAR, "a second count", Figure::Exact(653), what, vec![]),
+                self.total(BLUEBIRD, "", Figure::Exact(284), "accounts suspended", vec![]),
             ],
             attributions: Vec::new(),
             reach: vec![
@@ -488,7 +497,11 @@ impl Sample<'_> {
     }
 }
 
-fn cadence() -> Cadence {
+fn cadence(sample: &Sample<'_>) -> Cadence {
+    let operation = |by, number, title, tlp| {
+        let title = sample.said(title);
+        TimeOf::Operation(TimedOperation { record: record(by, number), title, tlp })
+    };
     Cadence {
         shared: shared(),
         ledger: vec![
@@ -511,7 +524,26 @@ fn cadence() -> Cadence {
             step(Step::PublishedToAcknowledged, Some(ACME), (300, 3_600), Provenance::Proven),
             step(Step::PublishedToAcknowledged, Some(BLUEBIRD), (900, 43_200), Provenance::Proven),
             step(Step::PublishedToActed, None, (14_400, 259_200), Provenance::MemberClaims),
+            time(
+                Step::PublishedToActed,
+                operation(ACME, 1, "Channels linked to a state broadcaster", Some(Tlp::Amber)),
+                (11_100, 200_000),
+                Provenance::Proven,
+            ),
+            time(
+                Step::PublishedToActed,
+                operation(CEDAR, 2, HOSTILE, Some(Tlp::Green)),
+                (11_160, 200_000),
+                Provenance::MemberClaims,
+            ),
+            time(
+                Step::PublishedToActed,
+                operation(BLUEBIRD, 3, "", None),
+                (11_220, 200_000),
+                Provenance::MemberClaims,
+            ),
         ],
+        operations_left_out: 4,
     }
 }
 
@@ -535,25 +567,37 @@ fn shared() -> Vec<Shared> {
     shared
 }
 
+/// Some of what was given is of another kind, and others made something of some of it.
 fn ledger(by: &str, given: u64, received: u64) -> LedgerRow {
+    let echo = |records, members| Echo { records, members };
     LedgerRow {
         whose: Whose::Member(member(by)),
-        given: Counted { count: given, provenance: Provenance::Proven },
-        received: Counted { count: received, provenance: Provenance::HubClaims },
+        role: Some(Role::Company),
+        given: Given {
+            kinds: [(BodyKind::Indicator, given - 7), (BodyKind::Sighting, 7)].into(),
+            confirmed: echo(given / 2, 2),
+            disputed: echo(given / 38, 1),
+            acted_on: echo(given / 3, 2),
+            withdrawn: given / 100,
+        },
+        received: Received {
+            records: received,
+            delivered: Some(received - 3),
+            acknowledged: (by != CEDAR).then_some(received - 6),
+            acted_on: received / 9,
+        },
+        provenance: Provenance::Proven,
     }
 }
 
-fn step(step: Step, by: Option<&str>, (p50, p90): (u64, u64), provenance: Provenance) -> StepTime {
+fn step(step: Step, by: Option<&str>, spans: (u64, u64), provenance: Provenance) -> StepTime {
+    time(step, by.map_or(TimeOf::All, |by| TimeOf::Member(member(by))), spans, provenance)
+}
+
+fn time(step: Step, of: TimeOf, (p50, p90): (u64, u64), provenance: Provenance) -> StepTime {
     // Whole seconds are no measurement: each has a little more.
     let time = |seconds| Duration::from_secs(seconds) + Duration::from_millis(340);
-    StepTime {
-        step,
-        member: by.map(member),
-        p50: time(p50),
-        p90: time(p90),
-        samples: 214,
-        provenance,
-    }
+    StepTime { step, of, p50: time(p50), p90: time(p90), samples: 214, provenance }
 }
 
 pub(crate) fn member(id: &str) -> MemberId {

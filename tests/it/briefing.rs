@@ -401,6 +401,13 @@ async fn a_ledger_that_was_computed_again_is_no_word_of_the_hub() {
     tell_story(&world).await;
     let trusted = write(&world, ACME, &[]);
     trusted.demand(&["| acme-video | 6† |", "| birch-social | 5† |", "published → acted"]);
+    trusted.demand(&[
+        "| Member | Role | Given | By kind | Confirmed | Disputed | Acted on | Withdrawn |",
+        "| Member | Given | Received | Delivered | Acknowledged | Acted on |",
+        "| birch-social | company | 5† | 3† indicator, 1† attribution, 1† action-report | 0† |",
+        "By operation, claimed",
+        "| Spring storm | acme-video |",
+    ]);
     let proven = write(&world, ACME, &["--recompute"]);
     proven.demand(&["| acme-video | 6 |", "| birch-social | 5 |", "published → acted"]);
     assert!(!proven.markdown.contains("| acme-video | 6† |"));

@@ -166,7 +166,13 @@ async fn demand_caught_up(world: &World, client: &Client, said_before: &Said, fl
     let by_name = ["subscribe", "--name", "main", "--until-head"];
     let told =
         said(&world.watchfire("birch-social", &by_name), 3, Reason::CursorCompacted.as_str());
-    assert!(told.contains("--catch-up"), "{told}");
+    // What went wrong first, then what to do about it.
+    let lines: Vec<&str> = told.lines().collect();
+    let [.., error, advice] = lines.as_slice() else { panic!("two lines: {told}") };
+    assert!(error.contains(Reason::CursorCompacted.as_str()), "{told}");
+    assert!(error.contains(&format!("from the floor on, sequence {floor}")), "{told}");
+    assert!(advice.contains("--catch-up"), "{told}");
+    assert!(advice.contains(&format!("from sequence {floor} on")), "{told}");
 
     let snapshot = ["subscribe", "--from", "snapshot", "--until-head", "--format", "jsonl"];
     let lines = json_lines(&world.watchfire("birch-social", &snapshot));

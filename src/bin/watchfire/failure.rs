@@ -7,6 +7,7 @@ use watchfire::client::ClientError;
 use watchfire::client::SavedEntryError;
 use watchfire::client::SinkError;
 use watchfire::client::VerificationError;
+use watchfire::model::reason::Reason;
 
 use crate::output;
 
@@ -19,12 +20,38 @@ pub(crate) enum Failure {
     /// The hub refused some of it.
     #[error("the hub refused {0} of the records")]
     SomeRefused(usize),
+    /// Some of it still waits in the outbox.
+    #[error(transparent)]
+    Unfinished(Box<Unfinished>),
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
     /// The hub answered something else than its log says.
     #[error("{0} numbers of the hub are not what its entries say")]
     SomeDiffer(usize),
+}
+
+/// Some of it still waits in the outbox: how much, and how to go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{taken} records are durable, {}{waiting} wait in the outbox. {go_on}.{rest} Why", refused_too(*refused))]
+pub(crate) struct Unfinished {
+    /// Durable.
+    pub(crate) taken: usize,
+    /// Refused for good.
+    pub(crate) refused: usize,
+    /// In the outbox.
+    pub(crate) waiting: usize,
+    /// When and how to send them.
+    pub(crate) go_on: String,
+    /// What was not even tried, after a blank; may be empty.
+    pub(crate) rest: String,
+    /// Why it was given up.
+    #[source]
+    pub(crate) cause: ClientError,
+}
+
+fn refused_too(count: usize) -> String {
+    if count == 0 { String::new() } else { format!("{count} were refused, ") }
 }
 
 /// Prints the chain of causes; gives the exit code of the first cause that has one.
@@ -38,7 +65,22 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     output::note(&format!("watchfire: {error:#}"));
+    if let Some(advice) = error.chain().find_map(advice) {
+        output::note(&output::clean(&advice));
+    }
     ExitCode::from(code(error))
+}
+
+/// What to do about a place whose records are gone.
+fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let Some(ClientError::Refused(refused)) = cause.downcast_ref::<ClientError>() else {
+        return None;
+    };
+    let floor = refused.metadata.get("floor").filter(|_| refused.is(Reason::CursorCompacted))?;
+    Some(format!(
+        "with --catch-up, what is current is taken instead, and it goes on from there; bodies are whole from \
+         sequence {floor} on"
+    ))
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -53,6 +95,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
+            Failure::Unfinished(unfinished) => unfinished.cause.exit_code(),
             Failure::SomeUnverified(_) | Failure::SomeDiffer(_) => 5,
         });
     }
@@ -80,6 +123,18 @@ mod tests {
         assert_eq!(code(&Failure::Usage(String::new()).into()), 2);
         assert_eq!(code(&Failure::SomeRefused(1).into()), 3);
         assert_eq!(code(&Failure::SomeUnverified(1).into()), 5);
+        let unfinished = Unfinished {
+            taken: 33,
+            refused: 1,
+            waiting: 26,
+            go_on: "Go on".to_owned(),
+            rest: " No line after 60 was sent.".to_owned(),
+            cause: ClientError::Unreachable("gone".to_owned()),
+        };
+        let told = "33 records are durable, 1 were refused, 26 wait in the outbox. Go on. \
+                    No line after 60 was sent. Why: the hub does not answer: gone";
+        let error = anyhow::Error::from(Failure::Unfinished(Box::new(unfinished)));
+        assert_eq!((code(&error), format!("{error:#}").as_str()), (4, told));
         let (path, why) = ("records".into(), String::new());
         assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);
         assert_eq!(code(&SinkError::InUse { path: "records".into() }.into()), 1);

@@ -1,13 +1,18 @@
 //! `watchfire publish`: one record, a published list, or a pipeline; through the outbox, and each answered for.
 
+use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::Value;
 use serde_json::json;
 use watchfire::client::Client;
 use watchfire::client::Draft;
 use watchfire::client::Outcome;
+use watchfire::client::Pause;
 use watchfire::client::Receipt;
+use watchfire::client::Unfinished;
 use watchfire::client::Warning;
 use watchfire::model::handling::Handling;
 use watchfire::model::handling::Reach;
@@ -15,6 +20,7 @@ use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
 use crate::context::Context;
+use crate::failure;
 use crate::failure::Failure;
 use crate::handling_flags::HandlingFlags;
 use crate::output;
@@ -98,8 +104,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     }
     if args.outbox {
         let client = context.connect().await?;
-        let outcomes = client.resend().await?;
-        return Tally::of(&outcomes).report("from the outbox");
+        return send_outbox(&client).await?.report("from the outbox");
     }
     publish_indicator::run(context, args.indicator).await
 }
@@ -120,7 +125,80 @@ pub(crate) async fn draft(
 
 /// Signs and publishes one record.
 pub(crate) async fn send(client: &Client, draft: Draft) -> anyhow::Result<Receipt> {
-    Ok(client.publish_one(client.signer()?.sign(draft, client.now())?).await?)
+    let envelope = client.signer()?.sign(draft, client.now())?;
+    let outcomes = client.publish_watched(vec![envelope], &waits).await;
+    let outcomes =
+        outcomes.map_err(|unfinished| stopped(client, Tally::default(), "", unfinished))?;
+    let outcome = outcomes.into_iter().next().context("there is no outcome")?;
+    Ok(outcome.receipt()?)
+}
+
+/// Says that the hub is waited for.
+pub(crate) fn waits(pause: &Pause<'_>) {
+    let Pause { waiting, pause, error } = pause;
+    let text = format!("{waiting} records wait, again in {}: {error}", span(*pause));
+    output::note(&output::clean(&text));
+}
+
+/// Says what became of records of which some still wait in the outbox, and how to go on; `tally` is of those before
+/// them, and `rest` says what was not even tried.
+pub(crate) fn stopped(
+    client: &Client,
+    mut tally: Tally,
+    rest: &str,
+    unfinished: Unfinished,
+) -> anyhow::Error {
+    let waiting = unfinished.waiting();
+    if waiting == 0 {
+        // Nothing was offered.
+        return unfinished.error.into();
+    }
+    for outcome in unfinished.outcomes.iter().flatten() {
+        tally.count(outcome);
+    }
+    tally.tell_warnings();
+    tally.tell_refused();
+    let rest = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+    let left = failure::Unfinished {
+        taken: tally.taken,
+        refused: tally.refused.len(),
+        waiting,
+        go_on: go_on(unfinished.error.retry_after(), client.profile().folder()),
+        rest,
+        cause: unfinished.error,
+    };
+    Failure::Unfinished(Box::new(left)).into()
+}
+
+/// When to go on, and with which command.
+fn go_on(delay: Option<Duration>, profile: &Path) -> String {
+    let when = delay.map_or_else(String::new, |delay| format!(" in {}", span(delay)));
+    format!("Go on{when} with: watchfire --profile {} publish --outbox", profile.display())
+}
+
+/// At least so long, so that who waits for it does not come too early.
+fn span(delay: Duration) -> String {
+    let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600.. => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+/// Sends what waits in the outbox.
+async fn send_outbox(client: &Client) -> anyhow::Result<Tally> {
+    let outcomes = client.resend_watched(&waits).await;
+    let outcomes = outcomes.map_err(|unfinished| {
+        stopped(
+            client,
+            Tally::default(),
+            "These were signed earlier, and nothing newer was sent.",
+            unfinished,
+        )
+    })?;
+    Ok(Tally::of(&outcomes))
 }
 
 /// Says what became of a record that was taken, in the way that was asked for.
@@ -191,9 +269,8 @@ fn warning_json(warning: &Warning) -> Value {
 
 /// What waits goes first, so that nothing is compared with a state that is about to change.
 pub(crate) async fn send_waiting(client: &Client) -> anyhow::Result<()> {
-    let outcomes = client.resend().await?;
-    if !outcomes.is_empty() {
-        let tally = Tally::of(&outcomes);
+    let tally = send_outbox(client).await?;
+    if tally.taken > 0 || !tally.refused.is_empty() {
         tally.tell_warnings();
         let Tally { taken, refused, .. } = tally;
         output::note(&format!("The outbox is sent: {taken} taken, {} refused.", refused.len()));
@@ -209,7 +286,11 @@ pub(crate) async fn publish_drafts(client: &Client, drafts: Vec<Draft>) -> anyho
     for drafts in drafts.chunks(RECORDS_AT_ONCE) {
         let sign = |draft: &Draft| signer.sign(draft.clone(), client.now());
         let envelopes = drafts.iter().map(sign).collect::<Result<Vec<_>, _>>()?;
-        let outcomes = client.publish(envelopes).await?;
+        let outcomes = client.publish_watched(envelopes, &waits).await.map_err(|unfinished| {
+            bar.finish_and_clear();
+            let rest = "The same command again sends what is still missing after them.";
+            stopped(client, std::mem::take(&mut tally), rest, unfinished)
+        })?;
         bar.inc(u64::try_from(outcomes.len()).unwrap_or(0));
         tally.add(&outcomes);
     }
@@ -238,15 +319,19 @@ impl Tally {
     /// Counts more.
     pub(crate) fn add(&mut self, outcomes: &[Outcome]) {
         for outcome in outcomes {
-            match outcome {
-                Outcome::Taken(receipt) => {
-                    self.taken += 1;
-                    let name = &receipt.name;
-                    let warnings = receipt.warnings.iter();
-                    self.warned.extend(warnings.map(|warning| format!("{name}: {warning}")));
-                }
-                Outcome::Refused(refused) => self.refused.push(refused.to_string()),
+            self.count(outcome);
+        }
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Taken(receipt) => {
+                self.taken += 1;
+                let name = &receipt.name;
+                let warnings = receipt.warnings.iter();
+                self.warned.extend(warnings.map(|warning| format!("{name}: {warning}")));
             }
+            Outcome::Refused(refused) => self.refused.push(refused.to_string()),
         }
     }
 
@@ -259,13 +344,17 @@ impl Tally {
     /// Some refused is a failure; the first few are told, and the first few warnings.
     pub(crate) fn demand_none_refused(&self) -> anyhow::Result<()> {
         self.tell_warnings();
-        for refused in self.refused.iter().take(TOLD_MAX) {
-            output::note(&output::clean(refused));
-        }
+        self.tell_refused();
         if self.refused.is_empty() {
             return Ok(());
         }
         Err(Failure::SomeRefused(self.refused.len()).into())
+    }
+
+    fn tell_refused(&self) {
+        for refused in self.refused.iter().take(TOLD_MAX) {
+            output::note(&output::clean(refused));
+        }
     }
 
     fn tell_warnings(&self) {
@@ -311,6 +400,24 @@ mod tests {
             list: "popular-sites".to_owned(),
             matched: "example.com".to_owned(),
         }
+    }
+
+    #[test]
+    fn whoever_waits_so_long_does_not_come_too_early() {
+        for (millis, expected) in [
+            (1, "1 s"),
+            (59_001, "1 min 0 s"),
+            (1_751_000, "29 min 11 s"),
+            (3_600_000, "1 h 0 min"),
+            (3_600_001, "1 h 1 min"),
+            (86_399_500, "24 h 0 min"),
+        ] {
+            assert_eq!(span(Duration::from_millis(millis)), expected);
+        }
+        let told = go_on(Some(Duration::from_secs(1751)), Path::new("acme"));
+        assert_eq!(told, "Go on in 29 min 11 s with: watchfire --profile acme publish --outbox");
+        let told = go_on(None, Path::new("acme"));
+        assert_eq!(told, "Go on with: watchfire --profile acme publish --outbox");
     }
 
     #[test]

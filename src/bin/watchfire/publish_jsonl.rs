@@ -228,8 +228,18 @@ impl Sender {
     }
 
     async fn publish(&mut self, ready: Ready) -> anyhow::Result<()> {
-        let outcomes = self.client.publish(ready.envelopes).await?;
-        self.count(&ready.lines, &outcomes)
+        let Ready { envelopes, lines } = ready;
+        let unfinished = match self.client.publish_watched(envelopes, &publish::waits).await {
+            Ok(outcomes) => return self.count(&lines, &outcomes),
+            Err(unfinished) => unfinished,
+        };
+        for (line, outcome) in lines.iter().zip(&unfinished.outcomes) {
+            self.tell(*line, outcome.as_ref())?;
+        }
+        let last = lines.last().copied().unwrap_or_default();
+        let rest = format!("No line after {last} was sent.");
+        let tally = std::mem::take(&mut self.tally);
+        Err(publish::stopped(&self.client, tally, &rest, unfinished))
     }
 
     /// One record that cannot be spoken about does not sink the others.
@@ -255,8 +265,13 @@ impl Sender {
 
     fn count(&mut self, lines: &[u64], outcomes: &[Outcome]) -> anyhow::Result<()> {
         self.tally.add(outcomes);
-        for (line, outcome) in lines.iter().zip(outcomes).filter(|_each| self.receipts) {
-            output::line(&publish::outcome_json(outcome, *line).to_string())?;
+        lines.iter().zip(outcomes).try_for_each(|(line, outcome)| self.tell(*line, Some(outcome)))
+    }
+
+    /// Prints what became of a line, if that was asked for and is certain.
+    fn tell(&self, line: u64, outcome: Option<&Outcome>) -> anyhow::Result<()> {
+        if let Some(outcome) = outcome.filter(|_certain| self.receipts) {
+            output::line(&publish::outcome_json(outcome, line).to_string())?;
         }
         Ok(())
     }

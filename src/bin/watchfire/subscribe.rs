@@ -9,7 +9,6 @@ use watchfire::client::Acknowledger;
 use watchfire::client::BATCH_BYTES_MAX;
 use watchfire::client::BATCH_ENTRIES_MAX;
 use watchfire::client::Client;
-use watchfire::client::ClientError;
 use watchfire::client::Compacted;
 use watchfire::client::Durable;
 use watchfire::client::EXEC_TIMEOUT;
@@ -23,7 +22,6 @@ use watchfire::client::Target;
 use watchfire::model::filter::Filter;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::SubscriptionName;
-use watchfire::model::reason::Reason;
 use watchfire::profile::Profile;
 
 use crate::context::Context;
@@ -151,21 +149,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let profile = context.profile()?;
     let filter = args.filter.filter(&profile)?;
     args.demand_operations(context, &profile).await?;
-    let done = match &args.sink.into {
+    match &args.sink.into {
         Some(target) => keep(&args, profile, filter, target).await,
         None => pass_on(&args, profile, filter).await,
-    };
-    done.inspect_err(advise)
-}
-
-/// What to do about a place whose records are gone.
-fn advise(error: &anyhow::Error) {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<ClientError>());
-    let is_gone = |cause: &ClientError| matches!(cause, ClientError::Refused(refused) if refused.is(Reason::CursorCompacted));
-    if causes.any(is_gone) {
-        output::note(
-            "with --catch-up, what is current is taken instead, and it goes on from there",
-        );
     }
 }
 

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use crate::briefing::Briefing;
 use crate::briefing::cadence::Cadence;
+use crate::briefing::cadence::Echo;
+use crate::briefing::cadence::Given;
 use crate::briefing::cadence::LedgerRow;
+use crate::briefing::cadence::Received;
 use crate::briefing::cadence::Shared;
 use crate::briefing::cadence::Step;
 use crate::briefing::cadence::StepTime;
+use crate::briefing::cadence::TimeOf;
+use crate::briefing::cadence::TimedOperation;
 use crate::briefing::cadence::Whose;
 use crate::briefing::chart::Bar;
 use crate::briefing::chart::Chart;
@@ -17,6 +22,7 @@ use crate::briefing::chart::Opposed;
 use crate::briefing::chart::Range;
 use crate::briefing::chart::Size;
 use crate::briefing::document::Block;
+use crate::briefing::document::Column;
 use crate::briefing::document::Line;
 use crate::briefing::document::Look;
 use crate::briefing::document::Section;
@@ -29,6 +35,7 @@ use crate::briefing::figure::Provenance;
 use crate::briefing::words;
 use crate::model::header::BodyKind;
 use crate::model::names::MemberId;
+use crate::model::roster::Role;
 use crate::model::time::Timestamp;
 
 /// Small charts beside each other; the table has the rest.
@@ -36,13 +43,15 @@ const MULTIPLES_MAX: usize = 12;
 /// Columns of the chart by day; longer periods are drawn in weeks or longer steps.
 const COLUMNS_MAX: u64 = 62;
 const DAY_MICROS: u64 = 86_400_000_000;
+/// What the numbers of a time are.
+const PERCENTILES: &str = "Half took at most p50, nine of ten at most p90";
 
 pub(super) fn blocks(briefing: &Briefing) -> Vec<Block> {
     let cadence = &briefing.cadence;
     vec![
         chapter("What was shared", shared(briefing)),
         chapter("Given and received", ledger(&cadence.ledger)),
-        chapter("Time to share", time_to_share(&cadence.time_to_share)),
+        chapter("Time to share", time_to_share(cadence)),
     ]
 }
 
@@ -179,15 +188,94 @@ fn ledger(ledger: &[LedgerRow]) -> Vec<Block> {
     }
     let mut sorted: Vec<&LedgerRow> = ledger.iter().collect();
     sorted.sort_by(|one, other| {
-        other.given.count.cmp(&one.given.count).then_with(|| one.whose.cmp(&other.whose))
+        other.given().count.cmp(&one.given().count).then_with(|| one.whose.cmp(&other.whose))
     });
-    let rows = sorted
-        .iter()
-        .map(|row| vec![whose(&row.whose).into(), cell(row.given), cell(row.received)]);
-    let columns = vec![names("Member"), numbers("Given"), numbers("Received")];
-    let caption = "Records given, and records of others that could be read".into();
-    let table = Table::new(caption, columns, rows.collect());
-    vec![Block::Figure(vec![ledger_chart(&sorted)], table)]
+    let charts = vec![ledger_chart(&sorted)];
+    vec![
+        plain("Given, and what others made of it", Block::Figure(charts, given(&sorted))),
+        plain("Received, and what became of it", Block::Table(received(&sorted))),
+    ]
+}
+
+fn given(rows: &[&LedgerRow]) -> Table {
+    let cells = rows.iter().map(|row| {
+        let Given { kinds, confirmed, disputed, acted_on, withdrawn } = &row.given;
+        let known = row.provenance;
+        vec![
+            whose(&row.whose).into(),
+            row.role.map_or("several", Role::as_str).into(),
+            cell(row.given()),
+            by_kind(kinds, known),
+            echo(*confirmed, known),
+            echo(*disputed, known),
+            echo(*acted_on, known),
+            cell(Counted { count: *withdrawn, provenance: known }),
+        ]
+    });
+    let columns = vec![
+        names("Member"),
+        column("Role"),
+        numbers("Given"),
+        column("By kind"),
+        numbers("Confirmed"),
+        numbers("Disputed"),
+        numbers("Acted on"),
+        numbers("Withdrawn"),
+    ];
+    let caption = "Records given, and how many of them others confirmed, disputed or acted on";
+    Table::new(caption.into(), columns, cells.collect())
+}
+
+fn by_kind(kinds: &BTreeMap<BodyKind, u64>, known: Provenance) -> Line {
+    let given = kinds.iter().filter(|(_, count)| **count > 0);
+    given.enumerate().fold(Line::new(), |line, (index, (kind, count))| {
+        let comma = if index == 0 { "" } else { ", " };
+        line.text(&format!("{comma}{}", words::number(*count)))
+            .mark(known)
+            .text(&format!(" {}", kind.as_str()))
+    })
+}
+
+/// How many records, and by how many members.
+fn echo(echo: Echo, known: Provenance) -> Line {
+    let line = cell(Counted { count: echo.records, provenance: known });
+    if echo.records == 0 {
+        return line;
+    }
+    line.muted(&format!(" by {}", words::number(echo.members)))
+}
+
+fn received(rows: &[&LedgerRow]) -> Table {
+    let cells = rows.iter().map(|row| {
+        let Received { records: _in_sum, delivered, acknowledged, acted_on } = row.received;
+        vec![
+            whose(&row.whose).into(),
+            cell(row.given()),
+            cell(row.received()),
+            claim(delivered),
+            claim(acknowledged),
+            cell(Counted { count: acted_on, provenance: row.provenance }),
+        ]
+    });
+    let columns = vec![
+        names("Member"),
+        numbers("Given"),
+        numbers("Received"),
+        numbers("Delivered"),
+        numbers("Acknowledged"),
+        numbers("Acted on"),
+    ];
+    let caption = "Records of others that could be read, and how many of them were sent, \
+        acknowledged and acted on";
+    Table::new(caption.into(), columns, cells.collect())
+}
+
+/// What only the hub can know.
+fn claim(count: Option<u64>) -> Line {
+    count.map_or_else(
+        || Line::new().muted("not said"),
+        |count| cell(Counted { count, provenance: Provenance::HubClaims }),
+    )
 }
 
 fn whose(whose: &Whose) -> String {
@@ -201,10 +289,10 @@ fn whose(whose: &Whose) -> String {
 fn ledger_chart(rows: &[&LedgerRow]) -> Chart {
     let rows = rows.iter().map(|row| Opposed {
         label: whose(&row.whose),
-        left: row.given.count,
-        left_mark: words::mark(row.given.provenance),
-        right: row.received.count,
-        right_mark: words::mark(row.received.provenance),
+        left: row.given().count,
+        left_mark: words::mark(row.provenance),
+        right: row.received.records,
+        right_mark: words::mark(row.provenance),
     });
     Chart {
         title: "Given and received".to_owned(),
@@ -216,42 +304,102 @@ fn ledger_chart(rows: &[&LedgerRow]) -> Chart {
     }
 }
 
-fn time_to_share(times: &[StepTime]) -> Vec<Block> {
-    let measured: Vec<&StepTime> = times.iter().filter(|time| time.samples > 0).collect();
-    if measured.is_empty() {
+fn time_to_share(cadence: &Cadence) -> Vec<Block> {
+    let measured = || cadence.time_to_share.iter().filter(|time| time.samples > 0);
+    if measured().next().is_none() {
         return vec![Block::Empty("No step was measured in this period.")];
     }
     let (proven, claimed): (Vec<&StepTime>, Vec<&StepTime>) =
-        measured.into_iter().partition(|time| time.provenance == Provenance::Proven);
-    vec![
+        measured().partition(|time| time.provenance == Provenance::Proven);
+    let (proven, proven_operations) = apart(proven);
+    let (claimed, claimed_operations) = apart(claimed);
+    let mut blocks = vec![
         plain("Proven by the log", steps(proven, "No step can be proven by the log alone.")),
         plain("Claimed", steps(claimed, "No claimed time is among them.")),
-    ]
+    ];
+    blocks.extend(operations("By operation, proven by the log", proven_operations));
+    blocks.extend(operations("By operation, claimed", claimed_operations));
+    if cadence.operations_left_out > 0 {
+        let count = usize::try_from(cadence.operations_left_out).unwrap_or(usize::MAX);
+        let more = words::counted(count, "smaller operation has", "smaller operations have");
+        blocks.push(Block::Text(format!("{more} no times here.").into()));
+    }
+    blocks
+}
+
+/// The times of all records and of members, and the times of operations.
+fn apart(times: Vec<&StepTime>) -> (Vec<&StepTime>, Vec<(&TimedOperation, &StepTime)>) {
+    let (mut others, mut operations) = (Vec::new(), Vec::new());
+    for time in times {
+        match &time.of {
+            TimeOf::Operation(operation) => operations.push((operation, time)),
+            TimeOf::All | TimeOf::Member(_) => others.push(time),
+        }
+    }
+    (others, operations)
+}
+
+fn operations(title: &str, mut times: Vec<(&TimedOperation, &StepTime)>) -> Option<Block> {
+    if times.is_empty() {
+        return None;
+    }
+    times.sort_by(|(one, at), (other, then)| {
+        (&one.record, at.step).cmp(&(&other.record, then.step))
+    });
+    let row = |(operation, time): &(&TimedOperation, &StepTime)| {
+        let label = operation.tlp.map_or_else(Line::new, |tlp| Line::new().label(tlp));
+        let named = if operation.title.is_empty() {
+            Line::new().id(&operation.record.to_string())
+        } else {
+            Line::new().said(&operation.title)
+        };
+        let mut cells = vec![named, operation.record.member.as_str().into()];
+        cells.extend(measure(time));
+        cells.push(label);
+        cells
+    };
+    let rows = times.iter().map(row).collect();
+    let mut columns = vec![names("Operation"), names("Publisher")];
+    columns.extend(measures());
+    columns.push(column("Label"));
+    Some(plain(title, Block::Table(Table::new(PERCENTILES.into(), columns, rows))))
 }
 
 fn steps(mut times: Vec<&StepTime>, empty: &'static str) -> Block {
     if times.is_empty() {
         return Block::Empty(empty);
     }
-    times.sort_by(|one, other| (one.step, &one.member).cmp(&(other.step, &other.member)));
+    times.sort_by(|one, other| (one.step, member(one)).cmp(&(other.step, member(other))));
     let rows = times.iter().map(|time| {
-        vec![
-            words::step(time.step).into(),
-            member(time).map_or_else(|| Line::new().strong("all members"), |it| it.as_str().into()),
-            Line::from(words::duration(time.p50)).mark(time.provenance),
-            Line::from(words::duration(time.p90)).mark(time.provenance),
-            words::number(time.samples).into(),
-        ]
+        let all = || Line::new().strong("all members");
+        let mut cells = vec![member(time).map_or_else(all, |member| member.as_str().into())];
+        cells.extend(measure(time));
+        cells
     });
-    let columns =
-        vec![column("Step"), names("Member"), numbers("p50"), numbers("p90"), numbers("Measured")];
-    let caption = "Half took at most p50, nine of ten at most p90".into();
-    let table = Table::new(caption, columns, rows.collect());
+    let mut columns = vec![names("Member")];
+    columns.extend(measures());
+    let table = Table::new(PERCENTILES.into(), columns, rows.collect());
     Block::Figure(steps_charts(&times), table)
 }
 
+fn measures() -> [Column; 4] {
+    [column("Step"), numbers("p50"), numbers("p90"), numbers("Measured")]
+}
+
+fn measure(time: &StepTime) -> [Line; 4] {
+    [
+        words::step(time.step).into(),
+        Line::from(words::duration(time.p50)).mark(time.provenance),
+        Line::from(words::duration(time.p90)).mark(time.provenance),
+        words::number(time.samples).into(),
+    ]
+}
+
 const fn member(time: &StepTime) -> Option<&MemberId> {
-    time.member.as_ref()
+    match &time.of {
+        TimeOf::Member(member) => Some(member),
+        TimeOf::All | TimeOf::Operation(_) => None,
+    }
 }
 
 /// One chart for each step that was measured, all on one axis.
@@ -275,7 +423,7 @@ fn steps_charts(times: &[&StepTime]) -> Vec<Chart> {
 }
 
 fn range(time: &StepTime) -> Range {
-    let name = time.member.as_ref().map_or_else(|| "all members".to_owned(), MemberId::to_string);
+    let name = member(time).map_or_else(|| "all members".to_owned(), MemberId::to_string);
     Range {
         label: format!("{name}{}", words::mark(time.provenance)),
         p50: time.p50,

@@ -1,5 +1,6 @@
 //! The first part: each member's operations. Claims stand side by side; nothing is merged or averaged.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::briefing::chart::Bar;
@@ -155,7 +156,17 @@ fn story_facts(operation: &Operation) -> Vec<Fact> {
     }
     facts.push(Fact { name: "Shared", value: words::moment(operation.shared_at).into() });
     facts.push(Fact { name: "Record", value: record(&operation.record) });
+    facts.push(Fact { name: "Its own label", value: own_label(operation) });
     facts
+}
+
+/// The card bears the strictest label of what it shows: the record itself may be told further.
+fn own_label(operation: &Operation) -> Line {
+    let own = Line::new().label(operation.own_tlp);
+    if operation.own_tlp == operation.tlp {
+        return own;
+    }
+    own.text(" the operation alone; what is shown of it here is up to ").label(operation.tlp)
 }
 
 fn record(name: &RecordName) -> Line {
@@ -232,27 +243,43 @@ fn totals(totals: &[Total]) -> Option<Block> {
     if totals.is_empty() {
         return None;
     }
-    let mut blocks = Vec::new();
-    if compete(totals) {
-        let text = "These totals compete. Each stands as its claimant gave it.";
-        blocks.push(Block::Text(Line::new().strong(text)));
+    let (competing, others): (Vec<&Total>, Vec<&Total>) =
+        totals.iter().partition(|one| totals.iter().any(|other| compete(one, other)));
+    let mut contests: BTreeMap<(String, String), Vec<&Total>> = BTreeMap::new();
+    for total in competing {
+        let of = (total.what.shown(), total.platform.shown());
+        contests.entry(of).or_default().push(total);
     }
-    blocks.push(Block::Cards(totals.iter().take(CARDS_MAX).map(total).collect()));
+    let mut blocks = Vec::new();
+    let mut room = CARDS_MAX;
+    let is_contested = !contests.is_empty();
+    for contest in contests.values() {
+        let text = "These totals compete. Each stands as its claimant gave it.";
+        blocks.extend(cards(Line::new().strong(text), contest, &mut room));
+    }
+    let text = if is_contested { "Nobody gives a different total of these." } else { "" };
+    blocks.extend(cards(Line::new().muted(text), &others, &mut room));
     blocks.extend(left_out(totals.len()));
     Some(Block::Section(Section::new(Look::Plain, "Totals as claimed").with(blocks)))
 }
 
+/// Cards of totals under what is said of them, as far as there is room.
+fn cards(said: Line, totals: &[&Total], room: &mut usize) -> Vec<Block> {
+    let cards: Vec<Section> = totals.iter().take(*room).map(|each| total(each)).collect();
+    *room = room.saturating_sub(cards.len());
+    if cards.is_empty() {
+        return Vec::new();
+    }
+    let said = (!said.is_blank()).then_some(Block::Text(said));
+    said.into_iter().chain([Block::Cards(cards)]).collect()
+}
+
 /// Whether two claimants give different totals of the same thing.
-fn compete(totals: &[Total]) -> bool {
-    totals.iter().enumerate().any(|(index, one)| {
-        let same = |other: &&Total| {
-            one.claimant != other.claimant
-                && one.figure != other.figure
-                && one.what.shown() == other.what.shown()
-                && one.platform.shown() == other.platform.shown()
-        };
-        totals.iter().skip(index.saturating_add(1)).any(|other| same(&other))
-    })
+fn compete(one: &Total, other: &Total) -> bool {
+    one.claimant != other.claimant
+        && one.figure != other.figure
+        && one.what.shown() == other.what.shown()
+        && one.platform.shown() == other.platform.shown()
 }
 
 fn total(total: &Total) -> Section {

@@ -21,6 +21,7 @@ use crate::briefing::Presentation;
 use crate::briefing::Problems;
 use crate::briefing::Provenance;
 use crate::briefing::Said;
+use crate::client::briefing::cadence::Titles;
 use crate::client::briefing::ends::Ends;
 use crate::client::briefing::survey::Survey;
 use crate::client::briefing::talk::Talk;
@@ -105,7 +106,8 @@ impl Client {
         ledger: &KnownLedger,
         watch: Watch<'_>,
     ) -> Result<Briefing, ClientError> {
-        let survey = self.survey(period, watch).await?;
+        let titles = self.titles().await?;
+        let survey = self.survey(period, titles.keys().cloned().collect(), watch).await?;
         let ends = self.ends(period).await?;
         let operations = self.operations(&survey, period, watch).await?;
         watch(Gathering::Problems);
@@ -118,7 +120,8 @@ impl Client {
         let cadence = Cadence {
             shared: survey.shared().into_iter().chain(ends.shared(period)).collect(),
             ledger: cadence::rows(ledger),
-            time_to_share: cadence::times(ledger),
+            time_to_share: cadence::times(ledger, &titles),
+            operations_left_out: ledger.answer.operations_left_out,
         };
         let sizes = [self.welcome().checkpoint.size, survey.end(), ends.end(), ledger.answer.head];
         Ok(Briefing {
@@ -135,15 +138,24 @@ impl Client {
         })
     }
 
-    async fn survey(&self, period: Period, watch: Watch<'_>) -> Result<Survey, ClientError> {
-        let of_kind = |kind| Filter { body_kinds: vec![kind], ..Filter::default() };
-        let mut known = BTreeSet::new();
-        let operations =
-            SearchQuery { filter: of_kind(BodyKind::Operation), ..SearchQuery::default() };
-        self.each_found(&operations, |entry| {
-            known.insert(entry.name().clone());
+    /// Every operation that this member may see.
+    async fn titles(&self) -> Result<Titles, ClientError> {
+        let filter = Filter { body_kinds: vec![BodyKind::Operation], ..Filter::default() };
+        let mut titles = Titles::new();
+        self.each_found(&SearchQuery { filter, ..SearchQuery::default() }, |entry| {
+            let told = (words::title(&entry), entry.header().handling.tlp);
+            titles.insert(entry.name().clone(), told);
         })
         .await?;
+        Ok(titles)
+    }
+
+    async fn survey(
+        &self,
+        period: Period,
+        known: BTreeSet<RecordName>,
+        watch: Watch<'_>,
+    ) -> Result<Survey, ClientError> {
         let mut survey = Survey::new(period, known);
         let within = SearchQuery {
             since: Some(period.since),

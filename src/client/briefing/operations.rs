@@ -166,7 +166,8 @@ impl Presenting {
 fn operation(entry: &VerifiedEntry, said: &pb::Operation, title: Said) -> Operation {
     Operation {
         record: entry.name().clone(),
-        tlp: entry.header().handling.tlp,
+        tlp: tlp(entry),
+        own_tlp: tlp(entry),
         title,
         aliases: words::all(&said.aliases),
         status: words::status(said.status()),

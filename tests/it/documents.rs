@@ -1,0 +1,107 @@
+//! What the documents promise in a form that can be checked.
+
+use std::collections::BTreeSet;
+
+const JSONL: &str = include_str!("../../docs/JSONL.md");
+const MEMBERS: &str = include_str!("../../docs/MEMBERS.md");
+const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
+const PROTOCOL: &str = include_str!("../../docs/PROTOCOL.md");
+const SERVICES: [&str; 5] = [
+    include_str!("../../proto/watchfire/v1/audience_service.proto"),
+    include_str!("../../proto/watchfire/v1/exchange_service.proto"),
+    include_str!("../../proto/watchfire/v1/query_service.proto"),
+    include_str!("../../proto/watchfire/v1/roster_service.proto"),
+    include_str!("../../proto/watchfire/v1/subscription_service.proto"),
+];
+
+/// The lines of a document that are text, and those that are code.
+fn parted(document: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut text, mut code, mut is_code) = (Vec::new(), Vec::new(), false);
+    for line in document.lines() {
+        if line.starts_with("```") {
+            is_code = !is_code;
+            text.push("");
+        } else if is_code {
+            code.push(line);
+        } else {
+            text.push(line);
+        }
+    }
+    (text, code)
+}
+
+#[test]
+fn every_call_has_its_example() {
+    let (_text, code) = parted(PROTOCOL);
+    let code = code.join("\n");
+    let mut calls = 0;
+    for service in SERVICES {
+        let name = service.lines().find_map(|line| line.strip_prefix("service "));
+        let name = name.expect("a service").trim_end_matches(" {");
+        for call in service.lines().filter_map(|line| line.trim().strip_prefix("rpc ")) {
+            let call = call.split('(').next().expect("a name");
+            let path = format!("{name}/{call}");
+            let is_whole = |(at, _): (usize, &str)| {
+                let behind = code.get(at + path.len()..).expect("a place");
+                !behind.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+            };
+            assert!(code.match_indices(&path).any(is_whole), "{path} has no example");
+            calls += 1;
+        }
+    }
+    assert!(calls >= 29, "{calls}");
+}
+
+#[test]
+fn a_heading_stands_free_and_a_table_names_each_field_once() {
+    for (name, document) in
+        [("JSONL", JSONL), ("MEMBERS", MEMBERS), ("OPERATIONS", OPERATIONS), ("PROTOCOL", PROTOCOL)]
+    {
+        let (text, _code) = parted(document);
+        for pair in text.windows(2) {
+            let is_free = !pair[1].starts_with('#') || pair[0].is_empty();
+            assert!(is_free, "{name}: {:?} has no empty line above it", pair[1]);
+        }
+    }
+    let mut fields = BTreeSet::new();
+    let mut rows = 0;
+    for line in parted(JSONL).0 {
+        if !line.starts_with('|') {
+            fields.clear();
+        }
+        let Some((first, _rest)) = line.strip_prefix("| ").and_then(|row| row.split_once(" |"))
+        else {
+            continue;
+        };
+        for field in first.split(", ").filter(|field| field.starts_with('`')) {
+            assert!(fields.insert(field), "{field} stands twice in one table");
+            rows += 1;
+        }
+    }
+    assert!(rows > 40, "{rows}");
+}
+
+#[test]
+fn fields_are_spelt_as_they_are_printed() {
+    let mut paths = 0;
+    for (name, document) in [("JSONL", JSONL), ("MEMBERS", MEMBERS)] {
+        let (text, code) = parted(document);
+        let is_camel = |word: &str| {
+            word.starts_with(|letter: char| letter.is_ascii_lowercase())
+                && word.contains(|letter: char| letter.is_ascii_uppercase())
+                && word.chars().all(|letter| letter.is_ascii_alphanumeric())
+        };
+        let text = text.join("\n");
+        for word in text.split('`').skip(1).step_by(2) {
+            assert!(!is_camel(word), "{name}: {word} is printed with underscores");
+        }
+        for line in code.iter().filter(|line| line.contains("jq ")) {
+            let words = line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+            paths += 1;
+            for word in words {
+                assert!(!is_camel(word), "{name}: {line}");
+            }
+        }
+    }
+    assert!(paths >= 5, "{paths}");
+}

@@ -1,0 +1,196 @@
+//! Quotas as members meet them, through the real command line: what still works with little, and what is said of records
+//! of which only some were taken.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::process::Child;
+use std::process::ChildStdout;
+use std::process::Command;
+use std::process::Stdio;
+
+use tonic::Code;
+use watchfire::model::filter::Filter;
+use watchfire::model::header::BodyKind;
+use watchfire::model::reason::Reason;
+use watchfire::wire::pb;
+
+use crate::world::World;
+use crate::world::demand;
+use crate::world::domain;
+use crate::world::publish;
+use crate::world::replay;
+use crate::world::until;
+
+const MEMBERS: &[(&str, &str)] = &[("acme-video", "company"), ("birch-social", "company")];
+const PUBLISH: [&str; 7] =
+    ["publish", "--value", "news.example", "--tlp", "green", "--audience", "companies"];
+
+/// A subscriber that runs.
+struct Live {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Live {
+    fn start(mut command: Command) -> Self {
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let lines = BufReader::new(process.stdout.take().expect("a pipe"));
+        Self { process, lines }
+    }
+
+    /// The next line; what it said instead if it has ended.
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("a line");
+        if line.is_empty() {
+            let mut said = String::new();
+            let stderr = self.process.stderr.take().expect("a pipe");
+            std::io::Read::read_to_string(&mut BufReader::new(stderr), &mut said).expect("a text");
+            panic!("it ended: {said}");
+        }
+        line
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn set(world: &World, member: &str, limit: &[&str]) {
+    let line = [&["quota", "set", member], limit].concat();
+    demand(&world.watchfire("operator", &line));
+}
+
+/// Waits until the hub counts so many streams of a member against its quota.
+async fn open(world: &World, member: &str, count: u32) {
+    let client = world.client(member).await;
+    until(&format!("{count} streams are open"), || async {
+        (client.quota().await.expect("an answer").streams_open == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stream_is_enough_for_whoever_has_no_more() {
+    let world = World::with(MEMBERS).await;
+    set(&world, "birch-social", &["--streams", "1"]);
+    let filtered = ["--body", "indicator"];
+    for (number, flags) in [&[][..], &filtered, &["--name", "desk"]].into_iter().enumerate() {
+        let newcomer = format!("newcomer-{number}");
+        let flags = [&["subscribe", "--from", "now", "--format", "jsonl"], flags].concat();
+        let mut reader = Live::start(world.command("birch-social", &flags));
+        open(&world, "birch-social", 1).await;
+        // Whoever signs this was admitted after the stream was opened: only the roster says so.
+        world.admit(&newcomer, "company");
+        publish(&world.client(&newcomer).await, domain("late.example")).await;
+        while !reader.next().contains("late.example") {}
+        // It can still publish, read and show who takes part, with the one stream in use.
+        demand(&world.watchfire("birch-social", &PUBLISH));
+        demand(&world.watchfire("birch-social", &["lookup", "late.example"]));
+        let second = world.watchfire("birch-social", &["subscribe", "--until-head"]);
+        let said = String::from_utf8_lossy(&second.stderr);
+        assert_eq!(second.status.code(), Some(3), "{said}");
+        assert!(said.contains(Reason::TooManyStreams.as_str()), "{said}");
+        drop(reader);
+        open(&world, "birch-social", 0).await;
+    }
+    demand(&world.watchfire("birch-social", &["ledger", "--recompute"]));
+    let folder = world.data().join("briefing.html");
+    let out = ["briefing", "--recompute", "--out", folder.to_str().expect("a path")];
+    demand(&world.watchfire("birch-social", &out));
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_the_roster_brings_no_record_past_the_quota() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("news.example")).await;
+    set(&world, "birch-social", &["--streams", "1"]);
+    let birch = world.client("birch-social").await;
+    let request = |kinds: &[BodyKind]| pb::SubscribeRequest {
+        filter: Some(pb::Filter {
+            body_kinds: kinds.iter().map(|kind| kind.number()).collect(),
+            ..pb::Filter::default()
+        }),
+        until_head: true,
+        ..pb::SubscribeRequest::default()
+    };
+    let mut service = birch.exchange_service();
+    let _live = service.subscribe(pb::SubscribeRequest::default()).await.expect("a stream");
+    for kinds in [
+        &[BodyKind::RosterChange, BodyKind::Indicator][..],
+        &[BodyKind::AudienceChange],
+        &[BodyKind::Erasure],
+    ] {
+        let refused = service.subscribe(request(kinds)).await.map(drop);
+        let status = refused.expect_err("a refusal");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{kinds:?}: {status}");
+    }
+    let roster = [BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange];
+    let stream = service.subscribe(request(&roster)).await;
+    let mut stream = stream.expect("the roster").into_inner();
+    let mut shown = 0;
+    while let Some(frame) = stream.message().await.expect("a frame") {
+        for entry in frame.entries {
+            let payload = entry.envelope.expect("an envelope").payload;
+            let header = watchfire::wire::header::header(&payload).expect("a header");
+            assert!(roster.contains(&header.body_kind), "{:?}", header.body_kind);
+            shown += 1;
+        }
+    }
+    assert!(shown > MEMBERS.len(), "{shown}");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_batch_that_was_partly_taken_it_says_how_much_and_how_to_go_on() {
+    const LINES: usize = 60;
+    let world = World::with(MEMBERS).await;
+    let limit = ["--records-per-second", "3", "--bytes-per-day", "20000"];
+    set(&world, "acme-video", &limit);
+    let path = world.data().join("records.jsonl");
+    let line = |number: usize| {
+        let observable =
+            format!(r#"{{"kind":"OBSERVABLE_KIND_DOMAIN","value":"n{number}.example"}}"#);
+        format!("{{\"body\":{{\"indicator\":{{\"observable\":{observable}}}}}}}\n")
+    };
+    std::fs::write(&path, (0..LINES).map(line).collect::<String>()).expect("a file");
+    let file = path.to_str().expect("a path");
+    let flags = ["--tlp", "green", "--audience", "companies", "--receipts"];
+    let output =
+        world.watchfire("acme-video", &[&["publish", "--jsonl", file], &flags[..]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    let receipts = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert!((20..LINES).contains(&receipts), "{receipts}: {said}");
+    let waiting = LINES - receipts;
+    let told = format!("{receipts} records are durable, {waiting} wait in the outbox. Go on in ");
+    assert!(said.contains(&told), "{said}");
+    let folder = world.profile_folder("acme-video");
+    let command = format!("watchfire --profile {} publish --outbox.", folder.display());
+    assert!(said.contains(&command) && said.contains("No line after 60 was sent."), "{said}");
+    let pause = said.lines().find(|line| line.contains("records wait, again in"));
+    assert!(pause.expect("a word while it waits").contains("records_per_second"), "{said}");
+    assert!(said.contains("this record was not taken") && !said.contains("nothing was"), "{said}");
+    let birch = world.client("birch-social").await;
+    let indicators = Filter { body_kinds: vec![BodyKind::Indicator], ..Filter::default() };
+    assert_eq!(replay(&birch, indicators.clone()).await.len(), receipts, "as it said");
+
+    // What comes next waits behind it, and says that it was not sent.
+    let output = world.watchfire("acme-video", &PUBLISH);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    let told = format!("0 records are durable, {waiting} wait in the outbox.");
+    assert!(said.contains(&told) && said.contains("nothing newer was sent"), "{said}");
+
+    set(&world, "acme-video", &["--records-per-second", "0", "--bytes-per-day", "0"]);
+    let sent = demand(&world.watchfire("acme-video", &["publish", "--outbox"]));
+    assert!(sent.contains(&format!("{waiting} records from the outbox are durable")), "{sent}");
+    assert_eq!(replay(&birch, indicators).await.len(), LINES, "nothing twice, nothing lost");
+    world.finish();
+}
