@@ -17,6 +17,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::exchange::turns::Halt;
 use crate::model::filter::Filter;
 use crate::model::limits;
 use crate::model::names::MemberId;
@@ -347,7 +348,10 @@ impl Hub {
             }
             SeekTo::Sequence(sequence) => sequence,
             SeekTo::Since(time) => {
-                self.read(move |store| entries::first_since(store, time, head.size)).await?
+                let first = move |store: &Store, _short: &Halt| {
+                    entries::first_since(store, time, head.size)
+                };
+                self.read(Some(member), first).await?
             }
         };
         let (_reader, as_of) = self.reader_as_of(member)?;
@@ -362,8 +366,9 @@ impl Hub {
         let head = self.head();
         let Kept { filter, place, updated } = kept;
         let waiting = if place.position < head.size {
-            let read = move |store: &Store| entries::accept_time(store, place.position);
-            Some(self.read(read).await?)
+            let read =
+                move |store: &Store, _short: &Halt| entries::accept_time(store, place.position);
+            Some(self.read(Some(&name.member), read).await?)
         } else {
             None
         };

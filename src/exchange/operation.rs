@@ -11,6 +11,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::reads::add_record;
 use crate::exchange::search::has_expired;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::header::BodyKind;
 use crate::model::index_keys::Term;
@@ -34,12 +35,13 @@ impl Hub {
         let reader = self.reader(member)?;
         self.take_lookups(member, 1)?;
         let (size, now) = (self.head().size, self.clock().now());
-        let gathered = move |store: &Store| {
+        let gathered = move |store: &Store, halt: &Halt| {
             let reading = Reading::new(store, &reader, size, limits::OPERATION_EXAMINED_MAX);
+            let reading = reading.until(halt);
             Gathering { reading, now, view: View::default() }.gather(&name)
         };
         let missing = "there is no such operation, or you may not see it";
-        let gathered = self.read(gathered).await?;
+        let gathered = self.read(Some(member), gathered).await?;
         let found =
             gathered.ok_or_else(|| Refusal::field(Reason::RecordNotFound, "name", missing))?;
         Ok(found)

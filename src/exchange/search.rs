@@ -13,6 +13,7 @@ use crate::exchange::reads::add_record;
 use crate::exchange::reads::is_current;
 use crate::exchange::reads::is_latest;
 use crate::exchange::token::Place;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
@@ -93,10 +94,10 @@ impl Hub {
         let start = self.page_start(member, &request, page_token)?;
         let now = self.clock().now();
         let shown = Shown::Current;
-        let page = move |store: &Store| {
-            Search { reader, query, shown, now, store, start, page_size }.page()
+        let page = move |store: &Store, halt: &Halt| {
+            Search { reader, query, shown, now, store, start, page_size }.page(halt)
         };
-        let (mut found, next) = self.read(page).await?;
+        let (mut found, next) = self.read(Some(member), page).await?;
         if decoded {
             for entry in &mut found {
                 add_record(entry, now);
@@ -136,7 +137,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// The entries of a page, and where the next begins.
-    pub(super) fn page(&self) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
+    pub(super) fn page(&self, halt: &Halt) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
         let (first, end) = self.bounds()?;
         let groups = Group::of_reader(&self.reader);
         let mut clauses = self.query.clauses(self.store, &groups, self.start.as_of)?;
@@ -148,11 +149,13 @@ impl Search<'_> {
         let mut page = Page::default();
         let mut next = first;
         loop {
-            let range = match agree(self.store, &mut clauses, next..end, &mut page.examined)? {
-                Agreed::Nowhere => return Ok((page.entries, None)),
-                Agreed::Tired(at) => return Ok((page.entries, Some(at))),
-                Agreed::On(range) => range,
-            };
+            halt.check()?;
+            let range =
+                match agree(self.store, halt, &mut clauses, (next..end, &mut page.examined))? {
+                    Agreed::Nowhere => return Ok((page.entries, None)),
+                    Agreed::Tired(at) => return Ok((page.entries, Some(at))),
+                    Agreed::On(range) => range,
+                };
             next = range.end;
             let full = self.take(range, &mut page)?;
             if full.is_some() {
@@ -417,11 +420,13 @@ impl Clause {
     fn seek(
         &mut self,
         store: &Store,
+        halt: &Halt,
         from: u64,
         examined: &mut usize,
     ) -> Result<Option<std::ops::Range<u64>>, StoreError> {
         let mut first: Option<std::ops::Range<u64>> = None;
         for stream in &mut self.streams {
+            halt.check()?;
             let Some(found) = stream.seek(store, from, examined)? else { continue };
             if first.as_ref().is_none_or(|first| found.start < first.start) {
                 first = Some(found);
@@ -471,15 +476,15 @@ enum Agreed {
 /// The next places of a range on which all clauses have a posting.
 fn agree(
     store: &Store,
+    halt: &Halt,
     clauses: &mut [Clause],
-    within: std::ops::Range<u64>,
-    examined: &mut usize,
+    (within, examined): (std::ops::Range<u64>, &mut usize),
 ) -> Result<Agreed, StoreError> {
     let mut next = within.start;
     loop {
         let mut range = next..within.end;
         for clause in clauses.iter_mut() {
-            let Some(found) = clause.seek(store, range.start, examined)? else {
+            let Some(found) = clause.seek(store, halt, range.start, examined)? else {
                 return Ok(Agreed::Nowhere);
             };
             range = range.start.max(found.start)..range.end.min(found.end);

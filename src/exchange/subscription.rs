@@ -21,6 +21,7 @@ use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::filter::Filter;
@@ -308,7 +309,8 @@ impl Subscription {
         };
         let next = self.backfill.as_ref().map(|backfill| backfill.next).or(self.snapshot);
         let start = next.unwrap_or_default();
-        let (framed, next) = self.hub.read(move |store| missed.frame(store, start)).await?;
+        let missed_frame = move |store: &Store, halt: &Halt| missed.frame(store, halt, start);
+        let (framed, next) = self.hub.read(Some(&self.member), missed_frame).await?;
         self.hub.tally.take_sent(framed.len());
         let backfill = self.backfill.is_some();
         if let Some(mut running) = self.backfill.take() {
@@ -356,14 +358,17 @@ impl Subscription {
         };
         let blocks = match ahead {
             Some(blocks) => blocks,
-            None => self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?,
+            None => {
+                let (member, bytes) = (&self.member, limits::FRAME_BYTES_TARGET);
+                self.hub.blocks_from(member, self.position, bytes).await?
+            }
         };
         let Some(end) = blocks.last().map(|block| block.end()) else {
             let place = format!("sequence {}", self.position);
             return Err(StoreError::Corrupt { place, what: "it is missing" }.into());
         };
         if end < head.size {
-            self.ahead = self.hub.read_ahead(end, limits::FRAME_BYTES_TARGET);
+            self.ahead = self.hub.read_ahead(&self.member, end, limits::FRAME_BYTES_TARGET);
         }
         let mut framed = Vec::new();
         let mut left_filter = self.left(reader, &blocks).await?;
@@ -399,13 +404,13 @@ impl Subscription {
             return Ok(Vec::new());
         }
         let (reader, filter) = (reader.clone(), self.filter.clone());
-        let known = move |store: &Store| {
+        let known = move |store: &Store, _short: &Halt| {
             let saw = |(sequence, facts): (u64, Facts)| {
                 Ok(saw_match(store, &reader, &filter, &facts)?.then_some(sequence))
             };
             left.into_iter().map(saw).filter_map(Result::transpose).collect()
         };
-        Ok(self.hub.read(known).await?)
+        Ok(self.hub.read(Some(&self.member), known).await?)
     }
 
     /// Takes from a block what is for this reader; neighbours stay in one piece.
@@ -541,13 +546,19 @@ struct Missed {
 impl Missed {
     /// A frame from a place on, and where the next begins. It may be empty: where there is little to send, others get
     /// their turn to read in between.
-    fn frame(&self, store: &Store, start: u64) -> Result<(Vec<Bytes>, Option<u64>), StoreError> {
+    fn frame(
+        &self,
+        store: &Store,
+        halt: &Halt,
+        start: u64,
+    ) -> Result<(Vec<Bytes>, Option<u64>), StoreError> {
         let (mut framed, mut bytes, mut read) = (Vec::new(), 0, 0);
         let mut next = self.next_place(store, start)?;
         while let Some(from) = next
             && bytes < limits::FRAME_BYTES_TARGET
             && read < limits::CATCH_UP_BLOCKS
         {
+            halt.check()?;
             let blocks = store.blocks_from(from, self.bytes_at_once())?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
                 let place = format!("sequence {from}");

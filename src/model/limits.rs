@@ -28,6 +28,10 @@ pub const PAGE_EXAMINED_MAX: usize = 10_000;
 pub const LOOKUP_VALUES_MAX: usize = 1000;
 /// Postings examined by one look-up before it answers with what it has and says that there is more.
 pub const LOOKUP_EXAMINED_MAX: usize = 50_000;
+/// Lists of postings that one look-up, operation or walk over links asks for before it says that there is more: one for
+/// each term and each group that the reader is in. A thousand values with forty PDQ hashes among them, each of which takes
+/// hundreds, fit for a member in five custom audiences; one hash alone fits for whoever is in as many as one can be.
+pub const INDEX_PROBES_MAX: usize = 120_000;
 /// Matches returned for each value at most.
 pub const LOOKUP_MATCHES_MAX: usize = 100;
 /// Matches returned for each value when the caller does not say.
@@ -156,8 +160,10 @@ pub const RETENTION_SLACK: Duration = Duration::from_hours(1);
 pub const RETENTION_BYTES_MIN: u64 = 64 * 1024;
 /// Members that are not suspended which a role must have for its members to be told apart in the ledger.
 pub const LEDGER_THRESHOLD: usize = 3;
-/// Entries of one ledger: about 200 bytes of memory each while it is computed.
-pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
+/// Entries of one ledger: about 200 bytes of memory each while it is computed, and a hub computes one at a time.
+pub const LEDGER_ENTRIES_MAX: usize = 1_000_000;
+/// How long a member waits that asks for a ledger while it has one under way: most take less.
+pub const LEDGER_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Operations with times of their own in the ledger: an answer fits one message.
 pub const LEDGER_OPERATIONS_MAX: usize = 500;
 /// Notices that the hub writes for one tick at most: each makes publishers wait.
