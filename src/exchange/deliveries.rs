@@ -193,7 +193,7 @@ fn decode(bytes: &[u8]) -> Option<(Key, Passed)> {
     let disk::Delivery { member, acknowledged, filter, starts, ends, positions, times_us } =
         disk::Delivery::decode(bytes).ok()?;
     let filter = pb::Filter::decode(filter.as_slice()).ok()?;
-    let filter = wire::filter::filter(Some(filter)).ok()?;
+    let filter = wire::filter::known(Some(filter)).ok()?;
     let how = if acknowledged { How::Acknowledged } else { How::Sent };
     let points = positions.into_iter().zip(times_us);
     let passed = Passed {

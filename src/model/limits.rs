@@ -62,6 +62,9 @@ pub const AUDIENCES_MAX: usize = 32;
 pub const RECIPIENTS_MAX: usize = 64;
 /// Values of one field of a filter.
 pub const FILTER_VALUES_MAX: usize = 256;
+/// Bytes of the filter of a stream or a durable subscription: with what is known of its deliveries it fits one value in
+/// the store.
+pub const FILTER_KEPT_BYTES_MAX: usize = 2048;
 /// Bytes of a cursor or page token.
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Keys that a member may have registered, retired ones included.
@@ -102,6 +105,11 @@ pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
 pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 /// Custom audiences that one member keeps.
 pub const AUDIENCES_KEPT_MAX: usize = 256;
+/// Custom audiences of others that one member is in, by their doing: each is one more group for each thing that it looks
+/// for.
+pub const AUDIENCES_JOINED_MAX: usize = 128;
+/// Those of one keeper, so that none alone fills them.
+pub const AUDIENCES_JOINED_OF_ONE_MAX: usize = 64;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
@@ -145,7 +153,7 @@ pub const DELIVERY_FILTERS_MAX: usize = 16;
 /// Runs of places that are kept for one of them.
 pub const DELIVERY_RANGES_MAX: usize = 64;
 /// Times that are kept for one of them.
-pub const DELIVERY_POINTS_MAX: usize = 160;
+pub const DELIVERY_POINTS_MAX: usize = 96;
 /// How often the hub does what time alone brings about.
 pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Ticks after which what was delivered is written.
