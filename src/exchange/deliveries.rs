@@ -242,6 +242,21 @@ mod tests {
         assert_eq!(passed.when(8), Some(at(4)));
     }
 
+    #[test]
+    fn a_row_fits_a_value_of_the_store_however_much_is_known() {
+        let filter = Filter { platforms: vec!["x".repeat(200); 10], ..Filter::default() };
+        let wire = wire::filter::filter_to_wire(&filter);
+        let wire = wire::filter::kept_filter(Some(wire)).unwrap();
+        assert!(wire::filter::filter_to_wire(&wire).encoded_len() > 2000);
+        let (mut passed, last) = (Passed { filter, ..Passed::default() }, u64::from(u32::MAX));
+        for number in 0..2 * u64::try_from(limits::DELIVERY_RANGES_MAX).unwrap() {
+            passed.take(last + 3 * number..last + 3 * number + 2, at(1_900_000_000 + number));
+        }
+        let key: Key = ("m".repeat(40).parse().unwrap(), How::Acknowledged, [1; 32]);
+        let row = encode(&key, &passed);
+        assert!((3500..limits::STORED_VALUE_BYTES_MAX).contains(&row.len()), "{}", row.len());
+    }
+
     proptest! {
         /// However streams come and go: nothing is said to have been passed that was not, nor earlier than it was, and
         /// what is kept stays bounded.

@@ -198,3 +198,25 @@ impl HubClaims for Claims<'_> {
         self.when(member, How::Acknowledged, sequence)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_has_one_ledger_at_a_time_and_takes_it_from_nobody() {
+        let (ledgers, greedy) = (Ledgers::default(), "greedy".parse().unwrap());
+        let own = ledgers.begin(&greedy).unwrap();
+        let refusal = ledgers.begin(&greedy).err().unwrap();
+        assert_eq!(refusal.reason, Reason::Quota);
+        assert!(refusal.retry_after.is_some_and(|delay| !delay.is_zero()));
+        assert!(ledgers.begin(&"modest".parse().unwrap()).is_ok());
+        drop(own);
+        assert!(ledgers.begin(&greedy).is_ok(), "when the first is done");
+    }
+
+    #[test]
+    fn a_ledger_costs_as_much_as_the_pages_of_its_entries() {
+        assert_eq!([0, 1, 1000, 1001, 1_000_000].map(price), [1, 1, 1, 2, 1000]);
+    }
+}

@@ -413,3 +413,32 @@ fn distance(body: Option<&pb::Body>, sought: &Sought) -> Option<u32> {
 pub(super) fn add_record(entry: &mut pb::Entry, now: Timestamp) {
     entry.record = entry.envelope.as_ref().and_then(|envelope| entries::readable(envelope, now));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of so many near values are looked for in full, and how many exactly.
+    fn looked_for(values: usize, groups: usize) -> (usize, usize) {
+        let mut probes = Probes::new(values, groups);
+        let (mut near, mut exact) = (0, 0);
+        for _value in 0..values {
+            exact += usize::from(probes.take_exact());
+            near += usize::from(probes.take_near());
+        }
+        let taken = exact * groups + near * perceptual::PROBE_KEYS * groups;
+        assert!(taken + probes.left == limits::INDEX_PROBES_MAX, "each is counted");
+        (near, exact)
+    }
+
+    #[test]
+    fn near_values_are_looked_for_as_far_as_the_bound_goes_and_leave_the_exact_ones_theirs() {
+        let most = limits::AUDIENCES_KEPT_MAX + limits::AUDIENCES_JOINED_MAX + 5;
+        assert_eq!(looked_for(1, most), (1, 1), "one alone, in all audiences that one can be in");
+        let (near, exact) = looked_for(1000, 9);
+        assert!((40..60).contains(&near), "{near} for a member in five custom audiences");
+        assert_eq!(exact, 1000);
+        assert_eq!(looked_for(1000, 100).1, 1000);
+        assert!(looked_for(1000, most).1 > 300, "and for the others the answer is more");
+    }
+}

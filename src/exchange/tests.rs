@@ -244,6 +244,59 @@ async fn a_head_and_its_roster_are_of_one_moment() {
     history.stop();
 }
 
+/// Reads on until it is halted, and says that it was.
+fn endless(
+    begun: std::sync::mpsc::Sender<()>,
+    halted: std::sync::mpsc::Sender<()>,
+) -> impl FnOnce(&Store, &turns::Halt) -> Result<(), crate::store::StoreError> + Send + 'static {
+    move |_store, halt| {
+        begun.send(()).unwrap();
+        while halt.check().is_ok() {
+            std::thread::yield_now();
+        }
+        halted.send(()).unwrap();
+        halt.check()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_ends_with_its_caller_and_one_member_never_has_all_turns() {
+    let mut history = History::new();
+    history.start();
+    let (acme, bravo) = (history.world.acme.member().clone(), history.world.bravo.member().clone());
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (halted, halts) = std::sync::mpsc::channel();
+    let hub = Arc::clone(history.hub());
+    let calls = tokio_util::task::TaskTracker::new();
+    let greedy: Vec<_> = (0..50)
+        .map(|_call| {
+            let (hub, acme, read) =
+                (Arc::clone(&hub), acme.clone(), endless(begun.clone(), halted.clone()));
+            calls.spawn(async move { hub.read(Some(&acme), read).await })
+        })
+        .collect();
+    let wait = Duration::from_secs(30);
+    // As many as it may have at once, all of them busy for good.
+    for _turn in 0..2 {
+        begins.recv_timeout(wait).unwrap();
+    }
+    let read = hub.read(Some(&bravo), |store, _short| store.floor());
+    assert_eq!(tokio::time::timeout(wait, read).await.expect("a turn").unwrap(), 0);
+    assert!(begins.try_recv().is_err() && halts.try_recv().is_err());
+    for call in &greedy {
+        call.abort();
+    }
+    for _turn in 0..2 {
+        halts.recv_timeout(wait).unwrap();
+    }
+    let read = hub.read(Some(&acme), |store, _short| store.floor());
+    assert_eq!(tokio::time::timeout(wait, read).await.expect("a turn").unwrap(), 0);
+    calls.close();
+    calls.wait().await;
+    drop(hub);
+    history.stop();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
 

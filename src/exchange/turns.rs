@@ -188,7 +188,6 @@ impl Drop for HaltOnDrop {
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future as _;
     use std::pin::pin;
     use std::task::Context;
     use std::task::Poll;
