@@ -123,14 +123,14 @@ impl Counting {
     /// Takes in the entries of one frame.
     fn frame(mut self, store: &Store) -> Result<Result<Self, Refusal>, StoreError> {
         let blocks = store.blocks_from(self.next, limits::FRAME_BYTES_TARGET)?;
-        for block in &blocks {
-            for (sequence, stored) in block.entries_from(self.next) {
-                if !may_see(&self.reader, &stored.facts.scope) {
-                    continue;
-                }
-                if let Err(refusal) = take(&mut self.fold, block, sequence, stored)? {
-                    return Ok(Err(refusal));
-                }
+        let (reader, next) = (&self.reader, self.next);
+        let entries = blocks.iter().flat_map(|block| {
+            block.entries_from(next).map(move |(sequence, stored)| (block, sequence, stored))
+        });
+        let visible = entries.filter(|(_, _, stored)| may_see(reader, &stored.facts.scope));
+        for (block, sequence, stored) in visible {
+            if let Err(refusal) = take(&mut self.fold, block, sequence, stored)? {
+                return Ok(Err(refusal));
             }
         }
         self.next = blocks.last().map_or(self.size, LogBlock::end);

@@ -356,19 +356,17 @@ impl Subscription {
             Some(ahead) => ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?,
             None => None,
         };
+        let bytes = limits::FRAME_BYTES_TARGET;
         let blocks = match ahead {
             Some(blocks) => blocks,
-            None => {
-                let (member, bytes) = (&self.member, limits::FRAME_BYTES_TARGET);
-                self.hub.blocks_from(member, self.position, bytes).await?
-            }
+            None => self.hub.blocks_from(&self.member, self.position, bytes).await?,
         };
         let Some(end) = blocks.last().map(|block| block.end()) else {
             let place = format!("sequence {}", self.position);
             return Err(StoreError::Corrupt { place, what: "it is missing" }.into());
         };
         if end < head.size {
-            self.ahead = self.hub.read_ahead(&self.member, end, limits::FRAME_BYTES_TARGET);
+            self.ahead = self.hub.read_ahead(&self.member, end, bytes);
         }
         let mut framed = Vec::new();
         let mut left_filter = self.left(reader, &blocks).await?;

@@ -195,8 +195,8 @@ mod tests {
 
     use super::*;
 
-    fn whose(name: &str) -> Whose {
-        Some(name.parse().unwrap())
+    fn member(name: &str) -> MemberId {
+        name.parse().unwrap()
     }
 
     /// What a future has come to without waiting.
@@ -211,15 +211,15 @@ mod tests {
     fn who_asks_for_a_thousand_leaves_one_for_others_and_each_of_these_is_next_but_one() {
         let turns = Turns::new(2);
         let mut greedy: Vec<_> =
-            (0..1000).map(|_call| Box::pin(turns.take(whose("greedy")))).collect();
+            (0..1000).map(|_call| Box::pin(turns.take(Some(member("greedy"))))).collect();
         let mut held: Vec<Turn> =
             greedy.iter_mut().filter_map(|call| poll(call.as_mut())).collect();
         assert_eq!(held.len(), 2, "never all");
-        assert!(turns.try_take(whose("greedy")).is_none());
+        assert!(turns.try_take(Some(member("greedy"))).is_none());
 
-        let mut modest = pin!(turns.take(whose("modest")));
+        let mut modest = pin!(turns.take(Some(member("modest"))));
         let first = poll(modest.as_mut()).expect("the place that is left");
-        let mut third = pin!(turns.take(whose("third")));
+        let mut third = pin!(turns.take(Some(member("third"))));
         assert!(poll(third.as_mut()).is_none(), "all are taken");
         held.pop();
         assert!(poll(third.as_mut()).is_some(), "before the 998 that came earlier");
@@ -230,18 +230,19 @@ mod tests {
     #[test]
     fn who_went_away_holds_no_place_and_nothing_is_kept_of_it() {
         let turns = Turns::new(1);
-        let (own, other) = (turns.try_take(whose("own")).unwrap(), turns.try_take(None).unwrap());
-        assert!(turns.try_take(whose("third")).is_none());
+        let (own, other) =
+            (turns.try_take(Some(member("own"))).unwrap(), turns.try_take(None).unwrap());
+        assert!(turns.try_take(Some(member("third"))).is_none());
         {
-            let mut gone = pin!(turns.take(whose("gone")));
+            let mut gone = pin!(turns.take(Some(member("gone"))));
             assert!(poll(gone.as_mut()).is_none());
         }
-        let mut given = Box::pin(turns.take(whose("given")));
+        let mut given = Box::pin(turns.take(Some(member("given"))));
         assert!(poll(given.as_mut()).is_none());
         drop(own);
         // It was given a turn and went away without taking it.
         drop(given);
-        assert!(turns.try_take(whose("third")).is_some());
+        assert!(turns.try_take(Some(member("third"))).is_some());
         drop(other);
         assert_eq!(turns.with(|state| (state.free, state.callers.len())), (2, 0));
     }

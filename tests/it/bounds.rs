@@ -46,7 +46,7 @@ async fn gather(keeper: &Client, number: usize, others: &[&str]) -> Result<(), S
 
     let signer = keeper.signer().expect("a key");
     let content = pb::body::Content::AudienceChange(pb::AudienceChange {
-        audience: format!("audiences/{}-{number:010}", &signer.member().as_str()[..10]),
+        audience: format!("audiences/{}-{number:010}", signer.member().as_str()),
         change: Some(Change::Create(pb::AudienceCreation {
             title: "some of us".to_owned(),
             members: others.iter().map(|other| format!("members/{other}")).collect(),
