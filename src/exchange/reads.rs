@@ -117,6 +117,7 @@ impl Hub {
         self.take_lookups(member, 1)?;
         let start = self.page_start(member, &digest, page_token)?;
         let query = Query { filter, ..Query::default() };
+        query.demand_few(Group::of_reader(&reader).len())?;
         let (shown, now) = (Shown::Latest, self.clock().now());
         let page = move |store: &Store, halt: &Halt| {
             Search { reader, query, shown, now, store, start, page_size }.page(halt)

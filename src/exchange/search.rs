@@ -27,6 +27,8 @@ use crate::model::names::RecordName;
 use crate::model::names::sha256;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
 use crate::store::COARSE_SEQUENCES;
 use crate::store::LogBlock;
@@ -89,6 +91,7 @@ impl Hub {
         decoded: bool,
     ) -> Result<Listed, ExchangeError> {
         let reader = self.reader(member)?;
+        query.demand_few(Group::of_reader(&reader).len())?;
         self.take_lookups(member, 1)?;
         let request = query.digest();
         let start = self.page_start(member, &request, page_token)?;
@@ -109,6 +112,24 @@ impl Hub {
 }
 
 impl Query {
+    /// Demands that so many groups of readers do not make it more lists of postings than one call may ask for.
+    pub(super) fn demand_few(&self, groups: usize) -> Result<(), Refusal> {
+        let Filter { body_kinds, kinds, platforms, publishers, operations } = &self.filter;
+        let described = self.words.len() + self.techniques.len();
+        let spoken = self.regions.len() + self.languages.len();
+        let filtered = body_kinds.len() + kinds.len() + platforms.len();
+        let said = publishers.len() + operations.len();
+        let values = described + spoken + filtered + said;
+        if values.saturating_mul(groups) <= limits::INDEX_PROBES_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "{values} values in {groups} groups of readers, more than {} in all; ask for fewer at once",
+            limits::INDEX_PROBES_MAX
+        );
+        Err(Refusal::field(Reason::FieldInvalid, "filter", message))
+    }
+
     /// What tells queries apart in a page token.
     fn digest(&self) -> Digest {
         sha256(format!("search {self:?}").as_bytes())
@@ -499,5 +520,22 @@ fn agree(
             return Ok(Agreed::Tired(range.start));
         }
         next = range.start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_of_many_values_is_refused_whom_it_would_cost_more_than_a_call_may() {
+        let values = vec!["x".to_owned(); limits::FILTER_VALUES_MAX];
+        let filter = Filter { platforms: values.clone(), ..Filter::default() };
+        let query =
+            Query { filter, regions: values.clone(), languages: values, ..Query::default() };
+        assert!(query.demand_few(100).is_ok());
+        let refusal = query.demand_few(400).unwrap_err();
+        assert_eq!((refusal.reason, refusal.field), (Reason::FieldInvalid, "filter"));
+        assert!(Query::default().demand_few(usize::MAX).is_ok());
     }
 }

@@ -28,7 +28,7 @@ pub const PAGE_EXAMINED_MAX: usize = 10_000;
 pub const LOOKUP_VALUES_MAX: usize = 1000;
 /// Postings examined by one look-up before it answers with what it has and says that there is more.
 pub const LOOKUP_EXAMINED_MAX: usize = 50_000;
-/// Lists of postings that one look-up, operation or walk over links asks for before it says that there is more: one for
+/// Lists of postings that one call asks for before it says that there is more, or is refused if it is a search: one for
 /// each term and each group that the reader is in. A thousand values with forty PDQ hashes among them, each of which takes
 /// hundreds, fit for a member in five custom audiences; one hash alone fits for whoever is in as many as one can be.
 pub const INDEX_PROBES_MAX: usize = 120_000;
