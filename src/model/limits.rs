@@ -29,8 +29,8 @@ pub const LOOKUP_VALUES_MAX: usize = 1000;
 /// Postings examined by one look-up before it answers with what it has and says that there is more.
 pub const LOOKUP_EXAMINED_MAX: usize = 50_000;
 /// Lists of postings that one call asks for before it says that there is more, or is refused if it is a search: one for
-/// each term and each group that the reader is in. A thousand values with forty PDQ hashes among them, each of which takes
-/// hundreds, fit for a member in five custom audiences; one hash alone fits for whoever is in as many as one can be.
+/// each term and each group that the reader is in. A thousand values with forty PDQ hashes among them, each of which
+/// takes hundreds, fit for a member in five custom audiences; one hash alone fits for whoever is in as many as one can be.
 pub const INDEX_PROBES_MAX: usize = 120_000;
 /// Matches returned for each value at most.
 pub const LOOKUP_MATCHES_MAX: usize = 100;
@@ -105,8 +105,8 @@ pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
 pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 /// Custom audiences that one member keeps.
 pub const AUDIENCES_KEPT_MAX: usize = 256;
-/// Custom audiences of others that one member is in, by their doing: each is one more group for each thing that it looks
-/// for.
+/// Custom audiences of others that one member is in, by their doing: each is one more group for each thing that it
+/// looks for.
 pub const AUDIENCES_JOINED_MAX: usize = 128;
 /// Those of one keeper, so that none alone fills them.
 pub const AUDIENCES_JOINED_OF_ONE_MAX: usize = 64;
