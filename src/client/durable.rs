@@ -19,8 +19,8 @@ use crate::model::filter::Filter;
 use crate::model::names::SubscriptionName;
 use crate::model::time::Timestamp;
 use crate::wire;
-use crate::wire::filter::filter;
 use crate::wire::filter::filter_to_wire;
+use crate::wire::filter::known;
 use crate::wire::pb;
 
 /// Marks that come closer together than this are acknowledged together.
@@ -362,7 +362,7 @@ fn listed(wire: pb::Subscription) -> Result<DurableSubscription, ClientError> {
         name: name
             .parse()
             .map_err(|error: crate::model::names::InvalidName| malformed(error.to_string()))?,
-        filter: filter(wire_filter).map_err(|refusal| malformed(refusal.to_string()))?,
+        filter: known(wire_filter).map_err(|refusal| malformed(refusal.to_string()))?,
         epoch,
         position,
         cursor,

@@ -1,11 +1,14 @@
 //! What is said about a record: every visible current record that names it, found through the index.
 
+use std::cell::Cell;
+
 use crate::exchange::entries;
 use crate::exchange::reads::is_current;
 use crate::exchange::reads::pretend;
 use crate::exchange::search::Agreed;
 use crate::exchange::search::Clause;
 use crate::exchange::search::agree;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::index_keys::Group;
 use crate::model::index_keys::Term;
@@ -41,23 +44,44 @@ pub(super) struct Reading<'a> {
     pub(super) size: u64,
     /// Entries that may still be read.
     budget: usize,
+    /// Lists of postings that may still be asked for.
+    probes: Cell<usize>,
     block: Option<LogBlock>,
+    halt: Halt,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(store: &'a Store, reader: &'a Reader, size: u64, budget: usize) -> Self {
-        Self { store, reader, groups: Group::of_reader(reader), size, budget, block: None }
+        let (groups, halt) = (Group::of_reader(reader), Halt::default());
+        let probes = Cell::new(limits::INDEX_PROBES_MAX);
+        Self { store, reader, groups, size, budget, probes, block: None, halt }
     }
 
-    /// Whether the bound was met, so that there may be more.
+    /// Reads only as long as somebody waits for it.
+    pub(super) fn until(self, halt: &Halt) -> Self {
+        Self { halt: halt.clone(), ..self }
+    }
+
+    /// Whether a bound was met, so that there may be more.
     pub(super) const fn is_tired(&self) -> bool {
-        self.budget == 0
+        self.budget == 0 || self.probes.get() == 0
+    }
+
+    /// Takes one list of postings from the bound; whether there was one left.
+    fn probe(&self) -> Result<bool, StoreError> {
+        self.halt.check()?;
+        let left = self.probes.get();
+        self.probes.set(left.saturating_sub(1));
+        Ok(left > 0)
     }
 
     /// Places of entries that may have a term, rising, as many as may still be read.
     pub(super) fn places(&self, term: Term) -> Result<Vec<u64>, StoreError> {
         let mut places = Vec::new();
         for group in &self.groups {
+            if !self.probe()? {
+                break;
+            }
             places.extend(self.store.find_term(term, *group, 0, self.budget.saturating_add(1))?);
         }
         places.sort_unstable();
@@ -73,6 +97,9 @@ impl<'a> Reading<'a> {
     ) -> Result<Vec<u64>, StoreError> {
         let mut places = Vec::new();
         for group in &self.groups {
+            if !self.probe()? {
+                break;
+            }
             places.extend(self.store.find_value(digest, *group, self.budget.saturating_add(1))?);
         }
         places.sort_unstable();
@@ -86,6 +113,7 @@ impl<'a> Reading<'a> {
     pub(super) fn facts(&mut self, sequence: u64) -> Result<Option<Facts>, StoreError> {
         let Some(left) = self.budget.checked_sub(1) else { return Ok(None) };
         self.budget = left;
+        self.halt.check()?;
         let (store, reader, size) = (self.store, self.reader, self.size);
         let Some((_block, stored)) = self.stored(sequence)? else { return Ok(None) };
         let facts = stored.facts.clone();
@@ -176,7 +204,8 @@ impl<'a> Reading<'a> {
         let (mut places, mut next, mut examined) = (Vec::new(), 0, 0);
         loop {
             let end = self.size;
-            let range = match agree(self.store, &mut clauses, next..end, &mut examined)? {
+            let within = (next..end, &mut examined);
+            let range = match agree(self.store, &self.halt, &mut clauses, within)? {
                 Agreed::Nowhere => return Ok((places, false)),
                 Agreed::Tired(_at) => return Ok((places, true)),
                 Agreed::On(range) => range,

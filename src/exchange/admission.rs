@@ -28,6 +28,7 @@ use crate::model::roster::Role;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
 use crate::wire;
+use crate::wire::body::AudienceAction;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
 
@@ -112,6 +113,7 @@ pub(super) fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Resul
     judge_role(record, circumstances)?;
     judge_handling(header, circumstances.roster)?;
     wire::sense(&record.body, header.create_time)?;
+    judge_gathering(record, circumstances.roster)?;
     judge_predecessor(header, circumstances)?;
     judge_targets(record, circumstances)?;
     judge_shapes(
@@ -229,6 +231,37 @@ fn judge_handling(header: &Header, roster: &Roster) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Nobody is asked before it is put into an audience, and each makes what it looks for dearer: so others put it into a
+/// bounded number of them, and one other into fewer.
+fn judge_gathering(record: &Record, roster: &Roster) -> Result<(), Refusal> {
+    let Content::AudienceChange { change, .. } = &record.content else { return Ok(()) };
+    let (AudienceAction::Create { members, .. } | AudienceAction::Add(members)) = change else {
+        return Ok(());
+    };
+    let keeper = &record.header.name.member;
+    let is_crowded = |member: &&MemberId| {
+        let own = roster.audiences.of(member);
+        let keepers = own.iter().filter_map(|name| roster.audiences.get(name));
+        let others: Vec<&MemberId> =
+            keepers.map(|audience| &audience.keeper).filter(|other| *other != *member).collect();
+        *member != keeper
+            && (others.len() >= limits::AUDIENCES_JOINED_MAX
+                || others.iter().filter(|other| **other == keeper).count()
+                    >= limits::AUDIENCES_JOINED_OF_ONE_MAX)
+    };
+    let Some(crowded) = members.iter().find(is_crowded) else { return Ok(()) };
+    Err(Refusal::field(
+        Reason::RosterConflict,
+        "body.audience_change.members",
+        format!(
+            "{} is in as many audiences of others as a member may be: {}, and {} of one keeper",
+            crowded.name(),
+            limits::AUDIENCES_JOINED_MAX,
+            limits::AUDIENCES_JOINED_OF_ONE_MAX
+        ),
+    ))
 }
 
 fn judge_predecessor(header: &Header, circumstances: &Circumstances<'_>) -> Result<(), Refusal> {

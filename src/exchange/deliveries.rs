@@ -193,7 +193,7 @@ fn decode(bytes: &[u8]) -> Option<(Key, Passed)> {
     let disk::Delivery { member, acknowledged, filter, starts, ends, positions, times_us } =
         disk::Delivery::decode(bytes).ok()?;
     let filter = pb::Filter::decode(filter.as_slice()).ok()?;
-    let filter = wire::filter::filter(Some(filter)).ok()?;
+    let filter = wire::filter::known(Some(filter)).ok()?;
     let how = if acknowledged { How::Acknowledged } else { How::Sent };
     let points = positions.into_iter().zip(times_us);
     let passed = Passed {
@@ -240,6 +240,21 @@ mod tests {
         assert_eq!(key_bytes(&key), written[0].0);
         assert_eq!((passed.ranges.len(), passed.ranges[0].clone()), (1, 3..9));
         assert_eq!(passed.when(8), Some(at(4)));
+    }
+
+    #[test]
+    fn a_row_fits_a_value_of_the_store_however_much_is_known() {
+        let filter = Filter { platforms: vec!["x".repeat(200); 10], ..Filter::default() };
+        let wire = wire::filter::filter_to_wire(&filter);
+        let wire = wire::filter::kept_filter(Some(wire)).unwrap();
+        assert!(wire::filter::filter_to_wire(&wire).encoded_len() > 2000);
+        let (mut passed, last) = (Passed { filter, ..Passed::default() }, u64::from(u32::MAX));
+        for number in 0..2 * u64::try_from(limits::DELIVERY_RANGES_MAX).unwrap() {
+            passed.take(last + 3 * number..last + 3 * number + 2, at(1_900_000_000 + number));
+        }
+        let key: Key = ("m".repeat(40).parse().unwrap(), How::Acknowledged, [1; 32]);
+        let row = encode(&key, &passed);
+        assert!((3500..limits::STORED_VALUE_BYTES_MAX).contains(&row.len()), "{}", row.len());
     }
 
     proptest! {

@@ -17,6 +17,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::exchange::turns::Halt;
 use crate::model::filter::Filter;
 use crate::model::limits;
 use crate::model::names::MemberId;
@@ -134,15 +135,13 @@ impl Registry {
 
     /// Judges wishes one after the other; what they change is written before it is published.
     pub(super) fn judge(&self, requests: Vec<Request>, now: Timestamp) -> Judged {
-        if requests.is_empty() {
-            return Judged { changes: Vec::new(), answers: Vec::new() };
-        }
-        let mut draft = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let mut draft = Draft { kept: &kept, changed: BTreeMap::new() };
         let mut judged = Judged { changes: Vec::new(), answers: Vec::new() };
         for Request { name, wish, answer } in requests {
             let outcome = fulfil(&mut draft, &name, wish, now);
             if matches!(outcome, Ok((_, true))) {
-                let bytes = draft.get(&name).map(encode);
+                let bytes = draft.get(&name).as_ref().map(encode);
                 judged.changes.push(StateChange { name, bytes });
             }
             judged.answers.push((answer, outcome.map(|(kept, _changed)| kept)));
@@ -181,14 +180,34 @@ impl Judged {
     }
 }
 
+/// What is kept, with what earlier wishes of the same group changed of it. Of the rest nothing is copied.
+struct Draft<'a> {
+    kept: &'a BTreeMap<SubscriptionName, Kept>,
+    changed: BTreeMap<SubscriptionName, Option<Kept>>,
+}
+
+impl Draft<'_> {
+    fn get(&self, name: &SubscriptionName) -> Option<Kept> {
+        self.changed.get(name).cloned().unwrap_or_else(|| self.kept.get(name).cloned())
+    }
+
+    fn count(&self, member: &MemberId) -> usize {
+        let is_own = |name: &&SubscriptionName| name.member == *member;
+        let kept = self.kept.keys().filter(is_own);
+        let untouched = kept.filter(|name| !self.changed.contains_key(name)).count();
+        let there = self.changed.iter().filter(|(_name, kept)| kept.is_some());
+        untouched + there.map(|(name, _kept)| name).filter(is_own).count()
+    }
+}
+
 /// The subscription after a wish, and whether anything changed.
 fn fulfil(
-    all: &mut BTreeMap<SubscriptionName, Kept>,
+    all: &mut Draft<'_>,
     name: &SubscriptionName,
     wish: Wish,
     now: Timestamp,
 ) -> Result<(Kept, bool), Refusal> {
-    let current = all.get(name).cloned();
+    let current = all.get(name);
     let (kept, changed) = match (wish, current) {
         (Wish::Create(new), Some(current)) if new.filter.digest() == current.filter.digest() => {
             (current, false)
@@ -201,7 +220,7 @@ fn fulfil(
             ));
         }
         (Wish::Create(new), None) => {
-            let own = all.keys().filter(|other| other.member == name.member).count();
+            let own = all.count(&name.member);
             if own >= limits::SUBSCRIPTIONS_MAX {
                 let message = format!("a member has at most {own} durable subscriptions");
                 return Err(Refusal::field(Reason::Quota, "name", message));
@@ -216,12 +235,12 @@ fn fulfil(
         }
         (Wish::Seek(place), Some(current)) => (Kept { place, updated: now, ..current }, true),
         (Wish::Delete, Some(current)) => {
-            all.remove(name);
+            all.changed.insert(name.clone(), None);
             return Ok((current, true));
         }
         (Wish::Acknowledge(_) | Wish::Seek(_) | Wish::Delete, None) => return Err(missing()),
     };
-    all.insert(name.clone(), kept.clone());
+    all.changed.insert(name.clone(), Some(kept.clone()));
     Ok((kept, changed))
 }
 
@@ -245,7 +264,7 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
         disk::Subscription::decode(bytes).ok()?;
     let filter = pb::Filter::decode(filter.as_slice()).ok()?;
     Some(Kept {
-        filter: wire::filter::filter(Some(filter)).ok()?,
+        filter: wire::filter::known(Some(filter)).ok()?,
         place: Place { epoch, position, as_of: access },
         updated: Timestamp::from_micros(update_time_us)?,
     })
@@ -260,6 +279,7 @@ impl Hub {
         from: SeekTo,
     ) -> Result<DurableSubscription, ExchangeError> {
         self.reader(&name.member)?;
+        self.take_lookups(&name.member, 1)?;
         let place = self.seek_place(&name.member, from).await?;
         let updated = self.clock().now();
         self.wish(name, Wish::Create(Kept { filter, place, updated })).await
@@ -291,6 +311,7 @@ impl Hub {
         let kept = self.durable.get(&name).ok_or_else(missing)?;
         let digest = kept.filter.digest();
         let place = self.tokens.open(Purpose::Cursor, &name.member, &digest, cursor)?;
+        self.take_lookups(&name.member, 1)?;
         let acknowledged = self.wish(name, Wish::Acknowledge(place)).await?;
         self.deliveries.note(
             (&acknowledged.name.member, How::Acknowledged),
@@ -308,6 +329,7 @@ impl Hub {
         to: SeekTo,
     ) -> Result<DurableSubscription, ExchangeError> {
         self.reader(&name.member)?;
+        self.take_lookups(&name.member, 1)?;
         let place = self.seek_place(&name.member, to).await?;
         self.wish(name, Wish::Seek(place)).await
     }
@@ -315,6 +337,7 @@ impl Hub {
     /// Forgets a durable subscription.
     pub async fn delete_subscription(&self, name: SubscriptionName) -> Result<(), ExchangeError> {
         self.reader(&name.member)?;
+        self.take_lookups(&name.member, 1)?;
         self.wish(name, Wish::Delete).await.map(drop)
     }
 
@@ -347,7 +370,10 @@ impl Hub {
             }
             SeekTo::Sequence(sequence) => sequence,
             SeekTo::Since(time) => {
-                self.read(move |store| entries::first_since(store, time, head.size)).await?
+                let first = move |store: &Store, _short: &Halt| {
+                    entries::first_since(store, time, head.size)
+                };
+                self.read(Some(member), first).await?
             }
         };
         let (_reader, as_of) = self.reader_as_of(member)?;
@@ -362,8 +388,9 @@ impl Hub {
         let head = self.head();
         let Kept { filter, place, updated } = kept;
         let waiting = if place.position < head.size {
-            let read = move |store: &Store| entries::accept_time(store, place.position);
-            Some(self.read(read).await?)
+            let read =
+                move |store: &Store, _short: &Halt| entries::accept_time(store, place.position);
+            Some(self.read(Some(&name.member), read).await?)
         } else {
             None
         };
@@ -427,6 +454,36 @@ mod tests {
         assert_eq!(ask(&registry, "one", Wish::Acknowledge(later_epoch)), Ok(1));
         assert_eq!(ask(&registry, "one", Wish::Delete), Ok(1));
         assert_eq!(ask(&registry, "one", Wish::Delete), Err(Reason::RecordNotFound));
+    }
+
+    #[test]
+    fn wishes_of_one_group_see_one_another_and_nobody_elses_entries_are_written() {
+        let registry = Registry::default();
+        for number in 0..limits::SUBSCRIPTIONS_MAX {
+            ask(&registry, &format!("old-{number}"), Wish::Create(kept(1))).unwrap();
+        }
+        let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        for (id, wish) in [
+            ("new-1", Wish::Create(kept(0))),
+            ("old-7", Wish::Delete),
+            ("new-1", Wish::Create(kept(0))),
+            ("new-2", Wish::Create(kept(0))),
+            ("old-7", Wish::Seek(kept(3).place)),
+        ] {
+            let (answer, decided) = oneshot::channel();
+            requests.push(Request { name: name(id), wish, answer });
+            answers.push(decided);
+        }
+        let judged = registry.judge(requests, Timestamp::default());
+        let written: Vec<&str> = judged.changes.iter().map(|change| change.name.id()).collect();
+        assert_eq!(written, ["old-7", "new-1"]);
+        judged.answer(None);
+        let outcomes = answers.into_iter().map(|mut decided| {
+            decided.try_recv().unwrap().map(drop).map_err(|refusal| refusal.reason)
+        });
+        let full = Err(Reason::Quota);
+        let outcomes: Vec<_> = outcomes.collect();
+        assert_eq!(outcomes, [full, Ok(()), Ok(()), full, Err(Reason::RecordNotFound)]);
     }
 
     #[test]

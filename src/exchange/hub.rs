@@ -19,6 +19,7 @@ use crate::exchange::entries;
 use crate::exchange::eraser::Demands;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
+use crate::exchange::ledger::Ledgers;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Checker;
@@ -38,6 +39,8 @@ use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
 use crate::exchange::token::Tokens;
+use crate::exchange::turns::Halt;
+use crate::exchange::turns::Turns;
 use crate::interop::warning_list::WarningLists;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
@@ -148,7 +151,8 @@ pub struct Hub {
     pub(super) floor: Arc<AtomicU64>,
     pub(super) demands: Arc<Demands>,
     pub(super) tally: Arc<Tally>,
-    readers: Arc<Semaphore>,
+    readers: Turns,
+    pub(super) ledgers: Ledgers,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
@@ -220,7 +224,8 @@ impl Hub {
             floor,
             demands,
             tally,
-            readers: Arc::new(Semaphore::new(settings.workers.max(2))),
+            readers: Turns::new(settings.workers.max(2)),
+            ledgers: Ledgers::default(),
             lone: Semaphore::new(1),
             checker,
             jobs,
@@ -428,15 +433,19 @@ impl Hub {
         Ok(Ticket { answer: ticket, count }.outcomes().await)
     }
 
-    /// Runs a read off the runtime's threads.
+    /// Runs a read for a member, or for the hub itself, off the runtime's threads. It is halted when its caller goes
+    /// away, or when the time of the call is over.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+        member: Option<&MemberId>,
+        work: impl FnOnce(&Store, &Halt) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = Arc::clone(&self.readers).acquire_owned().await;
+        let turn = self.readers.take(member.cloned()).await;
         let store = Arc::clone(&self.store);
+        let halt = Halt::default();
+        let _caller = halt.on_drop();
         let read = move || {
-            let done = work(&store);
+            let done = work(&store, &halt);
             drop(turn);
             done
         };
@@ -445,11 +454,16 @@ impl Hub {
 
     /// Begins to read what comes next while what came before is sent. Nothing if it is in memory anyway, or if all
     /// readers have work that somebody waits for.
-    pub(super) fn read_ahead(&self, sequence: u64, bytes_max: usize) -> Option<ReadAhead> {
+    pub(super) fn read_ahead(
+        &self,
+        member: &MemberId,
+        sequence: u64,
+        bytes_max: usize,
+    ) -> Option<ReadAhead> {
         if self.tail.reaches(sequence) {
             return None;
         }
-        let turn = Arc::clone(&self.readers).try_acquire_owned().ok()?;
+        let turn = self.readers.try_take(Some(member.clone()))?;
         let store = Arc::clone(&self.store);
         let read = move || {
             let blocks = store.blocks_from(sequence, bytes_max);
@@ -463,13 +477,15 @@ impl Hub {
     /// Consecutive blocks from a sequence on, from memory or from the disk.
     pub(super) async fn blocks_from(
         &self,
+        member: &MemberId,
         sequence: u64,
         bytes_max: usize,
     ) -> Result<Vec<Arc<LogBlock>>, StoreError> {
         if let Some(blocks) = self.tail.blocks_from(sequence, bytes_max) {
             return Ok(blocks);
         }
-        let blocks = self.read(move |store| store.blocks_from(sequence, bytes_max)).await?;
+        let read = move |store: &Store, _short: &Halt| store.blocks_from(sequence, bytes_max);
+        let blocks = self.read(Some(member), read).await?;
         Ok(blocks.into_iter().map(Arc::new).collect())
     }
 }

@@ -11,6 +11,7 @@ use crate::exchange::about::Found;
 use crate::exchange::about::Reading;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
+use crate::exchange::turns::Halt;
 use crate::model::header::BodyKind;
 use crate::model::index_keys::Term;
 use crate::model::limits;
@@ -47,11 +48,12 @@ impl Hub {
         let reader = self.reader(member)?;
         self.take_lookups(member, 1)?;
         let size = self.head().size;
-        let walked = move |store: &Store| {
+        let walked = move |store: &Store, halt: &Halt| {
             let reading = Reading::new(store, &reader, size, limits::OPERATION_EXAMINED_MAX);
+            let reading = reading.until(halt);
             Walk::new(reading, steps_max, nodes_max).walk(start)
         };
-        let walked = self.read(walked).await?;
+        let walked = self.read(Some(member), walked).await?;
         let missing = "there is no such record, or you may not see it";
         Ok(walked.ok_or_else(|| Refusal::field(Reason::RecordNotFound, "record", missing))?)
     }

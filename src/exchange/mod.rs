@@ -26,6 +26,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod token;
+mod turns;
 mod whole_log;
 
 pub use self::durable::DurableSubscription;

@@ -11,6 +11,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::reads::add_record;
 use crate::exchange::search::has_expired;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::header::BodyKind;
 use crate::model::index_keys::Term;
@@ -36,12 +37,13 @@ impl Hub {
         let (head, now) = (self.head(), self.clock().now());
         let size = head.size;
         let publishers = head.roster.members().map(|member| member.id.clone()).collect();
-        let gathered = move |store: &Store| {
+        let gathered = move |store: &Store, halt: &Halt| {
             let reading = Reading::new(store, &reader, size, limits::OPERATION_EXAMINED_MAX);
+            let reading = reading.until(halt);
             Gathering { reading, publishers, now, view: View::default() }.gather(&name)
         };
         let missing = "there is no such operation, or you may not see it";
-        let gathered = self.read(gathered).await?;
+        let gathered = self.read(Some(member), gathered).await?;
         let found =
             gathered.ok_or_else(|| Refusal::field(Reason::RecordNotFound, "name", missing))?;
         Ok(found)

@@ -28,12 +28,20 @@ pub(super) struct Quotas {
     used: Mutex<HashMap<MemberId, Used>>,
 }
 
-/// When a member's debts will be worked off, by the monotonic clock.
+/// What a member owes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
-    records: Duration,
-    bytes: Duration,
-    lookups: Duration,
+    records: Debt,
+    bytes: Debt,
+    lookups: Debt,
+}
+
+/// When a debt will be worked off, by the monotonic clock, and the capacity of the rate at which it was made: under
+/// another quota it takes longer or shorter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Debt {
+    until: Duration,
+    capacity: u64,
 }
 
 /// What is left to a member now; `None` where there is no limit.
@@ -66,11 +74,13 @@ impl Quotas {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(member.clone()).or_default();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let records = records_of(quota)
-            .take(used.records, now, 1)
+        let records = used
+            .records
+            .and(records_of(quota), now, 1)
             .map_err(|delay| refusal(member, "records_per_second", RECORD, delay))?;
-        let bytes = bytes_of(quota)
-            .take(used.bytes, now, bytes)
+        let bytes = used
+            .bytes
+            .and(bytes_of(quota), now, bytes)
             .map_err(|delay| refusal(member, "bytes_per_day", RECORD, delay))?;
         (used.records, used.bytes) = (records, bytes);
         Ok(())
@@ -89,8 +99,9 @@ impl Quotas {
         let now = self.clock.monotonic();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(member.clone()).or_default();
-        used.lookups = lookups_of(quota)
-            .take(used.lookups, now, u64::try_from(count).unwrap_or(u64::MAX))
+        used.lookups = used
+            .lookups
+            .and(lookups_of(quota), now, u64::try_from(count).unwrap_or(u64::MAX))
             .map_err(|delay| refusal(member, "lookups_per_second", LOOKUP, delay))?;
         Ok(())
     }
@@ -101,10 +112,38 @@ impl Quotas {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.get(member).copied().unwrap_or_default();
         QuotaLeft {
-            records: records_of(quota).left(used.records, now),
-            bytes: bytes_of(quota).left(used.bytes, now),
-            lookups: lookups_of(quota).left(used.lookups, now),
+            records: used.records.left(records_of(quota), now),
+            bytes: used.bytes.left(bytes_of(quota), now),
+            lookups: used.lookups.left(lookups_of(quota), now),
         }
+    }
+}
+
+impl Debt {
+    /// The debt when so many units are taken now; or how long to wait before they may be.
+    fn and(&mut self, rate: Rate, now: Duration, units: u64) -> Result<Self, Duration> {
+        if rate.capacity == 0 {
+            return Ok(*self);
+        }
+        self.settle(rate, now);
+        let until = rate.take(self.until, now, units)?;
+        Ok(Self { until, capacity: rate.capacity })
+    }
+
+    fn left(mut self, rate: Rate, now: Duration) -> Option<u64> {
+        self.settle(rate, now);
+        rate.left(self.until, now)
+    }
+
+    /// From now on the debt is worked off at this rate.
+    fn settle(&mut self, rate: Rate, now: Duration) {
+        if self.capacity == rate.capacity {
+            return;
+        }
+        let owed = self.until.saturating_sub(now).as_nanos();
+        let owed = owed * u128::from(self.capacity) / u128::from(rate.capacity.max(1));
+        let owed = Duration::from_nanos(u64::try_from(owed).unwrap_or(u64::MAX));
+        *self = Self { until: now.saturating_add(owed), capacity: rate.capacity };
     }
 }
 
@@ -131,16 +170,14 @@ struct Rate {
 
 impl Rate {
     /// When the debt will be worked off if so many units are taken now; or how long to wait before they may be. More
-    /// units than the capacity may be taken when nothing is owed.
+    /// units than the capacity may be taken when nothing is owed, and all of them are owed then.
     fn take(self, owed_until: Duration, now: Duration, units: u64) -> Result<Duration, Duration> {
         if self.capacity == 0 {
             return Ok(owed_until);
         }
-        let owed_until = owed_until.max(now) + self.cost(units).min(self.window);
-        match owed_until.saturating_sub(now).checked_sub(self.window) {
-            None | Some(Duration::ZERO) => Ok(owed_until),
-            Some(delay) => Err(delay),
-        }
+        let (owed, cost) = (owed_until.saturating_sub(now), self.cost(units));
+        let delay = owed.saturating_add(cost).saturating_sub(self.window).min(owed);
+        if delay.is_zero() { Ok(owed_until.max(now).saturating_add(cost)) } else { Err(delay) }
     }
 
     fn left(self, owed_until: Duration, now: Duration) -> Option<u64> {
@@ -187,6 +224,30 @@ mod tests {
     }
 
     #[test]
+    fn more_than_the_capacity_is_taken_at_once_and_owed_in_full() {
+        let start = Duration::from_secs(50);
+        let owed = RATE.take(Duration::ZERO, start, 1000).unwrap();
+        assert_eq!(RATE.left(owed, start), Some(0));
+        let later = start + SHORT_WINDOW;
+        assert_eq!(RATE.take(owed, later, 1000), Err(Duration::from_secs(90)), "all is owed first");
+        assert_eq!(RATE.take(owed, later, 1), Err(Duration::from_millis(80_100)));
+        assert!(RATE.take(owed, later + Duration::from_secs(90), 1000).is_ok());
+    }
+
+    #[test]
+    fn a_debt_is_worked_off_at_the_rate_of_the_quota_that_holds() {
+        let now = Duration::from_secs(50);
+        let mut owed = Debt::default().and(RATE, now, 1000).unwrap();
+        let slower = Rate { capacity: 10, ..RATE };
+        assert_eq!(owed.and(slower, now, 1000).unwrap_err(), Duration::from_secs(1000));
+        let tenfold = Rate { capacity: 1000, ..RATE };
+        let delay = owed.and(tenfold, now, 1000).unwrap_err();
+        assert_eq!(delay, Duration::from_secs(10));
+        assert_eq!(owed.left(tenfold, now + Duration::from_secs(5)), Some(500));
+        assert!(owed.and(tenfold, now + delay, 1000).is_ok(), "as it was told");
+    }
+
+    #[test]
     fn without_a_limit_nothing_is_owed() {
         let free = Rate { capacity: 0, window: DAY };
         assert_eq!(free.take(Duration::ZERO, DAY, u64::MAX), Ok(Duration::ZERO));
@@ -194,23 +255,31 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked for and when: in no window is more taken than the capacity twice, once saved and once
-        /// earned, and whoever waits as long as it is told is served.
+        /// Whatever is asked for and when: from no moment on is more taken than was saved, was earned since, and was
+        /// asked for at once; and whoever waits as long as it is told is served, and no sooner.
         #[test]
-        fn no_window_gives_more_than_its_capacity_twice(
-            asks in prop::collection::vec((0_u64..3_000, 1_u64..40), 1..200)
+        fn nobody_gets_more_than_was_saved_and_earned(
+            asks in prop::collection::vec((0_u64..3_000, 1_u64..400), 1..200)
         ) {
             let (mut owed, mut now, mut taken) = (Duration::ZERO, Duration::ZERO, Vec::new());
             for (wait, units) in asks {
                 now += Duration::from_millis(wait);
                 match RATE.take(owed, now, units) {
                     Ok(later) => { owed = later; taken.push((now, units)); }
-                    Err(delay) => prop_assert!(RATE.take(owed, now + delay, units).is_ok()),
+                    Err(delay) => {
+                        prop_assert!(RATE.take(owed, now + delay, units).is_ok());
+                        prop_assert!(RATE.take(owed, now + delay / 2, units).is_err());
+                    }
                 }
             }
             for (start, _) in &taken {
-                let within = taken.iter().filter(|(at, _)| at >= start && *at < *start + RATE.window);
-                prop_assert!(within.map(|(_, units)| units).sum::<u64>() <= 2 * RATE.capacity);
+                let mut sum = 0;
+                for (at, units) in taken.iter().filter(|(at, _)| at >= start) {
+                    // A hundred units in ten seconds: one for each 100 ms.
+                    let earned = u64::try_from(at.saturating_sub(*start).as_millis()).unwrap() / 100 + 1;
+                    sum += units;
+                    prop_assert!(sum <= RATE.capacity.max(*units) + earned, "{sum} at {at:?}");
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::exchange::search::Shown;
 use crate::exchange::search::has_expired;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
@@ -93,7 +94,8 @@ impl Hub {
             "there is no such record, or you may not see it",
         );
         let size = self.head().size;
-        let found = self.read(move |store| find(store, &reader, &name, size)).await?;
+        let find = move |store: &Store, _short: &Halt| find(store, &reader, &name, size);
+        let found = self.read(Some(member), find).await?;
         let (mut entry, withdrawn) = found.ok_or(missing)?;
         if decoded {
             add_record(&mut entry, self.clock().now());
@@ -115,11 +117,12 @@ impl Hub {
         self.take_lookups(member, 1)?;
         let start = self.page_start(member, &digest, page_token)?;
         let query = Query { filter, ..Query::default() };
+        query.demand_few(Group::of_reader(&reader).len())?;
         let (shown, now) = (Shown::Latest, self.clock().now());
-        let page = move |store: &Store| {
-            Search { reader, query, shown, now, store, start, page_size }.page()
+        let page = move |store: &Store, halt: &Halt| {
+            Search { reader, query, shown, now, store, start, page_size }.page(halt)
         };
-        let (mut entries, next) = self.read(page).await?;
+        let (mut entries, next) = self.read(Some(member), page).await?;
         if decoded {
             for entry in &mut entries {
                 add_record(entry, now);
@@ -171,20 +174,32 @@ impl Hub {
         let reader = self.reader(member)?;
         self.take_lookups(member, values.len())?;
         let now = self.clock().now();
-        let looked = move |store: &Store| {
+        let looked = move |store: &Store, halt: &Halt| {
             // One budget for the call: a value that a member floods with records that nobody else sees costs the
             // caller an answer that says there is more, never one that says there is nothing.
             let budget = limits::LOOKUP_EXAMINED_MAX;
             let only = active_only.then_some(now);
             let bytes = limits::LOOKUP_BYTES_MAX / if decoded { 2 } else { 1 };
-            let mut looking = LookUp { store, reader: &reader, matches_max, only, budget, bytes };
+            let groups = Group::of_reader(&reader);
+            let probes = Probes::new(values.iter().flatten().count(), groups.len());
+            let mut looking = LookUp {
+                store,
+                halt,
+                reader: &reader,
+                groups,
+                matches_max,
+                only,
+                probes,
+                budget,
+                bytes,
+            };
             let one = |sought: Option<Sought>| match sought {
                 Some(sought) => looking.one(&sought),
                 None => Ok(Looked::default()),
             };
             values.into_iter().map(one).collect::<Result<Vec<_>, StoreError>>()
         };
-        let mut looked = self.read(looked).await?;
+        let mut looked = self.read(Some(member), looked).await?;
         if decoded {
             let entries = looked.iter_mut().flat_map(|looked| &mut looked.entries);
             entries.for_each(|entry| add_record(entry, now));
@@ -246,13 +261,51 @@ pub(super) fn pretend(store: &Store, name: &RevisionName, size: u64) -> Result<(
     Ok(())
 }
 
+/// Lists of postings that a look-up may still ask for. Near values, which take hundreds for each group of readers, leave
+/// what the exact ones behind them need, so that a member in few audiences always learns whether a value is known.
+struct Probes {
+    left: usize,
+    /// Those of one value.
+    exact: usize,
+    near: usize,
+    /// Values that were not looked for yet.
+    values: usize,
+}
+
+impl Probes {
+    const fn new(values: usize, groups: usize) -> Self {
+        let near = perceptual::PROBE_KEYS.saturating_mul(groups);
+        Self { left: limits::INDEX_PROBES_MAX, exact: groups, near, values }
+    }
+
+    /// Takes what the next value needs by itself; whether there was enough.
+    fn take_exact(&mut self) -> bool {
+        self.values = self.values.saturating_sub(1);
+        self.take(self.exact, 0)
+    }
+
+    /// Takes what the values near it need.
+    fn take_near(&mut self) -> bool {
+        self.take(self.near, self.exact.saturating_mul(self.values))
+    }
+
+    fn take(&mut self, wanted: usize, kept: usize) -> bool {
+        let left = self.left.checked_sub(wanted).filter(|left| *left >= kept);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+}
+
 /// A look-up while it runs.
 struct LookUp<'a> {
     store: &'a Store,
+    halt: &'a Halt,
     reader: &'a Reader,
+    groups: Vec<Group>,
     matches_max: usize,
     /// Only what may still be acted on at this time.
     only: Option<Timestamp>,
+    probes: Probes,
     /// Entries that may still be examined.
     budget: usize,
     /// Bytes of matches that may still be returned.
@@ -263,7 +316,10 @@ impl LookUp<'_> {
     fn one(&mut self, sought: &Sought) -> Result<Looked, StoreError> {
         let mut looked = Looked::default();
         let mut seen: HashSet<RecordName> = HashSet::new();
-        for sequence in self.places(sought)? {
+        let (places, complete) = self.places(sought)?;
+        looked.more = !complete;
+        for sequence in places {
+            self.halt.check()?;
             let Some(left) = self.budget.checked_sub(1) else {
                 looked.more = true;
                 break;
@@ -290,21 +346,27 @@ impl LookUp<'_> {
         Ok(looked)
     }
 
-    /// Places that may have the value, or one near it, among what reaches the reader's groups; rising.
-    fn places(&self, sought: &Sought) -> Result<Vec<u64>, StoreError> {
+    /// Places that may have the value, or one near it, among what reaches the reader's groups, rising; and whether the
+    /// bound let all of them be looked for.
+    fn places(&mut self, sought: &Sought) -> Result<(Vec<u64>, bool), StoreError> {
         let limit = self.budget.saturating_add(1);
         let mut places = Vec::new();
-        for group in Group::of_reader(self.reader) {
-            places.extend(self.store.find_value(&sought.digest, group, limit)?);
-            let Some((hash, _bits)) = &sought.near else { continue };
-            for key in perceptual::probe_keys(hash) {
-                let part = Term::part(key.to_bytes());
-                places.extend(self.store.find_term(part, group, 0, limit)?);
+        let exact = self.probes.take_exact();
+        for group in self.groups.iter().filter(|_group| exact) {
+            self.halt.check()?;
+            places.extend(self.store.find_value(&sought.digest, *group, limit)?);
+        }
+        let near = sought.near.as_ref().filter(|_near| self.probes.take_near());
+        for key in near.into_iter().flat_map(|(hash, _bits)| perceptual::probe_keys(hash)) {
+            self.halt.check()?;
+            let part = Term::part(key.to_bytes());
+            for group in &self.groups {
+                places.extend(self.store.find_term(part, *group, 0, limit)?);
             }
         }
         places.sort_unstable();
         places.dedup();
-        Ok(places)
+        Ok((places, exact && near.is_some() == sought.near.is_some()))
     }
 
     /// The entry at a place with its distance, if it is one that was sought.
@@ -351,4 +413,33 @@ fn distance(body: Option<&pb::Body>, sought: &Sought) -> Option<u32> {
 
 pub(super) fn add_record(entry: &mut pb::Entry, now: Timestamp) {
     entry.record = entry.envelope.as_ref().and_then(|envelope| entries::readable(envelope, now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of so many near values are looked for in full, and how many exactly.
+    fn looked_for(values: usize, groups: usize) -> (usize, usize) {
+        let mut probes = Probes::new(values, groups);
+        let (mut near, mut exact) = (0, 0);
+        for _value in 0..values {
+            exact += usize::from(probes.take_exact());
+            near += usize::from(probes.take_near());
+        }
+        let taken = exact * groups + near * perceptual::PROBE_KEYS * groups;
+        assert!(taken + probes.left == limits::INDEX_PROBES_MAX, "each is counted");
+        (near, exact)
+    }
+
+    #[test]
+    fn near_values_are_looked_for_as_far_as_the_bound_goes_and_leave_the_exact_ones_theirs() {
+        let most = limits::AUDIENCES_KEPT_MAX + limits::AUDIENCES_JOINED_MAX + 5;
+        assert_eq!(looked_for(1, most), (1, 1), "one alone, in all audiences that one can be in");
+        let (near, exact) = looked_for(1000, 9);
+        assert!((40..60).contains(&near), "{near} for a member in five custom audiences");
+        assert_eq!(exact, 1000);
+        assert_eq!(looked_for(1000, 100).1, 1000);
+        assert!(looked_for(1000, most).1 > 300, "and for the others the answer is more");
+    }
 }

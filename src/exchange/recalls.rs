@@ -10,6 +10,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::reads::add_record;
 use crate::exchange::token::Place;
+use crate::exchange::turns::Halt;
 use crate::model::header::BodyKind;
 use crate::model::index_keys::Term;
 use crate::model::limits;
@@ -59,15 +60,16 @@ impl Hub {
         let start = self.page_start(member, &request, page_token)?;
         let (roster, now) = (self.roster(), self.clock().now());
         let deliveries = self.deliveries.clone();
-        let page = move |store: &Store| {
+        let page = move |store: &Store, halt: &Halt| {
             let delivered = |member: &MemberId, found: &Found| {
                 deliveries.when((member, How::Sent), found.sequence, &found.facts).is_some()
             };
             let reading = Reading::new(store, &reader, start.as_of, limits::PAGE_EXAMINED_MAX);
+            let reading = reading.until(halt);
             Gathering { reading, roster: &roster, which, now, delivered: &delivered }
                 .page(start.position, page_size)
         };
-        let (recalls, next) = self.read(page).await?;
+        let (recalls, next) = self.read(Some(member), page).await?;
         let next = next.map(|position| Place { position, ..start });
         Ok(RecallPage { recalls, next_page_token: self.page_token(member, &request, next) })
     }

@@ -13,6 +13,7 @@ use crate::exchange::reads::add_record;
 use crate::exchange::reads::is_current;
 use crate::exchange::reads::is_latest;
 use crate::exchange::token::Place;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
@@ -26,6 +27,8 @@ use crate::model::names::RecordName;
 use crate::model::names::sha256;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
 use crate::store::COARSE_SEQUENCES;
 use crate::store::LogBlock;
@@ -88,15 +91,16 @@ impl Hub {
         decoded: bool,
     ) -> Result<Listed, ExchangeError> {
         let reader = self.reader(member)?;
+        query.demand_few(Group::of_reader(&reader).len())?;
         self.take_lookups(member, 1)?;
         let request = query.digest();
         let start = self.page_start(member, &request, page_token)?;
         let now = self.clock().now();
         let shown = Shown::Current;
-        let page = move |store: &Store| {
-            Search { reader, query, shown, now, store, start, page_size }.page()
+        let page = move |store: &Store, halt: &Halt| {
+            Search { reader, query, shown, now, store, start, page_size }.page(halt)
         };
-        let (mut found, next) = self.read(page).await?;
+        let (mut found, next) = self.read(Some(member), page).await?;
         if decoded {
             for entry in &mut found {
                 add_record(entry, now);
@@ -108,6 +112,24 @@ impl Hub {
 }
 
 impl Query {
+    /// Demands that so many groups of readers do not make it more lists of postings than one call may ask for.
+    pub(super) fn demand_few(&self, groups: usize) -> Result<(), Refusal> {
+        let Filter { body_kinds, kinds, platforms, publishers, operations } = &self.filter;
+        let described = self.words.len() + self.techniques.len();
+        let spoken = self.regions.len() + self.languages.len();
+        let filtered = body_kinds.len() + kinds.len() + platforms.len();
+        let said = publishers.len() + operations.len();
+        let values = described + spoken + filtered + said;
+        if values.saturating_mul(groups) <= limits::INDEX_PROBES_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "{values} values in {groups} groups of readers, more than {} in all; ask for fewer at once",
+            limits::INDEX_PROBES_MAX
+        );
+        Err(Refusal::field(Reason::FieldInvalid, "filter", message))
+    }
+
     /// What tells queries apart in a page token.
     fn digest(&self) -> Digest {
         sha256(format!("search {self:?}").as_bytes())
@@ -136,7 +158,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// The entries of a page, and where the next begins.
-    pub(super) fn page(&self) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
+    pub(super) fn page(&self, halt: &Halt) -> Result<(Vec<pb::Entry>, Option<u64>), StoreError> {
         let (first, end) = self.bounds()?;
         let groups = Group::of_reader(&self.reader);
         let mut clauses = self.query.clauses(self.store, &groups, self.start.as_of)?;
@@ -148,11 +170,13 @@ impl Search<'_> {
         let mut page = Page::default();
         let mut next = first;
         loop {
-            let range = match agree(self.store, &mut clauses, next..end, &mut page.examined)? {
-                Agreed::Nowhere => return Ok((page.entries, None)),
-                Agreed::Tired(at) => return Ok((page.entries, Some(at))),
-                Agreed::On(range) => range,
-            };
+            halt.check()?;
+            let range =
+                match agree(self.store, halt, &mut clauses, (next..end, &mut page.examined))? {
+                    Agreed::Nowhere => return Ok((page.entries, None)),
+                    Agreed::Tired(at) => return Ok((page.entries, Some(at))),
+                    Agreed::On(range) => range,
+                };
             next = range.end;
             let full = self.take(range, &mut page)?;
             if full.is_some() {
@@ -417,11 +441,13 @@ impl Clause {
     fn seek(
         &mut self,
         store: &Store,
+        halt: &Halt,
         from: u64,
         examined: &mut usize,
     ) -> Result<Option<std::ops::Range<u64>>, StoreError> {
         let mut first: Option<std::ops::Range<u64>> = None;
         for stream in &mut self.streams {
+            halt.check()?;
             let Some(found) = stream.seek(store, from, examined)? else { continue };
             if first.as_ref().is_none_or(|first| found.start < first.start) {
                 first = Some(found);
@@ -471,15 +497,15 @@ pub(super) enum Agreed {
 /// The next places of a range on which all clauses have a posting.
 pub(super) fn agree(
     store: &Store,
+    halt: &Halt,
     clauses: &mut [Clause],
-    within: std::ops::Range<u64>,
-    examined: &mut usize,
+    (within, examined): (std::ops::Range<u64>, &mut usize),
 ) -> Result<Agreed, StoreError> {
     let mut next = within.start;
     loop {
         let mut range = next..within.end;
         for clause in clauses.iter_mut() {
-            let Some(found) = clause.seek(store, range.start, examined)? else {
+            let Some(found) = clause.seek(store, halt, range.start, examined)? else {
                 return Ok(Agreed::Nowhere);
             };
             range = range.start.max(found.start)..range.end.min(found.end);
@@ -494,5 +520,22 @@ pub(super) fn agree(
             return Ok(Agreed::Tired(range.start));
         }
         next = range.start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_of_many_values_is_refused_whom_it_would_cost_more_than_a_call_may() {
+        let values = vec!["x".to_owned(); limits::FILTER_VALUES_MAX];
+        let filter = Filter { platforms: values.clone(), ..Filter::default() };
+        let query =
+            Query { filter, regions: values.clone(), languages: values, ..Query::default() };
+        assert!(query.demand_few(100).is_ok());
+        let refusal = query.demand_few(400).unwrap_err();
+        assert_eq!((refusal.reason, refusal.field), (Reason::FieldInvalid, "filter"));
+        assert!(Query::default().demand_few(usize::MAX).is_ok());
     }
 }

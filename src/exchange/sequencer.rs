@@ -177,9 +177,13 @@ impl Sequencer {
         self.keep_deliveries()
     }
 
-    /// Writes what was delivered to whom; it reaches the disk with the next group.
+    /// Writes what was delivered to whom; it reaches the disk with the next group. On a full disk it waits: to lose it is
+    /// to say too little.
     fn keep_deliveries(&mut self) -> Result<(), StoreError> {
         self.ticks = 0;
+        if !self.store.has_space()? {
+            return Ok(());
+        }
         let rows = self.deliveries.to_write();
         if rows.is_empty() { Ok(()) } else { self.store.keep_deliveries(rows) }
     }

@@ -10,6 +10,7 @@ use crate::exchange::eraser::DemandCount;
 use crate::exchange::hub::Hub;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tally::Counted;
+use crate::exchange::turns::Halt;
 use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::SubscriptionName;
@@ -65,12 +66,12 @@ impl Hub {
         let mut positions: Vec<u64> = places.iter().map(|(_name, position)| *position).collect();
         positions.dedup();
         positions.retain(|position| *position < head.size);
-        let read = move |store: &Store| {
+        let read = move |store: &Store, _short: &Halt| {
             let times = positions.into_iter();
             let times = times.map(|at| Ok((at, entries::accept_time(store, at)?)));
             Ok((times.collect::<Result<BTreeMap<_, _>, StoreError>>()?, store.free_bytes()?))
         };
-        let (times, free_bytes) = self.read(read).await?;
+        let (times, free_bytes) = self.read(None, read).await?;
         let now = self.clock().now();
         let behind = places.into_iter().map(|(name, position)| Behind {
             entries: head.size.saturating_sub(position),

@@ -22,6 +22,7 @@ use crate::exchange::streams::StreamSlot;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
+use crate::exchange::turns::Halt;
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
 use crate::model::filter::Filter;
@@ -313,8 +314,9 @@ impl Subscription {
         };
         let next = self.backfill.as_ref().map(|backfill| backfill.next).or(self.snapshot);
         let start = next.unwrap_or_default();
+        let missed_frame = move |store: &Store, halt: &Halt| missed.frame(store, halt, start);
         let MissedFrame { framed, left_filter, next } =
-            self.hub.read(move |store| missed.frame(store, start)).await?;
+            self.hub.read(Some(&self.member), missed_frame).await?;
         self.hub.tally.take_sent(framed.len());
         let backfill = self.backfill.is_some();
         if let Some(mut running) = self.backfill.take() {
@@ -360,16 +362,17 @@ impl Subscription {
             Some(ahead) => ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?,
             None => None,
         };
+        let bytes = limits::FRAME_BYTES_TARGET;
         let blocks = match ahead {
             Some(blocks) => blocks,
-            None => self.hub.blocks_from(self.position, limits::FRAME_BYTES_TARGET).await?,
+            None => self.hub.blocks_from(&self.member, self.position, bytes).await?,
         };
         let Some(end) = blocks.last().map(|block| block.end()) else {
             let place = format!("sequence {}", self.position);
             return Err(StoreError::Corrupt { place, what: "it is missing" }.into());
         };
         if end < head.size {
-            self.ahead = self.hub.read_ahead(end, limits::FRAME_BYTES_TARGET);
+            self.ahead = self.hub.read_ahead(&self.member, end, bytes);
         }
         let mut framed = Vec::new();
         let mut left_filter = self.left(reader, &blocks).await?;
@@ -405,13 +408,13 @@ impl Subscription {
             return Ok(Vec::new());
         }
         let (reader, filter) = (reader.clone(), self.filter.clone());
-        let known = move |store: &Store| {
+        let known = move |store: &Store, _short: &Halt| {
             let saw = |(sequence, facts): (u64, Facts)| {
                 Ok(saw_match(store, &reader, &filter, &facts)?.then_some(sequence))
             };
             left.into_iter().map(saw).filter_map(Result::transpose).collect()
         };
-        Ok(self.hub.read(known).await?)
+        Ok(self.hub.read(Some(&self.member), known).await?)
     }
 
     /// Takes from a block what is for this reader; neighbours stay in one piece.
@@ -547,13 +550,14 @@ struct Missed {
 impl Missed {
     /// A frame from a place on. It may be empty: where there is little to send, others get their turn to read in
     /// between.
-    fn frame(&self, store: &Store, start: u64) -> Result<MissedFrame, StoreError> {
+    fn frame(&self, store: &Store, halt: &Halt, start: u64) -> Result<MissedFrame, StoreError> {
         let (mut bytes, mut read) = (0, 0);
         let mut frame = MissedFrame { next: self.next_place(store, start)?, ..Default::default() };
         while let Some(from) = frame.next
             && bytes < limits::FRAME_BYTES_TARGET
             && read < limits::CATCH_UP_BLOCKS
         {
+            halt.check()?;
             let blocks = store.blocks_from(from, self.bytes_at_once())?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
                 let place = format!("sequence {from}");

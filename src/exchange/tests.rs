@@ -67,6 +67,8 @@ impl Clock for ItsClock {
 struct History {
     world: World,
     folder: tempfile::TempDir,
+    /// Bytes that must stay free.
+    min_free_bytes: u64,
     running: Option<(Arc<Hub>, SequencerThread)>,
     published: Vec<(RecordName, u32, Digest)>,
 }
@@ -76,11 +78,12 @@ impl History {
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::tempdir_in(base).unwrap();
-        Self { world: World::new(), folder, running: None, published: Vec::new() }
+        let (world, published) = (World::new(), Vec::new());
+        Self { world, folder, min_free_bytes: 0, running: None, published }
     }
 
     fn store(&self) -> Store {
-        Store::open(self.folder.path(), 0).unwrap()
+        Store::open(self.folder.path(), self.min_free_bytes).unwrap()
     }
 
     fn start(&mut self) {
@@ -241,6 +244,77 @@ async fn a_head_and_its_roster_are_of_one_moment() {
     let DurableHead { size, roster, .. } = history.hub().head();
     let member = roster.member(history.world.acme.member()).unwrap();
     assert_eq!((size, member.changed_at.0 + 1), (end, end), "a restart");
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_is_not_written_to_a_full_disk() {
+    let mut history = History::new();
+    history.start();
+    history.stop();
+    for (min_free_bytes, rows) in [(u64::MAX, 0), (0, 1)] {
+        history.min_free_bytes = min_free_bytes;
+        history.start();
+        let (hub, member) = (history.hub(), history.world.acme.member());
+        let filter = crate::model::filter::Filter::default();
+        let how = deliveries::How::Sent;
+        let now = hub.clock().now();
+        hub.deliveries.note((member, how), (&filter, &filter.digest()), 0..1, now);
+        history.stop();
+        assert_eq!(history.store().deliveries().unwrap().len(), rows);
+    }
+}
+
+/// Reads on until it is halted, and says that it was.
+fn endless(
+    begun: std::sync::mpsc::Sender<()>,
+    halted: std::sync::mpsc::Sender<()>,
+) -> impl FnOnce(&Store, &turns::Halt) -> Result<(), crate::store::StoreError> + Send + 'static {
+    move |_store, halt| {
+        begun.send(()).unwrap();
+        while halt.check().is_ok() {
+            std::thread::yield_now();
+        }
+        halted.send(()).unwrap();
+        halt.check()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_ends_with_its_caller_and_one_member_never_has_all_turns() {
+    let mut history = History::new();
+    history.start();
+    let (acme, bravo) = (history.world.acme.member().clone(), history.world.bravo.member().clone());
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (halted, halts) = std::sync::mpsc::channel();
+    let hub = Arc::clone(history.hub());
+    let calls = tokio_util::task::TaskTracker::new();
+    let greedy: Vec<_> = (0..50)
+        .map(|_call| {
+            let (hub, acme, read) =
+                (Arc::clone(&hub), acme.clone(), endless(begun.clone(), halted.clone()));
+            calls.spawn(async move { hub.read(Some(&acme), read).await })
+        })
+        .collect();
+    let wait = Duration::from_secs(30);
+    // As many as it may have at once, all of them busy for good.
+    for _turn in 0..2 {
+        begins.recv_timeout(wait).unwrap();
+    }
+    let read = hub.read(Some(&bravo), |store, _short| store.floor());
+    assert_eq!(tokio::time::timeout(wait, read).await.expect("a turn").unwrap(), 0);
+    assert!(begins.try_recv().is_err() && halts.try_recv().is_err());
+    for call in &greedy {
+        call.abort();
+    }
+    for _turn in 0..2 {
+        halts.recv_timeout(wait).unwrap();
+    }
+    let read = hub.read(Some(&acme), |store, _short| store.floor());
+    assert_eq!(tokio::time::timeout(wait, read).await.expect("a turn").unwrap(), 0);
+    calls.close();
+    calls.wait().await;
+    drop(hub);
     history.stop();
 }
 

@@ -28,6 +28,10 @@ pub const PAGE_EXAMINED_MAX: usize = 10_000;
 pub const LOOKUP_VALUES_MAX: usize = 1000;
 /// Postings examined by one look-up before it answers with what it has and says that there is more.
 pub const LOOKUP_EXAMINED_MAX: usize = 50_000;
+/// Lists of postings that one call asks for before it says that there is more, or is refused if it is a search: one for
+/// each term and each group that the reader is in. A thousand values with forty PDQ hashes among them, each of which
+/// takes hundreds, fit for a member in five custom audiences; one hash alone fits for whoever is in as many as one can be.
+pub const INDEX_PROBES_MAX: usize = 120_000;
 /// Matches returned for each value at most.
 pub const LOOKUP_MATCHES_MAX: usize = 100;
 /// Matches returned for each value when the caller does not say.
@@ -58,6 +62,9 @@ pub const AUDIENCES_MAX: usize = 32;
 pub const RECIPIENTS_MAX: usize = 64;
 /// Values of one field of a filter.
 pub const FILTER_VALUES_MAX: usize = 256;
+/// Bytes of the filter of a stream or a durable subscription: with what is known of its deliveries it fits one value in
+/// the store.
+pub const FILTER_KEPT_BYTES_MAX: usize = 2048;
 /// Bytes of a cursor or page token.
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Keys that a member may have registered, retired ones included.
@@ -98,6 +105,11 @@ pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
 pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 /// Custom audiences that one member keeps.
 pub const AUDIENCES_KEPT_MAX: usize = 256;
+/// Custom audiences of others that one member is in, by their doing: each is one more group for each thing that it
+/// looks for.
+pub const AUDIENCES_JOINED_MAX: usize = 128;
+/// Those of one keeper, so that none alone fills them.
+pub const AUDIENCES_JOINED_OF_ONE_MAX: usize = 64;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
@@ -141,7 +153,7 @@ pub const DELIVERY_FILTERS_MAX: usize = 16;
 /// Runs of places that are kept for one of them.
 pub const DELIVERY_RANGES_MAX: usize = 64;
 /// Times that are kept for one of them.
-pub const DELIVERY_POINTS_MAX: usize = 160;
+pub const DELIVERY_POINTS_MAX: usize = 96;
 /// How often the hub does what time alone brings about.
 pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Ticks after which what was delivered is written.
@@ -156,8 +168,10 @@ pub const RETENTION_SLACK: Duration = Duration::from_hours(1);
 pub const RETENTION_BYTES_MIN: u64 = 64 * 1024;
 /// Members that are not suspended which a role must have for its members to be told apart in the ledger.
 pub const LEDGER_THRESHOLD: usize = 3;
-/// Entries of one ledger: about 200 bytes of memory each while it is computed.
-pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
+/// Entries of one ledger: about 200 bytes of memory each while it is computed, and a hub computes one at a time.
+pub const LEDGER_ENTRIES_MAX: usize = 1_000_000;
+/// How long a member waits that asks for a ledger while it has one under way: most take less.
+pub const LEDGER_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Operations with times of their own in the ledger: an answer fits one message.
 pub const LEDGER_OPERATIONS_MAX: usize = 500;
 /// Notices that the hub writes for one tick at most: each makes publishers wait.

@@ -41,6 +41,7 @@ use crate::wire;
 use crate::wire::SubscribeFrame;
 use crate::wire::face::exchange_service_server::ExchangeService;
 use crate::wire::filter::filter;
+use crate::wire::filter::kept_filter;
 use crate::wire::pb;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -116,7 +117,7 @@ impl ExchangeService for ExchangeFace {
         let member = caller(&request)?;
         let pb::SubscribeRequest { start, filter: wire_filter, include_record, until_head } =
             request.into_inner();
-        let filter = filter(wire_filter).map_err(|refusal| status::refused(&refusal))?;
+        let filter = kept_filter(wire_filter).map_err(|refusal| status::refused(&refusal))?;
         let start = start_of(start).map_err(|refusal| status::refused(&refusal))?;
         let subscription = self
             .hub

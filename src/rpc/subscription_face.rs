@@ -19,8 +19,8 @@ use crate::rpc::exchange_face::subscription_name;
 use crate::rpc::status;
 use crate::wire;
 use crate::wire::face::subscription_service_server::SubscriptionService;
-use crate::wire::filter::filter;
 use crate::wire::filter::filter_to_wire;
+use crate::wire::filter::kept_filter;
 use crate::wire::pb;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -47,7 +47,7 @@ impl SubscriptionService for SubscriptionFace {
             request.into_inner();
         let refused = |refusal: Refusal| status::refused(&refusal);
         let name = own(&member, &name).map_err(refused)?;
-        let filter = filter(wire_filter).map_err(refused)?;
+        let filter = kept_filter(wire_filter).map_err(refused)?;
         let from = point(from, "from").map_err(refused)?;
         let made = self.hub.create_subscription(name, filter, from).await;
         let subscription = Some(to_wire(made.map_err(|error| status::failed(&error))?));

@@ -785,6 +785,15 @@ impl Store {
         free_bytes(&self.directory).map_err(|error| system("asking for free space", &error))
     }
 
+    /// Whether anything may be written: publishing keeps so many bytes free.
+    pub fn has_space(&self) -> Result<bool, StoreError> {
+        match self.demand_space() {
+            Ok(()) => Ok(true),
+            Err(StoreError::Full { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn demand_space(&self) -> Result<(), StoreError> {
         let free = self.free_bytes()?;
         if free < self.min_free_bytes {

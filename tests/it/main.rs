@@ -8,6 +8,7 @@
 )]
 
 mod august_2018;
+mod bounds;
 mod briefing;
 mod clock;
 mod compact;
