@@ -66,7 +66,7 @@ fn count(
         }
         next = end;
     }
-    let claims = Claims { store, deliveries, block: RefCell::default() };
+    let claims = Claims { store, roster, deliveries, block: RefCell::default() };
     Ok(Ok(fold.finish(roster, Some(&claims))))
 }
 
@@ -105,6 +105,7 @@ fn take(
 /// What the hub alone knows.
 struct Claims<'a> {
     store: &'a Store,
+    roster: &'a Roster,
     deliveries: &'a Deliveries,
     /// The block that was read last: questions come in the order of the log.
     block: RefCell<Option<LogBlock>>,
@@ -117,7 +118,7 @@ impl Claims<'_> {
             *block = self.store.block_at(sequence).ok().flatten();
         }
         let facts = &block.as_ref()?.at(sequence)?.facts;
-        self.deliveries.when((member, how), sequence, facts)
+        self.deliveries.when((member, how), (sequence, facts), self.roster)
     }
 }
 

@@ -65,7 +65,8 @@ impl Hub {
         let deliveries = self.deliveries.clone();
         let page = move |store: &Store| {
             let delivered = |member: &MemberId, found: &Found| {
-                deliveries.when((member, How::Sent), found.sequence, &found.facts).is_some()
+                let entry = (found.sequence, &found.facts);
+                deliveries.when((member, How::Sent), entry, &roster).is_some()
             };
             let reading = Reading::new(store, &reader, start.as_of, limits::PAGE_EXAMINED_MAX);
             let delivered = &delivered;

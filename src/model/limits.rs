@@ -140,6 +140,8 @@ pub const WARNINGS_MAX: usize = 8;
 pub const DELIVERY_FILTERS_MAX: usize = 16;
 /// Runs of places that are kept for one of them.
 pub const DELIVERY_RANGES_MAX: usize = 64;
+/// Gains of access that are kept for one of them.
+pub const DELIVERY_GAINS_MAX: usize = 32;
 /// Times that are kept for one of them.
 pub const DELIVERY_POINTS_MAX: usize = 160;
 /// How often the hub does what time alone brings about.

@@ -796,3 +796,57 @@ async fn who_came_after_the_erasure_holds_nothing_and_is_not_asked() {
     assert_eq!(asked("ember-news").await, []);
     world.finish();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_that_passed_unseen_was_not_delivered_until_access_was_gained() {
+    let world = World::with(&MEMBERS[..3]).await;
+    let acme = world.client("acme-video").await;
+    let desk = draw_audience().expect("a handle");
+    let members = |id: &str| vec![id.parse::<MemberId>().expect("a member")];
+    let create =
+        KeeperChange::Create { title: "Desk".to_owned(), members: members("birch-social") };
+    acme.change_audience(&desk, create).await.expect("a receipt");
+    let to_desk = handling(&[desk.as_str()], &[]);
+    let (record, _) = publish_for(&acme, domain("news.example"), to_desk).await;
+    withdraw(&world, "acme-video", &record, &[]);
+    // Both are there when it passes; only one may see it.
+    for member in ["birch-social", "cedar-microblog"] {
+        let client = world.client(member).await;
+        replay(&client, Filter::default()).await;
+    }
+    let add = KeeperChange::Add(members("cedar-microblog"));
+    acme.change_audience(&desk, add).await.expect("a receipt");
+    let row = |member: &str, delivered| (member.to_owned(), delivered, None);
+    let unseen = [row("birch-social", true), row("cedar-microblog", false)];
+    assert_eq!(holders(&acme, &record).await, unseen);
+    let cedar = world.client("cedar-microblog").await;
+    let seen = replay(&cedar, Filter::default()).await;
+    assert!(seen.iter().any(|entry| entry.header().body_kind == BodyKind::Withdrawal));
+    let seen = [row("birch-social", true), row("cedar-microblog", true)];
+    assert_eq!(holders(&acme, &record).await, seen);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_gains_access_is_sent_a_recall_of_before() {
+    let world = World::with(&MEMBERS[..3]).await;
+    let acme = world.client("acme-video").await;
+    let desk = draw_audience().expect("a handle");
+    let create = KeeperChange::Create { title: "Desk".to_owned(), members: Vec::new() };
+    acme.change_audience(&desk, create).await.expect("a receipt");
+    let to_desk = handling(&[desk.as_str()], &[]);
+    let (record, _) = publish_for(&acme, domain("news.example"), to_desk).await;
+    let cedar = world.client("cedar-microblog").await;
+    let mut tail = subscribe(&cedar, From::Now, Filter::default(), Ends::Never).await;
+    withdraw(&world, "acme-video", &record, &[]);
+    let recall = head(&acme).await - 1;
+    let add = KeeperChange::Add(vec!["cedar-microblog".parse().expect("a member")]);
+    acme.change_audience(&desk, add).await.expect("a receipt");
+    while next_entries(&mut tail).await.iter().all(|entry| entry.sequence() != recall) {}
+    until("it is known as sent", || async {
+        let rows = holders(&acme, &record).await;
+        (rows == [("cedar-microblog".to_owned(), true, None)]).then_some(())
+    })
+    .await;
+    world.finish();
+}
