@@ -1,5 +1,7 @@
 //! Recalls: what was taken back, who could see it, and who has answered.
 
+use std::ops::Range;
+
 use crate::exchange::about::Found;
 use crate::exchange::about::Reading;
 use crate::exchange::deliveries::How;
@@ -128,14 +130,28 @@ impl Gathering<'_> {
                 Agreed::On(range) => range,
             };
             next = range.end;
-            for sequence in range {
-                if recalls.len() >= page_size || self.examined >= limits::PAGE_EXAMINED_MAX {
-                    return Ok((recalls, Some(sequence)));
-                }
-                self.examined = self.examined.saturating_add(1);
-                recalls.extend(self.at(sequence)?);
+            let full = self.take(range, page_size, &mut recalls)?;
+            if full.is_some() {
+                return Ok((recalls, full));
             }
         }
+    }
+
+    /// Takes the recalls from a range; the place at which the page was full.
+    fn take(
+        &mut self,
+        range: Range<u64>,
+        page_size: usize,
+        recalls: &mut Vec<pb::Recall>,
+    ) -> Result<Option<u64>, StoreError> {
+        for sequence in range {
+            if recalls.len() >= page_size || self.examined >= limits::PAGE_EXAMINED_MAX {
+                return Ok(Some(sequence));
+            }
+            self.examined = self.examined.saturating_add(1);
+            recalls.extend(self.at(sequence)?);
+        }
+        Ok(None)
     }
 
     /// The recall at a place, if there is one that was asked for.
