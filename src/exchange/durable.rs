@@ -12,6 +12,7 @@ use prost::Message as _;
 use tokio::sync::oneshot;
 
 use crate::exchange::deliveries::How;
+use crate::exchange::deliveries::Passage;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -316,7 +317,11 @@ impl Hub {
         self.deliveries.note(
             (&acknowledged.name.member, How::Acknowledged),
             (&kept.filter, &digest),
-            kept.place.position..place.position,
+            Passage {
+                places: kept.place.position..place.position,
+                access: place.as_of,
+                before: kept.place.as_of,
+            },
             acknowledged.updated,
         );
         Ok(acknowledged)

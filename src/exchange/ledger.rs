@@ -28,6 +28,7 @@ use crate::model::policy::Reader;
 use crate::model::policy::may_see;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
 use crate::store::LogBlock;
 use crate::store::Store;
@@ -57,7 +58,8 @@ impl Hub {
         }
         let deliveries = self.deliveries.clone();
         let finish = move |store: &Store, _whole: &Halt| {
-            let claims = Claims { store, deliveries: &deliveries, block: RefCell::default() };
+            let block = RefCell::default();
+            let claims = Claims { store, roster: &roster, deliveries: &deliveries, block };
             Ok(counting.fold.finish(&roster, Some(&claims)))
         };
         Ok(self.read(Some(member), finish).await?)
@@ -173,6 +175,7 @@ fn take(
 /// What the hub alone knows.
 struct Claims<'a> {
     store: &'a Store,
+    roster: &'a Roster,
     deliveries: &'a Deliveries,
     /// The block that was read last: questions come in the order of the log.
     block: RefCell<Option<LogBlock>>,
@@ -185,7 +188,7 @@ impl Claims<'_> {
             *block = self.store.block_at(sequence).ok().flatten();
         }
         let facts = &block.as_ref()?.at(sequence)?.facts;
-        self.deliveries.when((member, how), sequence, facts)
+        self.deliveries.when((member, how), (sequence, facts), self.roster)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Recalls: what was taken back, who could see it, and who has answered.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::exchange::about::Found;
 use crate::exchange::about::Reading;
@@ -9,9 +9,14 @@ use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::reads::add_record;
+use crate::exchange::reads::is_current;
+use crate::exchange::search::Agreed;
+use crate::exchange::search::Clause;
+use crate::exchange::search::agree;
 use crate::exchange::token::Place;
 use crate::exchange::turns::Halt;
 use crate::model::header::BodyKind;
+use crate::model::index_keys::Group;
 use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::Digest;
@@ -21,6 +26,7 @@ use crate::model::names::sha256;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
 use crate::model::roster::Roster;
+use crate::model::roster::RosterMember;
 use crate::model::time::Timestamp;
 use crate::store::COARSE_SEQUENCES;
 use crate::store::Store;
@@ -62,11 +68,13 @@ impl Hub {
         let deliveries = self.deliveries.clone();
         let page = move |store: &Store, halt: &Halt| {
             let delivered = |member: &MemberId, found: &Found| {
-                deliveries.when((member, How::Sent), found.sequence, &found.facts).is_some()
+                let entry = (found.sequence, &found.facts);
+                deliveries.when((member, How::Sent), entry, &roster).is_some()
             };
             let reading = Reading::new(store, &reader, start.as_of, limits::PAGE_EXAMINED_MAX);
             let reading = reading.until(halt);
-            Gathering { reading, roster: &roster, which, now, delivered: &delivered }
+            let delivered = &delivered;
+            Gathering { reading, roster: &roster, which, now, delivered, examined: 0, halt }
                 .page(start.position, page_size)
         };
         let (recalls, next) = self.read(Some(member), page).await?;
@@ -86,6 +94,28 @@ struct Gathering<'a> {
     now: Timestamp,
     /// Whether a recall was sent to a member.
     delivered: &'a dyn Fn(&MemberId, &Found) -> bool,
+    /// Set when nobody waits for the answer any more.
+    halt: &'a Halt,
+    /// What was read for this page so far. Every recall on it is read to its end, whatever that takes: nothing is said
+    /// of half of its answers.
+    examined: usize,
+}
+
+/// A recall whose answers are read.
+struct Asked<'a> {
+    of: &'a RecordName,
+    /// Its place: what lies before it answers something else.
+    at: u64,
+    /// The place of the record's next recall; the end of what is shown if there is none.
+    next: u64,
+    /// The place of the notice that erased the record's first revision.
+    erased: Option<u64>,
+}
+
+/// What a member answered.
+struct Answer {
+    answer: i32,
+    sequence: u64,
 }
 
 impl Gathering<'_> {
@@ -94,51 +124,70 @@ impl Gathering<'_> {
         start: u64,
         page_size: usize,
     ) -> Result<(Vec<pb::Recall>, Option<u64>), StoreError> {
-        let mut recalls = Vec::new();
-        for sequence in self.places(start)? {
-            if recalls.len() >= page_size || self.reading.is_tired() {
-                return Ok((recalls, Some(sequence)));
-            }
-            let Some(found) = self.reading.found(sequence)? else { continue };
-            let Some(of) = found.record.content.withdraws().cloned() else { continue };
-            let reader = self.reading.reader;
-            let is_wanted = match self.which {
-                Recalls::Own => of.member == reader.member,
-                // Who reads no bodies holds none, though it has taken the record down itself.
-                Recalls::ToAnswer => of.member != reader.member && reader.role.reads_bodies(),
+        let (store, size) = (self.reading.store, self.reading.size);
+        let mut clauses = [Clause::recalls(&Group::of_reader(self.reading.reader))];
+        let (mut recalls, mut next) = (Vec::new(), start);
+        loop {
+            let within = (next..size, &mut self.examined);
+            let range = match agree(store, self.halt, &mut clauses, within)? {
+                Agreed::Nowhere => return Ok((recalls, None)),
+                Agreed::Tired(at) => return Ok((recalls, Some(at))),
+                Agreed::On(range) => range,
             };
-            if !is_wanted {
-                continue;
+            next = range.end;
+            let full = self.take(range, page_size, &mut recalls)?;
+            if full.is_some() {
+                return Ok((recalls, full));
             }
-            recalls.extend(self.recall(found, &of)?);
         }
-        Ok((recalls, None))
     }
 
-    /// Places at which a recall may lie, from one on.
-    fn places(&self, start: u64) -> Result<Vec<u64>, StoreError> {
-        let mut places = Vec::new();
-        for kind in BodyKind::ALL.iter().filter(|kind| kind.is_recall()) {
-            for shared in self.reading.places(Term::body_kind(*kind))? {
-                places.extend(shared..shared.saturating_add(COARSE_SEQUENCES));
+    /// Takes the recalls from a range; the place at which the page was full.
+    fn take(
+        &mut self,
+        range: Range<u64>,
+        page_size: usize,
+        recalls: &mut Vec<pb::Recall>,
+    ) -> Result<Option<u64>, StoreError> {
+        for sequence in range {
+            if recalls.len() >= page_size || self.examined >= limits::PAGE_EXAMINED_MAX {
+                return Ok(Some(sequence));
             }
+            self.examined = self.examined.saturating_add(1);
+            recalls.extend(self.at(sequence)?);
         }
-        places.sort_unstable();
-        places.dedup();
-        places.retain(|place| (start..self.reading.size).contains(place));
-        Ok(places)
+        Ok(None)
+    }
+
+    /// The recall at a place, if there is one that was asked for.
+    fn at(&mut self, sequence: u64) -> Result<Option<pb::Recall>, StoreError> {
+        let Some(found) = self.reading.found(sequence)? else { return Ok(None) };
+        let Some(of) = found.record.content.withdraws().cloned() else { return Ok(None) };
+        let reader = self.reading.reader;
+        let is_wanted = match self.which {
+            Recalls::Own => of.member == reader.member,
+            // Who reads no bodies holds none, though it has taken the record down itself.
+            Recalls::ToAnswer => of.member != reader.member && reader.role.reads_bodies(),
+        };
+        if is_wanted { self.recall(found, &of) } else { Ok(None) }
     }
 
     /// A recall; `None` if the caller need not answer it, or has.
     fn recall(&mut self, found: Found, of: &RecordName) -> Result<Option<pb::Recall>, StoreError> {
-        let answers = self.answers(of)?;
-        let caller = &self.reading.reader.member;
-        if self.which == Recalls::ToAnswer && answers.contains_key(caller) {
-            return Ok(None);
-        }
+        let last = self.reading.store.withdrawn(of)?;
+        let next = last.filter(|last| *last > found.sequence).unwrap_or(self.reading.size);
+        let erased = self.erased(of)?;
+        let asked = Asked { of, at: found.sequence, next: next.min(self.reading.size), erased };
         let holders = match self.which {
-            Recalls::Own => self.holders(&found, of, &answers),
-            Recalls::ToAnswer => Vec::new(),
+            Recalls::Own => self.holders(&found, &asked)?,
+            Recalls::ToAnswer => {
+                let caller = self.reading.reader;
+                let could = self.could_see(&caller.member, &found, &asked);
+                if !could || self.answer(&caller.member, &asked)?.is_some() {
+                    return Ok(None);
+                }
+                Vec::new()
+            }
         };
         let (demand_deletion, acknowledge_by_time) = match &found.record.body.content {
             Some(pb::body::Content::Withdrawal(said)) => {
@@ -153,50 +202,106 @@ impl Gathering<'_> {
             withdrawal: Some(withdrawal),
             demand_deletion,
             acknowledge_by_time,
-            erased_sequence: self.erased(of)?,
+            erased_sequence: erased,
             holders,
         }))
     }
 
-    /// Everyone who could see the record, and what each has answered.
+    /// Everyone who could see the record, and what each has answered; and who could not and answered all the same.
     fn holders(
-        &self,
+        &mut self,
         found: &Found,
-        of: &RecordName,
-        answers: &BTreeMap<MemberId, (i32, u64)>,
-    ) -> Vec<pb::RecallHolder> {
-        let others = self.roster.members().filter(|member| member.id != of.member);
-        let readers = others.filter_map(|member| Reader::of(self.roster, &member.id));
-        // A suspended member holds what it was sent before.
-        let readers = readers.map(|reader| Reader { suspended: false, ..reader });
-        let could = readers
-            .filter(|reader| reader.role.reads_bodies() && may_see(reader, &found.facts.scope));
-        could
-            .map(|reader| {
-                let answer = answers.get(&reader.member);
-                pb::RecallHolder {
-                    member: reader.member.name(),
-                    answer: answer.map_or(0, |(answer, _sequence)| *answer),
-                    answer_sequence: answer.map(|(_answer, sequence)| *sequence),
-                    delivered: (self.delivered)(&reader.member, found),
-                }
-            })
-            .collect()
+        asked: &Asked<'_>,
+    ) -> Result<Vec<pb::RecallHolder>, StoreError> {
+        let mut holders = Vec::new();
+        let others = self.roster.members().filter(|member| member.id != asked.of.member);
+        for RosterMember { id, .. } in others {
+            let answer = self.answer(id, asked)?;
+            if answer.is_none() && !self.could_see(id, found, asked) {
+                continue;
+            }
+            holders.push(pb::RecallHolder {
+                member: id.name(),
+                answer: answer.as_ref().map_or(0, |answer| answer.answer),
+                answer_sequence: answer.map(|answer| answer.sequence),
+                delivered: (self.delivered)(id, found),
+            });
+        }
+        Ok(holders)
     }
 
-    /// The last answer of each member, as far as the caller may see them.
-    fn answers(&mut self, of: &RecordName) -> Result<BTreeMap<MemberId, (i32, u64)>, StoreError> {
-        let mut answers = BTreeMap::new();
-        for place in self.reading.places(Term::about(of))? {
-            let Some(found) = self.reading.found(place)? else { continue };
-            let names_it = found.record.content.targets().iter().any(|(_field, name)| *name == of);
-            if let Some(pb::body::Content::Acknowledgement(said)) = &found.record.body.content
-                && names_it
-            {
-                answers.insert(found.facts.scope.publisher.clone(), (said.answer, place));
+    /// Whether the record could be seen by a member: by now, or before it was erased.
+    fn could_see(&self, id: &MemberId, found: &Found, asked: &Asked<'_>) -> bool {
+        let Some(member) = self.roster.member(id) else { return false };
+        let audiences = match asked.erased {
+            Some(erased) if member.admitted_at.0 >= erased => return false,
+            Some(erased) => self.roster.audiences.of_at(id, erased),
+            None => self.roster.audiences.of(id),
+        };
+        let audiences = audiences.into_iter().chain(member.role.audiences()).collect();
+        // A suspended member holds what it was sent before.
+        let reader = Reader { member: id.clone(), role: member.role, suspended: false, audiences };
+        reader.role.reads_bodies() && may_see(&reader, &found.facts.scope)
+    }
+
+    /// What a member answered to a recall: the last that it said before the record was recalled again; if it said
+    /// nothing then, the first that it said later, which answers both.
+    ///
+    /// It is sought where this member has published something for itself or for people by name: whatever others say of
+    /// the record, and however often, lies elsewhere but for what falls between. Who answers without end hides its own.
+    fn answer(
+        &mut self,
+        member: &MemberId,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Answer>, StoreError> {
+        let group = [Group::of_member(member)];
+        let coarse = |term| Clause::new(vec![term], &group, COARSE_SEQUENCES);
+        let mut clauses = [
+            Clause::new(vec![Term::about(asked.of)], &group, 1),
+            coarse(Term::publisher(member)),
+            coarse(Term::body_kind(BodyKind::Acknowledgement)),
+        ];
+        let (mut last, mut examined) = (None, 0);
+        let (store, mut next) = (self.reading.store, asked.at.saturating_add(1));
+        while examined < limits::PAGE_EXAMINED_MAX {
+            let within = (next..self.reading.size, &mut examined);
+            let Agreed::On(range) = agree(store, self.halt, &mut clauses, within)? else {
+                break;
+            };
+            examined = examined.saturating_add(1);
+            next = range.end;
+            let Some(answer) = self.answer_at(range.start, member, asked.of)? else { continue };
+            if answer.sequence > asked.next {
+                last = last.or(Some(answer));
+                break;
             }
+            last = Some(answer);
         }
-        Ok(answers)
+        self.examined = self.examined.saturating_add(examined);
+        Ok(last)
+    }
+
+    /// The answer at a place, if it is one of this member about this record.
+    fn answer_at(
+        &mut self,
+        place: u64,
+        member: &MemberId,
+        of: &RecordName,
+    ) -> Result<Option<Answer>, StoreError> {
+        let Some(found) = self.reading.again(place)? else { return Ok(None) };
+        let names_it = found.record.content.targets().iter().any(|(_field, name)| *name == of);
+        let (store, size) = (self.reading.store, self.reading.size);
+        let is_its_own = found.facts.scope.publisher == *member;
+        let is_shown = may_see(self.reading.reader, &found.facts.scope);
+        if !names_it || !is_its_own || !is_shown || !is_current(store, &found.facts, size)? {
+            return Ok(None);
+        }
+        Ok(match &found.record.body.content {
+            Some(pb::body::Content::Acknowledgement(said)) => {
+                Some(Answer { answer: said.answer, sequence: place })
+            }
+            _ => None,
+        })
     }
 
     /// The place of the notice that erased the record's first revision.

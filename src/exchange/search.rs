@@ -418,6 +418,7 @@ struct Postings {
 }
 
 impl Clause {
+    /// An entry of one of the groups has one of the terms; each posting stands for so many sequences.
     pub(super) fn new(terms: Vec<Term>, groups: &[Group], width: u64) -> Self {
         let streams = terms.into_iter().flat_map(|term| {
             groups.iter().map(move |group| Postings {
@@ -430,11 +431,16 @@ impl Clause {
         Self { streams: streams.collect() }
     }
 
-    /// Recalls match whatever is asked for.
-    fn also_recalls(&mut self, groups: &[Group]) {
+    /// An entry is a recall.
+    pub(super) fn recalls(groups: &[Group]) -> Self {
         let recalls = BodyKind::ALL.iter().filter(|kind| kind.is_recall());
         let terms = recalls.map(|kind| Term::body_kind(*kind)).collect();
-        self.streams.extend(Self::new(terms, groups, COARSE_SEQUENCES).streams);
+        Self::new(terms, groups, COARSE_SEQUENCES)
+    }
+
+    /// Recalls match whatever is asked for.
+    fn also_recalls(&mut self, groups: &[Group]) {
+        self.streams.extend(Self::recalls(groups).streams);
     }
 
     /// The first sequences at or behind a place that one of its postings stands for.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::exchange::deliveries::How;
+use crate::exchange::deliveries::Passage;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -127,6 +128,8 @@ pub struct Subscription {
     decoded: bool,
     /// Everything from here up to the position was sent since it was last noted.
     noted: u64,
+    /// As of when access was judged then.
+    noted_access: u64,
     /// The audiences that the subscriber was last told it is in.
     audiences: Vec<Audience>,
     /// The size of the log as of which it was in them.
@@ -213,6 +216,7 @@ impl Hub {
             decoded,
             audiences: place.map_or(reader.audiences, |place| self.audiences_at(member, place)),
             access: place.map_or(access, |place| place.as_of),
+            noted_access: place.map_or(access, |place| place.as_of),
             backfill: None,
             snapshot: (*start == Start::Snapshot).then_some(0),
             ahead: None,
@@ -473,7 +477,11 @@ impl Subscription {
         self.hub.deliveries.note(
             (&self.member, How::Sent),
             (&self.filter, &self.filter_digest),
-            self.noted..self.position,
+            Passage {
+                places: self.noted..self.position,
+                access: self.access,
+                before: std::mem::replace(&mut self.noted_access, self.access),
+            },
             self.hub.clock().now(),
         );
         self.noted = self.position;

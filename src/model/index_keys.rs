@@ -147,6 +147,12 @@ impl Group {
         audiences.chain([Self::member(&reader.member), Self::everyone()]).chain(runs_it).collect()
     }
 
+    /// The group of one member: what names it as a recipient, and what it publishes outside the audiences that it is in
+    /// for good.
+    pub fn of_member(member: &MemberId) -> Self {
+        Self::member(member)
+    }
+
     /// The group of one audience.
     pub fn of_audience(audience: &Audience) -> Self {
         Self::audience(audience)

@@ -151,9 +151,11 @@ pub const WARNINGS_MAX: usize = 8;
 /// Filters of a member whose deliveries are kept apart.
 pub const DELIVERY_FILTERS_MAX: usize = 16;
 /// Runs of places that are kept for one of them.
-pub const DELIVERY_RANGES_MAX: usize = 64;
+pub const DELIVERY_RANGES_MAX: usize = 32;
+/// Gains of access that are kept for one of them.
+pub const DELIVERY_GAINS_MAX: usize = 16;
 /// Times that are kept for one of them.
-pub const DELIVERY_POINTS_MAX: usize = 96;
+pub const DELIVERY_POINTS_MAX: usize = 40;
 /// How often the hub does what time alone brings about.
 pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Ticks after which what was delivered is written.

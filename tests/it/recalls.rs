@@ -12,6 +12,8 @@ use watchfire::client::Fact;
 use watchfire::client::From;
 use watchfire::client::KeeperChange;
 use watchfire::client::LookUpOptions;
+use watchfire::client::Outcome;
+use watchfire::client::RecallHolder;
 use watchfire::client::Recalls;
 use watchfire::client::VerifiedEntry;
 use watchfire::client::draw_audience;
@@ -33,6 +35,7 @@ use crate::world::PATIENCE;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
+use crate::world::draft;
 use crate::world::handling;
 use crate::world::head;
 use crate::world::next_entries;
@@ -41,6 +44,7 @@ use crate::world::publish;
 use crate::world::publish_for;
 use crate::world::replay;
 use crate::world::scratch;
+use crate::world::sign;
 use crate::world::subscribe;
 use crate::world::until;
 
@@ -531,7 +535,10 @@ async fn what_the_operator_takes_down_is_erased_at_once_and_answered() {
     assert_eq!(refused.status.code(), Some(3), "only the operator");
     demand(&world.watchfire("operator", &takedown));
     let notice = erased(&birch, &record).await;
-    let said = of_kind(&birch, BodyKind::Erasure).await.pop().expect("a notice");
+    // The body is gone a moment before the head that has the notice is told.
+    let said =
+        until("the notice is there", || async { of_kind(&birch, BodyKind::Erasure).await.pop() })
+            .await;
     assert_eq!(said.sequence(), notice);
     let Some(pb::body::Content::Erasure(said)) = &said.body().content else { panic!("a notice") };
     assert_eq!(said.sequences, [at]);
@@ -664,5 +671,183 @@ async fn a_sink_that_takes_the_current_state_hears_of_what_was_taken_back() {
         }
     }
     assert_eq!(seen, [recall]);
+    world.finish();
+}
+
+/// What the publisher reads of the holders of each recall of its own: who answered what, by recall.
+async fn answered(publisher: &Client) -> Vec<BTreeMap<String, Option<pb::AcknowledgementAnswer>>> {
+    let listed = publisher.recalls(Recalls::Own).await.expect("an answer");
+    let holders = listed.iter().map(|recall| recall.holders.iter());
+    let of = |holder: &RecallHolder| (holder.member.to_string(), holder.answer);
+    holders.map(|holders| holders.map(of).collect()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_a_withdrawal_does_not_answer_the_takedown_behind_it() {
+    let world = World::with(&MEMBERS[..3]).await;
+    let acme = world.client("acme-video").await;
+    let (record, _) = publish_for(&acme, domain("news.example"), handling(&["all"], &[])).await;
+    let of = record.to_string();
+    let place = scratch();
+    let target = format!("jsonl:{}", place.path().join("records.jsonl").display());
+    demand(&world.watchfire("birch-social", &into(&target, &[])));
+    withdraw(&world, "acme-video", &record, &["--demand-deletion", "--acknowledge-by", "1d"]);
+    demand(&world.watchfire("birch-social", &into(&target, &[])));
+    assert!(birch_recalls(&world).is_empty());
+    let takedown = ["takedown", &of, "--reason", "legal", "--explanation", "A court ordered it."];
+    demand(&world.watchfire("operator", &takedown));
+
+    let (deleted, refused) =
+        (pb::AcknowledgementAnswer::Deleted, pb::AcknowledgementAnswer::Refused);
+    let rows = |birch, cedar| {
+        BTreeMap::from([("birch-social".to_owned(), birch), ("cedar-microblog".to_owned(), cedar)])
+    };
+    assert_eq!(answered(&acme).await, [rows(Some(deleted), None), rows(None, None)]);
+    let takedown = acme.recalls(Recalls::Own).await.expect("an answer")[1].withdrawal.sequence();
+    let waiting = birch_recalls(&world);
+    assert_eq!((waiting.len(), &waiting[0]["withdrawn_sequence"]), (1, &takedown.into()));
+    // A client that was not there meanwhile answers what is left, and changes nothing of what it answered before.
+    for _again in 0..2 {
+        demand(&world.watchfire("birch-social", &into(&target, &["--from", "now"])));
+    }
+    let not_held = pb::AcknowledgementAnswer::NotHeld;
+    let both = [rows(Some(deleted), None), rows(Some(not_held), None)];
+    assert_eq!(answered(&acme).await, both);
+    assert_eq!(answers(&acme).await[&("birch-social".to_owned(), of.clone())].len(), 2);
+    // Who answers only now has answered both.
+    let by_hand = ["acknowledge", &of, "--answer", "refused", "--text", "A court."];
+    demand(&world.watchfire("cedar-microblog", &by_hand));
+    let now = answered(&acme).await;
+    assert_eq!(
+        (now[0]["cedar-microblog"], now[1]["cedar-microblog"]),
+        (Some(refused), Some(refused))
+    );
+    let cedar = world.client("cedar-microblog").await;
+    assert!(cedar.recalls(Recalls::ToAnswer).await.expect("an answer").is_empty());
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_hides_the_answers_of_others_behind_notes() {
+    let world = World::with(&MEMBERS[..3]).await;
+    let acme = world.client("acme-video").await;
+    let (record, _) = publish_for(&acme, domain("news.example"), handling(&["all"], &[])).await;
+    let (other, _) = publish_for(&acme, domain("more.example"), handling(&["all"], &[])).await;
+    let of = record.to_string();
+    withdraw(&world, "acme-video", &record, &[]);
+    withdraw(&world, "acme-video", &other, &[]);
+    // More than a page examines, for the very people whose answers are looked for.
+    let birch = world.client("birch-social").await;
+    let signer = birch.signer().expect("a key");
+    let note = pb::body::Content::Note(pb::Note { about: of.clone(), text: WORDS.to_owned() });
+    let people = handling(&[], &["acme-video", "cedar-microblog"]);
+    let notes = (0..10_060).map(|_note| sign(&birch, draft(&signer, note.clone(), people.clone())));
+    let outcomes = birch.publish(notes.collect()).await.expect("outcomes");
+    let taken = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Taken(_))).count();
+    assert_eq!(taken, 10_060);
+    for member in ["cedar-microblog", "birch-social"] {
+        demand(&world.watchfire(member, &["acknowledge", &of, "--answer", "deleted"]));
+    }
+    let answer = Some(pb::AcknowledgementAnswer::Deleted);
+    let rows = |answer| {
+        ["birch-social", "cedar-microblog"].map(|member| (member.to_owned(), answer)).into()
+    };
+    assert_eq!(answered(&acme).await, [rows(answer), rows(None)]);
+    for member in ["cedar-microblog", "birch-social"] {
+        let client = world.client(member).await;
+        let waiting = client.recalls(Recalls::ToAnswer).await.expect("an answer");
+        let waiting: Vec<_> = waiting.iter().map(|recall| &recall.record).collect();
+        assert_eq!(waiting, [&other], "{member}");
+    }
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_after_the_erasure_holds_nothing_and_is_not_asked() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let desk = draw_audience().expect("a handle");
+    let members = |id: &str| vec![id.parse::<MemberId>().expect("a member")];
+    let create =
+        KeeperChange::Create { title: "Desk".to_owned(), members: members("birch-social") };
+    acme.change_audience(&desk, create).await.expect("a receipt");
+    let to_desk = handling(&[desk.as_str()], &[]);
+    let (narrow, _) = publish_for(&acme, domain("news.example"), to_desk).await;
+    let (wide, _) = publish_for(&acme, domain("more.example"), handling(&["companies"], &[])).await;
+    for record in [&narrow, &wide] {
+        withdraw(&world, "acme-video", record, &["--demand-deletion"]);
+        erased(&acme, record).await;
+    }
+    let add = KeeperChange::Add(members("cedar-microblog"));
+    acme.change_audience(&desk, add).await.expect("a receipt");
+    world.admit("ember-news", "company");
+    let listed = acme.recalls(Recalls::Own).await.expect("an answer");
+    let holders: Vec<Vec<String>> = listed
+        .iter()
+        .map(|recall| recall.holders.iter().map(|holder| holder.member.to_string()).collect())
+        .collect();
+    let early = ["birch-social", "cedar-microblog", "dune-forum"].map(str::to_owned);
+    assert_eq!(holders, [vec!["birch-social".to_owned()], early.to_vec()]);
+    let asked = async |member: &str| {
+        let listed = world.client(member).await.recalls(Recalls::ToAnswer).await;
+        listed.expect("an answer").into_iter().map(|recall| recall.record).collect::<Vec<_>>()
+    };
+    assert_eq!(asked("birch-social").await, [narrow, wide.clone()]);
+    assert_eq!(asked("cedar-microblog").await, [wide]);
+    assert_eq!(asked("ember-news").await, []);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_that_passed_unseen_was_not_delivered_until_access_was_gained() {
+    let world = World::with(&MEMBERS[..3]).await;
+    let acme = world.client("acme-video").await;
+    let desk = draw_audience().expect("a handle");
+    let members = |id: &str| vec![id.parse::<MemberId>().expect("a member")];
+    let create =
+        KeeperChange::Create { title: "Desk".to_owned(), members: members("birch-social") };
+    acme.change_audience(&desk, create).await.expect("a receipt");
+    let to_desk = handling(&[desk.as_str()], &[]);
+    let (record, _) = publish_for(&acme, domain("news.example"), to_desk).await;
+    withdraw(&world, "acme-video", &record, &[]);
+    // Both are there when it passes; only one may see it.
+    for member in ["birch-social", "cedar-microblog"] {
+        let client = world.client(member).await;
+        replay(&client, Filter::default()).await;
+    }
+    let add = KeeperChange::Add(members("cedar-microblog"));
+    acme.change_audience(&desk, add).await.expect("a receipt");
+    let row = |member: &str, delivered| (member.to_owned(), delivered, None);
+    let unseen = [row("birch-social", true), row("cedar-microblog", false)];
+    assert_eq!(holders(&acme, &record).await, unseen);
+    let cedar = world.client("cedar-microblog").await;
+    let seen = replay(&cedar, Filter::default()).await;
+    assert!(seen.iter().any(|entry| entry.header().body_kind == BodyKind::Withdrawal));
+    let seen = [row("birch-social", true), row("cedar-microblog", true)];
+    assert_eq!(holders(&acme, &record).await, seen);
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_gains_access_is_sent_a_recall_of_before() {
+    let world = World::with(&MEMBERS[..3]).await;
+    let acme = world.client("acme-video").await;
+    let desk = draw_audience().expect("a handle");
+    let create = KeeperChange::Create { title: "Desk".to_owned(), members: Vec::new() };
+    acme.change_audience(&desk, create).await.expect("a receipt");
+    let to_desk = handling(&[desk.as_str()], &[]);
+    let (record, _) = publish_for(&acme, domain("news.example"), to_desk).await;
+    let cedar = world.client("cedar-microblog").await;
+    let mut tail = subscribe(&cedar, From::Now, Filter::default(), Ends::Never).await;
+    withdraw(&world, "acme-video", &record, &[]);
+    let recall = head(&acme).await - 1;
+    let add = KeeperChange::Add(vec!["cedar-microblog".parse().expect("a member")]);
+    acme.change_audience(&desk, add).await.expect("a receipt");
+    while next_entries(&mut tail).await.iter().all(|entry| entry.sequence() != recall) {}
+    until("it is known as sent", || async {
+        let rows = holders(&acme, &record).await;
+        (rows == [("cedar-microblog".to_owned(), true, None)]).then_some(())
+    })
+    .await;
     world.finish();
 }

@@ -3,6 +3,7 @@
 use crate::client::batch::Batch;
 use crate::client::batch::DeletedBy;
 use crate::client::batch::Item;
+use crate::client::sink::Holding;
 use crate::client::subscribe::Place;
 use crate::model::header::BodyKind;
 use crate::model::names::RecordName;
@@ -65,6 +66,16 @@ fn effects_of(item: Item) -> impl Iterator<Item = Effect> {
 }
 
 impl Withdrawal {
+    /// What was held of its record when it came: whether a payload was there then that it might delete, which nothing
+    /// before it had. What was deleted for an earlier recall of the record is not held any more.
+    pub(super) const fn holding(&self, is_held: bool) -> Holding {
+        match (is_held, self.demand_deletion) {
+            (true, true) => Holding::Deleted,
+            (true, false) => Holding::Held,
+            (false, _) => Holding::NotHeld,
+        }
+    }
+
     /// What is noted with what was deleted for it.
     pub(super) fn deleted_by(&self) -> DeletedBy {
         DeletedBy { withdrawal: self.name.to_string(), epoch: self.epoch, sequence: self.sequence }

@@ -48,6 +48,8 @@ const PLACE: &str = "place.json";
 const LOCK: &str = "lock";
 const RECORDS: &str = "records";
 const WITHDRAWN: &str = "withdrawn.json";
+/// Withdrawals before the last whose answers are kept: a record has a withdrawal and a takedown at most.
+const EARLIER_MAX: usize = 8;
 /// Names that may lie in a folder whose place was never written.
 const BEGUN: [&str; 2] = [LOCK, PLACE];
 
@@ -162,6 +164,17 @@ struct Withdrawn {
     sequence: u64,
     demand_deletion: bool,
     holding: Holding,
+    /// What was said of those before it, the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Said>,
+}
+
+/// What was held when a withdrawal came.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    withdrawal: String,
+    holding: Holding,
 }
 
 /// A revision's file, as far as it counts.
@@ -214,17 +227,21 @@ impl RecordFolder {
         let before = self.withdrawn()?;
         let demand_deletion =
             withdrawal.demand_deletion || before.as_ref().is_some_and(|note| note.demand_deletion);
-        let said = before.filter(|note| note.withdrawal == withdrawal.name.to_string());
-        let holding = match said {
-            Some(note) => note.holding,
+        let mut earlier = before.map(Withdrawn::said).unwrap_or_default();
+        let name = withdrawal.name.to_string();
+        let holding = match earlier.iter().find(|said| said.withdrawal == name) {
+            Some(said) => said.holding,
             None => self.holding(withdrawal)?,
         };
+        earlier.retain(|said| said.withdrawal != name);
+        earlier.drain(..earlier.len().saturating_sub(EARLIER_MAX));
         let note = Withdrawn {
-            withdrawal: withdrawal.name.to_string(),
+            withdrawal: name,
             epoch: withdrawal.epoch,
             sequence: withdrawal.sequence,
             demand_deletion,
             holding,
+            earlier,
         };
         let text = serde_json::to_string(&note).unwrap_or_default();
         write(&self.folder.join(WITHDRAWN), &text)?;
@@ -242,12 +259,8 @@ impl RecordFolder {
             .filter_map(|path| read(path).transpose())
             .collect::<Result<_, _>>()?;
         let deleted = Some(withdrawal.deleted_by());
-        Ok(match (kept.iter().any(Kept::may_go), withdrawal.demand_deletion) {
-            (true, true) => Holding::Deleted,
-            (true, false) => Holding::Held,
-            (false, _) if kept.iter().any(|kept| kept.fact.deleted == deleted) => Holding::Deleted,
-            (false, _) => Holding::NotHeld,
-        })
+        let was_there = |kept: &Kept| kept.may_go() || kept.fact.deleted == deleted;
+        Ok(withdrawal.holding(kept.iter().any(was_there)))
     }
 
     /// Leaves of every revision the fact alone, and nothing of what was being written.
@@ -291,9 +304,16 @@ impl RecordFolder {
 }
 
 impl Withdrawn {
+    /// What was said so far.
+    fn said(self) -> Vec<Said> {
+        let Self { withdrawal, holding, mut earlier, .. } = self;
+        earlier.push(Said { withdrawal, holding });
+        earlier
+    }
+
     /// What is noted with a revision that comes after its record was to be deleted.
     fn deletion(self) -> Option<DeletedBy> {
-        let Self { withdrawal, epoch, sequence, demand_deletion, holding: _then } = self;
+        let Self { withdrawal, epoch, sequence, demand_deletion, .. } = self;
         demand_deletion.then_some(DeletedBy { withdrawal, epoch, sequence })
     }
 }

@@ -199,8 +199,10 @@ impl JsonlSink {
                 self.overwrite(&overwritten, self.index.length)?;
             }
             let erased = purge.erased.as_ref().map(|by| State::Erased(by.cause_sequence));
-            let state = erased.unwrap_or(State::Deleted);
-            self.index.set(&name, purge.revision, state);
+            let deleted = purge.deleted.as_ref().map(|by| State::Deleted(by.epoch, by.sequence));
+            if let Some(state) = erased.or(deleted) {
+                self.index.set(&name, purge.revision, state);
+            }
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct Lines {
     lines: Vec<Line>,
-    withdrawn: Option<Withdrawn>,
+    /// In the order in which they came.
+    withdrawn: Vec<Withdrawn>,
 }
 
 /// Where one entry lies.
@@ -56,8 +57,8 @@ pub(super) enum State {
     Whole,
     /// It is of a kind that nobody takes back.
     Fixed,
-    /// Its payload was deleted.
-    Deleted,
+    /// Its payload was deleted, for the withdrawal at this epoch and place.
+    Deleted(u32, u64),
     /// The hub erased its body, for the entry at this place.
     Erased(u64),
 }
@@ -154,8 +155,11 @@ impl Index {
             };
             self.withdrawn(of, Withdrawn { by, demand_deletion, offset });
         }
-        let is_whole = !kept.envelope.is_empty();
-        self.push(name, fact, state(fact, is_whole), length);
+        let state = state(fact);
+        if kept.envelope.is_empty() == matches!(state, State::Whole | State::Fixed) {
+            return Err(SinkError::damaged(path, "a line is neither whole nor says why not"));
+        }
+        self.push(name, fact, state, length);
         Ok(())
     }
 
@@ -185,7 +189,7 @@ impl Index {
             Payload::Whole { line, .. } if is_whole => line.clone(),
             Payload::Whole { .. } | Payload::Erased { .. } => fact.line(),
         };
-        self.push(name.clone(), &fact, state(&fact, is_whole), line.len());
+        self.push(name.clone(), &fact, state(&fact), line.len());
         text.push_str(&line);
         text.push('\n');
         true
@@ -193,22 +197,19 @@ impl Index {
 
     /// Notes a withdrawal; what is held of its record, or was when it came for the first time.
     pub(super) fn withdraw(&mut self, withdrawal: &Withdrawal) -> Holding {
-        let by = withdrawal.deleted_by();
-        let lines = self.records.entry(withdrawal.of.clone()).or_default();
-        let said = lines.withdrawn.as_ref();
-        let said = said.filter(|said| said.by.withdrawal == by.withdrawal);
-        let offset = said.map_or(self.length, |said| said.offset);
-        let holding = lines.holding(offset, withdrawal.demand_deletion);
+        let (by, offset) = (withdrawal.deleted_by(), self.length);
         let demand_deletion = withdrawal.demand_deletion;
         self.withdrawn(withdrawal.of.clone(), Withdrawn { by, demand_deletion, offset });
-        holding
+        let lines = self.records.get(&withdrawal.of);
+        withdrawal.holding(lines.is_some_and(|lines| lines.were_held(withdrawal)))
     }
 
+    /// The first time counts.
     fn withdrawn(&mut self, of: RecordName, withdrawn: Withdrawn) {
-        let lines = self.records.entry(of).or_default();
-        let before = lines.withdrawn.as_ref().is_some_and(|before| before.demand_deletion);
-        let demand_deletion = withdrawn.demand_deletion || before;
-        lines.withdrawn = Some(Withdrawn { demand_deletion, ..withdrawn });
+        let known = &mut self.records.entry(of).or_default().withdrawn;
+        if known.iter().all(|said| said.by.withdrawal != withdrawn.by.withdrawal) {
+            known.push(withdrawn);
+        }
     }
 
     /// Lines of a record, or of one revision of it, whose payload may go.
@@ -246,32 +247,38 @@ impl Lines {
         let mut lines = self.lines.iter().filter(|line| line.revision == revision);
         lines.find_map(|line| match line.state {
             State::Erased(cause_sequence) => Some(ErasedBy { cause_sequence }),
-            State::Whole | State::Fixed | State::Deleted => None,
+            State::Whole | State::Fixed | State::Deleted(..) => None,
         })
     }
 
     fn deletion(&self) -> Option<DeletedBy> {
-        let withdrawn = self.withdrawn.as_ref()?;
-        withdrawn.demand_deletion.then(|| withdrawn.by.clone())
+        let demanded = self.withdrawn.iter().rfind(|withdrawn| withdrawn.demand_deletion);
+        demanded.map(|withdrawn| withdrawn.by.clone())
     }
 
-    fn holding(&self, offset: u64, demand_deletion: bool) -> Holding {
-        let mut before = self.lines.iter().filter(|line| line.offset < offset);
-        let is = |state| move |line: &Line| line.state == state;
-        match (before.clone().any(is(State::Whole)), demand_deletion) {
-            (true, true) => Holding::Deleted,
-            (true, false) => Holding::Held,
-            (false, _) if before.any(is(State::Deleted)) => Holding::Deleted,
-            (false, _) => Holding::NotHeld,
-        }
+    /// Whether a payload was there when a withdrawal came for the first time.
+    fn were_held(&self, withdrawal: &Withdrawal) -> bool {
+        let name = withdrawal.name.to_string();
+        let at = self.withdrawn.iter().position(|said| said.by.withdrawal == name);
+        let (earlier, rest) = self.withdrawn.split_at(at.unwrap_or(self.withdrawn.len()));
+        let Some(said) = rest.first() else { return false };
+        let was_there = |line: &Line| match line.state {
+            // It goes with this step, for the first that demands it.
+            State::Whole => earlier.iter().all(|said| !said.demand_deletion),
+            State::Deleted(epoch, sequence) => {
+                earlier.iter().all(|said| (said.by.epoch, said.by.sequence) != (epoch, sequence))
+            }
+            State::Fixed | State::Erased(_) => false,
+        };
+        self.lines.iter().any(|line| line.offset < said.offset && was_there(line))
     }
 }
 
-fn state(fact: &Fact, is_whole: bool) -> State {
+fn state(fact: &Fact) -> State {
     if let Some(ErasedBy { cause_sequence }) = fact.erased {
         State::Erased(cause_sequence)
-    } else if !is_whole {
-        State::Deleted
+    } else if let Some(DeletedBy { epoch, sequence, .. }) = fact.deleted {
+        State::Deleted(epoch, sequence)
     } else if is_recallable(&fact.kind) {
         State::Whole
     } else {

@@ -41,6 +41,9 @@ const APPLICATION_ID: i32 = 0x5746_736b;
 /// Of the tables.
 const FORMAT: i32 = 1;
 const TABLES: &str = include_str!("sqlite.sql");
+/// What was held when each withdrawal came; databases that were made before get it when they are opened.
+const HELD: &str = "CREATE TABLE IF NOT EXISTS held (
+    of TEXT NOT NULL, name TEXT NOT NULL, holding TEXT NOT NULL, PRIMARY KEY (of, name)) STRICT";
 /// Records that can be taken back, as `effects::is_recallable` has it.
 macro_rules! recallable {
     () => {
@@ -79,6 +82,7 @@ impl SqliteSink {
         if is_new {
             create(&mut connection, origin).map_err(failed)?;
         }
+        connection.execute_batch(HELD).map_err(failed)?;
         let (place, steps) = load(&connection, &path, origin)?;
         let mut sink = Self {
             path,
@@ -403,6 +407,11 @@ impl Work<'_> {
                 withdrawal.demand_deletion,
                 holding.as_str()
             ])?;
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO held (of, name, holding) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![of, withdrawal.name.to_string(), holding.as_str()])?;
         self.mark(withdrawal, &of)?;
         self.applied.recalls.push(Recall { withdrawal: withdrawal.clone(), holding });
         Ok(())
@@ -412,7 +421,10 @@ impl Work<'_> {
     fn holding(&self, withdrawal: &Withdrawal, of: &str) -> rusqlite::Result<Holding> {
         let said: Option<String> = self
             .transaction
-            .prepare_cached("SELECT holding FROM withdrawals WHERE of = ? AND name = ?")?
+            .prepare_cached(
+                "SELECT holding FROM held WHERE of = ?1 AND name = ?2
+                 UNION ALL SELECT holding FROM withdrawals WHERE of = ?1 AND name = ?2 LIMIT 1",
+            )?
             .query_row([of, &withdrawal.name.to_string()], |row| row.get(0))
             .optional()?;
         let all = [Holding::Deleted, Holding::Held, Holding::NotHeld];
@@ -427,11 +439,7 @@ impl Work<'_> {
                 ")"
             ))?
             .query_row([of], |row| row.get(0))?;
-        Ok(match (is_held, withdrawal.demand_deletion) {
-            (true, true) => Holding::Deleted,
-            (true, false) => Holding::Held,
-            (false, _) => Holding::NotHeld,
-        })
+        Ok(withdrawal.holding(is_held))
     }
 
     fn mark(&mut self, withdrawal: &Withdrawal, of: &str) -> rusqlite::Result<()> {

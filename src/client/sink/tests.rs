@@ -266,6 +266,56 @@ fn a_recall_says_whether_the_record_was_held() {
 }
 
 #[test]
+fn every_recall_of_a_record_is_answered_by_what_was_held_when_it_came() {
+    use Holding::Deleted;
+    use Holding::Held;
+    use Holding::NotHeld;
+
+    let maker = Maker::new();
+    let cases = [
+        (true, true, [Deleted, NotHeld]),
+        (true, false, [Held, Deleted]),
+        (false, true, [NotHeld, NotHeld]),
+        (false, false, [NotHeld, NotHeld]),
+    ];
+    for (kind, (stores, demands, expected)) in
+        KINDS.into_iter().flat_map(|kind| cases.map(|case| (kind, case)))
+    {
+        for at_once in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut sink = open(kind, folder.path(), "00").unwrap();
+            let record = maker.record();
+            if stores {
+                sink.apply(&step(vec![maker.revision(3, &record, 1)])).unwrap();
+            }
+            let both = [maker.withdrawal(6, &record, demands), maker.withdrawal(8, &record, true)];
+            let steps: Vec<Step> = if at_once {
+                vec![step(both.to_vec())]
+            } else {
+                both.iter().map(|item| step(vec![item.clone()])).collect()
+            };
+            // What comes again, whatever came of the record in between, is answered as before.
+            for again in 0..3 {
+                let said: Vec<Holding> = steps
+                    .iter()
+                    .flat_map(|step| sink.apply(step).unwrap().recalls)
+                    .map(|recall| recall.holding)
+                    .collect();
+                assert_eq!(said, expected, "{kind} {stores} {demands} {at_once} {again}");
+                drop(sink);
+                sink = open(kind, folder.path(), "00").unwrap();
+                sink.apply(&step(vec![maker.revision(10 + again, &record, 2)])).unwrap();
+            }
+            let held = held(kind, folder.path());
+            assert!(
+                held.iter().all(|((_, at), (whole, _))| *whole == [6, 8].contains(at)),
+                "{held:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_was_erased_leaves_its_fact() {
     let maker = Maker::new();
     for kind in KINDS {
