@@ -98,6 +98,9 @@ pub const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
 pub const AUDIENCE_MEMBERS_MAX: usize = 256;
 /// Custom audiences that one member keeps.
 pub const AUDIENCES_KEPT_MAX: usize = 256;
+/// How often one member adds members to audiences that it keeps, in all: who was in one when is kept for good, about a
+/// hundred bytes of memory each. It is more than so many audiences with so many members need at once.
+pub const AUDIENCE_JOINS_MAX: usize = 100_000;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
@@ -161,4 +164,6 @@ pub const LEDGER_ENTRIES_MAX: usize = 4_000_000;
 /// Operations with times of their own in the ledger: an answer fits one message.
 pub const LEDGER_OPERATIONS_MAX: usize = 500;
 /// Notices that the hub writes for one tick at most: each makes publishers wait.
-pub const ERASURES_PER_TICK: usize = 8;
+pub const ERASURES_PER_TICK: usize = 64;
+/// After how long in a tick no further one is begun.
+pub const ERASING_PER_TICK: Duration = Duration::from_millis(50);
