@@ -14,8 +14,8 @@
 //! | `0x30` | member length, u8; member; subscription      | disk.v1.Subscription, sealed   | when it changes            |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
 //! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
-//! | `0x50` | index, u8; 3; level, u8; run, u64; part, u8; value, u64; sequence, u64 | postings to be swept, sealed | with an erasure, until then |
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
+//! | `0x50` | index, u8; 3; level, u8; run, u64; part, u8; value, u64; sequence, u64 | postings to be swept, sealed | with an erasure, until then |
 //!
 //! A sealed value begins with the CRC-32 of the rest. Format 1 had `0x02`, `0x20`, `0x40` and `0x41` besides.
 
