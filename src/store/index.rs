@@ -120,12 +120,6 @@ impl Index {
         for number in 0..written.saturating_sub(PARTS) {
             state.parts.push(self.load_filter(tree, number / PARTS, number % PARTS)?);
         }
-        // Versions before removed what a merge replaces with the run that follows it.
-        if let Some(long) = long_runs(written).checked_sub(1) {
-            let mut batch = Batch::default();
-            self.remove_short_runs(tree, &mut batch, long)?;
-            tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
-        }
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(written.saturating_mul(RUN_SEQUENCES))
     }
@@ -273,9 +267,9 @@ impl Index {
             Ok::<_, StoreError>(filter)
         });
         let filter = filter.transpose()?;
-        // The long run is complete with its last part: its short runs go from the disk as they go from memory.
-        if long_runs(run + 1) > long_runs(run) {
-            self.remove_short_runs(tree, &mut batch, long_runs(run))?;
+        // Its long run is complete; to remove all 64 at once takes most of a second.
+        if let Some(merged) = run.checked_sub(2 * PARTS) {
+            self.remove_short_run(tree, &mut batch, merged)?;
         }
         batch.insert(&keys::runs(self.id), (run + 1).to_be_bytes().to_vec());
         tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
@@ -307,18 +301,10 @@ impl Index {
         Ok(())
     }
 
-    fn remove_short_runs(
-        &self,
-        tree: &Tree,
-        batch: &mut Batch,
-        long: u64,
-    ) -> Result<(), StoreError> {
-        for run in long * PARTS..(long + 1) * PARTS {
-            let stale = keys::stale(self.id, SHORT, run, 0);
-            for prefix in [keys::run(self.id, SHORT, run), stale] {
-                for key in tree.scan_prefix(prefix).keys() {
-                    batch.remove(key.map_err(StoreError::io("reading an index"))?);
-                }
+    fn remove_short_run(&self, tree: &Tree, batch: &mut Batch, run: u64) -> Result<(), StoreError> {
+        for prefix in [keys::run(self.id, SHORT, run), keys::stale(self.id, SHORT, run, 0)] {
+            for key in tree.scan_prefix(prefix).keys() {
+                batch.remove(key.map_err(StoreError::io("reading an index"))?);
             }
         }
         Ok(())
@@ -427,11 +413,12 @@ impl State {
         }
     }
 
-    /// Where a posting lies on the disk: in its short run until that is merged, and in the part of a long run from
-    /// when that is written.
+    /// Where a posting lies on the disk: in its short run, which stays until 128 others were written, and in the part
+    /// of a long run from when that is written.
     fn places_of(&self, (value, sequence): Posting) -> impl Iterator<Item = Place> + use<> {
         let run = sequence / RUN_SEQUENCES;
-        let short = (run >= long_runs(self.written) * PARTS).then_some(Place::short(run));
+        let is_there = run >= self.written.saturating_sub(2 * PARTS);
+        let short = is_there.then_some(Place::short(run));
         let long = Place::long(run / PARTS, value);
         let is_written = long.number().is_some_and(|number| number < self.parts.len());
         short.into_iter().chain(is_written.then_some(long))
