@@ -164,19 +164,25 @@ impl Sequencer {
             let tick = batch.tick;
             self.commit(batch)?;
             if tick {
-                let is_done = self.erase_due()?;
-                self.eraser.count(self.clock.now());
-                // What was erased together is swept together; but it is swept, however much is erased.
-                if is_done || self.ticks == 0 {
-                    self.store.sweep()?;
-                }
-                self.ticks = self.ticks.saturating_add(1);
+                self.pass_time()?;
             }
             if self.ticks >= limits::DELIVERY_WRITE_TICKS {
                 self.keep_deliveries()?;
             }
         }
         self.keep_deliveries()
+    }
+
+    /// Does what is due: erases, and sweeps what was found by what is erased.
+    fn pass_time(&mut self) -> Result<(), StoreError> {
+        let is_done = self.erase_due()?;
+        self.eraser.count(self.clock.now());
+        // What was erased together is swept together; but it is swept, however much is erased.
+        if is_done || self.ticks == 0 {
+            self.store.sweep()?;
+        }
+        self.ticks = self.ticks.saturating_add(1);
+        Ok(())
     }
 
     /// Writes what was delivered to whom; it reaches the disk with the next group.

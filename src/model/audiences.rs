@@ -67,9 +67,9 @@ pub enum AudienceConflict {
 /// All custom audiences. A copy shares what it has with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audiences {
-    by_name: SharedMap<Audience, CustomAudience>,
-    by_member: SharedMap<MemberId, Memberships>,
-    by_keeper: SharedMap<MemberId, Keeping>,
+    all: SharedMap<Audience, CustomAudience>,
+    memberships: SharedMap<MemberId, Memberships>,
+    keepers: SharedMap<MemberId, Keeping>,
 }
 
 impl Audiences {
@@ -82,7 +82,7 @@ impl Audiences {
         others: &[MemberId],
         at: Sequence,
     ) -> Result<(), AudienceConflict> {
-        if self.by_name.contains_key(name) {
+        if self.all.contains_key(name) {
             return Err(AudienceConflict::Forbidden);
         }
         if self.keeping(keeper).audiences >= limits::AUDIENCES_KEPT_MAX {
@@ -97,7 +97,7 @@ impl Audiences {
             left: SharedMap::default(),
         };
         let others = others.iter().filter(|member| *member != keeper);
-        self.change(name, audience, |audience| {
+        self.change(name, &audience, |audience| {
             std::iter::once(keeper).chain(others).try_for_each(|member| audience.join(member, at))
         })
     }
@@ -111,7 +111,7 @@ impl Audiences {
         at: Sequence,
     ) -> Result<(), AudienceConflict> {
         let audience = self.kept(name, keeper)?.clone();
-        self.change(name, audience, |audience| {
+        self.change(name, &audience, |audience| {
             members.iter().try_for_each(|member| audience.join(member, at))
         })
     }
@@ -126,7 +126,7 @@ impl Audiences {
         at: Sequence,
     ) -> Result<(), AudienceConflict> {
         let audience = self.kept(name, keeper)?.clone();
-        self.change(name, audience, |audience| {
+        self.change(name, &audience, |audience| {
             members.iter().try_for_each(|member| audience.leave(member, at))
         })
     }
@@ -135,7 +135,7 @@ impl Audiences {
     fn change(
         &mut self,
         name: &Audience,
-        before: CustomAudience,
+        before: &CustomAudience,
         change: impl FnOnce(&mut CustomAudience) -> Result<(), AudienceConflict>,
     ) -> Result<(), AudienceConflict> {
         let mut after = before.clone();
@@ -148,35 +148,35 @@ impl Audiences {
             return Err(AudienceConflict::TooOften);
         }
         for member in after.members.symmetric_difference(&before.members) {
-            let mut memberships = self.by_member.get(member).cloned().unwrap_or_default();
+            let mut memberships = self.memberships.get(member).cloned().unwrap_or_default();
             let mut history = memberships.of.get(name).cloned().unwrap_or_default();
             history.insert_mut(after.changed_at, after.members.contains(member));
             memberships.changed_at = after.changed_at;
             memberships.of.insert_mut(name.clone(), history);
-            self.by_member.insert_mut(member.clone(), memberships);
+            self.memberships.insert_mut(member.clone(), memberships);
         }
-        self.by_keeper.insert_mut(after.keeper.clone(), keeping);
-        self.by_name.insert_mut(name.clone(), after);
+        self.keepers.insert_mut(after.keeper.clone(), keeping);
+        self.all.insert_mut(name.clone(), after);
         Ok(())
     }
 
     fn keeping(&self, keeper: &MemberId) -> Keeping {
-        self.by_keeper.get(keeper).copied().unwrap_or_default()
+        self.keepers.get(keeper).copied().unwrap_or_default()
     }
 
     /// The audience with this name.
     pub fn get(&self, name: &Audience) -> Option<&CustomAudience> {
-        self.by_name.get(name)
+        self.all.get(name)
     }
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Audience, &CustomAudience)> {
-        self.by_name.iter()
+        self.all.iter()
     }
 
     /// Whether a member is in an audience.
     pub fn contains(&self, name: &Audience, member: &MemberId) -> bool {
-        self.by_name.get(name).is_some_and(|audience| audience.members.contains(member))
+        self.all.get(name).is_some_and(|audience| audience.members.contains(member))
     }
 
     /// The audiences that a member is in, sorted.
@@ -186,7 +186,7 @@ impl Audiences {
 
     /// The audiences that a member was in when the log had so many entries, sorted.
     pub fn of_at(&self, member: &MemberId, size: u64) -> Vec<Audience> {
-        let own = self.by_member.get(member).into_iter().flat_map(|own| &own.of);
+        let own = self.memberships.get(member).into_iter().flat_map(|own| &own.of);
         let was_in = |history: &SharedMap<Sequence, bool>| {
             history.range(..Sequence(size)).next_back().is_some_and(|(_at, joined)| *joined)
         };
@@ -197,12 +197,12 @@ impl Audiences {
 
     /// The last place at which what a member is in changed; `None` if it never did.
     pub fn changed_at(&self, member: &MemberId) -> Option<Sequence> {
-        self.by_member.get(member).map(|own| own.changed_at)
+        self.memberships.get(member).map(|own| own.changed_at)
     }
 
     /// Everyone who was in an audience at a place or later.
     pub fn ever_in(&self, name: &Audience, since: Sequence) -> BTreeSet<MemberId> {
-        let Some(audience) = self.by_name.get(name) else {
+        let Some(audience) = self.all.get(name) else {
             return BTreeSet::new();
         };
         let left = audience.left.iter().filter(|(_member, at)| **at >= since);
@@ -214,7 +214,7 @@ impl Audiences {
         name: &Audience,
         keeper: &MemberId,
     ) -> Result<&CustomAudience, AudienceConflict> {
-        self.by_name
+        self.all
             .get(name)
             .filter(|audience| audience.keeper == *keeper)
             .ok_or(AudienceConflict::Forbidden)
@@ -325,11 +325,14 @@ mod tests {
     /// The plain fold: for each audience its keeper, and everything that ever happened.
     #[derive(Default)]
     struct Plain {
-        of: Vec<(u8, u8, Vec<(u64, u8, bool)>)>,
+        of: Vec<(u8, u8, Vec<Happened>)>,
     }
 
+    /// Where, who, and whether it joined.
+    type Happened = (u64, u8, bool);
+
     impl Plain {
-        fn is_in(changes: &[(u64, u8, bool)], member: u8, size: u64) -> bool {
+        fn is_in(changes: &[Happened], member: u8, size: u64) -> bool {
             let mut own = changes.iter().filter(|(at, other, _)| *other == member && *at < size);
             own.next_back().is_some_and(|(_, _, joined)| *joined)
         }
@@ -342,15 +345,15 @@ mod tests {
                 _ => return false,
             };
             let joins = step.how < 4;
-            for other in &step.others {
-                let is_in = Self::is_in(&changes, *other, u64::MAX);
-                if step.how == 0 && *other == step.keeper {
-                    continue;
-                }
-                if is_in == joins || (!joins && *other == step.keeper) {
-                    return false;
-                }
+            let is_said = |other: &&u8| step.how > 0 || **other != step.keeper;
+            let all_fit = step.others.iter().filter(is_said).all(|other| {
+                let fits = Self::is_in(&changes, *other, u64::MAX) != joins
+                    && (joins || *other != step.keeper);
                 changes.push((at, *other, joins));
+                fits
+            });
+            if !all_fit {
+                return false;
             }
             match found {
                 Some(known) => known.2 = changes,

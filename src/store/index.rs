@@ -184,13 +184,13 @@ impl Index {
             let open: HashSet<Posting> = open.into_iter().collect();
             state.open.retain(|posting| !open.contains(posting));
         }
-        let mut stale: BTreeMap<Place, Vec<Posting>> = BTreeMap::new();
+        let mut by_place: BTreeMap<Place, Vec<Posting>> = BTreeMap::new();
         for posting in written {
             for place in state.places_of(posting) {
-                stale.entry(place).or_default().push(posting);
+                by_place.entry(place).or_default().push(posting);
             }
         }
-        for (place, postings) in stale {
+        for (place, postings) in by_place {
             if let Some(run) = state.short_run(place) {
                 remove_sorted(&mut run.postings, &postings);
             }
@@ -723,9 +723,7 @@ mod tests {
                 let mut batch = Batch::default();
                 index.forget(&forgotten.iter().filter_map(key).collect(), &mut batch);
                 db.apply_batch(batch).unwrap();
-                while let Some(swept) = index.sweep(&db).unwrap() {
-                    index.replace(&db, swept).unwrap();
-                }
+                sweep(&index, &db, usize::MAX);
             }
             let rows: Vec<_> = db.iter().map(Result::unwrap).collect();
             let state = index.state.into_inner().unwrap();
