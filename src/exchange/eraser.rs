@@ -2,6 +2,7 @@
 //! operator says so, what is old or too much.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -10,6 +11,7 @@ use crate::exchange::entries;
 use crate::exchange::hub_entries;
 use crate::model::header::BodyKind;
 use crate::model::limits;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 use crate::store::Erasing;
@@ -55,13 +57,22 @@ impl Demands {
 /// What is to be erased. Owned by the sequencer.
 #[derive(Debug)]
 pub(super) struct Eraser {
-    /// By when they are due, and by place.
-    demands: BTreeMap<(Timestamp, u64), RecordName>,
+    demands: Queue,
     counted: Arc<Demands>,
     retention: Retention,
     floor: Arc<AtomicU64>,
     /// Below here retention has nothing to let go: what is there already went, or stays for good.
     bare: u64,
+}
+
+/// Demands that are not met, by whose records they are about. Each publisher has its turn, so that one who takes back
+/// many records at once delays nobody else.
+#[derive(Debug, Default)]
+struct Queue {
+    /// By when they are due, and by place.
+    of: BTreeMap<MemberId, BTreeMap<(Timestamp, u64), RecordName>>,
+    /// Whose was met last.
+    last: Option<MemberId>,
 }
 
 /// One erasure, with a notice of its own.
@@ -73,6 +84,8 @@ pub(super) enum Task {
         due: Timestamp,
         /// The withdrawal's place.
         sequence: u64,
+        /// Whose record it is.
+        publisher: MemberId,
         /// Places of the record's revisions whose bodies go.
         places: Vec<u64>,
         /// Whether these are all.
@@ -91,11 +104,12 @@ pub(super) enum Task {
 
 impl Eraser {
     pub(super) fn load(store: &Store, retention: Retention) -> Result<Self, StoreError> {
-        let demands = store.demands()?.into_iter();
-        let demands = demands.map(|OpenDemand { due, sequence, of }| ((due, sequence), of));
+        let mut demands = Queue::default();
+        for OpenDemand { due, sequence, of } in store.demands()? {
+            demands.insert((due, sequence), of);
+        }
         let floor = Arc::new(AtomicU64::new(store.floor()?));
         let counted = Arc::default();
-        let demands = demands.collect();
         let eraser = Self { demands, counted, retention, floor, bare: 0 };
         eraser.count(Timestamp::default());
         Ok(eraser)
@@ -108,9 +122,11 @@ impl Eraser {
 
     /// Tells everyone how many demands there are, and how many should be met by now.
     pub(super) fn count(&self, now: Timestamp) {
-        let due = self.demands.range(..=(now, u64::MAX)).count();
+        let of = || self.demands.of.values();
+        let open: usize = of().map(BTreeMap::len).sum();
+        let due: usize = of().map(|own| own.range(..=(now, u64::MAX)).count()).sum();
         let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        self.counted.open.store(wide(self.demands.len()), Ordering::Relaxed);
+        self.counted.open.store(wide(open), Ordering::Relaxed);
         self.counted.due.store(wide(due), Ordering::Relaxed);
     }
 
@@ -135,20 +151,19 @@ impl Eraser {
         head: &Head,
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
-        let due = self.demands.first_key_value().filter(|((due, _sequence), _of)| *due <= now);
-        if let Some(((due, sequence), of)) = due {
-            let (places, is_last) = revisions(store, of)?;
-            return Ok(Some(Task::Demand { due: *due, sequence: *sequence, places, is_last }));
+        if let Some(((due, sequence), of)) = self.demands.next(now) {
+            let (places, is_last) = revisions(store, &of)?;
+            let publisher = of.member;
+            return Ok(Some(Task::Demand { due, sequence, publisher, places, is_last }));
         }
         self.too_old(store, head, now)
     }
 
     pub(super) fn done(&mut self, task: &Task) {
         match task {
-            Task::Demand { due, sequence, is_last: true, .. } => {
-                self.demands.remove(&(*due, *sequence));
+            Task::Demand { due, sequence, publisher, is_last, .. } => {
+                self.demands.done(publisher, is_last.then_some((*due, *sequence)));
             }
-            Task::Demand { is_last: false, .. } => {}
             Task::Retention { end, .. } => self.floor.store(*end, Ordering::SeqCst),
         }
     }
@@ -206,6 +221,33 @@ impl Eraser {
         }
         let end = store.first_within(head, bytes - bytes / 10)?;
         Ok(Some((end, format!("more than {bytes} bytes"))))
+    }
+}
+
+impl Queue {
+    fn insert(&mut self, place: (Timestamp, u64), of: RecordName) {
+        self.of.entry(of.member.clone()).or_default().insert(place, of);
+    }
+
+    /// The first demand that is due of the next publisher who has one.
+    fn next(&self, now: Timestamp) -> Option<((Timestamp, u64), RecordName)> {
+        let later = self.last.as_ref().map(|last| (Bound::Excluded(last), Bound::Unbounded));
+        let later = later.into_iter().flat_map(|range| self.of.range::<MemberId, _>(range));
+        let mut firsts =
+            later.chain(&self.of).filter_map(|(_publisher, own)| own.first_key_value());
+        let due = firsts.find(|((due, _sequence), _of)| *due <= now);
+        due.map(|(place, of)| (*place, of.clone()))
+    }
+
+    /// Takes note of whose turn it was, and forgets the demand if it is met.
+    fn done(&mut self, publisher: &MemberId, met: Option<(Timestamp, u64)>) {
+        if let Some((place, own)) = met.zip(self.of.get_mut(publisher)) {
+            own.remove(&place);
+            if own.is_empty() {
+                self.of.remove(publisher);
+            }
+        }
+        self.last = Some(publisher.clone());
     }
 }
 
@@ -336,4 +378,37 @@ fn revisions(store: &Store, of: &RecordName) -> Result<(Vec<u64>, bool), StoreEr
         revision += 1;
     }
     Ok((places, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn publishers_have_their_turns_and_each_its_oldest_demand_first() {
+        let name = |member: &str, record: u64| RecordName {
+            member: member.parse().unwrap(),
+            record: Uuid::from_u64_pair(0x0189_0a5d_ac96_774b, record | 1 << 63),
+        };
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let mut queue = Queue::default();
+        // One takes back four records, then another one, later another two, of which one has time.
+        for place in 1..=4 {
+            queue.insert((Timestamp::default(), place), name("acme-video", place));
+        }
+        queue.insert((Timestamp::default(), 5), name("birch-social", 5));
+        queue.insert((at(10), 6), name("cedar-media", 6));
+        queue.insert((at(90), 7), name("cedar-media", 7));
+        let mut order = Vec::new();
+        while let Some(((due, sequence), of)) = queue.next(at(20)) {
+            // What takes two notices is not met with the first, and gives way to others in between.
+            let is_met = sequence != 1 || order.contains(&1);
+            order.push(sequence);
+            queue.done(&of.member, is_met.then_some((due, sequence)));
+        }
+        assert_eq!(order, [1, 5, 6, 1, 2, 3, 4]);
+        assert_eq!(queue.next(at(90)).unwrap().0, (at(90), 7));
+    }
 }

@@ -166,15 +166,25 @@ impl Sequencer {
             let tick = batch.tick;
             self.commit(batch)?;
             if tick {
-                self.erase_due()?;
-                self.eraser.count(self.clock.now());
-                self.ticks = self.ticks.saturating_add(1);
+                self.pass_time()?;
             }
             if self.ticks >= limits::DELIVERY_WRITE_TICKS {
                 self.keep_deliveries()?;
             }
         }
         self.keep_deliveries()
+    }
+
+    /// Does what is due: erases, and sweeps what was found by what is erased.
+    fn pass_time(&mut self) -> Result<(), StoreError> {
+        let is_done = self.erase_due()?;
+        self.eraser.count(self.clock.now());
+        // What was erased together is swept together; but it is swept, however much is erased.
+        if is_done || self.ticks == 0 {
+            self.store.sweep()?;
+        }
+        self.ticks = self.ticks.saturating_add(1);
+        Ok(())
     }
 
     /// Writes what was delivered to whom; it reaches the disk with the next group. On a full disk it waits: to lose it is
@@ -259,22 +269,27 @@ impl Sequencer {
         (Refusal::new(Reason::StoreFull, message), None)
     }
 
-    /// Erases what is due, each demand with a notice of its own; then what retention lets go, a run at a time.
-    fn erase_due(&mut self) -> Result<(), StoreError> {
-        let now = self.clock.now();
+    /// Erases what is due, each demand with a notice of its own; then what retention lets go, a run at a time. Tells
+    /// whether nothing is left.
+    fn erase_due(&mut self) -> Result<bool, StoreError> {
+        let (now, begun) = (self.clock.now(), self.clock.monotonic());
         // Publishers wait meanwhile: the rest comes with the next tick.
         for _task in 0..limits::ERASURES_PER_TICK {
-            let Some(task) = self.eraser.next(&self.store, &self.head, now)? else { break };
+            let Some(task) = self.eraser.next(&self.store, &self.head, now)? else {
+                return Ok(true);
+            };
             let Ok(accept_time) =
                 self.guard.accept_time(self.clock.as_ref(), self.head.accept_time)
             else {
                 break;
             };
-            if !self.erase(&task, accept_time)? {
-                return Ok(());
+            if !self.erase(&task, accept_time)?
+                || self.clock.monotonic().saturating_sub(begun) >= limits::ERASING_PER_TICK
+            {
+                break;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Carries out one erasure; whether it was.

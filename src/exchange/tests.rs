@@ -259,7 +259,7 @@ async fn what_was_delivered_is_not_written_to_a_full_disk() {
         let filter = crate::model::filter::Filter::default();
         let how = deliveries::How::Sent;
         let now = hub.clock().now();
-        let passage = crate::exchange::deliveries::Passage { places: 0..1, access: 0, before: 0 };
+        let passage = deliveries::Passage { places: 0..1, access: 0, before: 0 };
         hub.deliveries.note((member, how), (&filter, &filter.digest()), passage, now);
         history.stop();
         assert_eq!(history.store().deliveries().unwrap().len(), rows);

@@ -2,9 +2,13 @@
 //!
 //! Like the roster it is a fold over entries of the log. Who was in an audience at which place is kept for good: a
 //! recall reaches everyone who could ever see, and a cursor remembers what its holder could.
+//!
+//! Whoever is answering a question holds the audiences of its moment, so that each change makes others. They share what
+//! did not change: a change costs the logarithm of the history, and so does a question about one member.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+
+use rpds::RedBlackTreeMapSync as SharedMap;
 
 use crate::model::limits;
 use crate::model::names::Audience;
@@ -24,15 +28,24 @@ pub struct CustomAudience {
     pub created_at: Sequence,
     /// The place of its last change.
     pub changed_at: Sequence,
-    changes: Vec<Change>,
+    /// Who ever left, and when last.
+    left: SharedMap<MemberId, Sequence>,
 }
 
-/// Somebody joined or left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Change {
-    at: Sequence,
-    member: MemberId,
-    joined: bool,
+/// What a member is in and was in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Memberships {
+    /// The place of the last change.
+    changed_at: Sequence,
+    /// Whether it was in each from a place on.
+    of: SharedMap<Audience, SharedMap<Sequence, bool>>,
+}
+
+/// What a keeper did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Keeping {
+    audiences: usize,
+    joined: usize,
 }
 
 /// Why a change of an audience is refused.
@@ -45,6 +58,8 @@ pub enum AudienceConflict {
     TooMany,
     /// So many members are not taken.
     TooLarge,
+    /// The keeper has added members as often as it may.
+    TooOften,
     /// This member is in it already.
     IsIn(MemberId),
     /// This member is not in it.
@@ -53,10 +68,12 @@ pub enum AudienceConflict {
     Keeps(MemberId),
 }
 
-/// All custom audiences.
+/// All custom audiences. A copy shares what it has with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audiences {
-    by_name: BTreeMap<Audience, CustomAudience>,
+    all: SharedMap<Audience, CustomAudience>,
+    memberships: SharedMap<MemberId, Memberships>,
+    keepers: SharedMap<MemberId, Keeping>,
 }
 
 impl Audiences {
@@ -69,27 +86,24 @@ impl Audiences {
         others: &[MemberId],
         at: Sequence,
     ) -> Result<(), AudienceConflict> {
-        if self.by_name.contains_key(name) {
+        if self.all.contains_key(name) {
             return Err(AudienceConflict::Forbidden);
         }
-        let kept = self.by_name.values().filter(|audience| audience.keeper == *keeper).count();
-        if kept >= limits::AUDIENCES_KEPT_MAX {
+        if self.keeping(keeper).audiences >= limits::AUDIENCES_KEPT_MAX {
             return Err(AudienceConflict::TooMany);
         }
-        let mut audience = CustomAudience {
+        let audience = CustomAudience {
             title,
             keeper: keeper.clone(),
             members: BTreeSet::new(),
             created_at: at,
             changed_at: at,
-            changes: Vec::new(),
+            left: SharedMap::default(),
         };
-        audience.join(keeper, at)?;
-        for member in others.iter().filter(|member| *member != keeper) {
-            audience.join(member, at)?;
-        }
-        self.by_name.insert(name.clone(), audience);
-        Ok(())
+        let others = others.iter().filter(|member| *member != keeper);
+        self.change(name, &audience, |audience| {
+            std::iter::once(keeper).chain(others).try_for_each(|member| audience.join(member, at))
+        })
     }
 
     /// Adds members, all or none.
@@ -100,13 +114,14 @@ impl Audiences {
         members: &[MemberId],
         at: Sequence,
     ) -> Result<(), AudienceConflict> {
-        let mut changed = self.kept(name, keeper)?.clone();
-        members.iter().try_for_each(|member| changed.join(member, at))?;
-        self.by_name.insert(name.clone(), changed);
-        Ok(())
+        let audience = self.kept(name, keeper)?.clone();
+        self.change(name, &audience, |audience| {
+            members.iter().try_for_each(|member| audience.join(member, at))
+        })
     }
 
-    /// Removes members, all or none.
+    /// Removes members, all or none. This is never refused for how often it was done: nobody is removed who was not
+    /// added.
     pub fn remove(
         &mut self,
         name: &Audience,
@@ -114,57 +129,88 @@ impl Audiences {
         members: &[MemberId],
         at: Sequence,
     ) -> Result<(), AudienceConflict> {
-        let mut changed = self.kept(name, keeper)?.clone();
-        members.iter().try_for_each(|member| changed.leave(member, at))?;
-        self.by_name.insert(name.clone(), changed);
+        let audience = self.kept(name, keeper)?.clone();
+        self.change(name, &audience, |audience| {
+            members.iter().try_for_each(|member| audience.leave(member, at))
+        })
+    }
+
+    /// Takes an audience in as it is after a change, unless that is refused.
+    fn change(
+        &mut self,
+        name: &Audience,
+        before: &CustomAudience,
+        change: impl FnOnce(&mut CustomAudience) -> Result<(), AudienceConflict>,
+    ) -> Result<(), AudienceConflict> {
+        let mut after = before.clone();
+        change(&mut after)?;
+        let joined = || after.members.difference(&before.members);
+        let mut keeping = self.keeping(&after.keeper);
+        keeping.audiences += usize::from(before.members.is_empty());
+        keeping.joined = keeping.joined.saturating_add(joined().count());
+        if joined().next().is_some() && keeping.joined > limits::AUDIENCE_JOINS_MAX {
+            return Err(AudienceConflict::TooOften);
+        }
+        for member in after.members.symmetric_difference(&before.members) {
+            let mut memberships = self.memberships.get(member).cloned().unwrap_or_default();
+            let mut history = memberships.of.get(name).cloned().unwrap_or_default();
+            history.insert_mut(after.changed_at, after.members.contains(member));
+            memberships.changed_at = after.changed_at;
+            memberships.of.insert_mut(name.clone(), history);
+            self.memberships.insert_mut(member.clone(), memberships);
+        }
+        self.keepers.insert_mut(after.keeper.clone(), keeping);
+        self.all.insert_mut(name.clone(), after);
         Ok(())
+    }
+
+    fn keeping(&self, keeper: &MemberId) -> Keeping {
+        self.keepers.get(keeper).copied().unwrap_or_default()
     }
 
     /// The audience with this name.
     pub fn get(&self, name: &Audience) -> Option<&CustomAudience> {
-        self.by_name.get(name)
+        self.all.get(name)
     }
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Audience, &CustomAudience)> {
-        self.by_name.iter()
+        self.all.iter()
     }
 
     /// Whether a member is in an audience.
     pub fn contains(&self, name: &Audience, member: &MemberId) -> bool {
-        self.by_name.get(name).is_some_and(|audience| audience.members.contains(member))
+        self.all.get(name).is_some_and(|audience| audience.members.contains(member))
     }
 
     /// The audiences that a member is in, sorted.
     pub fn of(&self, member: &MemberId) -> Vec<Audience> {
-        let own = self.by_name.iter().filter(|(_name, audience)| audience.members.contains(member));
-        own.map(|(name, _audience)| name.clone()).collect()
+        self.of_at(member, u64::MAX)
     }
 
     /// The audiences that a member was in when the log had so many entries, sorted.
     pub fn of_at(&self, member: &MemberId, size: u64) -> Vec<Audience> {
-        let was_in = |audience: &CustomAudience| {
-            let before = |change: &&Change| change.member == *member && change.at.0 < size;
-            audience.changes.iter().rfind(before).is_some_and(|change| change.joined)
+        let own = self.memberships.get(member).into_iter().flat_map(|own| &own.of);
+        let was_in = |history: &SharedMap<Sequence, bool>| {
+            history.range(..Sequence(size)).next_back().is_some_and(|(_at, joined)| *joined)
         };
-        let own = self.by_name.iter().filter(|(_name, audience)| was_in(audience));
-        own.map(|(name, _audience)| name.clone()).collect()
+        own.filter(|(_name, history)| was_in(history))
+            .map(|(name, _history)| name.clone())
+            .collect()
     }
 
     /// The last place at which what a member is in changed; `None` if it never did.
     pub fn changed_at(&self, member: &MemberId) -> Option<Sequence> {
-        let changes = self.by_name.values().flat_map(|audience| &audience.changes);
-        changes.filter(|change| change.member == *member).map(|change| change.at).max()
+        self.memberships.get(member).map(|own| own.changed_at)
     }
 
     /// Everyone who was in an audience at a place or later.
     pub fn ever_in(&self, name: &Audience, since: Sequence) -> BTreeSet<MemberId> {
-        let Some(audience) = self.by_name.get(name) else {
+        let Some(audience) = self.all.get(name) else {
             return BTreeSet::new();
         };
-        let left_later = |change: &&Change| !change.joined && change.at >= since;
-        let left = audience.changes.iter().filter(left_later).map(|change| change.member.clone());
-        audience.members.iter().cloned().chain(left).collect()
+        let left = audience.left.iter().filter(|(_member, at)| **at >= since);
+        audience.members.iter().chain(left.map(|(member, _at)| member)).cloned().collect()
     }
 
     fn kept(
@@ -172,7 +218,7 @@ impl Audiences {
         name: &Audience,
         keeper: &MemberId,
     ) -> Result<&CustomAudience, AudienceConflict> {
-        self.by_name
+        self.all
             .get(name)
             .filter(|audience| audience.keeper == *keeper)
             .ok_or(AudienceConflict::Forbidden)
@@ -187,7 +233,7 @@ impl CustomAudience {
         if !self.members.insert(member.clone()) {
             return Err(AudienceConflict::IsIn(member.clone()));
         }
-        self.note(member, true, at);
+        self.changed_at = at;
         Ok(())
     }
 
@@ -198,18 +244,16 @@ impl CustomAudience {
         if !self.members.remove(member) {
             return Err(AudienceConflict::IsNotIn(member.clone()));
         }
-        self.note(member, false, at);
-        Ok(())
-    }
-
-    fn note(&mut self, member: &MemberId, joined: bool, at: Sequence) {
+        self.left.insert_mut(member.clone(), at);
         self.changed_at = at;
-        self.changes.push(Change { at, member: member.clone(), joined });
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name() -> Audience {
@@ -259,5 +303,152 @@ mod tests {
         let is_in = Err(AudienceConflict::IsIn(ids[0].clone()));
         assert_eq!(audiences.add(&name(), &ids[0], &ids[..1], Sequence(2)), is_in);
         assert_eq!(audiences.changed_at(&ids[1]), None, "a refused change leaves no trace");
+    }
+
+    /// One try to change an audience.
+    #[derive(Clone, Debug)]
+    struct Try {
+        how: u8,
+        audience: u8,
+        keeper: u8,
+        others: Vec<u8>,
+    }
+
+    fn attempt() -> impl Strategy<Value = Try> {
+        let others = prop::collection::vec(0..6_u8, 0..4);
+        (0..6_u8, 0..4_u8, 0..2_u8, others).prop_map(|(how, audience, keeper, others)| Try {
+            how,
+            audience,
+            keeper,
+            others,
+        })
+    }
+
+    fn member(number: u8) -> MemberId {
+        format!("member-{number}").parse().unwrap()
+    }
+
+    fn audience(number: u8) -> Audience {
+        format!("0123456789abcdef012{number}").parse().unwrap()
+    }
+
+    /// The plain fold: for each audience its keeper, and everything that ever happened.
+    #[derive(Default)]
+    struct Plain {
+        of: Vec<(u8, u8, Vec<Happened>)>,
+    }
+
+    /// Where, who, and whether it joined.
+    type Happened = (u64, u8, bool);
+
+    impl Plain {
+        fn is_in(changes: &[Happened], member: u8, size: u64) -> bool {
+            let mut own = changes.iter().filter(|(at, other, _)| *other == member && *at < size);
+            own.next_back().is_some_and(|(_, _, joined)| *joined)
+        }
+
+        fn take(&mut self, step: &Try, at: u64) -> bool {
+            let found = self.of.iter_mut().find(|known| known.0 == step.audience);
+            let mut changes = match &found {
+                None if step.how == 0 => vec![(at, step.keeper, true)],
+                Some(known) if step.how > 0 && known.1 == step.keeper => known.2.clone(),
+                _ => return false,
+            };
+            let joins = step.how < 4;
+            let is_said = |other: &&u8| step.how > 0 || **other != step.keeper;
+            let all_fit = step.others.iter().filter(is_said).all(|other| {
+                let fits = Self::is_in(&changes, *other, u64::MAX) != joins
+                    && (joins || *other != step.keeper);
+                changes.push((at, *other, joins));
+                fits
+            });
+            if !all_fit {
+                return false;
+            }
+            match found {
+                Some(known) => known.2 = changes,
+                None => self.of.push((step.audience, step.keeper, changes)),
+            }
+            true
+        }
+    }
+
+    fn real(audiences: &mut Audiences, step: &Try, at: Sequence) -> bool {
+        let (name, keeper) = (audience(step.audience), member(step.keeper));
+        let others: Vec<MemberId> = step.others.iter().copied().map(member).collect();
+        let done = match step.how {
+            0 => audiences.create(&name, "t".into(), &keeper, &others, at),
+            1..4 => audiences.add(&name, &keeper, &others, at),
+            _ => audiences.remove(&name, &keeper, &others, at),
+        };
+        done.is_ok()
+    }
+
+    proptest! {
+        #[test]
+        fn every_question_is_answered_as_the_plain_fold_would(
+            steps in prop::collection::vec(attempt(), 0..60),
+        ) {
+            let (mut plain, mut audiences) = (Plain::default(), Audiences::default());
+            for (at, step) in (10_u64..).zip(&steps) {
+                let before = audiences.clone();
+                let taken = real(&mut audiences, step, Sequence(at));
+                prop_assert_eq!(taken, plain.take(step, at), "{:?}", step);
+                prop_assert!(taken || audiences == before, "a refused change leaves no trace");
+            }
+            plain.of.sort_unstable();
+            let end = 10 + u64::try_from(steps.len()).unwrap();
+            for number in 0..6 {
+                let was_in = |size: u64| -> Vec<Audience> {
+                    let own = plain.of.iter().filter(|(_, _, all)| Plain::is_in(all, number, size));
+                    own.map(|(name, ..)| audience(*name)).collect()
+                };
+                for size in 0..=end {
+                    prop_assert_eq!(audiences.of_at(&member(number), size), was_in(size));
+                }
+                prop_assert_eq!(audiences.of(&member(number)), was_in(u64::MAX));
+                let all = plain.of.iter().flat_map(|(_, _, changes)| changes);
+                let last = all.filter(|(_, other, _)| *other == number).map(|(at, ..)| *at).max();
+                prop_assert_eq!(audiences.changed_at(&member(number)), last.map(Sequence));
+            }
+            for (name, _keeper, changes) in &plain.of {
+                for since in 0..=end {
+                    let ever = (0..6).filter(|number| {
+                        let left = |change: &(u64, u8, bool)| change.0 >= since && !change.2;
+                        Plain::is_in(changes, *number, u64::MAX)
+                            || changes.iter().any(|change| change.1 == *number && left(change))
+                    });
+                    let expected: BTreeSet<MemberId> = ever.map(member).collect();
+                    prop_assert_eq!(audiences.ever_in(&audience(*name), Sequence(since)), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_keeper_adds_members_so_often_and_no_more_but_may_always_remove_them() {
+        let (keeper, other) = (member(0), [member(1)]);
+        let mut audiences = Audiences::default();
+        audiences.create(&name(), "t".into(), &keeper, &[], Sequence(0)).unwrap();
+        let mut place = 1;
+        // Its own is the first; and everybody who looked on holds what it saw.
+        let mut held = Vec::new();
+        for _again in 1..limits::AUDIENCE_JOINS_MAX {
+            audiences.add(&name(), &keeper, &other, Sequence(place)).unwrap();
+            if place.is_multiple_of(1000) {
+                held.push((place, audiences.clone()));
+            }
+            audiences.remove(&name(), &keeper, &other, Sequence(place + 1)).unwrap();
+            place += 2;
+        }
+        let refused = audiences.add(&name(), &keeper, &other, Sequence(place));
+        assert_eq!(refused, Err(AudienceConflict::TooOften));
+        let second = audience(1);
+        let refused = audiences.create(&second, "t".into(), &keeper, &[], Sequence(place));
+        assert_eq!(refused, Err(AudienceConflict::TooOften));
+        audiences.create(&second, "t".into(), &other[0], &[], Sequence(place)).unwrap();
+        for (place, audiences) in held {
+            assert_eq!(audiences.changed_at(&other[0]), Some(Sequence(place)));
+        }
     }
 }

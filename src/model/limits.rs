@@ -110,6 +110,9 @@ pub const AUDIENCES_KEPT_MAX: usize = 256;
 pub const AUDIENCES_JOINED_MAX: usize = 128;
 /// Those of one keeper, so that none alone fills them.
 pub const AUDIENCES_JOINED_OF_ONE_MAX: usize = 64;
+/// How often one member adds members to audiences that it keeps, in all: who was in one when is kept for good, about a
+/// hundred bytes of memory each. It is more than so many audiences with so many members need at once.
+pub const AUDIENCE_JOINS_MAX: usize = 100_000;
 /// Durable subscriptions of one member.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
@@ -177,4 +180,6 @@ pub const LEDGER_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Operations with times of their own in the ledger: an answer fits one message.
 pub const LEDGER_OPERATIONS_MAX: usize = 500;
 /// Notices that the hub writes for one tick at most: each makes publishers wait.
-pub const ERASURES_PER_TICK: usize = 8;
+pub const ERASURES_PER_TICK: usize = 64;
+/// After how long in a tick no further one is begun.
+pub const ERASING_PER_TICK: Duration = Duration::from_millis(50);

@@ -3,6 +3,7 @@
 //! It is a fold over the roster entries of the log: the same entries give the same roster, in hub and client.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::audiences::Audiences;
 use crate::model::names::Audience;
@@ -123,11 +124,11 @@ pub struct RosterMember {
 }
 
 /// Everyone who takes part, with every key that was ever registered; and the custom audiences, as far as whoever
-/// folds may see them.
+/// folds may see them. A copy shares what it has with it until one of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
-    members: BTreeMap<MemberId, RosterMember>,
-    keys: BTreeMap<KeyId, RegisteredKey>,
+    members: Arc<BTreeMap<MemberId, RosterMember>>,
+    keys: Arc<BTreeMap<KeyId, RegisteredKey>>,
     /// The custom audiences.
     pub audiences: Audiences,
 }
@@ -155,8 +156,8 @@ impl Roster {
         if distinct.len() != keys.len() || keys.iter().any(|key| self.keys.contains_key(&key.id)) {
             return Err(RosterConflict("the key is registered already"));
         }
-        self.members.insert(member.id.clone(), member);
-        self.keys.extend(keys.into_iter().map(|key| (key.id, key)));
+        Arc::make_mut(&mut self.members).insert(member.id.clone(), member);
+        Arc::make_mut(&mut self.keys).extend(keys.into_iter().map(|key| (key.id, key)));
         Ok(())
     }
 
@@ -167,7 +168,9 @@ impl Roster {
         standing: Standing,
         at: Sequence,
     ) -> Result<(), RosterConflict> {
-        let member = self.members.get_mut(id).ok_or(RosterConflict("there is no such member"))?;
+        let member = Arc::make_mut(&mut self.members)
+            .get_mut(id)
+            .ok_or(RosterConflict("there is no such member"))?;
         if member.role == Role::Operator {
             return Err(RosterConflict("the operator cannot be suspended"));
         }
@@ -187,7 +190,9 @@ impl Roster {
         quota: Quota,
         at: Sequence,
     ) -> Result<(), RosterConflict> {
-        let member = self.members.get_mut(id).ok_or(RosterConflict("there is no such member"))?;
+        let member = Arc::make_mut(&mut self.members)
+            .get_mut(id)
+            .ok_or(RosterConflict("there is no such member"))?;
         member.quota = quota;
         member.changed_at = at;
         Ok(())
@@ -199,13 +204,14 @@ impl Roster {
             return Err(RosterConflict("the key is registered already"));
         }
         let count = self.keys_of(&key.member).count();
-        let member =
-            self.members.get_mut(&key.member).ok_or(RosterConflict("there is no such member"))?;
+        let member = Arc::make_mut(&mut self.members)
+            .get_mut(&key.member)
+            .ok_or(RosterConflict("there is no such member"))?;
         if count >= crate::model::limits::MEMBER_KEYS_MAX {
             return Err(RosterConflict("the member has too many keys"));
         }
         member.changed_at = key.valid_from;
-        self.keys.insert(key.id, key);
+        Arc::make_mut(&mut self.keys).insert(key.id, key);
         Ok(())
     }
 
@@ -217,8 +223,7 @@ impl Roster {
         at: Sequence,
         compromised_since: Option<Sequence>,
     ) -> Result<(), RosterConflict> {
-        let key = self
-            .keys
+        let key = Arc::make_mut(&mut self.keys)
             .get_mut(id)
             .filter(|key| key.member == *owner)
             .ok_or(RosterConflict("the member has no such key"))?;
@@ -227,7 +232,7 @@ impl Roster {
         }
         key.retired_at = Some(at);
         key.compromised_since = compromised_since;
-        if let Some(member) = self.members.get_mut(owner) {
+        if let Some(member) = Arc::make_mut(&mut self.members).get_mut(owner) {
             member.changed_at = at;
         }
         Ok(())

@@ -11,8 +11,10 @@
 //!
 //! Runs lie at fixed places of the log, so that a rebuild gives the same bytes. The index follows the log: what a
 //! crash takes from it is folded again at the next start.
+//!
+//! Postings of entries that lost their bodies leave the runs on the disk later, a little at a time: see `sweep`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -31,17 +33,18 @@ use crate::store::StoreError;
 use crate::store::block;
 use crate::store::block::VALUE_PAYLOAD_MAX;
 use crate::store::keys;
+use crate::store::sweep::Place;
 
 /// Sequences of a short run.
 pub const RUN_SEQUENCES: u64 = 4096;
 /// Sequences that share one posting of a coarse key.
 pub const COARSE_SEQUENCES: u64 = 64;
 /// Short runs that are merged into a long one, and parts in which that is done.
-const PARTS: u64 = 64;
+pub(super) const PARTS: u64 = 64;
 /// Bits of a value that say which part of a long run it lies in.
-const PART_SHIFT: u32 = u64::BITS - PARTS.trailing_zeros();
-const SHORT: u8 = 0;
-const LONG: u8 = 1;
+pub(super) const PART_SHIFT: u32 = u64::BITS - PARTS.trailing_zeros();
+pub(super) const SHORT: u8 = 0;
+pub(super) const LONG: u8 = 1;
 /// Bytes of a posting: the first eight of the digest, and the sequence.
 const POSTING_BYTES: usize = 16;
 const CHUNK_POSTINGS: usize = VALUE_PAYLOAD_MAX / POSTING_BYTES;
@@ -61,14 +64,14 @@ pub(super) enum Asked {
 /// One index of the store. One thread writes, any may read.
 #[derive(Debug)]
 pub(super) struct Index {
-    id: u8,
+    pub(super) id: u8,
     asked: Asked,
-    state: RwLock<State>,
+    pub(super) state: RwLock<State>,
 }
 
 /// What is in memory.
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     /// Short runs written so far.
     written: u64,
     /// The run that is being filled, unsorted.
@@ -83,11 +86,13 @@ struct State {
     asked: Asked,
     /// The parts of the long runs, those of one that is being written included.
     parts: Vec<RunFilter>,
+    /// What was swept last.
+    pub(super) swept: Option<Place>,
 }
 
 /// A run in memory.
 #[derive(Debug, PartialEq, Eq)]
-struct ShortRun {
+pub(super) struct ShortRun {
     filter: RunFilter,
     /// Sorted.
     postings: Vec<Posting>,
@@ -110,7 +115,7 @@ impl Index {
         let mut state = State::new(self.asked);
         state.written = written;
         for run in long_runs(written) * PARTS..written {
-            state.push(ShortRun::of(self.read(tree, SHORT, run, 0..=u64::MAX)?));
+            state.push(ShortRun::of(self.read_clean(tree, Place::short(run))?));
         }
         for number in 0..written.saturating_sub(PARTS) {
             state.parts.push(self.load_filter(tree, number / PARTS, number % PARTS)?);
@@ -167,68 +172,40 @@ impl Index {
         Ok(found)
     }
 
-    /// Forgets postings of entries whose bodies go; what changes on the disk is added to the batch that makes them go.
-    /// In memory they are gone at once.
-    pub(super) fn forget(
-        &self,
-        tree: &Tree,
-        gone: &HashSet<Posting>,
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
+    /// Forgets postings of entries whose bodies go. In the short runs and the open one, which are in memory, they are
+    /// gone at once; for the disk the batch that makes the bodies go notes what is to be swept.
+    pub(super) fn forget(&self, gone: &HashSet<Posting>, batch: &mut Batch) {
+        let mut gone: Vec<Posting> = gone.iter().copied().collect();
+        gone.sort_unstable();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.open.retain(|posting| !gone.contains(posting));
-        let runs: BTreeSet<u64> = gone.iter().map(|posting| posting.1 / RUN_SEQUENCES).collect();
-        let first_short = long_runs(state.written) * PARTS;
-        for run in runs {
-            let at = run.checked_sub(first_short).and_then(|at| usize::try_from(at).ok());
-            let Some(short) = at.and_then(|at| state.short.get_mut(at)) else { continue };
-            let mut postings = std::mem::take(&mut short.postings);
-            self.remove_postings(tree, batch, SHORT, (run, 0..=u64::MAX))?;
-            postings.retain(|posting| !gone.contains(posting));
-            self.insert(batch, SHORT, run, &postings);
-            *short = ShortRun::of(postings);
+        let (written, open): (Vec<Posting>, Vec<Posting>) =
+            gone.into_iter().partition(|posting| posting.1 / RUN_SEQUENCES < state.written);
+        if !open.is_empty() {
+            let open: HashSet<Posting> = open.into_iter().collect();
+            state.open.retain(|posting| !open.contains(posting));
         }
-        let part = |posting: &Posting| (posting.1 / RUN_SEQUENCES / PARTS, posting.0 >> PART_SHIFT);
-        let parts: BTreeSet<(u64, u64)> = gone.iter().map(part).collect();
-        for (long, part) in parts {
-            self.forget_long(tree, &mut state, (long, part), gone, batch)?;
+        let mut by_place: BTreeMap<Place, Vec<Posting>> = BTreeMap::new();
+        for posting in written {
+            for place in state.places_of(posting) {
+                by_place.entry(place).or_default().push(posting);
+            }
         }
-        Ok(())
+        for (place, postings) in by_place {
+            if let Some(run) = state.short_run(place) {
+                remove_sorted(&mut run.postings, &postings);
+            }
+            self.insert_stale(batch, place, &postings);
+        }
     }
 
-    /// The same in one part of a long run, if it is written.
-    fn forget_long(
-        &self,
-        tree: &Tree,
-        state: &mut State,
-        (long, part): (u64, u64),
-        gone: &HashSet<Posting>,
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
-        let at = usize::try_from(long * PARTS + part).unwrap_or(usize::MAX);
-        let Some(filter) = state.parts.get_mut(at) else { return Ok(()) };
-        let first = part << PART_SHIFT;
-        let values = first..=first | ((1 << PART_SHIFT) - 1);
-        let mut postings = self.read(tree, LONG, long, values.clone())?;
-        self.remove_postings(tree, batch, LONG, (long, values))?;
-        postings.retain(|posting| !gone.contains(posting));
-        self.insert(batch, LONG, long, &postings);
-        *filter = RunFilter::of(&postings);
-        for key in tree.scan_prefix(self.filter_prefix(long, part)?).keys() {
-            batch.remove(key.map_err(StoreError::io("reading an index"))?);
-        }
-        self.insert_filter(batch, long, part, filter)
-    }
-
-    /// Removes the rows of a run's postings whose values lie in a range: of a whole short run, or of a part of a long
-    /// one, whose rows begin with it.
-    fn remove_postings(
+    /// Removes the rows of a short run's postings, or of those of a part of a long one, whose rows begin with it.
+    pub(super) fn remove_postings(
         &self,
         tree: &Tree,
         batch: &mut Batch,
-        level: u8,
-        (run, values): (u64, std::ops::RangeInclusive<u64>),
+        place: Place,
     ) -> Result<(), StoreError> {
+        let (level, run, values) = (place.level, place.run, place.values());
         let start = keys::postings(self.id, level, run, *values.start(), 0);
         let end = keys::postings(self.id, level, run, *values.end(), u64::MAX);
         for key in tree.range(start..=end) {
@@ -238,10 +215,20 @@ impl Index {
         Ok(())
     }
 
-    fn filter_prefix(&self, run: u64, part: u64) -> Result<Vec<u8>, StoreError> {
-        let mut key = self.filter_key(run, part, 0)?;
-        key.pop();
-        Ok(key)
+    /// Replaces the rows of the filter of a part of a long run.
+    pub(super) fn replace_filter(
+        &self,
+        tree: &Tree,
+        batch: &mut Batch,
+        place: Place,
+        filter: &RunFilter,
+    ) -> Result<(), StoreError> {
+        let mut prefix = self.filter_key(place.run, u64::from(place.part), 0)?;
+        prefix.pop();
+        for key in tree.scan_prefix(prefix).keys() {
+            batch.remove(key.map_err(StoreError::io("reading an index"))?);
+        }
+        self.insert_filter(batch, place.run, u64::from(place.part), filter)
     }
 
     #[cfg(test)]
@@ -280,11 +267,9 @@ impl Index {
             Ok::<_, StoreError>(filter)
         });
         let filter = filter.transpose()?;
-        // The long run is complete since the run before.
-        if run.is_multiple_of(PARTS)
-            && let Some(long) = (run / PARTS).checked_sub(2)
-        {
-            self.remove_short_runs(tree, &mut batch, long)?;
+        // Its long run is complete; to remove all 64 at once takes most of a second.
+        if let Some(merged) = run.checked_sub(2 * PARTS) {
+            self.remove_short_run(tree, &mut batch, merged)?;
         }
         batch.insert(&keys::runs(self.id), (run + 1).to_be_bytes().to_vec());
         tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
@@ -296,18 +281,9 @@ impl Index {
     }
 
     /// Puts postings of a run into a batch.
-    fn insert(&self, batch: &mut Batch, level: u8, run: u64, postings: &[Posting]) {
-        for chunk in postings.chunks(CHUNK_POSTINGS) {
-            let Some((value, sequence)) = chunk.first() else { continue };
-            let mut bytes = Vec::with_capacity(chunk.len() * POSTING_BYTES);
-            for (value, sequence) in chunk {
-                bytes.extend_from_slice(&value.to_be_bytes());
-                bytes.extend_from_slice(&sequence.to_be_bytes());
-            }
-            batch.insert(
-                keys::postings(self.id, level, run, *value, *sequence),
-                block::seal(&bytes),
-            );
+    pub(super) fn insert(&self, batch: &mut Batch, level: u8, run: u64, postings: &[Posting]) {
+        for (first, row) in rows(postings) {
+            batch.insert(keys::postings(self.id, level, run, first.0, first.1), row);
         }
     }
 
@@ -325,28 +301,18 @@ impl Index {
         Ok(())
     }
 
-    fn remove_short_runs(
-        &self,
-        tree: &Tree,
-        batch: &mut Batch,
-        long: u64,
-    ) -> Result<(), StoreError> {
-        for run in long * PARTS..(long + 1) * PARTS {
-            for key in tree.scan_prefix(keys::run(self.id, SHORT, run)).keys() {
+    fn remove_short_run(&self, tree: &Tree, batch: &mut Batch, run: u64) -> Result<(), StoreError> {
+        for prefix in [keys::run(self.id, SHORT, run), keys::stale(self.id, SHORT, run, 0)] {
+            for key in tree.scan_prefix(prefix).keys() {
                 batch.remove(key.map_err(StoreError::io("reading an index"))?);
             }
         }
         Ok(())
     }
 
-    /// The postings of a run whose values lie in a range, sorted.
-    fn read(
-        &self,
-        tree: &Tree,
-        level: u8,
-        run: u64,
-        values: std::ops::RangeInclusive<u64>,
-    ) -> Result<Vec<Posting>, StoreError> {
+    /// The postings of a short run, or of a part of a long one, sorted, as they lie on the disk.
+    pub(super) fn read(&self, tree: &Tree, place: Place) -> Result<Vec<Posting>, StoreError> {
+        let (level, run, values) = (place.level, place.run, place.values());
         let start = keys::run(self.id, level, run);
         let wanted = keys::postings(self.id, level, run, *values.start(), 0);
         let end = keys::postings(self.id, level, run, *values.end(), u64::MAX);
@@ -387,7 +353,7 @@ impl Index {
         Ok(())
     }
 
-    fn decode(&self, sealed: &[u8]) -> Result<Vec<Posting>, StoreError> {
+    pub(super) fn decode(&self, sealed: &[u8]) -> Result<Vec<Posting>, StoreError> {
         let bytes = block::open(sealed).ok_or_else(|| self.damaged())?;
         let (chunks, rest) = bytes.as_chunks::<POSTING_BYTES>();
         if !rest.is_empty() {
@@ -427,7 +393,7 @@ impl Index {
         Ok(keys::filter(self.id, run, part, piece))
     }
 
-    fn damaged(&self) -> StoreError {
+    pub(super) fn damaged(&self) -> StoreError {
         let place = format!("index {}", self.id);
         StoreError::corrupt(place, "it is damaged; run watchfired rebuild")
     }
@@ -443,6 +409,37 @@ impl State {
             recent: HashSet::new(),
             asked,
             parts: Vec::new(),
+            swept: None,
+        }
+    }
+
+    /// Where a posting lies on the disk: in its short run, which stays until 128 others were written, and in the part
+    /// of a long run from when that is written.
+    fn places_of(&self, (value, sequence): Posting) -> impl Iterator<Item = Place> + use<> {
+        let run = sequence / RUN_SEQUENCES;
+        let is_there = run >= self.written.saturating_sub(2 * PARTS);
+        let short = is_there.then_some(Place::short(run));
+        let long = Place::long(run / PARTS, value);
+        let is_written = long.number().is_some_and(|number| number < self.parts.len());
+        short.into_iter().chain(is_written.then_some(long))
+    }
+
+    /// The short run at a place, if it is in memory.
+    fn short_run(&mut self, place: Place) -> Option<&mut ShortRun> {
+        let first = long_runs(self.written) * PARTS;
+        let at = (place.level == SHORT).then(|| place.run.checked_sub(first)).flatten()?;
+        self.short.get_mut(usize::try_from(at).ok()?)
+    }
+
+    /// Takes in the filter of what was swept.
+    pub(super) fn replace(&mut self, place: Place, filter: RunFilter) {
+        self.swept = Some(place);
+        if let Some(run) = self.short_run(place) {
+            run.filter = filter;
+        } else if place.level == LONG
+            && let Some(known) = place.number().and_then(|number| self.parts.get_mut(number))
+        {
+            *known = filter;
         }
     }
 
@@ -525,6 +522,27 @@ impl ShortRun {
     }
 }
 
+/// Rows of sorted postings, each with its first.
+pub(super) fn rows(postings: &[Posting]) -> impl Iterator<Item = (Posting, Vec<u8>)> {
+    postings.chunks(CHUNK_POSTINGS).filter_map(|chunk| {
+        let mut bytes = Vec::with_capacity(chunk.len() * POSTING_BYTES);
+        for (value, sequence) in chunk {
+            bytes.extend_from_slice(&value.to_be_bytes());
+            bytes.extend_from_slice(&sequence.to_be_bytes());
+        }
+        Some((*chunk.first()?, block::seal(&bytes)))
+    })
+}
+
+/// Removes some of sorted postings, themselves sorted.
+pub(super) fn remove_sorted(postings: &mut Vec<Posting>, gone: &[Posting]) {
+    let mut gone = gone.iter().peekable();
+    postings.retain(|posting| {
+        while gone.next_if(|other| *other < posting).is_some() {}
+        gone.peek() != Some(&posting)
+    });
+}
+
 /// How many long runs are complete when so many short runs were written: each is written with the 64 after its own.
 const fn long_runs(written: u64) -> u64 {
     (written / PARTS).saturating_sub(1)
@@ -542,7 +560,7 @@ const EVERYTHING: u8 = 2;
 
 /// Which values may be in one part of a run: never wrong about one that is, once in 256 about one that is not.
 #[derive(Debug, PartialEq, Eq)]
-enum RunFilter {
+pub(super) enum RunFilter {
     /// There are no postings.
     Nothing,
     /// A binary fuse filter (Graf and Lemire, "Binary Fuse Filters", 2022).
@@ -553,7 +571,7 @@ enum RunFilter {
 
 impl RunFilter {
     /// The filter of sorted postings.
-    fn of(postings: &[Posting]) -> Self {
+    pub(super) fn of(postings: &[Posting]) -> Self {
         let mut values: Vec<u64> = postings.iter().map(|posting| posting.0).collect();
         values.dedup();
         if values.is_empty() {
@@ -606,7 +624,7 @@ impl RunFilter {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::ops::Range;
 
     use super::*;
     use crate::model::names::sha256;
@@ -703,8 +721,9 @@ mod tests {
             if later {
                 let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
                 let mut batch = Batch::default();
-                index.forget(&db, &forgotten.iter().filter_map(key).collect(), &mut batch).unwrap();
+                index.forget(&forgotten.iter().filter_map(key).collect(), &mut batch);
                 db.apply_batch(batch).unwrap();
+                sweep(&index, &db, usize::MAX);
             }
             let rows: Vec<_> = db.iter().map(Result::unwrap).collect();
             let state = index.state.into_inner().unwrap();
@@ -715,6 +734,109 @@ mod tests {
         let forgotten: HashSet<u64> =
             runs.iter().flat_map(|run| [5, 6, 9, 77].map(|at| run * RUN_SEQUENCES + at)).collect();
         assert!(fold(&forgotten, true) == fold(&forgotten, false));
+    }
+
+    /// Folds what is not forgotten, from where an index begins.
+    fn grow(index: &Index, tree: &Tree, sequences: Range<u64>, forgotten: &HashSet<u64>) {
+        for sequence in sequences {
+            let key = value(sequence).filter(|_value| !forgotten.contains(&sequence));
+            let key = key.as_ref().map(beginning);
+            index.apply(tree, sequence, key.into_iter(), coarse(sequence)).unwrap();
+        }
+    }
+
+    fn sweep(index: &Index, tree: &Tree, places: usize) {
+        for _place in 0..places {
+            let Some(swept) = index.sweep(tree).unwrap() else { return };
+            index.replace(tree, swept).unwrap();
+        }
+    }
+
+    /// Every place whose entry is there is found, and beside those only what waits to be swept.
+    fn demand_found(index: &Index, tree: &Tree, end: u64, forgotten: &HashSet<u64>) {
+        let mut model: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for sequence in (0..end).filter(|sequence| !sequence.is_multiple_of(7)) {
+            model.entry(sequence * sequence % 9973).or_default().push(sequence);
+        }
+        for (root, all) in model.into_iter().step_by(97) {
+            let key = beginning(&sha256(&root.to_be_bytes()));
+            let mut found = index.find(tree, key, 0, usize::MAX).unwrap();
+            assert!(found.iter().all(|sequence| all.contains(sequence)));
+            found.retain(|sequence| !forgotten.contains(sequence));
+            let there = all.into_iter().filter(|sequence| !forgotten.contains(sequence));
+            assert_eq!(found, there.collect::<Vec<_>>());
+        }
+    }
+
+    /// Erasures, sweeps and restarts come between any two runs, and right where a merge begins, goes on and ends.
+    #[test]
+    fn an_index_that_forgets_while_it_grows_becomes_the_fold_of_what_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let config = sled::Config::new().path(folder.path().join(name)).flush_every_ms(None);
+            config.open().unwrap()
+        };
+        let (db, fresh_db) = (open("grown"), open("fresh"));
+        let mut index = Index::new(9, Asked::ForNew);
+        index.start(&db).unwrap();
+        let (mut end, mut forgotten) = (0, HashSet::new());
+        let runs = [2, PARTS - 1, PARTS, PARTS + 1, PARTS + 40, 2 * PARTS - 1, 2 * PARTS];
+        let runs = runs.into_iter().chain([2 * PARTS + 1, 2 * PARTS + 5]);
+        for (step, runs) in (1_u64..).zip(runs.flat_map(|runs| [runs, runs])) {
+            let next = end.max(runs * RUN_SEQUENCES + (step % 2) * 100);
+            grow(&index, &db, end..next, &forgotten);
+            end = next;
+            let some = (0..200_u64).map(|at| (at * at * 7919 + step * 104_729) % end);
+            let new: HashSet<u64> = some.filter(|at| !forgotten.contains(at)).collect();
+            let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
+            let mut batch = Batch::default();
+            index.forget(&new.iter().filter_map(key).collect(), &mut batch);
+            db.apply_batch(batch).unwrap();
+            forgotten.extend(new);
+            sweep(&index, &db, [0, 1, 30, usize::MAX][usize::try_from(step % 4).unwrap()]);
+            if step % 3 == 0 {
+                index = Index::new(9, Asked::ForNew);
+                let start = index.start(&db).unwrap();
+                grow(&index, &db, start..end, &forgotten);
+            }
+            demand_found(&index, &db, end, &forgotten);
+        }
+        assert!(db.scan_prefix(keys::all_stale(9)).next().is_some(), "something is left to sweep");
+        sweep(&index, &db, usize::MAX);
+        let fresh = Index::new(9, Asked::ForNew);
+        fresh.start(&fresh_db).unwrap();
+        grow(&fresh, &fresh_db, 0..end, &forgotten);
+        let rows = |db: &sled::Db| db.iter().map(Result::unwrap).collect::<Vec<_>>();
+        assert!(rows(&db) == rows(&fresh_db), "the same bytes lie on the disk");
+        let (grown, fresh) = (index.state.into_inner().unwrap(), fresh.state.into_inner().unwrap());
+        assert!((grown.open, grown.short, grown.parts) == (fresh.open, fresh.short, fresh.parts));
+    }
+
+    #[test]
+    fn every_place_is_swept_in_turn_whatever_is_erased_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
+        let index = Index::new(9, Asked::ForKnown);
+        index.start(&db).unwrap();
+        let end = 5 * RUN_SEQUENCES;
+        grow(&index, &db, 0..end, &HashSet::new());
+        for round in 0..5_u64 {
+            // The first run is never clean.
+            let mut gone: HashSet<u64> = HashSet::from([round * 7 + 1]);
+            gone.extend(
+                (round == 0)
+                    .then_some([1, 2, 3, 4].map(|run| run * RUN_SEQUENCES + 1))
+                    .into_iter()
+                    .flatten(),
+            );
+            let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
+            let mut batch = Batch::default();
+            index.forget(&gone.iter().filter_map(key).collect(), &mut batch);
+            db.apply_batch(batch).unwrap();
+            sweep(&index, &db, 1);
+        }
+        let left = db.scan_prefix(keys::all_stale(9)).keys().map(|key| key.unwrap()[11]);
+        assert_eq!(left.collect::<HashSet<u8>>(), HashSet::from([0]), "only the newest is left");
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
 //! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
+//! | `0x50` | index, u8; 3; level, u8; run, u64; part, u8; value, u64; sequence, u64 | postings to be swept, sealed | with an erasure, until then |
 //!
 //! A sealed value begins with the CRC-32 of the rest. Format 1 had `0x02`, `0x20`, `0x40` and `0x41` besides.
 
@@ -33,6 +34,7 @@ pub(super) const FLOOR: [u8; 1] = [0x24];
 pub(super) const SUBSCRIPTION: u8 = 0x30;
 pub(super) const DELIVERY: u8 = 0x31;
 pub(super) const INDEX: u8 = 0x50;
+const STALE: u8 = 3;
 
 pub(super) fn block(first: u64) -> Vec<u8> {
     prefixed(BLOCK, &[&first.to_be_bytes()])
@@ -95,6 +97,16 @@ pub(super) fn filter(index: u8, run: u64, part: u8, piece: u8) -> Vec<u8> {
     prefixed(INDEX, &[&[index, 1], &run.to_be_bytes(), &[part, piece]])
 }
 
+/// Everything that is to be swept out of an index begins with this.
+pub(super) const fn all_stale(index: u8) -> [u8; 3] {
+    [INDEX, index, STALE]
+}
+
+/// What is to be swept out of a short run, whose part is 0, or out of a part of a long one begins with this.
+pub(super) fn stale(index: u8, level: u8, run: u64, part: u8) -> Vec<u8> {
+    prefixed(INDEX, &[&[index, STALE, level], &run.to_be_bytes(), &[part]])
+}
+
 pub(super) const fn runs(index: u8) -> [u8; 3] {
     [INDEX, index, 2]
 }
@@ -146,6 +158,8 @@ mod tests {
         );
         assert_eq!(hex::encode(filter(5, 2, 3, 4)), "50050100000000000000020304");
         assert_eq!(hex::encode(runs(5)), "500502");
+        assert_eq!(hex::encode(all_stale(5)), "500503");
+        assert_eq!(hex::encode(stale(5, 1, 2, 3)), "50050301000000000000000203");
     }
 
     #[test]

@@ -309,8 +309,8 @@ impl Store {
             rewritten.push(rewrite(&old, own, &mut batch, &mut gone)?);
         }
         let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
-        self.terms.forget(&self.db, &gone.terms, &mut batch)?;
-        self.values.forget(&self.db, &gone.values, &mut batch)?;
+        self.terms.forget(&gone.terms, &mut batch);
+        self.values.forget(&gone.values, &mut batch);
         if let Some((due, sequence)) = erasing.met {
             batch.remove(keys::demand(due.as_micros(), sequence));
         }
@@ -319,6 +319,25 @@ impl Store {
         }
         self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
         Ok(rewritten)
+    }
+
+    /// Takes postings of bodies that are gone out of one short run, or one part of a long run, of each index; whether
+    /// there were any. By the writing thread only. It is durable with the next group: what a crash takes back is swept
+    /// again. Nothing is swept while the disk is full.
+    pub fn sweep(&self) -> Result<bool, StoreError> {
+        if self.free_bytes()? < self.min_free_bytes {
+            return Ok(false);
+        }
+        let mut any = false;
+        // Names stay.
+        for index in [&self.values, &self.terms] {
+            let Some(swept) = index.sweep(&self.db)? else { continue };
+            let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
+            index.replace(&self.db, swept)?;
+            any = true;
+        }
+        release_pages();
+        Ok(any)
     }
 
     fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
@@ -559,8 +578,8 @@ impl Store {
 
     /// Drops every view and folds it again from the log.
     pub fn rebuild(&self) -> Result<Rebuilt, StoreError> {
-        let before = match self.catch_up() {
-            Ok(()) => Some(self.views_digest()?),
+        let before = match self.digest_of_swept() {
+            Ok(digest) => Some(digest),
             // This is what a rebuild is for; should it be the log that is damaged, the fold below says so.
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
@@ -576,6 +595,13 @@ impl Store {
             entries: self.head()?.frontier.size(),
             unchanged: before == Some(self.views_digest()?),
         })
+    }
+
+    /// The digest of the views once nothing is left to be swept: the fold never has what is gone.
+    fn digest_of_swept(&self) -> Result<Digest, StoreError> {
+        self.catch_up()?;
+        while self.sweep()? {}
+        self.views_digest()
     }
 
     /// A digest of every row of the views, to compare a rebuild with what was there.

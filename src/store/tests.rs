@@ -346,18 +346,72 @@ fn a_rebuild_gives_the_bytes_that_were_there() {
     let before = store.views_digest().unwrap();
     assert_eq!(store.rebuild().unwrap(), Rebuilt { entries: 9000, unchanged: true });
     assert_eq!(store.views_digest().unwrap(), before);
-    let publisher = crate::model::index_keys::Group::of_reader(&crate::model::policy::Reader {
-        member: "acme-video".parse().unwrap(),
-        role: crate::model::roster::Role::Company,
-        suspended: false,
-        audiences: Vec::new(),
-    })[0];
+    let publisher = publisher();
     for value in [0_u64, 1, 819, 820, 1799] {
         let places = store.find_value(&sha256(&value.to_be_bytes()), publisher, 100).unwrap();
         assert_eq!(places, (value * 5..value * 5 + 5).collect::<Vec<_>>());
     }
     drop(store);
     assert_eq!(disk.open().views_digest().unwrap(), before, "a restart folds what was lost");
+}
+
+/// The group of readers that every entry reaches.
+fn publisher() -> crate::model::index_keys::Group {
+    crate::model::index_keys::Group::of_reader(&crate::model::policy::Reader {
+        member: "acme-video".parse().unwrap(),
+        role: crate::model::roster::Role::Company,
+        suspended: false,
+        audiences: Vec::new(),
+    })[0]
+}
+
+/// Lets the bodies of some entries go, as a group of its own.
+fn erase(store: &Store, sequences: impl Iterator<Item = u64>) {
+    let entries = sequences.map(|sequence| (sequence, framed(sequence, 3))).collect();
+    let erasing = Some(Erasing { entries, ..Erasing::default() });
+    let head = store.head().unwrap();
+    store.append(&Group { head, erasing, ..Group::default() }).unwrap();
+}
+
+#[test]
+fn what_was_erased_is_not_found_and_leaves_the_disk_place_by_place() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    for _group in 0..9 {
+        disk.append(&store, &[20; 1000]).unwrap();
+    }
+    // In the first short run, in the second, and in the open one.
+    let erased = [3, 820, 5000, 8500_u64];
+    erase(&store, erased.into_iter());
+    let stale = |store: &Store| store.db.scan_prefix([keys::INDEX, 2, 3]).count();
+    let demand = |store: &Store| {
+        for sequence in erased {
+            let all = sequence / 5 * 5..sequence / 5 * 5 + 5;
+            let digest = sha256(&(sequence / 5).to_be_bytes());
+            let found = store.find_value(&digest, publisher(), 100).unwrap();
+            assert_eq!(found, all.filter(|at| *at != sequence).collect::<Vec<_>>());
+        }
+    };
+    demand(&store);
+    assert_eq!(stale(&store), 2, "one place for each run on the disk");
+    drop(store);
+    store = disk.open();
+    demand(&store);
+    assert!(store.sweep().unwrap());
+    assert_eq!(stale(&store), 1);
+    drop(store);
+    store = disk.open();
+    demand(&store);
+    assert!(store.rebuild().unwrap().unchanged, "what is left is swept first");
+    assert_eq!(stale(&store), 0);
+    demand(&store);
+    assert!(!store.sweep().unwrap(), "nothing is left");
+
+    erase(&store, std::iter::once(4001));
+    drop(store);
+    let store = Store::open(disk.folder.path(), u64::MAX).unwrap();
+    assert!(!store.sweep().unwrap(), "not while the disk is full");
+    assert_eq!(stale(&store), 1);
 }
 
 #[test]

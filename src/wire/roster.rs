@@ -40,7 +40,7 @@ pub fn apply(
     record: &Record,
     place: Sequence,
 ) -> Result<Option<Roster>, Refusal> {
-    // Before the copy, which grows with the roster, and is wanted by few.
+    // Before the copy, which is wanted by few; it shares with the roster what does not change.
     let kind = record.header.body_kind;
     if !kind.is_roster() && kind != BodyKind::AudienceChange {
         return Ok(None);
@@ -190,6 +190,14 @@ fn audience_refusal(conflict: AudienceConflict, audience: &Audience) -> Refusal 
             Reason::RosterConflict,
             "body.audience_change.members",
             format!("an audience has at most {} members", limits::AUDIENCE_MEMBERS_MAX),
+        ),
+        AudienceConflict::TooOften => Refusal::field(
+            Reason::RosterConflict,
+            "body.audience_change.members",
+            format!(
+                "a member adds members to its audiences at most {} times in all",
+                limits::AUDIENCE_JOINS_MAX
+            ),
         ),
         AudienceConflict::IsIn(member) => about(&member, "is in it already"),
         AudienceConflict::IsNotIn(member) => about(&member, "is not in it"),
