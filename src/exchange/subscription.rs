@@ -185,24 +185,8 @@ impl Hub {
             }
             Start::First | Start::Now | Start::Snapshot | Start::Sequence(_) => (filter, None),
         };
-        let position = match (start, place) {
-            (_, Some(place)) => {
-                demand_epoch(place, head.epoch)?;
-                self.demand_kept(place.position, &filter)?;
-                place.position
-            }
-            (Start::Now | Start::Snapshot, None) => head.size,
-            (Start::Sequence(sequence), None) => *sequence,
-            (Start::First | Start::Cursor(_) | Start::Durable(_), None) => 0,
-        };
-        if position > head.size {
-            return Err(Refusal::field(
-                Reason::CursorAhead,
-                "start",
-                format!("the log ends before sequence {position}"),
-            )
-            .with("head", head.size));
-        }
+        let position = self.start_position(&head, &filter, start, place)?;
+        let as_of = place.map_or(access, |place| place.as_of);
         Ok(Subscription {
             filter_digest: filter.digest(),
             head: self.tail.watch(),
@@ -215,13 +199,40 @@ impl Hub {
             mark_due: Instant::now() + limits::MARK_INTERVAL,
             decoded,
             audiences: place.map_or(reader.audiences, |place| self.audiences_at(member, place)),
-            access: place.map_or(access, |place| place.as_of),
-            noted_access: place.map_or(access, |place| place.as_of),
+            access: as_of,
+            noted_access: as_of,
             backfill: None,
             snapshot: (*start == Start::Snapshot).then_some(0),
             ahead: None,
             _slot: slot,
         })
+    }
+
+    /// Where a stream starts that goes on from a place, if there is one.
+    fn start_position(
+        &self,
+        head: &DurableHead,
+        filter: &Filter,
+        start: &Start,
+        place: Option<Place>,
+    ) -> Result<u64, Refusal> {
+        let position = match (start, place) {
+            (_, Some(place)) => {
+                demand_epoch(place, head.epoch)?;
+                self.demand_kept(place.position, filter)?;
+                place.position
+            }
+            (Start::Now | Start::Snapshot, None) => head.size,
+            (Start::Sequence(sequence), None) => *sequence,
+            (Start::First | Start::Cursor(_) | Start::Durable(_), None) => 0,
+        };
+        if position > head.size {
+            let message = format!("the log ends before sequence {position}");
+            return Err(
+                Refusal::field(Reason::CursorAhead, "start", message).with("head", head.size)
+            );
+        }
+        Ok(position)
     }
 
     /// Demands that no body which a filter may match was let go since a place was left. What the exchange is made of
