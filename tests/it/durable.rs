@@ -671,7 +671,8 @@ async fn an_operation_whose_body_was_let_go_is_still_shown_with_what_is_said_of_
     assert_eq!(view.assets.len(), 1);
     let links = demand(&world.watchfire("birch-social", &["links", &storm.to_string()]));
     assert!(links.contains("fresh[.]example"), "{links}");
-    demand(&world.watchfire("birch-social", &["show", &storm.to_string()]));
+    let shown = demand(&world.watchfire("birch-social", &["show", &storm.to_string()]));
+    assert!(shown.contains("what it said is gone"), "{shown}");
     world.finish();
 }
 

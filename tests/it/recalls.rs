@@ -340,11 +340,14 @@ async fn a_recall_reaches_whoever_could_see_the_record_and_nobody_else() {
 
 /// Waits until the hub erased a record's body; the notice's place.
 pub(crate) async fn erased(client: &Client, record: &RecordName) -> u64 {
-    until("the hub erased it", || async {
+    let notice = until("the hub erased it", || async {
         let name = RevisionName { record: record.clone(), revision: None };
         client.get(&name).await.expect("the fact").entry.erased_by()
     })
-    .await
+    .await;
+    // A body goes at once; what says so is shown once it is durable.
+    until("the hub says so", || async { (head(client).await > notice).then_some(()) }).await;
+    notice
 }
 
 /// Words that stand in what is erased and nowhere else.

@@ -111,12 +111,16 @@ fn head(view: &OperationView) -> String {
     if let Some(sequence) = view.withdrawn_sequence {
         lines.push(("withdrawn", format!("at sequence {sequence}*")));
     }
+    if let Some(notice) = entry.erased_by() {
+        lines.push(("erased", format!("what it said is gone, see sequence {notice}")));
+    }
     lines.push(("description", harmless_text(&said.description)));
     lines.extend(said.narratives.iter().map(|text| ("narrative", harmless_text(text))));
     lines.extend(said.references.iter().map(|text| ("read more", harmless_text(text))));
     let shown = lines.iter().filter(|(_what, text)| !text.is_empty());
     let lines: Vec<String> = shown.map(|(what, text)| format!("  {what:<12} {text}\n")).collect();
-    format!("{}\n{}", harmless_text(&said.title), lines.concat())
+    let title = if said.title.is_empty() { "[erased]" } else { &harmless_text(&said.title) };
+    format!("{title}\n{}", lines.concat())
 }
 
 fn actions(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {

@@ -59,29 +59,19 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     Ok(client.remember_roster().await?)
 }
 
-/// An operation whose body is gone is answered like one that never was; what is left of it tells them apart.
+/// What is no operation is answered like what is not there; whoever may see it is told what it is.
 async fn explained(error: ClientError, client: &Client, record: RecordName) -> anyhow::Error {
     let is_missing =
         matches!(&error, ClientError::Refused(refused) if refused.is(Reason::RecordNotFound));
     if !is_missing {
         return error.into();
     }
-    let found = client.get(&RevisionName { record: record.clone(), revision: None }).await;
-    let why = match found {
-        Ok(Found { entry, .. }) if entry.header().body_kind != BodyKind::Operation => {
-            format!(
-                "{record} is no operation: it is of the kind {}",
-                entry.header().body_kind.as_str()
-            )
-        }
-        Ok(Found { entry, .. }) => match entry.erased_by() {
-            Some(cause) => format!(
-                "what {record} said is gone: the hub erased it, see sequence {cause}. `list --operation` still \
-                 finds what is said of it"
-            ),
-            None => return error.into(),
-        },
-        Err(_gone) => return error.into(),
-    };
+    let name = RevisionName { record, revision: None };
+    let Ok(Found { entry, .. }) = client.get(&name).await else { return error.into() };
+    let (record, kind) = (name.record, entry.header().body_kind);
+    if kind == BodyKind::Operation {
+        return error.into();
+    }
+    let why = format!("{record} is no operation: it is of the kind {}", kind.as_str());
     anyhow::Error::from(error).context(why)
 }
