@@ -3,8 +3,8 @@
 //! A row for each entry would cost as much as a signature. So postings are kept in memory for the run of 4,096
 //! sequences that is being filled, and written as one sorted run when it is full. Every 64 runs are merged into a
 //! long run, a sixty-fourth with each run that follows, so that no record waits for a whole merge. Short runs stay in
-//! memory until they are merged. A filter in memory for every 4,096 postings says which runs need not be looked at: a
-//! digest that is nowhere costs no read at all.
+//! memory until they are merged, and one table says which of them may have a key (see `sieve`). A filter in memory for
+//! each part of a long run says which need not be read: a digest that is nowhere costs no read of the disk at all.
 //!
 //! What many entries have in common (a kind, a platform) would be a posting for each of them. Such a key is coarse:
 //! it has one posting for each 64 sequences among which an entry has it.
@@ -33,6 +33,7 @@ use crate::store::StoreError;
 use crate::store::block;
 use crate::store::block::VALUE_PAYLOAD_MAX;
 use crate::store::keys;
+use crate::store::sieve::Sieve;
 use crate::store::sweep::Place;
 
 /// Sequences of a short run.
@@ -52,20 +53,30 @@ const CHUNK_POSTINGS: usize = VALUE_PAYLOAD_MAX / POSTING_BYTES;
 /// A key and a sequence.
 pub(super) type Posting = (u64, u64);
 
-/// Whether what an index is asked for is mostly not there.
+/// How many keys an index has for each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// It is: recent keys are kept in one set, which answers sooner than the filter of each run.
-    ForNew,
-    /// It is not.
-    ForKnown,
+pub(super) enum Keys {
+    /// One, for a few groups of readers.
+    Few,
+    /// A dozen or more.
+    Many,
+}
+
+impl Keys {
+    /// Bits of a row's number in the sieve of the short runs: one in 50 of them at most is looked at in vain.
+    const fn sieve_bits(self) -> u32 {
+        match self {
+            Self::Few => 18,
+            Self::Many => 20,
+        }
+    }
 }
 
 /// One index of the store. One thread writes, any may read.
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) id: u8,
-    asked: Asked,
+    keys: Keys,
     pub(super) state: RwLock<State>,
 }
 
@@ -80,10 +91,10 @@ pub(super) struct State {
     coarse: HashSet<u64>,
     /// The short runs that no complete long run has, the last of which is the last written.
     short: VecDeque<ShortRun>,
-    /// Every key of the open run; and of the short runs, where what is asked for is mostly new: such a key is in none
-    /// of them, and asking up to 127 filters takes longer.
+    /// Which of the short runs may have a key.
+    sieve: Sieve,
+    /// Every key of the open run.
     recent: HashSet<u64>,
-    asked: Asked,
     /// The parts of the long runs, those of one that is being written included.
     parts: Vec<RunFilter>,
     /// What was swept last.
@@ -93,7 +104,6 @@ pub(super) struct State {
 /// A run in memory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ShortRun {
-    filter: RunFilter,
     /// Sorted.
     postings: Vec<Posting>,
 }
@@ -105,17 +115,17 @@ struct Plan {
 }
 
 impl Index {
-    pub(super) fn new(id: u8, asked: Asked) -> Self {
-        Self { id, asked, state: RwLock::new(State::new(asked)) }
+    pub(super) fn new(id: u8, keys: Keys) -> Self {
+        Self { id, keys, state: RwLock::new(State::new(keys)) }
     }
 
     /// Reads the filters; returns the first sequence to be folded.
     pub(super) fn start(&self, tree: &Tree) -> Result<u64, StoreError> {
         let written = self.runs_written(tree)?;
-        let mut state = State::new(self.asked);
+        let mut state = State::new(self.keys);
         state.written = written;
         for run in long_runs(written) * PARTS..written {
-            state.push(ShortRun::of(self.read_clean(tree, Place::short(run))?));
+            state.push(run, ShortRun { postings: self.read_clean(tree, Place::short(run))? });
         }
         for number in 0..written.saturating_sub(PARTS) {
             state.parts.push(self.load_filter(tree, number / PARTS, number % PARTS)?);
@@ -276,7 +286,7 @@ impl Index {
         self.state
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .advance(ShortRun::of(postings), filter);
+            .advance(ShortRun { postings }, filter);
         Ok(())
     }
 
@@ -400,14 +410,14 @@ impl Index {
 }
 
 impl State {
-    fn new(asked: Asked) -> Self {
+    fn new(keys: Keys) -> Self {
         Self {
             written: 0,
             open: Vec::new(),
             coarse: HashSet::new(),
             short: VecDeque::new(),
+            sieve: Sieve::new(keys.sieve_bits()),
             recent: HashSet::new(),
-            asked,
             parts: Vec::new(),
             swept: None,
         }
@@ -426,17 +436,14 @@ impl State {
 
     /// The short run at a place, if it is in memory.
     fn short_run(&mut self, place: Place) -> Option<&mut ShortRun> {
-        let first = long_runs(self.written) * PARTS;
-        let at = (place.level == SHORT).then(|| place.run.checked_sub(first)).flatten()?;
-        self.short.get_mut(usize::try_from(at).ok()?)
+        let at = (place.level == SHORT).then(|| place.run.checked_sub(self.first_short()));
+        self.short.get_mut(usize::try_from(at.flatten()?).ok()?)
     }
 
     /// Takes in the filter of what was swept.
     pub(super) fn replace(&mut self, place: Place, filter: RunFilter) {
         self.swept = Some(place);
-        if let Some(run) = self.short_run(place) {
-            run.filter = filter;
-        } else if place.level == LONG
+        if place.level == LONG
             && let Some(known) = place.number().and_then(|number| self.parts.get_mut(number))
         {
             *known = filter;
@@ -453,11 +460,10 @@ impl State {
         let first_long = from / (PARTS * RUN_SEQUENCES);
         let long = (first_long..long_runs(self.written)).filter(may_have).collect();
         let is_recent = self.recent.contains(&key);
-        if !is_recent && self.asked == Asked::ForNew {
-            return Plan { long, recent: Vec::new() };
-        }
-        let short = self.short.iter().filter(|run| run.filter.may_contain(key));
-        let short = short.flat_map(|run| run.between(key..=key));
+        let candidates = self.sieve.of(key);
+        let short = (self.first_short()..).zip(&self.short);
+        let short = short.filter(|(run, _short)| candidates.has(*run));
+        let short = short.flat_map(|(_run, short)| short.between(key..=key));
         let open = self.open.iter().filter(|posting| is_recent && posting.0 == key);
         let mut open: Vec<u64> = open.map(|posting| posting.1).collect();
         // Coarse postings lie before those of the entry that brought them.
@@ -481,39 +487,33 @@ impl State {
     }
 
     fn advance(&mut self, run: ShortRun, part: Option<RunFilter>) {
-        let before = long_runs(self.written);
+        let (number, before) = (self.written, self.first_short());
         self.written += 1;
         self.open.clear();
-        self.push(run);
+        self.push(number, run);
         self.parts.extend(part);
-        if long_runs(self.written) > before {
-            for _merged in before * PARTS..long_runs(self.written) * PARTS {
-                self.short.pop_front();
-            }
-            if self.asked == Asked::ForNew {
-                self.recent = self.short.iter().flat_map(ShortRun::values).collect();
-            }
+        let merged = before..self.first_short();
+        if !merged.is_empty() {
+            self.short.drain(..self.short.len().min(usize::try_from(PARTS).unwrap_or(usize::MAX)));
+            self.sieve.forget(merged);
         }
     }
 
-    fn push(&mut self, run: ShortRun) {
-        match self.asked {
-            Asked::ForNew => self.recent.extend(run.values()),
-            Asked::ForKnown => self.recent.clear(),
+    fn push(&mut self, number: u64, run: ShortRun) {
+        self.recent.clear();
+        for posting in &run.postings {
+            self.sieve.insert(number, posting.0);
         }
         self.short.push_back(run);
+    }
+
+    /// The number of the first short run in memory.
+    const fn first_short(&self) -> u64 {
+        long_runs(self.written) * PARTS
     }
 }
 
 impl ShortRun {
-    fn of(postings: Vec<Posting>) -> Self {
-        Self { filter: RunFilter::of(&postings), postings }
-    }
-
-    fn values(&self) -> impl Iterator<Item = u64> {
-        self.postings.iter().map(|posting| posting.0)
-    }
-
     /// The postings whose values lie in a range.
     fn between(&self, values: std::ops::RangeInclusive<u64>) -> &[Posting] {
         let start = self.postings.partition_point(|posting| posting.0 < *values.start());
@@ -689,18 +689,16 @@ mod tests {
         let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
         // Before a merge begins, in the middle of the first and of the second, behind the removal of short runs.
         for runs in [3, PARTS + 5, 2 * PARTS, 2 * PARTS + 1, 3 * PARTS + 2] {
-            let index = Index::new(9, Asked::ForNew);
+            let index = Index::new(9, Keys::Few);
             let end = RUN_SEQUENCES * runs + 17;
             let model = folded(&index, &db, end);
             demand_equal(&index, &db, &model, end);
             let short = db.scan_prefix([keys::INDEX, 9, 0, SHORT]).count();
             assert!(short < 4 * 17 * 64, "{short} rows of short runs are left");
             // What was in memory alone is asked for again.
-            let again = Index::new(9, Asked::ForNew);
+            let again = Index::new(9, Keys::Few);
             assert_eq!(again.start(&db).unwrap(), RUN_SEQUENCES * runs);
             assert_eq!(again.state.read().unwrap().short, index.state.read().unwrap().short);
-            let recent = |index: &Index| index.state.read().unwrap().recent.clone();
-            assert!(recent(&again).is_subset(&recent(&index)), "without the open run");
             assert_eq!(again.state.read().unwrap().parts, index.state.read().unwrap().parts);
         }
     }
@@ -710,7 +708,7 @@ mod tests {
         let fold = |forgotten: &HashSet<u64>, later: bool| {
             let folder = tempfile::tempdir().unwrap();
             let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
-            let index = Index::new(9, Asked::ForKnown);
+            let index = Index::new(9, Keys::Many);
             index.start(&db).unwrap();
             let end = RUN_SEQUENCES * (2 * PARTS + 5) + 100;
             for sequence in 0..end {
@@ -777,7 +775,7 @@ mod tests {
             config.open().unwrap()
         };
         let (db, fresh_db) = (open("grown"), open("fresh"));
-        let mut index = Index::new(9, Asked::ForNew);
+        let mut index = Index::new(9, Keys::Few);
         index.start(&db).unwrap();
         let (mut end, mut forgotten) = (0, HashSet::new());
         let runs = [2, PARTS - 1, PARTS, PARTS + 1, PARTS + 40, 2 * PARTS - 1, 2 * PARTS];
@@ -795,7 +793,7 @@ mod tests {
             forgotten.extend(new);
             sweep(&index, &db, [0, 1, 30, usize::MAX][usize::try_from(step % 4).unwrap()]);
             if step % 3 == 0 {
-                index = Index::new(9, Asked::ForNew);
+                index = Index::new(9, Keys::Few);
                 let start = index.start(&db).unwrap();
                 grow(&index, &db, start..end, &forgotten);
             }
@@ -803,7 +801,7 @@ mod tests {
         }
         assert!(db.scan_prefix(keys::all_stale(9)).next().is_some(), "something is left to sweep");
         sweep(&index, &db, usize::MAX);
-        let fresh = Index::new(9, Asked::ForNew);
+        let fresh = Index::new(9, Keys::Few);
         fresh.start(&fresh_db).unwrap();
         grow(&fresh, &fresh_db, 0..end, &forgotten);
         let rows = |db: &sled::Db| db.iter().map(Result::unwrap).collect::<Vec<_>>();
@@ -816,7 +814,7 @@ mod tests {
     fn every_place_is_swept_in_turn_whatever_is_erased_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
-        let index = Index::new(9, Asked::ForKnown);
+        let index = Index::new(9, Keys::Many);
         index.start(&db).unwrap();
         let end = 5 * RUN_SEQUENCES;
         grow(&index, &db, 0..end, &HashSet::new());

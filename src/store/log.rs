@@ -34,8 +34,8 @@ use crate::store::block;
 use crate::store::block::Builder;
 use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
-use crate::store::index::Asked;
 use crate::store::index::Index;
+use crate::store::index::Keys;
 use crate::store::index::Posting;
 use crate::store::index::beginning;
 use crate::store::keys;
@@ -207,9 +207,9 @@ impl Store {
             log_file,
             path: path.to_owned(),
             blobs_empty_since: ArcSwap::default(),
-            names: Index::new(NAMES, Asked::ForNew),
-            values: Index::new(VALUES, Asked::ForNew),
-            terms: Index::new(TERMS, Asked::ForKnown),
+            names: Index::new(NAMES, Keys::Few),
+            values: Index::new(VALUES, Keys::Few),
+            terms: Index::new(TERMS, Keys::Many),
             min_free_bytes,
             cursor_key,
             rewriting: RwLock::default(),

@@ -9,6 +9,7 @@ mod index;
 mod keys;
 mod log;
 mod reserve;
+mod sieve;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,105 @@
+//! Which of the short runs may have a key.
+//!
+//! Up to 127 of them are in memory, and most keys that are asked for are in none. A filter for each would cost three
+//! reads of memory each; here a key names two rows of one table, and a run may have it if the run's bit is set in both.
+//! So all of them cost two reads. (A Bloom filter for each run, turned on its side: Goodwin et al., "BitFunnel", 2017.)
+
+/// Runs that are told apart.
+const RUNS: u64 = 128;
+
+/// A bit for each run in each row.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    rows: Vec<u128>,
+}
+
+impl Sieve {
+    /// With 2 to the power of so many rows, of 16 bytes each.
+    pub(super) fn new(bits: u32) -> Self {
+        Self { rows: vec![0; 1 << bits.min(usize::BITS - 1)] }
+    }
+
+    /// Says that a run has a key. No two runs whose numbers differ by a multiple of 128 may be in it at once.
+    pub(super) fn insert(&mut self, run: u64, key: u64) {
+        for at in self.rows_of(key) {
+            if let Some(row) = self.rows.get_mut(at) {
+                *row |= bit(run);
+            }
+        }
+    }
+
+    /// The runs that may have a key. Never wrong about one that has it.
+    pub(super) fn of(&self, key: u64) -> Candidates {
+        let row = |at: usize| self.rows.get(at).copied().unwrap_or_default();
+        let [first, second] = self.rows_of(key);
+        Candidates(row(first) & row(second))
+    }
+
+    /// Forgets runs with everything that they have.
+    pub(super) fn forget(&mut self, runs: std::ops::Range<u64>) {
+        let kept = !runs.map(bit).fold(0, |all, one| all | one);
+        for row in &mut self.rows {
+            *row &= kept;
+        }
+    }
+
+    /// Keys are hashes: each half names a row.
+    fn rows_of(&self, key: u64) -> [usize; 2] {
+        let last = self.rows.len() - 1;
+        [key, key >> 32].map(|half| usize::try_from(half & u64::from(u32::MAX)).unwrap_or(0) & last)
+    }
+}
+
+/// Runs that may have a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidates(u128);
+
+impl Candidates {
+    /// Whether a run is one of them.
+    pub(super) const fn has(self, run: u64) -> bool {
+        self.0 & bit(run) != 0
+    }
+}
+
+const fn bit(run: u64) -> u128 {
+    1 << (run % RUNS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64) -> u64 {
+        let digest = crate::model::names::sha256(&number.to_be_bytes());
+        crate::store::index::beginning(&digest)
+    }
+
+    #[test]
+    fn what_a_run_has_is_always_found_and_what_it_has_not_seldom() {
+        let mut sieve = Sieve::new(16);
+        // Numbers that wrap around, as they do in a long log.
+        for run in 100..220 {
+            for number in 0..1000 {
+                sieve.insert(run, key(run * 1000 + number));
+            }
+        }
+        sieve.forget(100..164);
+        let mut wrong = 0_u32;
+        for run in 100..220 {
+            for number in (0..1000).step_by(10) {
+                let found = sieve.of(key(run * 1000 + number));
+                assert!(run < 164 || found.has(run), "{run}");
+                wrong += (164..220)
+                    .map(|other| u32::from(other != run && found.has(other)))
+                    .sum::<u32>();
+            }
+        }
+        // 2,000 of 65,536 bits are set for each run: one in a thousand by mistake.
+        assert!(wrong < 2 * 120 * 100 * 56 / 1000, "{wrong}");
+        let mut found = 0;
+        for key in (0..1000).map(|number| key(1_000_000 + number)) {
+            found += (100..164).filter(|run| sieve.of(key).has(*run)).count();
+        }
+        assert_eq!(found, 0, "what was forgotten is in no row");
+    }
+}
