@@ -2,7 +2,7 @@
 //!
 //! Up to 127 of them are in memory, and most keys that are asked for are in none. A filter for each would cost three
 //! reads of memory each; here a key names two rows of one table, and a run may have it if the run's bit is set in both.
-//! So all of them cost two reads. (A Bloom filter for each run, turned on its side: Goodwin et al., "BitFunnel", 2017.)
+//! So all of them cost two reads. (A Bloom filter for each run, turned on its side: Goodwin et al., `BitFunnel`, SIGIR 2017.)
 
 /// Runs that are told apart.
 const RUNS: u64 = 128;
