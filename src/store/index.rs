@@ -440,12 +440,11 @@ impl State {
         self.short.get_mut(usize::try_from(at.flatten()?).ok()?)
     }
 
-    /// Takes in the filter of what was swept.
-    pub(super) fn replace(&mut self, place: Place, filter: RunFilter) {
+    /// Takes note of what was swept, with the filter of a part of a long run.
+    pub(super) fn replace(&mut self, place: Place, filter: Option<RunFilter>) {
         self.swept = Some(place);
-        if place.level == LONG
-            && let Some(known) = place.number().and_then(|number| self.parts.get_mut(number))
-        {
+        let known = place.number().and_then(|number| self.parts.get_mut(number));
+        if let (Some(known), Some(filter)) = (known, filter) {
             *known = filter;
         }
     }

@@ -325,7 +325,7 @@ impl Store {
     /// there were any. By the writing thread only. It is durable with the next group: what a crash takes back is swept
     /// again. Nothing is swept while the disk is full.
     pub fn sweep(&self) -> Result<bool, StoreError> {
-        if self.free_bytes()? < self.min_free_bytes {
+        if !self.has_space()? {
             return Ok(false);
         }
         let mut any = false;
@@ -813,11 +813,7 @@ impl Store {
 
     /// Whether anything may be written: publishing keeps so many bytes free.
     pub fn has_space(&self) -> Result<bool, StoreError> {
-        match self.demand_space() {
-            Ok(()) => Ok(true),
-            Err(StoreError::Full { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.free_bytes()? >= self.min_free_bytes)
     }
 
     fn demand_space(&self) -> Result<(), StoreError> {

@@ -37,7 +37,8 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Swept {
     place: Place,
-    filter: RunFilter,
+    /// For a part of a long run.
+    filter: Option<RunFilter>,
     batch: Batch,
 }
 
@@ -105,12 +106,12 @@ impl Index {
     pub(super) fn sweep(&self, tree: &Tree) -> Result<Option<Swept>, StoreError> {
         let Some(place) = self.next_stale(tree)? else { return Ok(None) };
         let postings = self.read_clean(tree, place)?;
-        let filter = RunFilter::of(&postings);
+        let filter = (place.level == LONG).then(|| RunFilter::of(&postings));
         let mut batch = Batch::default();
         self.remove_postings(tree, &mut batch, place)?;
         self.insert(&mut batch, place.level, place.run, &postings);
-        if place.level == LONG {
-            self.replace_filter(tree, &mut batch, place, &filter)?;
+        if let Some(filter) = &filter {
+            self.replace_filter(tree, &mut batch, place, filter)?;
         }
         for key in tree.scan_prefix(self.stale_key(place)).keys() {
             batch.remove(key.map_err(StoreError::io("reading an index"))?);
