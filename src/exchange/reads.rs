@@ -235,10 +235,8 @@ fn find(
         pretend(store, name, size)?;
         return Ok(None);
     };
-    let missing =
-        || StoreError::Corrupt { place: format!("sequence {sequence}"), what: "it is missing" };
-    let block = store.block_at(sequence)?.ok_or_else(missing)?;
-    let stored = block.at(sequence).ok_or_else(missing)?;
+    let block = store.block_at(sequence)?.ok_or_else(|| entries::missing(sequence))?;
+    let stored = block.at(sequence).ok_or_else(|| entries::missing(sequence))?;
     if !may_see(reader, &stored.facts.scope) {
         return Ok(None);
     }

@@ -383,8 +383,7 @@ impl Subscription {
             None => self.hub.blocks_from(&self.member, self.position, bytes).await?,
         };
         let Some(end) = blocks.last().map(|block| block.end()) else {
-            let place = format!("sequence {}", self.position);
-            return Err(StoreError::Corrupt { place, what: "it is missing" }.into());
+            return Err(entries::missing(self.position).into());
         };
         if end < head.size {
             self.ahead = self.hub.read_ahead(&self.member, end, bytes);
@@ -579,8 +578,7 @@ impl Missed {
             halt.check()?;
             let blocks = store.blocks_from(from, self.bytes_at_once())?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
-                let place = format!("sequence {from}");
-                return Err(StoreError::Corrupt { place, what: "it is missing" });
+                return Err(entries::missing(from));
             };
             let entries = entries_of(&blocks, from, self.end);
             let sent = entries.map(|(block, stored)| self.piece(store, block, stored));
@@ -640,7 +638,6 @@ impl Missed {
             return Ok(Match::No);
         }
         let matches = self.filter.matches(facts);
-        let sent = |is_sent: bool| if is_sent { Match::Yes } else { Match::No };
         match &self.before {
             Some(before) if may_see(before, &facts.scope) => Ok(Match::No),
             Some(_before) if matches == Match::Left => {
@@ -651,7 +648,8 @@ impl Missed {
             // The reader may hold copies from before.
             None if facts.scope.body_kind.is_recall() => Ok(Match::Yes),
             None if matches != Match::Yes || !facts.scope.body_kind.is_chosen() => Ok(Match::No),
-            None => Ok(sent(is_current(store, facts, self.end)?)),
+            None if is_current(store, facts, self.end)? => Ok(Match::Yes),
+            None => Ok(Match::No),
         }
     }
 }
