@@ -13,6 +13,7 @@ use crate::model::facts::Facts;
 use crate::model::index_keys::Group;
 use crate::model::index_keys::Term;
 use crate::model::limits;
+use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
@@ -47,7 +48,8 @@ pub(super) struct Reading<'a> {
     /// Lists of postings that may still be asked for.
     probes: Cell<usize>,
     block: Option<LogBlock>,
-    halt: Halt,
+    /// Set when nobody waits for the answer any more.
+    pub(super) halt: Halt,
 }
 
 impl<'a> Reading<'a> {
@@ -77,30 +79,25 @@ impl<'a> Reading<'a> {
 
     /// Places of entries that may have a term, rising, as many as may still be read.
     pub(super) fn places(&self, term: Term) -> Result<Vec<u64>, StoreError> {
-        let mut places = Vec::new();
-        for group in &self.groups {
-            if !self.probe()? {
-                break;
-            }
-            places.extend(self.store.find_term(term, *group, 0, self.budget.saturating_add(1))?);
-        }
-        places.sort_unstable();
-        places.dedup();
-        places.retain(|place| *place < self.size);
-        Ok(places)
+        self.in_each_group(|group, limit| self.store.find_term(term, group, 0, limit))
     }
 
     /// The same for indicators with a value.
-    pub(super) fn places_of_value(
+    pub(super) fn places_of_value(&self, digest: &Digest) -> Result<Vec<u64>, StoreError> {
+        self.in_each_group(|group, limit| self.store.find_value(digest, group, limit))
+    }
+
+    /// What is found for the reader's groups, each a list of postings from the bound.
+    fn in_each_group(
         &self,
-        digest: &crate::model::names::Digest,
+        find: impl Fn(Group, usize) -> Result<Vec<u64>, StoreError>,
     ) -> Result<Vec<u64>, StoreError> {
         let mut places = Vec::new();
         for group in &self.groups {
             if !self.probe()? {
                 break;
             }
-            places.extend(self.store.find_value(digest, *group, self.budget.saturating_add(1))?);
+            places.extend(find(*group, self.budget.saturating_add(1))?);
         }
         places.sort_unstable();
         places.dedup();

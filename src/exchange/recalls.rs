@@ -74,7 +74,7 @@ impl Hub {
             let reading = Reading::new(store, &reader, start.as_of, limits::PAGE_EXAMINED_MAX);
             let reading = reading.until(halt);
             let delivered = &delivered;
-            Gathering { reading, roster: &roster, which, now, delivered, examined: 0, halt }
+            Gathering { reading, roster: &roster, which, now, delivered, examined: 0 }
                 .page(start.position, page_size)
         };
         let (recalls, next) = self.read(Some(member), page).await?;
@@ -94,8 +94,6 @@ struct Gathering<'a> {
     now: Timestamp,
     /// Whether a recall was sent to a member.
     delivered: &'a dyn Fn(&MemberId, &Found) -> bool,
-    /// Set when nobody waits for the answer any more.
-    halt: &'a Halt,
     /// What was read for this page so far. Every recall on it is read to its end, whatever that takes: nothing is said
     /// of half of its answers.
     examined: usize,
@@ -129,7 +127,7 @@ impl Gathering<'_> {
         let (mut recalls, mut next) = (Vec::new(), start);
         loop {
             let within = (next..size, &mut self.examined);
-            let range = match agree(store, self.halt, &mut clauses, within)? {
+            let range = match agree(store, &self.reading.halt, &mut clauses, within)? {
                 Agreed::Nowhere => return Ok((recalls, None)),
                 Agreed::Tired(at) => return Ok((recalls, Some(at))),
                 Agreed::On(range) => range,
@@ -265,7 +263,7 @@ impl Gathering<'_> {
         let (store, mut next) = (self.reading.store, asked.at.saturating_add(1));
         while examined < limits::PAGE_EXAMINED_MAX {
             let within = (next..self.reading.size, &mut examined);
-            let Agreed::On(range) = agree(store, self.halt, &mut clauses, within)? else {
+            let Agreed::On(range) = agree(store, &self.reading.halt, &mut clauses, within)? else {
                 break;
             };
             examined = examined.saturating_add(1);

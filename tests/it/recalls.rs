@@ -538,10 +538,7 @@ async fn what_the_operator_takes_down_is_erased_at_once_and_answered() {
     assert_eq!(refused.status.code(), Some(3), "only the operator");
     demand(&world.watchfire("operator", &takedown));
     let notice = erased(&birch, &record).await;
-    // The body is gone a moment before the head that has the notice is told.
-    let said =
-        until("the notice is there", || async { of_kind(&birch, BodyKind::Erasure).await.pop() })
-            .await;
+    let said = of_kind(&birch, BodyKind::Erasure).await.pop().expect("a notice");
     assert_eq!(said.sequence(), notice);
     let Some(pb::body::Content::Erasure(said)) = &said.body().content else { panic!("a notice") };
     assert_eq!(said.sequences, [at]);
