@@ -91,10 +91,8 @@ pub(super) struct State {
     coarse: HashSet<u64>,
     /// The short runs that no complete long run has, the last of which is the last written.
     short: VecDeque<ShortRun>,
-    /// Which of the short runs may have a key.
+    /// Which of the short runs, and whether the open one, may have a key.
     sieve: Sieve,
-    /// Every key of the open run.
-    recent: HashSet<u64>,
     /// The parts of the long runs, those of one that is being written included.
     parts: Vec<RunFilter>,
     /// What was swept last.
@@ -144,8 +142,7 @@ impl Index {
     ) -> Result<(), StoreError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
-            state.open.push((key, sequence));
-            state.recent.insert(key);
+            state.take((key, sequence));
         }
         let shared = sequence - sequence % COARSE_SEQUENCES;
         if sequence == shared {
@@ -153,8 +150,7 @@ impl Index {
         }
         for key in coarse {
             if state.coarse.insert(key) {
-                state.open.push((key, shared));
-                state.recent.insert(key);
+                state.take((key, shared));
             }
         }
         drop(state);
@@ -264,7 +260,7 @@ impl Index {
         let (run, postings, part) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             let mut postings = state.open.clone();
-            postings.sort_unstable();
+            postings.sort_unstable_by_key(as_number);
             postings.dedup();
             (state.written, postings, state.next_part())
         };
@@ -417,7 +413,6 @@ impl State {
             coarse: HashSet::new(),
             short: VecDeque::new(),
             sieve: Sieve::new(keys.sieve_bits()),
-            recent: HashSet::new(),
             parts: Vec::new(),
             swept: None,
         }
@@ -458,12 +453,12 @@ impl State {
         };
         let first_long = from / (PARTS * RUN_SEQUENCES);
         let long = (first_long..long_runs(self.written)).filter(may_have).collect();
-        let is_recent = self.recent.contains(&key);
         let candidates = self.sieve.of(key);
         let short = (self.first_short()..).zip(&self.short);
         let short = short.filter(|(run, _short)| candidates.has(*run));
         let short = short.flat_map(|(_run, short)| short.between(key..=key));
-        let open = self.open.iter().filter(|posting| is_recent && posting.0 == key);
+        let may_be_open = candidates.has(self.written);
+        let open = self.open.iter().filter(|posting| may_be_open && posting.0 == key);
         let mut open: Vec<u64> = open.map(|posting| posting.1).collect();
         // Coarse postings lie before those of the entry that brought them.
         open.sort_unstable();
@@ -481,15 +476,23 @@ impl State {
         let runs = self.short.iter().take(own);
         let mut postings: Vec<Posting> =
             runs.flat_map(|run| run.between(first..=last)).copied().collect();
-        postings.sort_unstable();
+        // A stable sort finds the runs, which are sorted, and merges them.
+        postings.sort_by_key(as_number);
         Some(postings)
     }
 
+    /// Takes a posting into the open run, whose number is that of the next short run.
+    fn take(&mut self, posting: Posting) {
+        self.sieve.insert(self.written, posting.0);
+        self.open.push(posting);
+    }
+
+    /// Makes the open run the last of the short ones.
     fn advance(&mut self, run: ShortRun, part: Option<RunFilter>) {
-        let (number, before) = (self.written, self.first_short());
+        let before = self.first_short();
         self.written += 1;
         self.open.clear();
-        self.push(number, run);
+        self.short.push_back(run);
         self.parts.extend(part);
         let merged = before..self.first_short();
         if !merged.is_empty() {
@@ -498,8 +501,8 @@ impl State {
         }
     }
 
+    /// Takes in a short run that was read from the disk.
     fn push(&mut self, number: u64, run: ShortRun) {
-        self.recent.clear();
         for posting in &run.postings {
             self.sieve.insert(number, posting.0);
         }
@@ -519,6 +522,11 @@ impl ShortRun {
         let end = self.postings.partition_point(|posting| posting.0 <= *values.end());
         self.postings.get(start..end).unwrap_or_default()
     }
+}
+
+/// A posting as one number of the same order, which is compared without a branch.
+fn as_number(&(key, sequence): &Posting) -> u128 {
+    u128::from(key) << u64::BITS | u128::from(sequence)
 }
 
 /// Rows of sorted postings, each with its first.

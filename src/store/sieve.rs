@@ -1,6 +1,6 @@
-//! Which of the short runs may have a key.
+//! Which of the short runs, and whether the open one, may have a key.
 //!
-//! Up to 127 of them are in memory, and most keys that are asked for are in none. A filter for each would cost three
+//! Up to 127 short ones are in memory, and most keys that are asked for are in none. A filter for each would cost three
 //! reads of memory each; here a key names two rows of one table, and a run may have it if the run's bit is set in both.
 //! So all of them cost two reads. (A Bloom filter for each run, turned on its side: Goodwin et al., `BitFunnel`, SIGIR 2017.)
 
