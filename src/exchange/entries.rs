@@ -63,16 +63,11 @@ pub(super) fn decode(block: &LogBlock, stored: &StoredEntry) -> Result<pb::Entry
     wire::entry::decode(block.framed(stored)).ok_or_else(damaged)
 }
 
-/// The damage of an entry that must be there and is not.
-pub(super) fn missing(sequence: u64) -> StoreError {
-    StoreError::Corrupt { place: format!("sequence {sequence}"), what: "it is missing" }
-}
-
 /// When the entry at a place was taken in.
 pub(super) fn accept_time(store: &Store, sequence: u64) -> Result<Timestamp, StoreError> {
     let damaged = |what| StoreError::Corrupt { place: format!("sequence {sequence}"), what };
-    let block = store.block_at(sequence)?.ok_or_else(|| missing(sequence))?;
-    let stored = block.at(sequence).ok_or_else(|| missing(sequence))?;
+    let block = store.block_at(sequence)?.ok_or_else(|| StoreError::missing(sequence))?;
+    let stored = block.at(sequence).ok_or_else(|| StoreError::missing(sequence))?;
     let time = decode(&block, stored)?.accept_time.unwrap_or_default();
     wire::time::timestamp(&time, "entry.accept_time")
         .map_err(|_refused| damaged("its time is unreadable"))
@@ -96,8 +91,8 @@ pub(super) fn first_since(store: &Store, time: Timestamp, size: u64) -> Result<u
 /// Reads one entry that must be there.
 pub(super) fn read(store: &Store, sequence: u64) -> Result<Read, StoreError> {
     let damaged = |what| StoreError::Corrupt { place: format!("sequence {sequence}"), what };
-    let block = store.block_at(sequence)?.ok_or_else(|| missing(sequence))?;
-    let stored = block.at(sequence).ok_or_else(|| missing(sequence))?;
+    let block = store.block_at(sequence)?.ok_or_else(|| StoreError::missing(sequence))?;
+    let stored = block.at(sequence).ok_or_else(|| StoreError::missing(sequence))?;
     let entry = decode(&block, stored)?;
     let envelope = entry.envelope.as_ref().ok_or_else(|| damaged("it has no envelope"))?;
     let time = entry.accept_time.unwrap_or_default();

@@ -328,7 +328,7 @@ impl Task {
 fn first_erasable(store: &Store, range: std::ops::Range<u64>) -> Result<u64, StoreError> {
     let mut next = range.start;
     while next < range.end {
-        let block = store.block_at(next)?.ok_or_else(|| entries::missing(next))?;
+        let block = store.block_at(next)?.ok_or_else(|| StoreError::missing(next))?;
         let mut entries = block.entries_from(next);
         if let Some((at, _)) = entries.find(|(_, stored)| hub_entries::is_erasable(&stored.facts)) {
             return Ok(at.min(range.end));
@@ -347,7 +347,7 @@ fn erased_in(
     let mut erased = Vec::new();
     let mut next = range.start;
     while next < range.end {
-        let block = store.block_at(next)?.ok_or_else(|| entries::missing(next))?;
+        let block = store.block_at(next)?.ok_or_else(|| StoreError::missing(next))?;
         for (sequence, stored) in block.entries_from(next).take_while(|(at, _)| *at < range.end) {
             let framed = hub_entries::without_body(&block, stored, notice)?;
             erased.extend(framed.map(|framed| (sequence, framed)));

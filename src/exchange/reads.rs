@@ -235,8 +235,8 @@ fn find(
         pretend(store, name, size)?;
         return Ok(None);
     };
-    let block = store.block_at(sequence)?.ok_or_else(|| entries::missing(sequence))?;
-    let stored = block.at(sequence).ok_or_else(|| entries::missing(sequence))?;
+    let block = store.block_at(sequence)?.ok_or_else(|| StoreError::missing(sequence))?;
+    let stored = block.at(sequence).ok_or_else(|| StoreError::missing(sequence))?;
     if !may_see(reader, &stored.facts.scope) {
         return Ok(None);
     }

@@ -383,7 +383,7 @@ impl Subscription {
             None => self.hub.blocks_from(&self.member, self.position, bytes).await?,
         };
         let Some(end) = blocks.last().map(|block| block.end()) else {
-            return Err(entries::missing(self.position).into());
+            return Err(StoreError::missing(self.position).into());
         };
         if end < head.size {
             self.ahead = self.hub.read_ahead(&self.member, end, bytes);
@@ -578,7 +578,7 @@ impl Missed {
             halt.check()?;
             let blocks = store.blocks_from(from, self.bytes_at_once())?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
-                return Err(entries::missing(from));
+                return Err(StoreError::missing(from));
             };
             let entries = entries_of(&blocks, from, self.end);
             let sent = entries.map(|(block, stored)| self.piece(store, block, stored));

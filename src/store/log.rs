@@ -341,7 +341,7 @@ impl Store {
     }
 
     fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
-        let missing = || StoreError::corrupt(format!("sequence {sequence}"), "it is missing");
+        let missing = || StoreError::missing(sequence);
         let range = keys::block(0)..=keys::block(sequence);
         let found = self.db.range(range).next_back().ok_or_else(missing)?;
         let decoded = self.decode(&found.map_err(StoreError::io("reading the log"))?)?;
@@ -658,7 +658,7 @@ impl Store {
         while next < head {
             let blocks = self.blocks_from(next, 4 * 1024 * 1024)?;
             let Some(end) = blocks.last().map(LogBlock::end) else {
-                return Err(StoreError::corrupt(format!("sequence {next}"), "it is missing"));
+                return Err(StoreError::missing(next));
             };
             for block in &blocks {
                 self.index_block(block, next, &mut scopes, starts)?;

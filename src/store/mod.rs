@@ -74,6 +74,11 @@ impl StoreError {
         move |cause| Self::Io { action, cause: cause.to_string() }
     }
 
+    /// The damage of an entry that must be there and is not.
+    pub fn missing(sequence: u64) -> Self {
+        Self::corrupt(format!("sequence {sequence}"), "it is missing")
+    }
+
     fn corrupt(place: impl std::fmt::Display, what: &'static str) -> Self {
         Self::Corrupt { place: place.to_string(), what }
     }
