@@ -239,8 +239,11 @@ async fn a_command_gets_what_was_not_acknowledged_and_nothing_else() {
 async fn a_live_stream_acknowledges_at_most_once_a_second_and_when_it_is_asked_to_end() {
     let world = World::with(MEMBERS).await;
     let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
-    let arguments = ["subscribe", "--name", "main", "--format", "jsonl"];
-    let mut child = start(&world, "birch-social", &arguments);
+    let (place, arguments) = (scratch(), ["subscribe", "--name", "main", "--format", "jsonl"]);
+    let shown = place.path().join("shown.jsonl");
+    let mut command = world.command("birch-social", &arguments);
+    command.stdout(std::fs::File::create(&shown).expect("a file")).stderr(Stdio::null());
+    let mut child = command.spawn().expect("watchfire runs");
     until("the stream is open", || async {
         let all = birch.subscriptions().await.expect("an answer");
         all.first().filter(|kept| kept.streams == 1 && kept.lag_entries == 0).map(|_| ())
@@ -254,7 +257,11 @@ async fn a_live_stream_acknowledges_at_most_once_a_second_and_when_it_is_asked_t
     }
     assert!((2..=5).contains(&seen.len()), "{seen:?}");
     let (_, last) = publish(&acme, domain("last.example")).await;
-    pause(Duration::from_millis(200)).await;
+    until("the last is shown", || async {
+        let text = std::fs::read_to_string(&shown).expect("a file");
+        text.contains("last.example").then_some(())
+    })
+    .await;
     World::signal(&child, "-TERM");
     assert!(child.wait().expect("it ends").success());
     assert_eq!(position(&world, "birch-social", "main"), last + 1);

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Child;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use watchfire::client::Client;
@@ -16,6 +15,7 @@ use watchfire::model::time::Timestamp;
 use watchfire::wire::pb;
 
 use crate::crash::random_moment;
+use crate::durable::pause;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
@@ -68,10 +68,6 @@ async fn publish_on(client: Client, stop: CancellationToken) {
             publish_for(&client, content, handling(&[], &[])).await;
         }
     }
-}
-
-async fn pause(duration: Duration) {
-    tokio::time::sleep_until(tokio::time::Instant::now() + duration).await;
 }
 
 fn start(world: &World, arguments: &[&str]) -> Child {
