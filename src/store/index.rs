@@ -457,8 +457,8 @@ impl State {
         let short = (self.first_short()..).zip(&self.short);
         let short = short.filter(|(run, _short)| candidates.has(*run));
         let short = short.flat_map(|(_run, short)| short.between(key..=key));
-        let may_be_open = candidates.has(self.written);
-        let open = self.open.iter().filter(|posting| may_be_open && posting.0 == key);
+        let open = if candidates.has(self.written) { self.open.as_slice() } else { &[] };
+        let open = open.iter().filter(|posting| posting.0 == key);
         let mut open: Vec<u64> = open.map(|posting| posting.1).collect();
         // Coarse postings lie before those of the entry that brought them.
         open.sort_unstable();

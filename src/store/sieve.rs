@@ -4,8 +4,12 @@
 //! reads of memory each; here a key names two rows of one table, and a run may have it if the run's bit is set in both.
 //! So all of them cost two reads. (A Bloom filter for each run, turned on its side: Goodwin et al., `BitFunnel`, SIGIR 2017.)
 
+use crate::store::index::PARTS;
+
 /// Runs that are told apart.
 const RUNS: u64 = 128;
+/// Short runs in memory are numbered in a row, at most two long runs' but for one, and the open run has the next number.
+const _: () = assert!(RUNS >= 2 * PARTS, "each of them has a bit of its own");
 
 /// A bit for each run in each row.
 #[derive(Debug)]
