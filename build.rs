@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     "watchfire/v1/query_service.proto",
     "watchfire/v1/roster_service.proto",
     "watchfire/v1/subscription_service.proto",
+    "watchfire/v1/transparency_service.proto",
     "watchfire/disk/v1/disk.proto",
 ];
 

@@ -408,6 +408,7 @@ fn cut(items: Vec<Item>) -> Vec<Vec<Item>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::client::cursor::cursor;
     use crate::client::sink::tests::Maker;
 
     /// A batch with one entry at each of these places.
@@ -423,8 +424,8 @@ pub(super) mod tests {
         Delivery::Entries { entries, left_filter: vec![4], backfill }
     }
 
-    fn mark(cursor: u8) -> Delivery {
-        Delivery::Mark(Mark { cursor: vec![cursor], epoch: 1, position: 9, head: 9 })
+    fn mark(byte: u8) -> Delivery {
+        Delivery::Mark(Mark { cursor: cursor(&[byte], 9), epoch: 1, position: 9, head: 9 })
     }
 
     /// Places of each batch, and where it leaves the subscription.
@@ -434,7 +435,7 @@ pub(super) mod tests {
     }
 
     fn place(sequence: u64) -> Place {
-        Place { cursor: Some(vec![1]), epoch: 1, sequence: Some(sequence) }
+        Place { cursor: Some(cursor(&[1], 9)), epoch: 1, sequence: Some(sequence) }
     }
 
     #[test]
@@ -447,7 +448,10 @@ pub(super) mod tests {
         assert_eq!(left, [false, true]);
         let batches = cutter.take(&mark(7));
         assert_eq!(shape(&batches), [(vec![], Some(4))]);
-        assert_eq!(batches[0].place, Place { cursor: Some(vec![7]), epoch: 1, sequence: Some(4) });
+        assert_eq!(
+            batches[0].place,
+            Place { cursor: Some(cursor(&[7], 9)), epoch: 1, sequence: Some(4) }
+        );
     }
 
     #[test]
@@ -563,7 +567,7 @@ pub(super) mod tests {
             assert_eq!(shape(&cutter.take(&entries(&[4], false))), [(vec![4], before)]);
             let batches = cutter.take(&mark(7));
             assert_eq!(shape(&batches), [(vec![], before)]);
-            assert_eq!(batches[0].place.cursor, Some(vec![7]));
+            assert_eq!(batches[0].place.cursor, Some(cursor(&[7], 9)));
             assert_eq!(shape(&cutter.take(&entries(&[12], false))), [(vec![12], Some(12))]);
         }
     }

@@ -1,6 +1,7 @@
 //! A connection to the pinned exchange.
 
 use std::sync::Arc;
+use std::sync::Mutex as StdMutex;
 
 use prost::Message as _;
 use tokio::sync::Mutex;
@@ -11,6 +12,7 @@ use crate::client::error::Refused;
 use crate::client::known::KnownRoster;
 use crate::client::pin::Pin;
 use crate::client::signer::Signer;
+use crate::client::trust::Trust;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
 use crate::model::header::BodyKind;
@@ -29,6 +31,7 @@ use crate::wire::pb::exchange_service_client::ExchangeServiceClient;
 use crate::wire::pb::query_service_client::QueryServiceClient;
 use crate::wire::pb::roster_service_client::RosterServiceClient;
 use crate::wire::pb::subscription_service_client::SubscriptionServiceClient;
+use crate::wire::pb::transparency_service_client::TransparencyServiceClient;
 
 /// A member's connection. Clones share it.
 #[derive(Clone)]
@@ -37,6 +40,7 @@ pub struct Client {
     profile: Arc<Profile>,
     pin: Arc<Pin>,
     known: Arc<Mutex<KnownRoster>>,
+    trust: Arc<StdMutex<Trust>>,
     clock: Arc<dyn Clock>,
     welcome: Arc<Welcome>,
 }
@@ -67,21 +71,25 @@ impl Client {
             .into());
         }
         let known = KnownRoster::load(&profile, &pin)?;
+        let trust = Trust::load(&profile, pin.log_key())?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
             .await?
             .into_inner();
+        let note = response.checkpoint.clone();
         let welcome = welcome(&pin, response)?;
         let mut client = Self {
             channel,
             profile: Arc::new(profile),
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
+            trust: Arc::new(StdMutex::new(trust)),
             clock: Arc::new(SystemClock::default()),
             welcome: Arc::new(welcome),
         };
         client.forget_other_epochs();
+        client.demand_continuation(&note).await?;
         Ok(client)
     }
 
@@ -146,6 +154,15 @@ impl Client {
         SubscriptionServiceClient::new(self.channel.clone())
     }
 
+    /// The raw service, for tools that check for themselves.
+    pub fn transparency_service(&self) -> TransparencyServiceClient<Channel> {
+        TransparencyServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn trust(&self) -> &StdMutex<Trust> {
+        &self.trust
+    }
+
     /// Who takes part, folded up to the log's head.
     pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
@@ -188,8 +205,8 @@ impl Client {
                     .to_vec(),
                 ..pb::Filter::default()
             }),
-            include_record: false,
             until_head: true,
+            ..pb::SubscribeRequest::default()
         };
         let mut stream = match self.exchange_service().subscribe(request).await {
             Ok(response) => response.into_inner(),
@@ -253,7 +270,7 @@ fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, Clie
         .log_key()
         .open(&checkpoint)
         .map_err(|error| VerificationError::answer(error.to_string()))?;
-    if checkpoint.size != head || epoch == 0 {
+    if (checkpoint.size, checkpoint.epoch) != (head, epoch) || epoch == 0 {
         return Err(VerificationError::answer("its head is not that of its checkpoint").into());
     }
     let caller = caller.ok_or_else(|| Refused {

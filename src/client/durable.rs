@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
+use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Place;
@@ -40,7 +41,7 @@ pub struct DurableSubscription {
     /// Everything below this sequence was acknowledged.
     pub position: u64,
     /// To go on from there.
-    pub cursor: Vec<u8>,
+    pub cursor: Cursor,
     /// Entries of the log at and above the position, whether this member may see them or not.
     pub lag_entries: u64,
     /// How long the entry at the position has waited; zero if there is none.
@@ -109,9 +110,12 @@ impl Client {
     pub async fn acknowledge_subscription(
         &self,
         name: &SubscriptionName,
-        cursor: Vec<u8>,
+        cursor: &Cursor,
     ) -> Result<DurableSubscription, ClientError> {
-        let request = pb::AcknowledgeSubscriptionRequest { name: name.to_string(), cursor };
+        let request = pb::AcknowledgeSubscriptionRequest {
+            name: name.to_string(),
+            cursor: cursor.bytes.clone(),
+        };
         let response = self.subscription_service().acknowledge_subscription(request).await?;
         answered(response.into_inner().subscription, name)
     }
@@ -200,10 +204,10 @@ impl Durable {
             let Some(cursor) = place.cursor.clone() else {
                 return Ok(joined(From::Place(place), acknowledger));
             };
-            let now = client.acknowledge_subscription(&name, cursor.clone()).await?;
+            let now = client.acknowledge_subscription(&name, &cursor).await?;
             acknowledger.acknowledged = Some(cursor.clone());
             // Both are sealed the same way, so that the same place has the same cursor.
-            if now.cursor != cursor {
+            if now.cursor.bytes != cursor.bytes {
                 let from = From::Place(place);
                 return Ok(Joined { from, acknowledger, is_hub_ahead: true });
             }
@@ -246,8 +250,8 @@ pub struct Acknowledger {
     name: SubscriptionName,
     /// The filter of a subscription that is to be made first.
     to_make: Option<Filter>,
-    acknowledged: Option<Vec<u8>>,
-    waiting: Option<Vec<u8>>,
+    acknowledged: Option<Cursor>,
+    waiting: Option<Cursor>,
     due: Instant,
     backoff: Backoff,
 }
@@ -314,12 +318,12 @@ impl Acknowledger {
         Ok(())
     }
 
-    async fn send(&mut self, cursor: Vec<u8>) -> Result<(), ClientError> {
+    async fn send(&mut self, cursor: Cursor) -> Result<(), ClientError> {
         if let Some(filter) = &self.to_make {
             self.client.create_subscription(&self.name, filter, pb::StartPoint::Start).await?;
             self.to_make = None;
         }
-        self.client.acknowledge_subscription(&self.name, cursor).await?;
+        self.client.acknowledge_subscription(&self.name, &cursor).await?;
         self.acknowledged = self.waiting.take();
         Ok(())
     }
@@ -365,7 +369,7 @@ fn listed(wire: pb::Subscription) -> Result<DurableSubscription, ClientError> {
         filter: known(wire_filter).map_err(|refusal| malformed(refusal.to_string()))?,
         epoch,
         position,
-        cursor,
+        cursor: Cursor { bytes: cursor, position },
         lag_entries,
         // A negative time is none.
         lag_time: lag_time.and_then(|time| time.try_into().ok()).unwrap_or_default(),

@@ -3,11 +3,13 @@
 //! The exchange is pinned by its founding record; who may sign is folded from the log's own roster entries. The
 //! hub's word about keys is never taken.
 
+mod account;
 mod audience;
 mod backoff;
 mod batch;
 mod briefing;
 mod connection;
+mod cursor;
 mod drafter;
 mod durable;
 mod enrol;
@@ -33,8 +35,10 @@ mod roster;
 mod signer;
 mod sink;
 mod subscribe;
+mod trust;
 mod verifier;
 
+pub use self::account::Deviation;
 pub use self::audience::KeeperChange;
 pub use self::audience::ListedAudience;
 pub use self::audience::draw_audience;
@@ -54,6 +58,8 @@ pub use self::briefing::KnownLedger;
 pub use self::briefing::Period;
 pub use self::connection::Client;
 pub use self::connection::Welcome;
+pub use self::cursor::Cursor;
+pub use self::cursor::InvalidCursor;
 pub use self::drafter::Drafter;
 pub use self::durable::ACKNOWLEDGE_INTERVAL;
 pub use self::durable::Acknowledger;

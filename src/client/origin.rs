@@ -2,6 +2,7 @@
 //!
 //! A cursor means nothing elsewhere, and a sequence of another filter would leave entries out without a word.
 
+use crate::client::cursor::InvalidCursor;
 use crate::client::subscribe::Place;
 use crate::model::filter::Filter;
 use crate::profile::SavedCursor;
@@ -24,8 +25,8 @@ pub enum InvalidPlace {
     /// It was made elsewhere; in what it differs.
     #[error("it was made for another {0}")]
     Foreign(&'static str),
-    /// Its cursor is not hex.
-    #[error("its cursor is not hex")]
+    /// Its cursor is not one.
+    #[error("its cursor is not HEX@POSITION")]
     Cursor,
 }
 
@@ -46,7 +47,7 @@ impl Origin {
             exchange,
             member,
             filter,
-            cursor: place.cursor.as_ref().map(hex::encode),
+            cursor: place.cursor.as_ref().map(ToString::to_string),
             epoch: place.epoch,
             sequence: place.sequence,
             offered: None,
@@ -63,8 +64,8 @@ impl Origin {
         if let Some((_, _, what)) = pairs.into_iter().find(|(saved, own, _)| saved != own) {
             return Err(InvalidPlace::Foreign(what));
         }
-        let cursor = saved.cursor.as_ref().map(hex::decode).transpose();
-        let cursor = cursor.map_err(|_not_hex| InvalidPlace::Cursor)?;
+        let cursor = saved.cursor.as_ref().map(|text| text.parse()).transpose();
+        let cursor = cursor.map_err(|InvalidCursor| InvalidPlace::Cursor)?;
         Ok(Place { cursor, epoch: saved.epoch, sequence: saved.sequence })
     }
 }
@@ -81,11 +82,12 @@ pub(super) fn sample(filter: &str) -> Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::cursor::cursor;
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut SavedCursor), expected: Result<(), InvalidPlace>) {
         let origin = sample("00");
-        let place = Place { cursor: Some(vec![1, 2]), epoch: 1, sequence: Some(9) };
+        let place = Place { cursor: Some(cursor(&[1, 2], 8)), epoch: 1, sequence: Some(9) };
         let mut saved = origin.saved(&place);
         change(&mut saved);
         assert_eq!(origin.place(&saved), expected.map(|()| place));

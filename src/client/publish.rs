@@ -22,6 +22,7 @@ use crate::model::limits;
 use crate::model::reason::Reason;
 use crate::profile::ProfileError;
 use crate::profile::Waiting;
+use crate::transparency::Checkpoint;
 use crate::wire::pb;
 
 /// Envelopes of one outbox file: one sync each.
@@ -225,7 +226,9 @@ impl Client {
             .filter(|(_, outcome)| outcome.is_none())
             .map(|(at, _)| at)
             .collect();
-        let (sent, messages): (Vec<_>, Vec<_>) = requests(batch, &open).into_iter().unzip();
+        let known = self.newest_checkpoint();
+        let (sent, messages): (Vec<_>, Vec<_>) =
+            requests(batch, &open, known_size(known)).into_iter().unzip();
         let mut service = self.exchange_service();
         let answers = service.publish_stream(stream::iter(messages)).await;
         let mut answers = match answers.map_err(ClientError::from) {
@@ -240,7 +243,9 @@ impl Client {
             let Some(answer) = answers.message().await? else {
                 return Err(ClientError::Unreachable("it ended the stream".to_owned()));
             };
-            let more = self.settle_all(batch, places, answer.results, outcomes)?;
+            let pb::PublishStreamResponse { results, growth_proof } = answer;
+            let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof)?;
+            let more = self.settle_all(batch, places, results, checkpoint, outcomes)?;
             later = sooner(later, more);
         }
         later.map_or(Ok(()), |refused| Err(refused.into()))
@@ -254,11 +259,14 @@ impl Client {
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), ClientError> {
         let mut later = None;
-        for (places, request) in requests(batch, open) {
-            let pb::PublishStreamRequest { envelopes } = request;
-            let request = pb::PublishRequest { envelopes };
+        let known = self.newest_checkpoint();
+        for (places, request) in requests(batch, open, known_size(known)) {
+            let pb::PublishStreamRequest { envelopes, known_size } = request;
+            let request = pb::PublishRequest { envelopes, known_size };
             let answer = self.exchange_service().publish(request).await?.into_inner();
-            let more = self.settle_all(batch, places, answer.results, outcomes)?;
+            let pb::PublishResponse { results, growth_proof } = answer;
+            let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof)?;
+            let more = self.settle_all(batch, places, results, checkpoint, outcomes)?;
             later = sooner(later, more);
         }
         later.map_or(Ok(()), |refused| Err(refused.into()))
@@ -270,6 +278,7 @@ impl Client {
         batch: &[pb::Envelope],
         places: Vec<usize>,
         results: Vec<pb::PublishResult>,
+        checkpoint: Option<Checkpoint>,
         outcomes: &mut [Option<Outcome>],
     ) -> Result<Option<Refused>, ClientError> {
         if results.len() != places.len() {
@@ -277,7 +286,7 @@ impl Client {
         }
         let mut later = None;
         for (place, result) in places.into_iter().zip(results) {
-            later = sooner(later, self.settle(batch, place, result, outcomes)?);
+            later = sooner(later, self.settle(batch, place, (result, checkpoint), outcomes)?);
         }
         Ok(later)
     }
@@ -287,46 +296,19 @@ impl Client {
         &self,
         batch: &[pb::Envelope],
         place: usize,
-        result: pb::PublishResult,
+        (result, checkpoint): (pb::PublishResult, Option<Checkpoint>),
         outcomes: &mut [Option<Outcome>],
     ) -> Result<Option<Refused>, ClientError> {
         // Invariant: the places were taken from the batch, and there is an outcome for each of it.
         let (Some(envelope), Some(slot)) = (batch.get(place), outcomes.get_mut(place)) else {
             return Ok(None);
         };
-        match self.outcome(envelope, result)? {
+        match outcome(envelope, result, checkpoint.as_ref())? {
             Answered::For(outcome) => {
                 *slot = Some(outcome);
                 Ok(None)
             }
             Answered::Later(refused) => Ok(Some(refused)),
-        }
-    }
-
-    pub(super) fn outcome(
-        &self,
-        envelope: &pb::Envelope,
-        result: pb::PublishResult,
-    ) -> Result<Answered, ClientError> {
-        let pb::PublishResult { outcome, warnings } = result;
-        match outcome {
-            Some(pb::publish_result::Outcome::Receipt(receipt)) => {
-                let mut receipt = receipt::check(self.pin(), envelope, receipt)?;
-                receipt.warnings = warnings.into_iter().map(Warning::from).collect();
-                Ok(Answered::For(Outcome::Taken(Box::new(receipt))))
-            }
-            Some(pb::publish_result::Outcome::Refusal(refusal)) => {
-                let refused = Refused::from(refusal);
-                if refused.is_about_the_caller() {
-                    return Err(refused.into());
-                }
-                Ok(if refused.is_transient() {
-                    Answered::Later(refused)
-                } else {
-                    Answered::For(Outcome::Refused(Box::new(refused)))
-                })
-            }
-            None => Err(VerificationError::answer("a result has no outcome").into()),
         }
     }
 
@@ -361,12 +343,46 @@ pub(super) enum Answered {
     Later(Refused),
 }
 
+/// What became of a record; its receipt has a checkpoint that holds, if it is one.
+pub(super) fn outcome(
+    envelope: &pb::Envelope,
+    result: pb::PublishResult,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Answered, ClientError> {
+    let pb::PublishResult { outcome, warnings } = result;
+    match outcome {
+        Some(pb::publish_result::Outcome::Receipt(receipt)) => {
+            let checkpoint =
+                checkpoint.ok_or(VerificationError::receipt("it has no checkpoint"))?;
+            let mut receipt = receipt::check(envelope, receipt, checkpoint)?;
+            receipt.warnings = warnings.into_iter().map(Warning::from).collect();
+            Ok(Answered::For(Outcome::Taken(Box::new(receipt))))
+        }
+        Some(pb::publish_result::Outcome::Refusal(refusal)) => {
+            let refused = Refused::from(refusal);
+            if refused.is_about_the_caller() {
+                return Err(refused.into());
+            }
+            Ok(if refused.is_transient() {
+                Answered::Later(refused)
+            } else {
+                Answered::For(Outcome::Refused(Box::new(refused)))
+            })
+        }
+        None => Err(VerificationError::answer("a result has no outcome").into()),
+    }
+}
+
+fn known_size(known: Option<Checkpoint>) -> u64 {
+    known.map_or(0, |checkpoint| checkpoint.size)
+}
+
 /// Batches that are under way on one stream. What has no answer when it ends stays in the outbox.
 pub struct Pipeline {
     client: Client,
     requests: Option<mpsc::Sender<pb::PublishStreamRequest>>,
     responses: Streaming<pb::PublishStreamResponse>,
-    under_way: VecDeque<(Waiting, Vec<pb::Envelope>)>,
+    under_way: VecDeque<(Waiting, Vec<pb::Envelope>, Option<Checkpoint>)>,
 }
 
 impl Pipeline {
@@ -375,8 +391,10 @@ impl Pipeline {
         let ended = || ClientError::Unreachable("it ended the stream".to_owned());
         let requests = self.requests.as_ref().ok_or_else(ended)?;
         let waiting = self.client.keep(&batch)?;
-        let request = pb::PublishStreamRequest { envelopes: batch.clone() };
-        self.under_way.push_back((waiting, batch));
+        let known = self.client.newest_checkpoint();
+        let request =
+            pb::PublishStreamRequest { envelopes: batch.clone(), known_size: known_size(known) };
+        self.under_way.push_back((waiting, batch, known));
         requests.send(request).await.map_err(|_closed| ended())
     }
 
@@ -388,19 +406,21 @@ impl Pipeline {
     /// The answer to the oldest batch; `None` if none is under way. Records that the hub could not take at the
     /// moment stay in the outbox and are missing here.
     pub async fn answer(&mut self) -> Result<Option<Vec<Outcome>>, ClientError> {
-        let Some((waiting, batch)) = self.under_way.pop_front() else {
+        let Some((waiting, batch, known)) = self.under_way.pop_front() else {
             return Ok(None);
         };
         let Some(answer) = self.responses.message().await? else {
             return Err(ClientError::Unreachable("it ended the stream".to_owned()));
         };
-        if answer.results.len() != batch.len() {
+        let pb::PublishStreamResponse { results, growth_proof } = answer;
+        if results.len() != batch.len() {
             return Err(VerificationError::answer("there is not one result for each record").into());
         }
+        let checkpoint = self.client.receipts_checkpoint(&results, known, &growth_proof)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut later = Vec::new();
-        for (envelope, result) in batch.iter().zip(answer.results) {
-            match self.client.outcome(envelope, result)? {
+        for (envelope, result) in batch.iter().zip(results) {
+            match outcome(envelope, result, checkpoint.as_ref())? {
                 Answered::For(outcome) => outcomes.push(outcome),
                 Answered::Later(_refused) => later.push(envelope),
             }
@@ -420,7 +440,11 @@ impl Pipeline {
 }
 
 /// The requests for the open places: as many records as fit each, and which they are.
-fn requests(batch: &[pb::Envelope], open: &[usize]) -> Vec<(Vec<usize>, pb::PublishStreamRequest)> {
+fn requests(
+    batch: &[pb::Envelope],
+    open: &[usize],
+    known_size: u64,
+) -> Vec<(Vec<usize>, pb::PublishStreamRequest)> {
     let mut requests: Vec<(Vec<usize>, pb::PublishStreamRequest)> = Vec::new();
     let mut bytes = 0;
     for place in open {
@@ -430,7 +454,8 @@ fn requests(batch: &[pb::Envelope], open: &[usize]) -> Vec<(Vec<usize>, pb::Publ
             places.len() < limits::BATCH_RECORDS_MAX && bytes + length <= limits::BATCH_BYTES_MAX
         });
         if !fits {
-            requests.push((Vec::new(), pb::PublishStreamRequest::default()));
+            let request = pb::PublishStreamRequest { envelopes: Vec::new(), known_size };
+            requests.push((Vec::new(), request));
             bytes = 0;
         }
         if let Some((places, request)) = requests.last_mut() {
@@ -514,12 +539,12 @@ mod tests {
     fn requests_stand_at_their_limits() {
         let batch = envelopes(&[100; 600]);
         let open: Vec<usize> = (0..600).filter(|place| place % 2 == 0).collect();
-        let made = requests(&batch, &open);
+        let made = requests(&batch, &open, 0);
         assert_eq!(made.iter().map(|(places, _)| places.len()).collect::<Vec<_>>(), [256, 44]);
         assert_eq!(made.into_iter().flat_map(|(places, _)| places).collect::<Vec<_>>(), open);
 
         let batch = envelopes(&[400_000; 5]);
-        let made = requests(&batch, &[0, 1, 2, 3, 4]);
+        let made = requests(&batch, &[0, 1, 2, 3, 4], 0);
         assert_eq!(made.iter().map(|(places, _)| places.len()).collect::<Vec<_>>(), [2, 2, 1]);
     }
 

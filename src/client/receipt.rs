@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::client::pin::Pin;
 use crate::client::verifier::VerificationError;
 use crate::model::header::revision_digest;
 use crate::model::names::Digest;
@@ -12,6 +11,7 @@ use crate::model::names::sha256;
 use crate::model::time::Timestamp;
 use crate::transparency::Checkpoint;
 use crate::transparency::LeafData;
+use crate::transparency::proof;
 use crate::wire;
 use crate::wire::pb;
 
@@ -74,11 +74,12 @@ impl From<pb::Warning> for Warning {
     }
 }
 
-/// Checks a receipt against the envelope that it is for.
+/// Checks a receipt against the envelope that it is for, and its place against the checkpoint that it brings, which
+/// holds.
 pub(super) fn check(
-    pin: &Pin,
     envelope: &pb::Envelope,
     wire: pb::Receipt,
+    checkpoint: &Checkpoint,
 ) -> Result<Receipt, VerificationError> {
     let pb::Receipt {
         header_digest,
@@ -86,8 +87,9 @@ pub(super) fn check(
         sequence,
         accept_time,
         leaf_hash,
-        checkpoint,
+        checkpoint: _opened,
         repeated,
+        inclusion_proof,
     } = wire;
     let digest = sha256(&envelope.payload);
     if header_digest != digest {
@@ -108,11 +110,14 @@ pub(super) fn check(
     if leaf_hash != leaf.hash() {
         return Err(VerificationError::receipt("the leaf is not that of the record"));
     }
-    let checkpoint = pin.log_key().open(&checkpoint).map_err(|_invalid| {
-        VerificationError::receipt("its checkpoint is not signed by the log")
-    })?;
-    if checkpoint.size <= sequence || epoch == 0 {
+    if checkpoint.size <= sequence || epoch == 0 || epoch > checkpoint.epoch {
         return Err(VerificationError::receipt("its checkpoint does not cover the place"));
+    }
+    let (path, rest) = inclusion_proof.as_chunks();
+    let tree = (checkpoint.size, &checkpoint.root);
+    let is_in = proof::check_inclusion(leaf.hash(), sequence, tree, path).is_ok();
+    if !is_in || !rest.is_empty() {
+        return Err(VerificationError::receipt("the record is not in the log that it signs"));
     }
     Ok(Receipt {
         name: header.name,
@@ -122,7 +127,7 @@ pub(super) fn check(
         sequence,
         accept_time,
         leaf_hash: leaf.hash(),
-        checkpoint,
+        checkpoint: *checkpoint,
         repeated,
         warnings: Vec::new(),
     })
@@ -133,8 +138,10 @@ mod tests {
     use super::*;
     use crate::client::tests::World;
     use crate::client::tests::domain;
+    use crate::transparency::Frontier;
 
-    fn receipt(world: &World, envelope: &pb::Envelope, size: u64) -> pb::Receipt {
+    /// A receipt for the last place of a tree of eight, and its checkpoint.
+    fn receipt(world: &World, envelope: &pb::Envelope) -> (pb::Receipt, Checkpoint) {
         let header = wire::header::header(&envelope.payload).unwrap();
         let accept_time = world.now;
         let leaf = LeafData {
@@ -144,8 +151,12 @@ mod tests {
             header_digest: sha256(&envelope.payload),
             signatures_digest: wire::envelope::signatures_digest(envelope),
         };
-        let checkpoint = Checkpoint { size, root: [1; 32] };
-        pb::Receipt {
+        let mut tree = Frontier::default();
+        (0..7).for_each(|place| tree.push([place; 32]));
+        let beside: Vec<Digest> = tree.peaks().iter().rev().copied().collect();
+        tree.push(leaf.hash());
+        let checkpoint = Checkpoint { epoch: 1, size: 8, root: tree.root() };
+        let receipt = pb::Receipt {
             header_digest: sha256(&envelope.payload).to_vec(),
             epoch: 1,
             sequence: 7,
@@ -153,17 +164,19 @@ mod tests {
             leaf_hash: leaf.hash().to_vec(),
             checkpoint: world.pin().log_key().sign(&checkpoint, &world.log_secret),
             repeated: false,
-        }
+            inclusion_proof: beside.concat(),
+        };
+        (receipt, checkpoint)
     }
 
     #[track_caller]
     fn check_refused(change: impl FnOnce(&mut pb::Receipt), expected: &str) {
         let world = World::new();
         let envelope = world.publish(&world.acme, domain("example.com"));
-        let mut receipt = receipt(&world, &envelope, 8);
-        assert_eq!(check(&world.pin(), &envelope, receipt.clone()).unwrap().sequence, 7);
+        let (mut receipt, checkpoint) = receipt(&world, &envelope);
+        assert_eq!(check(&envelope, receipt.clone(), &checkpoint).unwrap().sequence, 7);
         change(&mut receipt);
-        let error = check(&world.pin(), &envelope, receipt).unwrap_err().to_string();
+        let error = check(&envelope, receipt, &checkpoint).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 
@@ -173,10 +186,10 @@ mod tests {
         check_refused(|receipt| receipt.sequence = 6, "the leaf");
         check_refused(|receipt| receipt.leaf_hash[0] ^= 1, "the leaf");
         check_refused(|receipt| receipt.accept_time = None, "no time");
-        check_refused(
-            |receipt| receipt.checkpoint = receipt.checkpoint.replace("\n8\n", "\n9\n"),
-            "not signed",
-        );
+        check_refused(|receipt| receipt.epoch = 2, "does not cover");
+        check_refused(|receipt| receipt.inclusion_proof[40] ^= 1, "not in the log");
+        check_refused(|receipt| receipt.inclusion_proof.truncate(64), "not in the log");
+        check_refused(|receipt| receipt.inclusion_proof.push(0), "not in the log");
     }
 
     #[test]
@@ -203,8 +216,9 @@ mod tests {
     fn a_checkpoint_must_cover_the_place() {
         let world = World::new();
         let envelope = world.publish(&world.acme, domain("example.com"));
-        let at = |size| check(&world.pin(), &envelope, receipt(&world, &envelope, size));
-        at(8).unwrap();
-        at(7).unwrap_err();
+        let (receipt, checkpoint) = receipt(&world, &envelope);
+        check(&envelope, receipt.clone(), &checkpoint).unwrap();
+        check(&envelope, receipt.clone(), &Checkpoint { size: 7, ..checkpoint }).unwrap_err();
+        check(&envelope, receipt, &Checkpoint { size: 9, ..checkpoint }).unwrap_err();
     }
 }

@@ -7,7 +7,7 @@ use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::founding::proven_key;
 use crate::client::founding::unaddressed;
-use crate::client::publish::Answered;
+use crate::client::receipt;
 use crate::client::receipt::Receipt;
 use crate::client::signer::Draft;
 use crate::client::signer::Signer;
@@ -101,26 +101,20 @@ impl Client {
         };
         let envelope = signer.sign(draft, self.now())?;
         let waiting = self.keep(std::slice::from_ref(&envelope))?;
-        let outcome = match self.call(&content, envelope.clone()).await {
-            Ok(receipt) => pb::publish_result::Outcome::Receipt(
-                receipt.ok_or_else(|| VerificationError::answer("there is no receipt"))?,
-            ),
+        let receipt = match self.call(&content, envelope.clone()).await {
+            Ok(receipt) => {
+                receipt.ok_or_else(|| VerificationError::answer("there is no receipt"))?
+            }
             Err(ClientError::Refused(refused)) if is_final(&refused) => {
                 self.let_go(&waiting)?;
                 return Err(ClientError::Refused(refused));
             }
             Err(error) => return Err(error),
         };
-        match self.outcome(
-            &envelope,
-            pb::PublishResult { outcome: Some(outcome), warnings: Vec::new() },
-        )? {
-            Answered::For(outcome) => {
-                self.let_go(&waiting)?;
-                outcome.receipt()
-            }
-            Answered::Later(refused) => Err(refused.into()),
-        }
+        let checkpoint = self.receipt_checkpoint(&receipt).await?;
+        let receipt = receipt::check(&envelope, receipt, &checkpoint)?;
+        self.let_go(&waiting)?;
+        Ok(receipt)
     }
 
     async fn call(

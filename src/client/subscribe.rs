@@ -7,8 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Streaming;
 
+use crate::client::account::Account;
+use crate::client::account::Beginning;
+use crate::client::account::Deviation;
+use crate::client::account::Hashes;
 use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
+use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
@@ -16,11 +21,17 @@ use crate::client::verifier::VerifiedEntry;
 use crate::client::verifier::Verifier;
 use crate::client::verifier::prepare;
 use crate::model::filter::Filter;
+use crate::model::names::Digest;
 use crate::model::names::SubscriptionName;
 use crate::model::reason::Reason;
+use crate::transparency::Checkpoint;
+use crate::wire::MarkStatement;
 use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
 
+/// A mark that says more than so long after its time that all was sent, says nothing: the hub signs one every second
+/// under traffic, and every 15 seconds without.
+const FRESH_WITHIN: Duration = Duration::from_secs(30);
 /// From this many entries on, signatures are checked off the runtime's threads.
 const BLOCKING_ENTRIES_MIN: usize = 16;
 
@@ -59,7 +70,7 @@ pub enum Compacted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The cursor of the last mark.
-    pub cursor: Option<Vec<u8>>,
+    pub cursor: Option<Cursor>,
     /// The epoch of the last entry.
     pub epoch: u32,
     /// The last entry that was delivered.
@@ -115,7 +126,7 @@ pub enum Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// To go on from here.
-    pub cursor: Vec<u8>,
+    pub cursor: Cursor,
     /// The epoch.
     pub epoch: u32,
     /// Everything below was delivered.
@@ -132,6 +143,9 @@ enum Progress {
     AtHead,
 }
 
+/// A stream that was opened, and the newest checkpoint that was known before.
+type Attempt = (Streaming<pb::SubscribeResponse>, Option<Checkpoint>);
+
 /// A running subscription. Whoever holds it turns it.
 pub struct Subscription {
     client: Client,
@@ -144,7 +158,11 @@ pub struct Subscription {
     stream: Option<Streaming<pb::SubscribeResponse>>,
     ready: VecDeque<Delivery>,
     /// A mark that came with entries: it is checked when they were handed out, so that they do not wait for it.
-    unchecked: Option<pb::Mark>,
+    unchecked: Option<(pb::Mark, Vec<u8>)>,
+    /// What came on the stream that runs now, against what the hub signs.
+    account: Option<Account>,
+    /// How long the stream that runs now was waited for since it was last seen to be fresh.
+    waited: Duration,
     /// The last entry of the stream that runs now.
     last: Option<u64>,
     /// The last entry of the back-fill that runs now.
@@ -190,6 +208,8 @@ impl Client {
             stream: None,
             ready: VecDeque::new(),
             unchecked: None,
+            account: None,
+            waited: Duration::ZERO,
             last: None,
             last_backfilled: None,
             progress: Progress::Unopened,
@@ -285,15 +305,15 @@ impl Subscription {
                 self.note(&delivery);
                 return Ok(Some(delivery));
             }
-            if let Some(mark) = self.unchecked.take() {
-                self.take_mark(mark)?;
+            if let Some((mark, hidden)) = self.unchecked.take() {
+                self.take_mark(mark, &hidden)?;
                 continue;
             }
-            let Some(stream) = self.stream.as_mut() else {
+            if self.stream.is_none() {
                 self.open().await?;
                 continue;
-            };
-            match stream.message().await.map_err(ClientError::from) {
+            }
+            match self.receive().await {
                 Ok(Some(frame)) => self.take(frame).await?,
                 Ok(None) if self.options.until_head && self.progress == Progress::AtHead => {
                     return Ok(None);
@@ -304,6 +324,16 @@ impl Subscription {
                 Err(error) => self.lost(error)?,
             }
         }
+    }
+
+    /// The next frame. Only what is waited for counts as silence: a caller that takes its time is not the hub's fault.
+    async fn receive(&mut self) -> Result<Option<pb::SubscribeResponse>, ClientError> {
+        let silent = || ClientError::Unreachable("it is silent on an open stream".to_owned());
+        let Some(stream) = self.stream.as_mut() else { return Err(silent()) };
+        let began = Instant::now();
+        let received = tokio::time::timeout(FRESH_WITHIN, stream.message()).await;
+        self.waited += began.elapsed();
+        received.map_err(|_silence| silent())?.map_err(ClientError::from)
     }
 
     /// Where it stands: what was delivered so far has taken effect if the caller says so by saving this.
@@ -343,8 +373,8 @@ impl Subscription {
     async fn open(&mut self) -> Result<(), ClientError> {
         loop {
             match self.attempt().await {
-                Ok(stream) => {
-                    self.opened(stream);
+                Ok((stream, known)) => {
+                    self.opened(stream, known);
                     return Ok(());
                 }
                 Err(error) if self.catches_up(&error) => self.in_snapshot = true,
@@ -356,7 +386,14 @@ impl Subscription {
         }
     }
 
-    fn opened(&mut self, stream: Streaming<pb::SubscribeResponse>) {
+    fn opened(&mut self, stream: Streaming<pb::SubscribeResponse>, known: Option<Checkpoint>) {
+        let start = Beginning {
+            is_first: self.in_snapshot,
+            latest: if self.in_snapshot { None } else { self.latest_start() },
+        };
+        let digest = self.options.filter.digest();
+        self.account = Some(Account::new(self.client.follower(), digest, start, known));
+        self.waited = Duration::ZERO;
         self.stream = Some(stream);
         self.last = None;
         self.last_backfilled = None;
@@ -371,13 +408,27 @@ impl Subscription {
         is_gone && self.compacted == Compacted::CaughtUp && !self.in_snapshot
     }
 
-    async fn attempt(&self) -> Result<Streaming<pb::SubscribeResponse>, ClientError> {
-        let stream = self.client.exchange_service().subscribe(self.request()).await?.into_inner();
+    async fn attempt(&self) -> Result<Attempt, ClientError> {
+        let known = self.client.newest_checkpoint();
+        let request = self.request(known.map_or(0, |checkpoint| checkpoint.size));
+        let stream = self.client.exchange_service().subscribe(request).await?.into_inner();
         if self.shows_roster {
             // Whatever the stream will not show again must be known before entries are judged by it.
             self.client.roster().await?;
         }
-        Ok(stream)
+        Ok((stream, known))
+    }
+
+    /// The last place at which the stream may begin, where that is known.
+    fn latest_start(&self) -> Option<u64> {
+        if let Some(cursor) = &self.place.cursor {
+            return Some(cursor.position);
+        }
+        match &self.options.from {
+            From::Start => Some(0),
+            From::Sequence(sequence) => Some(*sequence),
+            From::Now | From::Snapshot | From::Place(_) | From::Durable { .. } => None,
+        }
     }
 
     fn gives_up(&self, error: &ClientError) -> bool {
@@ -388,7 +439,7 @@ impl Subscription {
         over || !error.is_transient()
     }
 
-    fn request(&self) -> pb::SubscribeRequest {
+    fn request(&self, known_size: u64) -> pb::SubscribeRequest {
         use pb::subscribe_request::Start;
 
         let start = match (&self.place.cursor, self.place.sequence, &self.options.from) {
@@ -398,7 +449,7 @@ impl Subscription {
             {
                 Start::Subscription(name.to_string())
             }
-            (Some(cursor), _, _) => Start::Cursor(cursor.clone()),
+            (Some(cursor), _, _) => Start::Cursor(cursor.bytes.clone()),
             // Without a cursor it is not known what could be seen then: from the beginning again, and nothing twice.
             (None, _, From::Start) => Start::From(pb::StartPoint::Start.into()),
             (None, _, From::Sequence(sequence)) => Start::Sequence(*sequence),
@@ -413,6 +464,7 @@ impl Subscription {
             filter: Some(filter_to_wire(&self.options.filter)),
             include_record: false,
             until_head: self.options.until_head,
+            known_size,
         }
     }
 
@@ -420,41 +472,90 @@ impl Subscription {
     async fn take(&mut self, frame: pb::SubscribeResponse) -> Result<(), ClientError> {
         self.heard = Instant::now();
         self.backoff.reset();
-        let pb::SubscribeResponse { entries, mark, access_changed, backfill, left_filter } = frame;
+        let pb::SubscribeResponse { entries, mark, access_changed, backfill, left_filter, hidden } =
+            frame;
+        let account =
+            self.account.as_mut().ok_or_else(|| VerificationError::answer("no stream"))?;
         if let Some(change) = access_changed {
+            if change.backfill {
+                account.begin_backfill();
+                self.last_backfilled = None;
+            }
             self.seen.access_changed(&change);
             self.ready.push_back(Delivery::AccessChanged(change));
         }
         self.demand_rising(&entries, backfill)?;
-        let fresh: Vec<pb::Entry> = entries
+        let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let rest = self.account_for(&prepared, backfill, &hidden)?;
+        match mark {
+            Some(mark) => self.unchecked = Some((mark, rest)),
+            None if rest.is_empty() => {}
+            None => return Err(self.deviates(Deviation::Hidden)),
+        }
+        let fresh: Vec<Prepared> = prepared
             .into_iter()
             .filter(|entry| self.seen.take(entry.epoch, entry.sequence))
             .collect();
         if !fresh.is_empty() {
             let entries = self.believe(fresh).await?;
             self.ready.push_back(Delivery::Entries { entries, left_filter, backfill });
+            if backfill || self.in_snapshot {
+                // Until it has come to its end there is no mark.
+                self.waited = Duration::ZERO;
+            }
         }
-        self.unchecked = mark;
         Ok(())
     }
 
-    fn take_mark(&mut self, mark: pb::Mark) -> Result<(), ClientError> {
-        let pb::Mark { cursor, epoch, position, head, checkpoint, time: _not_needed } = mark;
-        let opened = self
-            .client
-            .pin()
-            .log_key()
-            .open(&checkpoint)
-            .map_err(|error| VerificationError::answer(error.to_string()))?;
-        let behind = self.last.is_some_and(|last| position <= last);
-        if opened.size != head || position > head || behind {
-            return Err(VerificationError::answer(
-                "a mark does not fit its checkpoint or its stream",
-            )
-            .into());
-        }
+    /// Follows the tree over what came; the hashes that were left.
+    fn account_for(
+        &mut self,
+        prepared: &[Prepared],
+        backfill: bool,
+        hidden: &[u8],
+    ) -> Result<Vec<u8>, ClientError> {
+        let leaves: Vec<(u64, Digest)> =
+            prepared.iter().map(|one| (one.sequence, one.leaf_hash())).collect();
+        let account = self.account.as_mut();
+        let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
+        let taken = Hashes::of(hidden).and_then(|mut hashes| {
+            if !leaves.is_empty() {
+                account.take(&leaves, backfill, &mut hashes)?;
+            }
+            Ok(hashes.rest())
+        });
+        taken.map_err(|deviation| self.deviates(deviation))
+    }
+
+    fn deviates(&self, deviation: Deviation) -> ClientError {
+        self.client.accuse(deviation).into()
+    }
+
+    fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
+        let account = self.account.as_mut();
+        let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
+        let marked = Hashes::of(hidden).and_then(|hashes| account.mark(&mark, hashes));
+        let marked = marked.map_err(|deviation| self.deviates(deviation))?;
+        self.demand_fresh(marked.statement.as_ref())?;
+        self.client.remember(&marked.checkpoint, &mark.checkpoint)?;
+        let pb::Mark { cursor, epoch, position, head, .. } = mark;
+        let cursor = Cursor { bytes: cursor, position };
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };
         self.ready.push_back(Delivery::Mark(Mark { cursor, epoch, position, head }));
+        Ok(())
+    }
+
+    /// Demands that a signed mark of now came within the time in which one must.
+    fn demand_fresh(&mut self, statement: Option<&MarkStatement>) -> Result<(), ClientError> {
+        let now = self.client.now();
+        let is_fresh =
+            |statement: &MarkStatement| now.saturating_since(statement.time) <= FRESH_WITHIN;
+        if statement.is_some_and(is_fresh) {
+            self.waited = Duration::ZERO;
+        }
+        if self.waited > FRESH_WITHIN {
+            return Err(self.deviates(Deviation::Frozen(self.waited.as_secs())));
+        }
         Ok(())
     }
 
@@ -480,10 +581,9 @@ impl Subscription {
 
     async fn believe(
         &mut self,
-        entries: Vec<pb::Entry>,
+        prepared: Vec<Prepared>,
     ) -> Result<Vec<VerifiedEntry>, ClientError> {
-        let last = entries.last().map_or(0, |entry| entry.sequence);
-        let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let last = prepared.last().map_or(0, |entry| entry.sequence);
         if self.shows_roster {
             let mut known = self.client.known().lock().await;
             let before = known.position();
@@ -549,6 +649,7 @@ mod tests {
             gained: gained.iter().map(|name| (*name).to_owned()).collect(),
             lost: vec!["desk".to_owned()],
             at_sequence: 5,
+            backfill: true,
         };
         seen.access_changed(&gain(&[]));
         assert!(taken(&mut seen, [7]).is_empty());

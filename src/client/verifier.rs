@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::client::account::Deviation;
 use crate::client::pin::Pin;
 use crate::model::header::BodyKind;
 use crate::model::header::Header;
@@ -25,6 +26,7 @@ use crate::model::time::Timestamp;
 use crate::signing;
 use crate::signing::Claim;
 use crate::signing::VerifyingKey;
+use crate::transparency::LeafData;
 use crate::wire;
 use crate::wire::envelope::Record;
 use crate::wire::pb;
@@ -64,6 +66,8 @@ pub(super) enum Fault {
     Receipt(&'static str),
     #[error("the hub's answer does not hold: {0}")]
     Answer(String),
+    #[error("the hub deviates: {0}")]
+    Deviation(Deviation),
 }
 
 impl VerificationError {
@@ -73,6 +77,10 @@ impl VerificationError {
 
     pub(super) fn answer(why: impl Into<String>) -> Self {
         Self { sequence: None, fault: Fault::Answer(why.into()) }
+    }
+
+    pub(super) const fn deviation(deviation: Deviation) -> Self {
+        Self { sequence: None, fault: Fault::Deviation(deviation) }
     }
 
     pub(super) const fn receipt(why: &'static str) -> Self {
@@ -165,6 +173,18 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Its leaf in the log's tree.
+    pub(super) fn leaf_hash(&self) -> Digest {
+        LeafData {
+            sequence: Sequence(self.sequence),
+            accept_time: self.accept_time,
+            name_digest: self.record.header.name_digest(),
+            header_digest: self.record.header_digest,
+            signatures_digest: wire::envelope::signatures_digest(&self.record.envelope),
+        }
+        .hash()
+    }
+
     /// The entry that it was, without the part that nobody signed.
     pub(super) fn to_entry(&self) -> pb::Entry {
         pb::Entry {

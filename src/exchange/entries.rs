@@ -6,6 +6,7 @@ use crate::model::names::Digest;
 use crate::model::names::Sequence;
 use crate::model::names::sha256;
 use crate::model::time::Timestamp;
+use crate::store;
 use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -95,24 +96,14 @@ pub(super) fn read(store: &Store, sequence: u64) -> Result<Read, StoreError> {
     let stored = block.at(sequence).ok_or_else(|| StoreError::missing(sequence))?;
     let entry = decode(&block, stored)?;
     let envelope = entry.envelope.as_ref().ok_or_else(|| damaged("it has no envelope"))?;
-    let time = entry.accept_time.unwrap_or_default();
-    let accept_time = wire::time::timestamp(&time, "entry.accept_time")
-        .map_err(|_refused| damaged("its time is unreadable"))?;
     let header = wire::header::header(&envelope.payload)
         .map_err(|_refused| damaged("its header is unreadable"))?;
-    let header_digest = sha256(&envelope.payload);
-    let leaf = LeafData {
-        sequence: Sequence(sequence),
-        accept_time,
-        name_digest: header.name_digest(),
-        header_digest,
-        signatures_digest: wire::envelope::signatures_digest(envelope),
-    };
+    let leaf = store::leaf(&entry).ok_or_else(|| damaged("it has no leaf"))?;
     Ok(Read {
-        header_digest,
+        header_digest: leaf.header_digest,
         tlp: header.handling.tlp,
         epoch: entry.epoch,
-        accept_time,
+        accept_time: leaf.accept_time,
         leaf_hash: leaf.hash(),
         facts: stored.facts.clone(),
         entry,

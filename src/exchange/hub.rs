@@ -68,9 +68,10 @@ use crate::store::LogBlock;
 use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::transparency::Checkpoint;
 use crate::transparency::LogKey;
 use crate::wire;
+use crate::wire::MARK_PAYLOAD_TYPE;
+use crate::wire::MarkStatement;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
 use crate::wire::pb;
@@ -160,6 +161,8 @@ pub struct Hub {
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
+    /// Signs marks.
+    log_secret: SecretKey,
     genesis: pb::Entry,
     trust_domain: String,
 }
@@ -201,7 +204,7 @@ impl Hub {
             published_roster: Arc::clone(&published),
             clock: Arc::clone(&clock),
             log_key: founding.log_key.clone(),
-            log_secret,
+            log_secret: log_secret.clone(),
             guard: ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed),
             head,
             roster,
@@ -231,6 +234,7 @@ impl Hub {
             jobs,
             queue,
             clock,
+            log_secret,
             genesis,
             trust_domain: founding.trust_domain,
         };
@@ -266,6 +270,13 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    /// Signs what was sent on a stream.
+    pub(super) fn sign_mark(&self, statement: &MarkStatement) -> (Vec<u8>, [u8; 64]) {
+        let bytes = statement.to_bytes();
+        let signature = self.log_secret.sign(MARK_PAYLOAD_TYPE, &bytes);
+        (bytes, signature)
     }
 
     /// Lets the hub do what time alone brings about: erase what is due. To be called about once a second.
@@ -689,9 +700,9 @@ impl Founding {
         .map_err(|error| OpenError::Genesis(error.to_string()))?;
         let accept_time = clock.now();
         let mut head = Head { epoch: 1, accept_time, ..Head::default() };
-        head.frontier.push(entries::leaf(&self.record, Sequence(0), accept_time).hash());
-        let checkpoint = Checkpoint { size: 1, root: head.frontier.root() };
-        head.checkpoint = self.log_key.sign(&checkpoint, log_secret);
+        let leaf_hash = entries::leaf(&self.record, Sequence(0), accept_time).hash();
+        head.frontier.push(leaf_hash);
+        head.checkpoint = self.log_key.sign(&head.summary(), log_secret);
         let framed = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
         let entry = NewEntry {
             facts: Facts {
@@ -710,6 +721,7 @@ impl Founding {
             framed,
             record: verified,
             terms: wire::terms(&self.record.content, &self.record.body),
+            leaf_hash,
         };
         let group = Group { entries: vec![entry], head: head.clone(), ..Group::default() };
         store.append(&group)?;

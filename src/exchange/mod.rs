@@ -1,6 +1,7 @@
 //! The decisions: admission, policy, sequencer, tail, subscriptions, roster.
 
 mod about;
+mod account;
 mod admission;
 mod clock_guard;
 mod deliveries;
@@ -13,6 +14,7 @@ mod ledger;
 mod links;
 mod operation;
 mod prepare;
+mod proofs;
 mod quota;
 mod reads;
 mod recalls;
@@ -29,6 +31,7 @@ mod token;
 mod turns;
 mod whole_log;
 
+pub use self::account::MarkProofs;
 pub use self::durable::DurableSubscription;
 pub use self::durable::SeekTo;
 pub use self::eraser::Retention;
@@ -40,6 +43,7 @@ pub use self::hub::SequencerThread;
 pub use self::hub::Settings;
 pub use self::links::LinkStart;
 pub use self::prepare::Warning;
+pub use self::proofs::Proof;
 pub use self::quota::QuotaLeft;
 pub use self::reads::Listed;
 pub use self::reads::LookUpOptions;
@@ -58,6 +62,7 @@ pub use self::subscription::Event;
 pub use self::subscription::Mark;
 pub use self::subscription::Start;
 pub use self::subscription::Subscription;
+pub use self::subscription::SubscriptionOptions;
 pub use self::tail::DurableHead;
 pub use self::whole_log::LogFault;
 pub use self::whole_log::LogReport;

@@ -50,7 +50,6 @@ use crate::store::Head;
 use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::transparency::Checkpoint;
 use crate::transparency::LogKey;
 use crate::wire;
 use crate::wire::body::Content;
@@ -71,6 +70,10 @@ pub struct Receipt {
     pub leaf_hash: Digest,
     /// A checkpoint that covers the place.
     pub checkpoint: Arc<str>,
+    /// The size of its tree.
+    pub tree_size: u64,
+    /// The hashes beside the way from the leaf to its root, one behind the other; empty until it is proved.
+    pub inclusion_proof: Vec<u8>,
     /// Whether it was there before this call.
     pub repeated: bool,
     /// What its publisher may want to look at again.
@@ -364,7 +367,7 @@ impl Sequencer {
         }
         if !draft.group.entries.is_empty() {
             let head = &mut draft.group.head;
-            let checkpoint = Checkpoint { size: head.frontier.size(), root: head.frontier.root() };
+            let checkpoint = head.summary();
             head.checkpoint = self.log_key.sign(&checkpoint, &self.log_secret);
         }
         self.store.append(&draft.group)
@@ -489,6 +492,8 @@ impl Sequencer {
             accept_time: stored.accept_time,
             leaf_hash: stored.leaf_hash,
             checkpoint: self.head.checkpoint.as_str().into(),
+            tree_size: self.head.frontier.size(),
+            inclusion_proof: Vec::new(),
             repeated: true,
             warnings: Vec::new(),
         };
@@ -572,7 +577,7 @@ impl Draft {
         self.group.head.accept_time = accept_time;
         let bytes = u64::try_from(framed.len()).unwrap_or(u64::MAX);
         self.group.head.bytes = self.group.head.bytes.saturating_add(bytes);
-        self.group.entries.push(NewEntry { record, facts, framed, terms });
+        self.group.entries.push(NewEntry { record, facts, framed, terms, leaf_hash: leaf });
         Pending::Fresh(index)
     }
 }
@@ -636,6 +641,7 @@ pub(super) fn durable_head(head: &Head, roster: &Arc<Roster>) -> DurableHead {
         bytes: head.bytes,
         epoch: head.epoch,
         accept_time: head.accept_time,
+        root: head.frontier.root(),
         checkpoint: head.checkpoint.as_str().into(),
         roster: Arc::clone(roster),
     }
@@ -643,6 +649,7 @@ pub(super) fn durable_head(head: &Head, roster: &Arc<Roster>) -> DurableHead {
 
 fn answer(first: u64, waiting: Waiting, draft: &Draft, tally: &Tally) {
     let checkpoint: Arc<str> = draft.group.head.checkpoint.as_str().into();
+    let tree_size = draft.group.head.frontier.size();
     let receipt = |index: usize, repeated: bool| {
         let (header_digest, leaf_hash) = draft.leaves.get(index).copied().unwrap_or_default();
         Ok(Receipt {
@@ -652,6 +659,8 @@ fn answer(first: u64, waiting: Waiting, draft: &Draft, tally: &Tally) {
             accept_time: draft.group.head.accept_time,
             leaf_hash,
             checkpoint: Arc::clone(&checkpoint),
+            tree_size,
+            inclusion_proof: Vec::new(),
             repeated,
             warnings: draft.warnings.get(&index).cloned().unwrap_or_default(),
         })
@@ -662,7 +671,12 @@ fn answer(first: u64, waiting: Waiting, draft: &Draft, tally: &Tally) {
             .map(|pending| match pending {
                 Pending::Fresh(index) => receipt(index, false),
                 Pending::Again(index) => receipt(index, true),
-                Pending::Settled(outcome) => *outcome,
+                // All receipts of one answer have the checkpoint of the group that they came with.
+                Pending::Settled(outcome) => (*outcome).map(|settled| Receipt {
+                    checkpoint: Arc::clone(&checkpoint),
+                    tree_size,
+                    ..settled
+                }),
             })
             .collect();
         tally.take_outcomes(&outcomes);

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::exchange::account::Account;
+use crate::exchange::account::MarkProofs;
 use crate::exchange::deliveries::How;
 use crate::exchange::deliveries::Passage;
 use crate::exchange::entries;
@@ -47,7 +49,12 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
 use crate::wire;
+use crate::wire::MarkStatement;
+use crate::wire::StreamId;
 use crate::wire::pb;
+
+/// Entries so far apart are accounted for where they are sent: a few tiles of the tree.
+const ACCOUNTED_AT_ONCE: u64 = 4096;
 
 /// Where a subscription starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +86,8 @@ pub enum Event {
         mark: Option<Mark>,
         /// Whether they lie behind the position, and are sent because access was gained.
         backfill: bool,
+        /// What stands for entries between them that are not sent.
+        hidden: Vec<u8>,
     },
     /// A progress mark alone.
     Mark(Mark),
@@ -90,6 +99,8 @@ pub enum Event {
         lost: Vec<Audience>,
         /// The place of the last change.
         at: Sequence,
+        /// Whether a back-fill begins behind it, or begins again.
+        backfill: bool,
     },
 }
 
@@ -102,6 +113,25 @@ pub struct Mark {
     pub position: u64,
     /// The head when it was made.
     pub head: DurableHead,
+    /// What lets the reader follow the log's tree.
+    pub proofs: MarkProofs,
+    /// The hub's signed statement, if this mark has one: its bytes and the signature.
+    pub signed: Option<(Vec<u8>, [u8; 64])>,
+}
+
+/// What to stream, and from where.
+#[derive(Clone, Debug)]
+pub struct SubscriptionOptions {
+    /// Where to start.
+    pub start: Start,
+    /// Which entries.
+    pub filter: Filter,
+    /// Whether entries also carry their record for reading.
+    pub decoded: bool,
+    /// Whether the stream ends at the head: every mark may be the last, and is signed.
+    pub until_head: bool,
+    /// The size of the checkpoint that the subscriber knows; 0 if it knows none.
+    pub known_size: u64,
 }
 
 impl Event {
@@ -126,6 +156,9 @@ pub struct Subscription {
     marked: Option<u64>,
     mark_due: Instant,
     decoded: bool,
+    until_head: bool,
+    /// What was sent, for the reader to check and for the hub to be held to.
+    account: Account,
     /// Everything from here up to the position was sent since it was last noted.
     noted: u64,
     /// As of when access was judged then.
@@ -152,14 +185,14 @@ struct Backfill {
 }
 
 impl Hub {
-    /// Starts a subscription of a member. With `decoded`, entries also carry their record for reading.
+    /// Starts a subscription of a member.
     pub fn subscribe(
         self: &Arc<Self>,
         member: &MemberId,
-        filter: Filter,
-        start: &Start,
-        decoded: bool,
+        options: SubscriptionOptions,
     ) -> Result<Subscription, Refusal> {
+        let SubscriptionOptions { start, filter, decoded, until_head, known_size } = options;
+        let start = &start;
         // A durable subscription's own filter is not known yet: it counts as one of records.
         let carries = if filter.is_roster() { Carries::Roster } else { Carries::Records };
         let mut slot = self.open_stream(member, carries)?;
@@ -198,6 +231,8 @@ impl Hub {
             marked: None,
             mark_due: Instant::now() + limits::MARK_INTERVAL,
             decoded,
+            until_head,
+            account: Account::new(stream_id()?, position, *start == Start::Snapshot, known_size),
             audiences: place.map_or(reader.audiences, |place| self.audiences_at(member, place)),
             access: as_of,
             noted_access: as_of,
@@ -284,7 +319,7 @@ impl Subscription {
             let due = self.marked.is_none() || Instant::now() >= self.mark_due;
             let caught_up = self.position >= head.size;
             if due || (caught_up && self.marked != Some(self.position)) {
-                return Ok(Event::Mark(self.mark(head)));
+                return Ok(Event::Mark(self.mark(head)?));
             }
             if caught_up {
                 self.wait().await;
@@ -306,13 +341,15 @@ impl Subscription {
         let lost = only_in(&self.audiences, &reader.audiences);
         let told = std::mem::replace(&mut self.audiences, reader.audiences.clone());
         let before = self.backfill.take().map_or(told, |running| running.before);
-        if reader.audiences.iter().any(|audience| !before.contains(audience)) {
+        let backfill = reader.audiences.iter().any(|audience| !before.contains(audience));
+        if backfill {
             self.backfill = Some(Backfill { before, next: 0 });
+            self.account.begin_backfill();
         }
         // The next mark says so in its cursor.
         self.marked = None;
         let at = Sequence(self.access.saturating_sub(1));
-        Event::AccessChanged { gained, lost, at }
+        Event::AccessChanged { gained, lost, at, backfill }
     }
 
     /// The next entries of the current state, or of what a gain of access reveals. `None` when one has come to an end.
@@ -330,10 +367,11 @@ impl Subscription {
         let next = self.backfill.as_ref().map(|backfill| backfill.next).or(self.snapshot);
         let start = next.unwrap_or_default();
         let missed_frame = move |store: &Store, halt: &Halt| missed.frame(store, halt, start);
-        let MissedFrame { framed, left_filter, next } =
+        let MissedFrame { framed, sequences, left_filter, next } =
             self.hub.read(Some(&self.member), missed_frame).await?;
         self.hub.tally.take_sent(framed.len());
         let backfill = self.backfill.is_some();
+        let hidden = self.send(sequences, backfill).await?;
         if let Some(mut running) = self.backfill.take() {
             self.backfill = next.map(|next| {
                 running.next = next;
@@ -347,6 +385,7 @@ impl Subscription {
             left_filter,
             mark: None,
             backfill,
+            hidden,
         }))
     }
 
@@ -388,18 +427,43 @@ impl Subscription {
         if end < head.size {
             self.ahead = self.hub.read_ahead(&self.member, end, bytes);
         }
-        let mut framed = Vec::new();
+        let mut taken = Taken::default();
         let mut left_filter = self.left(reader, &blocks).await?;
         for block in blocks.iter().filter(|block| block.first < head.size) {
-            self.take(reader, block, &mut framed, &left_filter)?;
+            self.take(reader, block, &mut taken, &left_filter)?;
         }
         left_filter.retain(|sequence| *sequence < self.position);
+        let Taken { framed, sequences } = taken;
         if framed.is_empty() {
             return Ok(None);
         }
+        self.hub.tally.take_sent(sequences.len());
+        let hidden = self.send(sequences, false).await?;
         // In one frame: it costs a live subscriber half as many, and half of what sending takes.
-        let mark = (self.position >= head.size).then(|| self.mark(head));
-        Ok(Some(Event::Entries { framed, left_filter, mark, backfill: false }))
+        let mark = (self.position >= head.size).then(|| self.mark(head)).transpose()?;
+        Ok(Some(Event::Entries { framed, left_filter, mark, backfill: false, hidden }))
+    }
+
+    /// Takes note of what is sent next; what stands for entries in between that are not. Where they lie far apart, the
+    /// tree is read off the runtime's threads.
+    async fn send(
+        &mut self,
+        sequences: Vec<u64>,
+        backfill: bool,
+    ) -> Result<Vec<u8>, ExchangeError> {
+        let span = sequences.first().zip(sequences.last()).map_or(0, |(first, last)| last - first);
+        if span <= ACCOUNTED_AT_ONCE {
+            let tree = self.hub.store.tree();
+            return Ok(self.account.send(&tree, &sequences, backfill)?);
+        }
+        let mut account = self.account;
+        let send = move |store: &Store, _short: &Halt| {
+            let hidden = account.send(&store.tree(), &sequences, backfill)?;
+            Ok((account, hidden))
+        };
+        let (account, hidden) = self.hub.read(Some(&self.member), send).await?;
+        self.account = account;
+        Ok(hidden)
     }
 
     /// Places of entries that no longer match, of which the reader may see an earlier revision that did. Without the
@@ -436,14 +500,14 @@ impl Subscription {
         &mut self,
         reader: &Reader,
         block: &LogBlock,
-        framed: &mut Vec<Bytes>,
+        taken: &mut Taken,
         left_filter: &[u64],
     ) -> Result<(), ExchangeError> {
+        let Taken { framed, sequences } = taken;
         let mut piece: Option<std::ops::Range<usize>> = None;
         // Neighbours with one scope have one verdict.
         let by_scope = !self.filter.looks_at_records();
         let mut judged: Option<(&Arc<Scope>, Match)> = None;
-        let mut sent = 0;
         for (sequence, entry) in block.entries_from(self.position) {
             let verdict = match judged {
                 Some((scope, verdict)) if Arc::ptr_eq(scope, &entry.facts.scope) => verdict,
@@ -459,7 +523,7 @@ impl Subscription {
                 framed.extend(piece.take().map(|range| block.bytes.slice(range)));
                 continue;
             }
-            sent += 1;
+            sequences.push(sequence);
             if self.decoded {
                 framed.push(with_record(block, entry, self.hub.clock().now())?);
                 continue;
@@ -470,7 +534,6 @@ impl Subscription {
             }
         }
         framed.extend(piece.map(|range| block.bytes.slice(range)));
-        self.hub.tally.take_sent(sent);
         self.position = self.position.max(block.end());
         Ok(())
     }
@@ -479,9 +542,13 @@ impl Subscription {
         if may_see(reader, &facts.scope) { self.filter.matches(facts) } else { Match::No }
     }
 
-    fn mark(&mut self, head: DurableHead) -> Mark {
+    fn mark(&mut self, head: DurableHead) -> Result<Mark, StoreError> {
+        let proofs = self.account.mark(&self.hub.store.tree(), self.position, head.size)?;
+        let signed = self.account.take_signature(self.until_head);
         let caught_up = self.position >= head.size;
-        let interval = if caught_up { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
+        // What was sent is soon covered by a signed mark, whether more comes or not.
+        let idle = caught_up && signed;
+        let interval = if idle { limits::MARK_IDLE_INTERVAL } else { limits::MARK_INTERVAL };
         self.mark_due = Instant::now() + interval;
         self.marked = Some(self.position);
         self.hub.deliveries.note(
@@ -495,7 +562,26 @@ impl Subscription {
             self.hub.clock().now(),
         );
         self.noted = self.position;
-        Mark { cursor: self.cursor(head.epoch), position: self.position, head }
+        let signed = signed.then(|| self.hub.sign_mark(&self.statement(&head)));
+        Ok(Mark { cursor: self.cursor(head.epoch), position: self.position, head, proofs, signed })
+    }
+
+    fn statement(&self, head: &DurableHead) -> MarkStatement {
+        MarkStatement {
+            exchange: self.hub.exchange().clone(),
+            member: self.member.clone(),
+            stream: self.account.stream,
+            filter_digest: self.filter_digest,
+            epoch: head.epoch,
+            access: self.access,
+            start: self.account.start,
+            position: self.position,
+            head: head.size,
+            root: head.root,
+            count: self.account.count,
+            digest: self.account.digest,
+            time: self.hub.clock().now(),
+        }
     }
 
     fn cursor(&self, epoch: u32) -> Vec<u8> {
@@ -543,6 +629,13 @@ fn with_record(
     Ok(wire::entry::frame(&entry).into())
 }
 
+fn stream_id() -> Result<StreamId, Refusal> {
+    let mut id = StreamId::default();
+    let drawn = getrandom::fill(&mut id);
+    drawn.map_err(|_failed| Refusal::new(Reason::Busy, "the hub has no random numbers now"))?;
+    Ok(id)
+}
+
 fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {
     if place.epoch == epoch {
         return Ok(());
@@ -581,12 +674,12 @@ impl Missed {
                 return Err(StoreError::missing(from));
             };
             let entries = entries_of(&blocks, from, self.end);
-            let sent = entries.map(|(block, stored)| self.piece(store, block, stored));
-            for piece in sent.filter_map(Result::transpose) {
-                let (piece, left) = piece?;
+            for (block, (sequence, stored)) in entries {
+                let Some((piece, left)) = self.piece(store, block, stored)? else { continue };
                 bytes += piece.len();
                 frame.framed.push(piece);
-                frame.left_filter.extend(left);
+                frame.sequences.push(sequence);
+                frame.left_filter.extend(left.then_some(sequence));
             }
             read += blocks.len();
             frame.next = self.next_place(store, end)?;
@@ -616,19 +709,19 @@ impl Missed {
         if self.before.is_some() { 1 } else { limits::FRAME_BYTES_TARGET }
     }
 
-    /// An entry as it is sent, if it is, and its place if it no longer matches the filter.
+    /// An entry as it is sent, if it is, and whether it no longer matches the filter.
     fn piece(
         &self,
         store: &Store,
         block: &LogBlock,
-        (sequence, stored): (u64, &StoredEntry),
-    ) -> Result<Option<(Bytes, Option<u64>)>, StoreError> {
+        stored: &StoredEntry,
+    ) -> Result<Option<(Bytes, bool)>, StoreError> {
         let verdict = self.judge(store, &stored.facts)?;
         if verdict == Match::No {
             return Ok(None);
         }
         let decoded = self.decoded.map(|now| with_record(block, stored, now)).transpose()?;
-        let left = (verdict == Match::Left).then_some(sequence);
+        let left = verdict == Match::Left;
         Ok(Some((decoded.unwrap_or_else(|| block.framed(stored)), left)))
     }
 
@@ -654,10 +747,18 @@ impl Missed {
     }
 }
 
+/// What is taken out of blocks to be sent.
+#[derive(Default)]
+struct Taken {
+    framed: Vec<Bytes>,
+    sequences: Vec<u64>,
+}
+
 /// What is sent at once of what was missed.
 #[derive(Default)]
 struct MissedFrame {
     framed: Vec<Bytes>,
+    sequences: Vec<u64>,
     /// Sequences of entries that no longer match the filter.
     left_filter: Vec<u64>,
     /// Where the next begins; `None`: there is none.

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use crate::model::limits::TAIL_BYTES_MAX;
+use crate::model::names::Digest;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
 use crate::store::LogBlock;
@@ -28,6 +29,8 @@ pub struct DurableHead {
     pub epoch: u32,
     /// The accept time of the last entry.
     pub accept_time: Timestamp,
+    /// The root of the tree of this size.
+    pub root: Digest,
     /// The signed checkpoint of this size.
     pub checkpoint: Arc<str>,
     /// Who takes part as of this size: no change behind it is in there, and none below it is missing.

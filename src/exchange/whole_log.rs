@@ -20,9 +20,10 @@ use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
-use crate::transparency::Checkpoint;
+use crate::transparency::Edge;
 use crate::transparency::Frontier;
 use crate::transparency::LogKey;
+use crate::transparency::TileId;
 use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
@@ -55,6 +56,9 @@ pub enum LogFault {
     /// The head does not fit the entries.
     #[error("the head does not fit the entries: {0}")]
     Head(&'static str),
+    /// A stored node is not that of the entries.
+    #[error("tile {} of level {} of the tree is not that of the entries: run watchfired rebuild", .0.index, .0.level)]
+    Tree(TileId),
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,17 +89,17 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
     let checkpoint = log_key
         .open(&head.checkpoint)
         .map_err(|_invalid| LogFault::Head("its checkpoint is not signed"))?;
-    let root = head.frontier.root();
-    if checkpoint != (Checkpoint { size: head.frontier.size(), root }) {
+    if checkpoint != head.summary() {
         return Err(LogFault::Head("its checkpoint is of another tree"));
     }
-    Ok(LogReport { exchange, entries: checkpoint.size, root })
+    Ok(LogReport { exchange, entries: checkpoint.size, root: checkpoint.root })
 }
 
 /// What the entries so far add up to.
 #[derive(Default)]
 struct Walk {
     frontier: Frontier,
+    edge: Edge,
     accept_time: Timestamp,
     roster: Roster,
     founding: Option<(ExchangeName, LogKey)>,
@@ -150,7 +154,20 @@ impl Walk {
         self.fold(&record, sequence)?;
         self.note_signature(&record, sequence)?;
         check_derived(store, &record, stored, sequence)?;
-        self.frontier.push(entries::leaf(&record, Sequence(sequence), time).hash());
+        let leaf_hash = entries::leaf(&record, Sequence(sequence), time).hash();
+        self.frontier.push(leaf_hash);
+        self.note_node(store, leaf_hash)
+    }
+
+    /// Demands that every tile of the tree which an entry makes whole is stored as the entries have it.
+    fn note_node(&mut self, store: &Store, leaf_hash: Digest) -> Result<(), LogFault> {
+        let mut whole = Vec::new();
+        self.edge.push(leaf_hash, |id, tile| whole.push((id, tile.clone())));
+        for (id, tile) in whole {
+            if store.tile(id)?.as_ref() != Some(&tile) {
+                return Err(LogFault::Tree(id));
+            }
+        }
         Ok(())
     }
 

@@ -18,7 +18,7 @@ pub struct SavedCursor {
     pub member: String,
     /// Hex digest of the filter that it was made for.
     pub filter: String,
-    /// The hub's cursor, hex; absent before its first mark.
+    /// The hub's cursor, hex, `@`, and the position of its mark; absent before the first mark.
     pub cursor: Option<String>,
     /// The epoch of the last sequence.
     pub epoch: u32,
@@ -47,12 +47,9 @@ impl SavedCursor {
             return Ok(None);
         }
         let malformed = |why| ProfileError::Malformed { path: path.to_owned(), why };
-        let saved: Self = serde_json::from_slice(&files::read(path)?)
-            .map_err(|error| malformed(error.to_string()))?;
-        match saved.cursor.as_ref().map(hex::decode) {
-            Some(Err(error)) => Err(malformed(error.to_string())),
-            Some(Ok(_)) | None => Ok(Some(saved)),
-        }
+        serde_json::from_slice(&files::read(path)?)
+            .map(Some)
+            .map_err(|error| malformed(error.to_string()))
     }
 
     /// Writes it, whole or not at all.

@@ -55,6 +55,7 @@ const NEXT_SIGNING_KEY: &str = "signing.key.next";
 const RECOVERY_KEY: &str = "recovery.key";
 const GENESIS: &str = "genesis.envelope";
 const KNOWN_KEYS: &str = "known_keys.json";
+const CHECKPOINT: &str = "checkpoint";
 const NAMESPACE: &str = "namespace";
 const CURSORS: &str = "cursors";
 const OUTBOX: &str = "outbox";
@@ -250,6 +251,17 @@ impl Profile {
     /// Saves what is known of other members' keys.
     pub fn save_known_keys(&self, json: &str) -> Result<(), ProfileError> {
         write_public(&self.folder.join(KNOWN_KEYS), json.as_bytes())
+    }
+
+    /// The newest checkpoint of the log that was seen, a signed note; `None` if none was yet.
+    pub fn checkpoint(&self) -> Result<Option<String>, ProfileError> {
+        let path = self.folder.join(CHECKPOINT);
+        if path.exists() { files::read_text(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Saves the newest checkpoint of the log that was seen.
+    pub fn save_checkpoint(&self, note: &str) -> Result<(), ProfileError> {
+        write_public(&self.folder.join(CHECKPOINT), note.as_bytes())
     }
 
     /// Envelopes that were signed and not yet answered.

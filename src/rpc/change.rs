@@ -33,7 +33,8 @@ pub(super) async fn change(
             "is not the change that this call is for",
         )));
     }
-    let outcomes = hub.publish(&member, vec![envelope]).await.map_err(refused)?;
+    let mut outcomes = hub.publish(&member, vec![envelope]).await.map_err(refused)?;
+    hub.prove(&mut outcomes, 0).map_err(|error| status::failed(&error.into()))?;
     match outcomes.into_iter().next() {
         Some(Ok(taken)) => Ok(receipt(taken)),
         Some(Err(refusal)) => Err(refused(refusal)),

@@ -19,11 +19,13 @@ use crate::exchange::Event;
 use crate::exchange::Hub;
 use crate::exchange::LookUpOptions;
 use crate::exchange::Mark;
+use crate::exchange::MarkProofs;
 use crate::exchange::Outcome;
 use crate::exchange::Receipt;
 use crate::exchange::Sought;
 use crate::exchange::Start;
 use crate::exchange::Subscription;
+use crate::exchange::SubscriptionOptions;
 use crate::exchange::Warning;
 use crate::model::limits;
 use crate::model::names::Audience;
@@ -44,7 +46,7 @@ use crate::wire::filter::filter;
 use crate::wire::filter::kept_filter;
 use crate::wire::pb;
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The service.
@@ -66,9 +68,11 @@ impl ExchangeService for ExchangeFace {
     async fn publish(&self, request: Request<pb::PublishRequest>) -> Answer<pb::PublishResponse> {
         let member = caller(&request)?;
         self.hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
-        let outcomes = self.hub.publish(&member, request.into_inner().envelopes).await;
+        let pb::PublishRequest { envelopes, known_size } = request.into_inner();
+        let outcomes = self.hub.publish(&member, envelopes).await;
         let outcomes = outcomes.map_err(|refusal| status::refused(&refusal))?;
-        Ok(Response::new(pb::PublishResponse { results: results(outcomes) }))
+        let (results, growth_proof) = results(&self.hub, outcomes, known_size)?;
+        Ok(Response::new(pb::PublishResponse { results, growth_proof }))
     }
 
     async fn publish_stream(
@@ -80,6 +84,7 @@ impl ExchangeService for ExchangeFace {
         let slot = slot.map_err(|refusal| status::refused(&refusal))?;
         let hub = Arc::clone(&self.hub);
         let preparing = Arc::clone(&self.hub);
+        let proving = Arc::clone(&self.hub);
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
         // are given in that order too. What is under way is bounded; the rest waits in the client's window.
         let answers = request
@@ -87,21 +92,29 @@ impl ExchangeService for ExchangeFace {
             .map(move |message| {
                 let hub = Arc::clone(&preparing);
                 async move {
-                    let envelopes = message?.envelopes;
-                    hub.prepare(envelopes).await.map_err(|refusal| status::refused(&refusal))
+                    let pb::PublishStreamRequest { envelopes, known_size } = message?;
+                    let prepared = hub.prepare(envelopes).await;
+                    let prepared = prepared.map_err(|refusal| status::refused(&refusal))?;
+                    Ok::<_, Status>((prepared, known_size))
                 }
             })
             .buffered(limits::STREAM_BATCHES_IN_FLIGHT)
-            .and_then(move |prepared| {
+            .and_then(move |(prepared, known_size)| {
                 let hub = Arc::clone(&hub);
                 let member = member.clone();
                 async move {
                     let ticket = hub.submit(&member, prepared).await;
-                    ticket.map_err(|refusal| status::refused(&refusal))
+                    let ticket = ticket.map_err(|refusal| status::refused(&refusal))?;
+                    Ok((ticket, known_size))
                 }
             })
-            .map_ok(|ticket| async move {
-                Ok(pb::PublishStreamResponse { results: results(ticket.outcomes().await) })
+            .map_ok(move |(ticket, known_size)| {
+                let hub = Arc::clone(&proving);
+                async move {
+                    let (results, growth_proof) =
+                        results(&hub, ticket.outcomes().await, known_size)?;
+                    Ok(pb::PublishStreamResponse { results, growth_proof })
+                }
             })
             .try_buffered(limits::STREAM_BATCHES_IN_FLIGHT)
             .inspect(move |_answer| {
@@ -115,14 +128,22 @@ impl ExchangeService for ExchangeFace {
         request: Request<pb::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
         let member = caller(&request)?;
-        let pb::SubscribeRequest { start, filter: wire_filter, include_record, until_head } =
-            request.into_inner();
-        let filter = kept_filter(wire_filter).map_err(|refusal| status::refused(&refusal))?;
-        let start = start_of(start).map_err(|refusal| status::refused(&refusal))?;
-        let subscription = self
-            .hub
-            .subscribe(&member, filter, &start, include_record)
-            .map_err(|refusal| status::refused(&refusal))?;
+        let pb::SubscribeRequest {
+            start,
+            filter: wire_filter,
+            include_record,
+            until_head,
+            known_size,
+        } = request.into_inner();
+        let options = SubscriptionOptions {
+            filter: kept_filter(wire_filter).map_err(|refusal| status::refused(&refusal))?,
+            start: start_of(start).map_err(|refusal| status::refused(&refusal))?,
+            decoded: include_record,
+            until_head,
+            known_size,
+        };
+        let subscription = self.hub.subscribe(&member, options);
+        let subscription = subscription.map_err(|refusal| status::refused(&refusal))?;
         Ok(Response::new(Box::pin(frames(subscription, until_head))))
     }
 
@@ -230,30 +251,32 @@ fn frames(
 fn frame(event: Event) -> SubscribeFrame {
     let mut frame = SubscribeFrame::default();
     let rest = match event {
-        Event::Entries { framed, left_filter, mark, backfill } => {
+        Event::Entries { framed, left_filter, mark, backfill, hidden } => {
             for piece in framed {
                 frame.push(piece);
             }
-            let mark = mark.map(mark_to_wire);
+            let (mark, rest) = mark.map(mark_to_wire).unzip();
             pb::SubscribeResponse {
                 left_filter,
                 mark,
                 backfill,
+                hidden: [hidden, rest.unwrap_or_default()].concat(),
                 ..pb::SubscribeResponse::default()
             }
         }
-        Event::AccessChanged { gained, lost, at } => pb::SubscribeResponse {
+        Event::AccessChanged { gained, lost, at, backfill } => pb::SubscribeResponse {
             access_changed: Some(pb::AccessChanged {
                 gained: gained.iter().map(Audience::name).collect(),
                 lost: lost.iter().map(Audience::name).collect(),
                 at_sequence: at.0,
+                backfill,
             }),
             ..pb::SubscribeResponse::default()
         },
-        Event::Mark(mark) => pb::SubscribeResponse {
-            mark: Some(mark_to_wire(mark)),
-            ..pb::SubscribeResponse::default()
-        },
+        Event::Mark(mark) => {
+            let (mark, hidden) = mark_to_wire(mark);
+            pb::SubscribeResponse { mark: Some(mark), hidden, ..pb::SubscribeResponse::default() }
+        }
     };
     let rest = rest.encode_to_vec();
     if !rest.is_empty() {
@@ -262,16 +285,26 @@ fn frame(event: Event) -> SubscribeFrame {
     frame
 }
 
-fn mark_to_wire(mark: Mark) -> pb::Mark {
-    let Mark { cursor, position, head } = mark;
-    pb::Mark {
+/// A mark, and what belongs to its frame.
+fn mark_to_wire(mark: Mark) -> (pb::Mark, Vec<u8>) {
+    let Mark { cursor, position, head, proofs, signed } = mark;
+    let MarkProofs { hidden, backfill_hidden, frontier, head_proof, growth_proof } = proofs;
+    let (statement, signature) = signed.unzip();
+    let mark = pb::Mark {
         cursor,
         epoch: head.epoch,
         position,
         head: head.size,
         checkpoint: head.checkpoint.to_string(),
         time: Some(wire::time::timestamp_to_wire(head.accept_time)),
-    }
+        frontier,
+        head_proof,
+        growth_proof,
+        backfill_hidden,
+        statement: statement.unwrap_or_default(),
+        statement_signature: signature.map(|signature| signature.to_vec()).unwrap_or_default(),
+    };
+    (mark, hidden)
 }
 
 fn start_of(wire: Option<pb::subscribe_request::Start>) -> Result<Start, Refusal> {
@@ -346,8 +379,15 @@ fn distance_of(wire: Option<u32>) -> Result<u32, Refusal> {
     Err(Refusal::field(Reason::FieldInvalid, "distance_max", message))
 }
 
-fn results(outcomes: Vec<Outcome>) -> Vec<pb::PublishResult> {
-    outcomes.into_iter().map(result).collect()
+/// What became of records, each that was taken in with its proof, and the proof of the log's growth since a size.
+fn results(
+    hub: &Hub,
+    mut outcomes: Vec<Outcome>,
+    known_size: u64,
+) -> Result<(Vec<pb::PublishResult>, Vec<u8>), Status> {
+    let growth = hub.prove(&mut outcomes, known_size);
+    let growth = growth.map_err(|error| status::failed(&error.into()))?;
+    Ok((outcomes.into_iter().map(result).collect(), growth))
 }
 
 fn result(outcome: Outcome) -> pb::PublishResult {
@@ -402,6 +442,8 @@ pub(super) fn receipt(receipt: Receipt) -> pb::Receipt {
         accept_time,
         leaf_hash,
         checkpoint,
+        tree_size: _in_it,
+        inclusion_proof,
         repeated,
         warnings: _beside_it,
     } = receipt;
@@ -413,5 +455,6 @@ pub(super) fn receipt(receipt: Receipt) -> pb::Receipt {
         leaf_hash: leaf_hash.to_vec(),
         checkpoint: checkpoint.to_string(),
         repeated,
+        inclusion_proof,
     }
 }

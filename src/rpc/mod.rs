@@ -8,6 +8,7 @@ mod query_face;
 mod roster_face;
 mod status;
 mod subscription_face;
+mod transparency_face;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::wire::face::exchange_service_server::ExchangeServiceServer;
 use crate::wire::face::query_service_server::QueryServiceServer;
 use crate::wire::face::roster_service_server::RosterServiceServer;
 use crate::wire::face::subscription_service_server::SubscriptionServiceServer;
+use crate::wire::face::transparency_service_server::TransparencyServiceServer;
 
 /// Bytes of a request that carries no records.
 const SMALL_REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -41,6 +43,9 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
     let queries = QueryServiceServer::new(query_face::QueryFace::new(Arc::clone(hub)))
         .max_decoding_message_size(SMALL_REQUEST_BYTES)
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
+    let transparency = transparency_face::TransparencyFace::new(Arc::clone(hub));
+    let transparency = TransparencyServiceServer::new(transparency)
+        .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -53,6 +58,7 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .add_service(audiences)
         .add_service(subscriptions)
         .add_service(queries)
+        .add_service(transparency)
         .add_service(InterceptedService::new(health, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))

@@ -6,6 +6,7 @@
 //! | `0x03` | -                                                  | cursor key, 32 bytes, sealed   | the store is made          |
 //! | `0x10` | first sequence, u64                                | block of the log, sealed       | with every group           |
 //! | `0x11` | first sequence, u64; piece, u16                    | rest of a block, sealed        | with its block             |
+//! | `0x12` | level, u8; index, u64                            | whole tile of the tree, sealed | with its last entry        |
 //! | `0x21` | member length, u8; member; record, 16              | sequence of the withdrawal     | with the withdrawal        |
 //! | `0x22` | sequence, u64                                      | empty                          | with a roster entry        |
 //! | `0x23` | time due, u64; sequence, u64                    | the record's name              | with a demand, until it is met |
@@ -22,11 +23,13 @@
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::SubscriptionName;
+use crate::transparency::TileId;
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
 pub(super) const CURSOR_KEY: [u8; 1] = [0x03];
 pub(super) const BLOCK: u8 = 0x10;
 const PIECE: u8 = 0x11;
+pub(super) const TILE: u8 = 0x12;
 const WITHDRAWN: u8 = 0x21;
 pub(super) const ROSTER: u8 = 0x22;
 pub(super) const DEMAND: u8 = 0x23;
@@ -42,6 +45,10 @@ pub(super) fn block(first: u64) -> Vec<u8> {
 
 pub(super) fn piece(first: u64, piece: u16) -> Vec<u8> {
     prefixed(PIECE, &[&first.to_be_bytes(), &piece.to_be_bytes()])
+}
+
+pub(super) fn tile(id: TileId) -> Vec<u8> {
+    prefixed(TILE, &[&[id.level], &id.index.to_be_bytes()])
 }
 
 pub(super) fn withdrawn(name: &RecordName) -> Vec<u8> {
@@ -145,6 +152,7 @@ mod tests {
         let record_hex = "61636d652d766964656f01890a5dac96774bbcceb302099a8057";
         assert_eq!(hex::encode(block(1)), "100000000000000001");
         assert_eq!(hex::encode(piece(1, 2)), "1100000000000000010002");
+        assert_eq!(hex::encode(tile(TileId { level: 1, index: 2 })), "12010000000000000002");
         assert_eq!(hex::encode(withdrawn(&record)), format!("210a{record_hex}"));
         assert_eq!(hex::encode(roster(7)), "220000000000000007");
         assert_eq!(hex::encode(demand(1, 2)), "2300000000000000010000000000000002");

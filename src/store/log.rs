@@ -41,6 +41,9 @@ use crate::store::index::beginning;
 use crate::store::keys;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
+use crate::store::tree;
+use crate::transparency::Checkpoint;
+use crate::transparency::Edge;
 use crate::transparency::Frontier;
 use crate::wire;
 use crate::wire::disk;
@@ -79,6 +82,14 @@ pub struct Head {
     pub bytes: u64,
 }
 
+impl Head {
+    /// What its checkpoint signs.
+    pub fn summary(&self) -> Checkpoint {
+        let (size, root) = (self.frontier.size(), self.frontier.root());
+        Checkpoint { epoch: self.epoch, size, root }
+    }
+}
+
 /// An entry about to be written. It cannot be made of a record whose signature was not checked.
 #[derive(Debug)]
 pub struct NewEntry {
@@ -90,6 +101,8 @@ pub struct NewEntry {
     pub framed: Vec<u8>,
     /// What it is found by in the indexes, besides what its facts say.
     pub terms: Vec<Term>,
+    /// Its leaf in the Merkle tree.
+    pub leaf_hash: Digest,
 }
 
 /// A group of entries that becomes durable at once.
@@ -170,6 +183,8 @@ pub struct Store {
     terms: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
+    /// The Merkle tree's tiles that are not whole, as of the durable head.
+    pub(super) edge: ArcSwap<Edge>,
     /// Held alone while bodies go, and shared by who reads what lies in several rows, a long block or postings: sled
     /// gives each row as it is at that moment.
     rewriting: RwLock<()>,
@@ -184,6 +199,7 @@ impl Store {
         } else {
             store.catch_up()?;
         }
+        store.raise_tree()?;
         Ok(store)
     }
 
@@ -212,6 +228,7 @@ impl Store {
             terms: Index::new(TERMS, Keys::Many),
             min_free_bytes,
             cursor_key,
+            edge: ArcSwap::default(),
             rewriting: RwLock::default(),
         };
         store.sync()?;
@@ -274,6 +291,10 @@ impl Store {
         for (sequence, entry) in (first..).zip(&group.entries) {
             insert_marks(&mut rows, sequence, entry.record.get());
         }
+        let mut edge = Edge::clone(&self.edge.load());
+        for entry in &group.entries {
+            edge.push(entry.leaf_hash, |id, tile| rows.push(tree::row(id, tile)));
+        }
         for change in &group.state {
             let value = change.bytes.as_ref().map(|bytes| block::seal(bytes));
             rows.push((keys::subscription(&change.name), value));
@@ -288,6 +309,7 @@ impl Store {
         };
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
+        self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);
         }
@@ -393,7 +415,7 @@ impl Store {
     }
 
     /// Writes rows, all or none. One row is atomic alone: sled writes twice for a batch.
-    fn write(&self, rows: Rows) -> Result<(), StoreError> {
+    pub(super) fn write(&self, rows: Rows) -> Result<(), StoreError> {
         let written = if let [(key, Some(value))] = rows.as_slice() {
             self.db.insert(key, value.as_slice()).map(drop)
         } else {
@@ -591,6 +613,8 @@ impl Store {
             self.catch_up()?;
             self.sync()?;
         }
+        self.clear_tree()?;
+        self.raise_tree()?;
         Ok(Rebuilt {
             entries: self.head()?.frontier.size(),
             unchanged: before == Some(self.views_digest()?),
@@ -607,8 +631,9 @@ impl Store {
     /// A digest of every row of the views, to compare a rebuild with what was there.
     pub fn views_digest(&self) -> Result<Digest, StoreError> {
         let mut hasher = Sha256::new();
-        for row in self.db.scan_prefix([keys::INDEX]) {
-            let (key, value) = row.map_err(StoreError::io("reading the indexes"))?;
+        let tiles = self.db.scan_prefix([keys::TILE]);
+        for row in tiles.chain(self.db.scan_prefix([keys::INDEX])) {
+            let (key, value) = row.map_err(StoreError::io("reading the views"))?;
             hasher.update(&key);
             hasher.update(&value);
         }
@@ -780,7 +805,7 @@ impl Store {
         Ok(())
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
         self.db.get(key).map_err(StoreError::io("reading"))
     }
 
@@ -796,7 +821,7 @@ impl Store {
     /// Flushes sled's buffers to the file system and those to the disk: on Linux sled's own flush ends before the
     /// disk has anything. The log's file is all that there is to sync as long as `blobs` is empty, which the bound
     /// on values sees to; should anything lie there, the whole volume is synced.
-    fn sync(&self) -> Result<(), StoreError> {
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(StoreError::io("flushing"))?;
         let synced = if self.blobs_are_still_empty() {
             rustix::fs::fdatasync(&self.log_file)
@@ -964,7 +989,7 @@ impl ScopeKeys {
 }
 
 /// Keys and values that are written together; without a value the key goes.
-type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub(super) type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 fn insert_rows(batch: &mut Batch, rows: Rows) {
     for (key, value) in rows {

@@ -13,6 +13,7 @@ mod sieve;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub use self::block::LogBlock;
 pub use self::block::StoredEntry;
@@ -28,6 +29,8 @@ pub use self::log::OpenDemand;
 pub use self::log::Rebuilt;
 pub use self::log::StateChange;
 pub use self::log::Store;
+pub use self::tree::Tree;
+pub use self::tree::leaf;
 
 /// What went wrong with the disk.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -79,7 +82,7 @@ impl StoreError {
         Self::corrupt(format!("sequence {sequence}"), "it is missing")
     }
 
-    fn corrupt(place: impl std::fmt::Display, what: &'static str) -> Self {
+    pub(crate) fn corrupt(place: impl std::fmt::Display, what: &'static str) -> Self {
         Self::Corrupt { place: place.to_string(), what }
     }
 }

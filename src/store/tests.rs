@@ -58,10 +58,11 @@ impl Disk {
             facts: facts(sequence),
             framed: framed(sequence, *length),
             terms: Vec::new(),
+            leaf_hash: leaf(&entry(sequence, *length)).unwrap().hash(),
         });
         let entries: Vec<NewEntry> = entries.collect();
-        for _entry in &entries {
-            head.frontier.push([7; 32]);
+        for entry in &entries {
+            head.frontier.push(entry.leaf_hash);
         }
         let group = Group { entries, head, ..Group::default() };
         store.append(&group)?;
@@ -124,13 +125,41 @@ fn facts(sequence: u64) -> Facts {
 
 fn framed(sequence: u64, length: usize) -> Vec<u8> {
     // An entry whose body is gone is found by no words.
-    let payload: Vec<u8> = sequence.to_be_bytes().into_iter().cycle().take(length).collect();
-    crate::wire::entry::frame(&pb::Entry {
+    crate::wire::entry::frame(&entry(sequence, length))
+}
+
+fn entry(sequence: u64, length: usize) -> pb::Entry {
+    let header = crate::model::header::Header {
+        exchange: crate::model::names::ExchangeName::from_name("exchanges/spring-0123456789abcdef")
+            .unwrap(),
+        name: "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+        revision: 1,
+        previous_digest: None,
+        create_time: Timestamp::default(),
+        nonce: [7; 16],
+        handling: Handling {
+            tlp: Tlp::Green,
+            reach: Reach::default(),
+            onward_uses: Vec::new(),
+            use_until: None,
+        },
+        body_kind: BodyKind::Operation,
+        body_digest: [7; 32],
+    };
+    let payload = crate::wire::header::header_bytes(&header);
+    let body = sequence.to_be_bytes().into_iter().cycle();
+    let body: Vec<u8> = body.take(length.saturating_sub(payload.len())).collect();
+    pb::Entry {
         sequence,
-        envelope: Some(pb::Envelope { payload: payload.into(), ..pb::Envelope::default() }),
+        accept_time: Some(crate::wire::time::timestamp_to_wire(Timestamp::default())),
+        envelope: Some(pb::Envelope {
+            payload: payload.into(),
+            body: body.into(),
+            ..pb::Envelope::default()
+        }),
         erased: Some(pb::Erasure::default()),
         ..pb::Entry::default()
-    })
+    }
 }
 
 #[track_caller]

@@ -32,8 +32,10 @@ pub enum InvalidCheckpoint {
 }
 
 /// The size and root of a log at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
+    /// The log's epoch, from 1; a restore begins a new one. An extension line of the note.
+    pub epoch: u32,
     /// The number of entries.
     pub size: u64,
     /// The root of the Merkle tree over their leaf hashes.
@@ -87,14 +89,15 @@ impl LogKey {
         if origin != self.origin {
             return Err(InvalidCheckpoint::Origin);
         }
-        let checkpoint = parse(lines.next(), lines.next()).ok_or(InvalidCheckpoint::Format)?;
+        let checkpoint = parse(&lines.collect::<Vec<_>>()).ok_or(InvalidCheckpoint::Format)?;
         let body = format!("{text}\n");
         let signed = signatures.lines().any(|line| self.is_signature(line, body.as_bytes()));
         if signed { Ok(checkpoint) } else { Err(InvalidCheckpoint::Signature) }
     }
 
     fn body(&self, checkpoint: &Checkpoint) -> String {
-        format!("{}\n{}\n{}\n", self.origin, checkpoint.size, BASE64.encode(checkpoint.root))
+        let Checkpoint { epoch, size, root } = checkpoint;
+        format!("{}\n{size}\n{}\nepoch {epoch}\n", self.origin, BASE64.encode(root))
     }
 
     fn is_signature(&self, line: &str, body: &[u8]) -> bool {
@@ -117,13 +120,22 @@ impl LogKey {
     }
 }
 
-fn parse(size: Option<&str>, root: Option<&str>) -> Option<Checkpoint> {
-    let size = size?;
-    if size.len() > 1 && size.starts_with('0') || size.starts_with('+') {
-        return None;
-    }
-    let root = BASE64.decode(root?).ok()?.try_into().ok()?;
-    Some(Checkpoint { size: size.parse().ok()?, root })
+/// The lines behind the origin: size, root, epoch. Checkpoints had no epoch while there was only the first.
+fn parse(lines: &[&str]) -> Option<Checkpoint> {
+    let (size, root, epoch) = match lines {
+        [size, root] => (size, root, "1"),
+        [size, root, epoch] => (size, root, epoch.strip_prefix("epoch ")?),
+        _ => return None,
+    };
+    let root = BASE64.decode(root).ok()?.try_into().ok()?;
+    let epoch = u32::try_from(number(epoch)?).ok().filter(|epoch| *epoch > 0)?;
+    Some(Checkpoint { epoch, size: number(size)?, root })
+}
+
+/// A decimal number in its one spelling.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 #[cfg(test)]
@@ -140,21 +152,30 @@ mod tests {
     #[test]
     fn a_checkpoint_survives_its_note() {
         let (log, secret) = log();
-        let checkpoint = Checkpoint { size: 12, root: [7; 32] };
+        let checkpoint = Checkpoint { epoch: 1, size: 12, root: [7; 32] };
         let note = log.sign(&checkpoint, &secret);
         assert!(note.starts_with("watchfire/spring-0123456789abcdef\n12\nBwcH"));
+        assert!(note.contains("=\nepoch 1\n\n\u{2014} watchfire/spring"));
         assert_eq!(log.open(&note), Ok(checkpoint));
     }
 
     #[test]
     fn a_changed_checkpoint_is_refused() {
         let (log, secret) = log();
-        let note = log.sign(&Checkpoint { size: 12, root: [7; 32] }, &secret);
+        let note = log.sign(&Checkpoint { epoch: 1, size: 12, root: [7; 32] }, &secret);
         assert_eq!(log.open(&note.replace("\n12\n", "\n13\n")), Err(InvalidCheckpoint::Signature));
+        assert_eq!(
+            log.open(&note.replace("epoch 1", "epoch 2")),
+            Err(InvalidCheckpoint::Signature)
+        );
+        for not_an_epoch in ["epoch 0", "epoch 01", "epoch +1", "epoch", "epoch 1\nmore"] {
+            let changed = note.replace("epoch 1", not_an_epoch);
+            assert_eq!(log.open(&changed), Err(InvalidCheckpoint::Format));
+        }
         assert_eq!(log.open(&note.replace("spring", "autumn")), Err(InvalidCheckpoint::Origin));
         assert_eq!(log.open(&note.replace("\n12\n", "\n012\n")), Err(InvalidCheckpoint::Format));
         let (_other, stranger) = self::log();
-        let forged = log.sign(&Checkpoint { size: 12, root: [7; 32] }, &stranger);
+        let forged = log.sign(&Checkpoint { epoch: 1, size: 12, root: [7; 32] }, &stranger);
         assert_eq!(log.open(&forged), Err(InvalidCheckpoint::Signature));
     }
 }

@@ -4,6 +4,8 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use crate::model::names::Digest;
+use crate::transparency::tree::join;
+use crate::transparency::tree::subtrees;
 
 /// The perfect subtrees of a tree of some size, largest first: one for each bit set in the size (RFC 6962).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,11 +27,37 @@ impl Frontier {
         for _merged in 0..self.size.trailing_ones() {
             // Invariant: one peak for each bit set in the size, so there is one to merge with.
             if let Some(left) = self.peaks.pop() {
-                hash = node(&left, &hash);
+                hash = join(&left, &hash);
             }
         }
         self.peaks.push(hash);
         self.size = self.size.saturating_add(1);
+    }
+
+    /// Appends a perfect subtree of `2^level` leaves; whether it fits behind what is there.
+    #[must_use]
+    pub fn push_subtree(&mut self, level: u8, hash: Digest) -> bool {
+        let Some(leaves) = 1_u64.checked_shl(u32::from(level)) else { return false };
+        if self.size % leaves != 0 || self.size.checked_add(leaves).is_none() {
+            return false;
+        }
+        let mut hash = hash;
+        for _merged in 0..(self.size / leaves).trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                hash = join(&left, &hash);
+            }
+        }
+        self.peaks.push(hash);
+        self.size += leaves;
+        true
+    }
+
+    /// Appends leaves that are not known one by one, up to a place, as the perfect subtrees that they fall into, in the
+    /// order of [`subtrees`]; whether there were enough hashes.
+    #[must_use]
+    pub fn fill(&mut self, to: u64, hashes: &mut impl Iterator<Item = Digest>) -> bool {
+        subtrees(self.size, to)
+            .all(|node| hashes.next().is_some_and(|hash| self.push_subtree(node.level, hash)))
     }
 
     /// The number of leaves.
@@ -48,14 +76,9 @@ impl Frontier {
             .iter()
             .rev()
             .copied()
-            .reduce(|right, left| node(&left, &right))
+            .reduce(|right, left| join(&left, &right))
             .unwrap_or_else(|| Sha256::digest([]).into())
     }
-}
-
-/// SHA-256(0x01 || left || right), RFC 6962 section 2.1.
-fn node(left: &Digest, right: &Digest) -> Digest {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 #[cfg(test)]
@@ -63,6 +86,10 @@ mod tests {
     use ct_merkle::mem_backed_tree::MemoryBackedTree;
 
     use super::*;
+    use crate::transparency::proof::frontier;
+    use crate::transparency::tree::Nodes as _;
+    use crate::transparency::tree::tests::Kept;
+    use crate::transparency::tree::tests::leaf;
 
     #[test]
     fn the_root_is_that_of_another_implementation_for_every_small_size() {
@@ -77,6 +104,27 @@ mod tests {
             let again = Frontier::from_peaks(frontier.size(), frontier.peaks().to_vec());
             assert_eq!(again.as_ref(), Some(&frontier));
         }
+    }
+
+    #[test]
+    fn what_is_not_seen_is_filled_by_subtrees() {
+        let kept = Kept::of(200);
+        for (from, to) in [(0, 200), (1, 200), (37, 150), (64, 128), (127, 129), (200, 200)] {
+            let mut walk = frontier(&kept, from).unwrap();
+            // Every seventh is seen.
+            for seen in (from..to).filter(|place| place % 7 == 0) {
+                let mut hidden = subtrees(walk.size(), seen).map(|node| kept.node(node).unwrap());
+                assert!(walk.fill(seen, &mut hidden) && hidden.next().is_none());
+                walk.push(leaf(seen));
+            }
+            let mut hidden = subtrees(walk.size(), to).map(|node| kept.node(node).unwrap());
+            assert!(walk.fill(to, &mut hidden));
+            assert_eq!(walk, frontier(&kept, to).unwrap(), "{from} {to}");
+        }
+        let mut short = Frontier::default();
+        assert!(!short.fill(3, &mut std::iter::once(leaf(0))));
+        assert!(!frontier(&kept, 3).unwrap().push_subtree(1, leaf(0)), "it does not fit behind 3");
+        assert!(!Frontier::default().push_subtree(64, leaf(0)));
     }
 
     #[test]

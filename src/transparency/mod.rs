@@ -6,9 +6,19 @@
 mod checkpoint;
 mod frontier;
 mod leaf;
+pub mod proof;
+mod tree;
 
 pub use self::checkpoint::Checkpoint;
 pub use self::checkpoint::InvalidCheckpoint;
 pub use self::checkpoint::LogKey;
 pub use self::frontier::Frontier;
 pub use self::leaf::LeafData;
+pub use self::tree::Edge;
+pub use self::tree::Node;
+pub use self::tree::Nodes;
+pub use self::tree::TILE_HEIGHT;
+pub use self::tree::TILE_WIDTH;
+pub use self::tree::Tile;
+pub use self::tree::TileId;
+pub use self::tree::subtrees;

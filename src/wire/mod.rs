@@ -55,6 +55,7 @@ mod expiry;
 pub mod filter;
 mod frame;
 pub mod header;
+mod mark;
 mod observable;
 pub mod roster;
 pub mod scope;
@@ -66,6 +67,9 @@ pub mod time;
 
 pub use self::expiry::expiry;
 pub use self::frame::SubscribeFrame;
+pub use self::mark::MARK_PAYLOAD_TYPE;
+pub use self::mark::MarkStatement;
+pub use self::mark::StreamId;
 pub use self::observable::normal_form_of_body as normal_form;
 pub use self::observable::normal_form_of_reference;
 pub use self::observable::pdq;

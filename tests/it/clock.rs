@@ -23,7 +23,10 @@ async fn refusal_of_the_next(client: &Client) -> Option<String> {
         domain("late.example"),
         handling(&["companies"], &[]),
     );
-    let request = pb::PublishRequest { envelopes: vec![sign(client, record)] };
+    let request = pb::PublishRequest {
+        envelopes: vec![sign(client, record)],
+        ..pb::PublishRequest::default()
+    };
     let answer = client.exchange_service().publish(request).await.expect("an answer").into_inner();
     match answer.results.into_iter().next().and_then(|result| result.outcome) {
         Some(pb::publish_result::Outcome::Refusal(refusal)) => Some(refusal.reason),

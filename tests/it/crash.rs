@@ -35,7 +35,8 @@ async fn publish_until_gone(client: &Client, receipts: &mut Receipts) -> Vec<pb:
                 sign(client, draft(&signer, content, handling(&["companies"], &[])))
             })
             .collect();
-        let request = pb::PublishRequest { envelopes: batch.clone() };
+        let request =
+            pb::PublishRequest { envelopes: batch.clone(), ..pb::PublishRequest::default() };
         let Ok(answer) = service.publish(request).await else {
             return batch;
         };
@@ -81,7 +82,7 @@ async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
         let clients = [world.client(PUBLISHERS[0]).await, world.client(PUBLISHERS[1]).await];
         for (publisher, batch) in unanswered.drain(..) {
             // What had no answer goes out again, byte for byte, and gets one place.
-            let request = pb::PublishRequest { envelopes: batch };
+            let request = pb::PublishRequest { envelopes: batch, ..pb::PublishRequest::default() };
             let answer = clients[publisher].exchange_service().publish(request).await;
             take(answer.expect("an answer").into_inner(), &mut receipts);
         }

@@ -132,7 +132,7 @@ async fn publish_on(client: Client, stop: CancellationToken) {
                 sign(&client, draft(&signer, content, handling(&["companies"], &[])))
             })
             .collect();
-        let request = pb::PublishRequest { envelopes: batch };
+        let request = pb::PublishRequest { envelopes: batch, ..pb::PublishRequest::default() };
         if client.exchange_service().publish(request).await.is_err() {
             pause(Duration::from_millis(20)).await;
         }

@@ -153,7 +153,10 @@ impl Hiding {
     ) -> Result<Response<pb::PublishResponse>, Status> {
         let signer = self.birch.signer().expect("a key");
         let said = draft(&signer, content, handling(audiences, recipients));
-        let request = pb::PublishRequest { envelopes: vec![sign(&self.birch, said)] };
+        let request = pb::PublishRequest {
+            envelopes: vec![sign(&self.birch, said)],
+            ..pb::PublishRequest::default()
+        };
         self.birch.exchange_service().publish(request).await
     }
 }

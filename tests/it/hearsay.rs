@@ -97,7 +97,8 @@ impl Hearsay {
     async fn offer(&self, author: &str, records: Vec<pb::Envelope>) -> Vec<String> {
         let mut said = Vec::new();
         for batch in records.chunks(256) {
-            let request = pb::PublishRequest { envelopes: batch.to_vec() };
+            let request =
+                pb::PublishRequest { envelopes: batch.to_vec(), ..pb::PublishRequest::default() };
             let answer = self.clients[author].exchange_service().publish(request).await;
             let results = answer.expect("an answer").into_inner().results;
             said.extend(results.into_iter().map(|result| match result.outcome {

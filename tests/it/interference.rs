@@ -417,7 +417,8 @@ async fn speak(client: &Client, heard: &mut Heard, name: &str) {
     for handling in [wide, handling(&[], &["jetty-audit"])] {
         let note = Content::Note(pb::Note { about: name.to_owned(), text: "seen".to_owned() });
         let envelope = signer.sign(draft(&signer, note, handling), client.now()).expect("a record");
-        let request = pb::PublishRequest { envelopes: vec![envelope] };
+        let request =
+            pb::PublishRequest { envelopes: vec![envelope], ..pb::PublishRequest::default() };
         let answer = client.exchange_service().publish(request).await;
         heard.note("PublishResponse", name, answer);
     }

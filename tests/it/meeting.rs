@@ -761,7 +761,7 @@ async fn a_quota_is_the_operators_to_set_and_is_kept() {
         let name = RecordName { record: uuid::Uuid::now_v7(), ..mine.name.clone() };
         sign(&acme, watchfire::client::Draft { name, ..mine.clone() })
     });
-    let request = pb::PublishRequest { envelopes: many.collect() };
+    let request = pb::PublishRequest { envelopes: many.collect(), ..pb::PublishRequest::default() };
     let answer = acme.exchange_service().publish(request).await.expect("an answer").into_inner();
     let refusals: Vec<pb::Refusal> = answer
         .results

@@ -135,7 +135,11 @@ fn number(count: u64) -> f64 {
 }
 
 async fn offer(client: &Client, envelopes: Vec<pb::Envelope>) -> bool {
-    client.exchange_service().publish(pb::PublishRequest { envelopes }).await.is_ok()
+    client
+        .exchange_service()
+        .publish(pb::PublishRequest { envelopes, ..pb::PublishRequest::default() })
+        .await
+        .is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

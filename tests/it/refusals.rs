@@ -39,7 +39,7 @@ const MEMBERS: &[(&str, &str)] =
 
 /// Publishes one envelope as it is; the reason for which it was refused, or the receipt.
 async fn offer(client: &Client, envelope: pb::Envelope) -> Result<pb::Receipt, pb::Refusal> {
-    let request = pb::PublishRequest { envelopes: vec![envelope] };
+    let request = pb::PublishRequest { envelopes: vec![envelope], ..pb::PublishRequest::default() };
     let answer = client.exchange_service().publish(request).await.expect("an answer").into_inner();
     let [result] = answer.results.as_slice() else {
         panic!("one result for one record");
@@ -404,17 +404,21 @@ async fn what_is_too_large_is_refused_before_the_transport_does() {
 
     let mut service = acme.exchange_service();
     let many = vec![envelope.clone(); limits::BATCH_RECORDS_MAX + 1];
-    let status =
-        service.publish(pb::PublishRequest { envelopes: many }).await.expect_err("a refusal");
+    let status = service
+        .publish(pb::PublishRequest { envelopes: many, ..pb::PublishRequest::default() })
+        .await
+        .expect_err("a refusal");
     demand_status(&status, Code::ResourceExhausted, Reason::BatchTooLarge);
     let heavy = vec![huge; 20];
-    let status =
-        service.publish(pb::PublishRequest { envelopes: heavy }).await.expect_err("a refusal");
+    let status = service
+        .publish(pb::PublishRequest { envelopes: heavy, ..pb::PublishRequest::default() })
+        .await
+        .expect_err("a refusal");
     demand_status(&status, Code::ResourceExhausted, Reason::BatchTooLarge);
     let mut message = envelope;
     message.body = vec![7; 8 * 1024 * 1024].into();
     let status = service
-        .publish(pb::PublishRequest { envelopes: vec![message] })
+        .publish(pb::PublishRequest { envelopes: vec![message], ..pb::PublishRequest::default() })
         .await
         .expect_err("a refusal");
     assert_eq!(

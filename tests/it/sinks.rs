@@ -52,7 +52,7 @@ async fn publish_on(client: Client, stop: CancellationToken) {
         let names = drafts.iter().map(|draft| draft.name.clone()).step_by(BATCH / 2);
         let recalled: Vec<_> = names.zip([true, false]).collect();
         let envelopes = drafts.into_iter().map(|draft| sign(&client, draft)).collect();
-        let request = pb::PublishRequest { envelopes };
+        let request = pb::PublishRequest { envelopes, ..pb::PublishRequest::default() };
         client.exchange_service().publish(request).await.expect("an answer");
         for (name, demand_deletion) in recalled {
             let content = pb::body::Content::Withdrawal(pb::Withdrawal {

@@ -50,9 +50,12 @@ async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<()
     };
     let envelopes = || envelope().into_iter().collect();
     let mut records = client.exchange_service();
-    let request = pb::PublishRequest { envelopes: envelopes() };
+    let request = pb::PublishRequest { envelopes: envelopes(), ..pb::PublishRequest::default() };
     add("ExchangeService/Publish", outcome(records.publish(request).await));
-    let requests = tokio_stream::once(pb::PublishStreamRequest { envelopes: envelopes() });
+    let requests = tokio_stream::once(pb::PublishStreamRequest {
+        envelopes: envelopes(),
+        ..pb::PublishStreamRequest::default()
+    });
     add("ExchangeService/PublishStream", outcome(records.publish_stream(requests).await));
     let request = pb::SubscribeRequest::default();
     add("ExchangeService/Subscribe", first(records.subscribe(request).await).await);
@@ -246,7 +249,13 @@ async fn a_suspended_member_is_sent_nothing_and_misses_nothing() {
     // A stream for publishing that is open takes nothing any more.
     let signer = birch.signer().expect("a key");
     let late = sign(&birch, draft(&signer, domain("late.example"), handling(&[], &[])));
-    sender.send(pb::PublishStreamRequest { envelopes: vec![late] }).await.expect("it is sent");
+    sender
+        .send(pb::PublishStreamRequest {
+            envelopes: vec![late],
+            ..pb::PublishStreamRequest::default()
+        })
+        .await
+        .expect("it is sent");
     let answer = answers.message().await.expect("an answer").expect("one");
     let Some(pb::publish_result::Outcome::Refusal(refusal)) = &answer.results[0].outcome else {
         panic!("{answer:?}");

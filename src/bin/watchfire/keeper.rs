@@ -76,6 +76,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use watchfire::client::Cursor;
 
     use watchfire::model::filter::Filter;
     use watchfire::model::header::BodyKind;
@@ -99,11 +100,15 @@ mod tests {
         Keeper::open(file.to_owned(), Origin::new(&settings, &filter))
     }
 
+    fn cursor(bytes: &[u8]) -> Cursor {
+        Cursor { bytes: bytes.to_vec(), position: 9 }
+    }
+
     #[test]
     fn a_cursor_of_another_filter_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cursor.json");
-        let place = Place { cursor: Some(vec![1, 2]), epoch: 1, sequence: Some(9) };
+        let place = Place { cursor: Some(cursor(&[1, 2])), epoch: 1, sequence: Some(9) };
         let (mut keeper, none) = open(&file, &[]).unwrap();
         assert_eq!(none, None);
         keeper.save(&place).unwrap();
@@ -121,7 +126,7 @@ mod tests {
         keeper.write().unwrap();
         let (mut keeper, place) = open(&file, &[]).unwrap();
         assert_eq!((keeper.offered(), place), (Some(Offered { epoch: 1, sequence: 9 }), None));
-        let before = Place { cursor: Some(vec![1]), epoch: 1, sequence: Some(8) };
+        let before = Place { cursor: Some(cursor(&[1])), epoch: 1, sequence: Some(8) };
         keeper.save(&before).unwrap();
         assert_eq!(open(&file, &[]).unwrap().0.offered(), Some(Offered { epoch: 1, sequence: 9 }));
         let place = Place { cursor: None, epoch: 1, sequence: Some(9) };

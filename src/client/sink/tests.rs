@@ -15,6 +15,7 @@ use crate::client::batch::Fact;
 use crate::client::batch::Item;
 use crate::client::batch::Payload;
 use crate::client::batch::Run;
+use crate::client::cursor::cursor;
 use crate::client::founding;
 use crate::client::origin::sample;
 use crate::client::tests::World;
@@ -93,7 +94,7 @@ fn erased(item: &Item) -> Item {
 }
 
 fn batch(items: Vec<Item>, run: Run, sequence: Option<u64>) -> Batch {
-    let place = Place { cursor: Some(vec![1]), epoch: 1, sequence };
+    let place = Place { cursor: Some(cursor(&[1], 0)), epoch: 1, sequence };
     Batch { items, run, place }
 }
 
@@ -187,7 +188,7 @@ fn a_sink_goes_on_where_it_stood() {
         assert_eq!(sink.place(), Some(&first.place), "{kind}");
         let applied = sink.apply(&first).unwrap();
         assert_eq!((applied.stored, applied.repeated), (0, 2), "{kind}");
-        let place = Place { cursor: Some(vec![9]), ..first.place };
+        let place = Place { cursor: Some(cursor(&[9], 0)), ..first.place };
         sink.apply(&Step { effects: Vec::new(), place: place.clone() }).unwrap();
         drop(sink);
         assert_eq!(open(kind, folder.path(), "00").unwrap().place(), Some(&place), "{kind}");

@@ -203,7 +203,9 @@ async fn send_pipelined(
                 break;
             }
             starts.send(Instant::now()).await?;
-            requests.send(pb::PublishStreamRequest { envelopes }).await?;
+            requests
+                .send(pb::PublishStreamRequest { envelopes, ..pb::PublishStreamRequest::default() })
+                .await?;
         }
         drop(requests);
         Ok::<_, anyhow::Error>(())
@@ -252,7 +254,10 @@ async fn unary(
             async move {
                 let start = Instant::now();
                 let digest = sha256(&envelope.payload);
-                let request = pb::PublishRequest { envelopes: vec![envelope] };
+                let request = pb::PublishRequest {
+                    envelopes: vec![envelope],
+                    ..pb::PublishRequest::default()
+                };
                 let answer = service.publish(request).await?.into_inner();
                 check_receipts(&answer.results, &[digest])?;
                 Ok::<_, anyhow::Error>(start)
@@ -283,7 +288,8 @@ async fn latency(setting: &Setting, signed: Vec<pb::Envelope>) -> anyhow::Result
     for envelope in signed {
         let digest = sha256(&envelope.payload);
         let start = Instant::now();
-        let request = pb::PublishRequest { envelopes: vec![envelope] };
+        let request =
+            pb::PublishRequest { envelopes: vec![envelope], ..pb::PublishRequest::default() };
         let delivered = delivery_of(&mut subscription, digest);
         let published = async { Ok(service.publish(request).await?) };
         let (end, _answer) = tokio::try_join!(delivered, published)?;

@@ -1,0 +1,311 @@
+//! Proofs of RFC 6962: that an entry is in a tree, and that one tree is the beginning of another.
+//!
+//! They are made from the nodes that are kept, and checked from hashes alone (RFC 9162, sections 2.1.3.2 and 2.1.4.2).
+
+use crate::model::names::Digest;
+use crate::transparency::Frontier;
+use crate::transparency::tree::Node;
+use crate::transparency::tree::Nodes;
+use crate::transparency::tree::join;
+use crate::transparency::tree::subtrees;
+
+/// Hashes of a proof at most: a path from a leaf of the largest tree, and a consistency proof's one more.
+pub const PROOF_HASHES_MAX: usize = 65;
+
+/// Why a proof does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the proof does not lead from the one to the other")]
+pub struct InvalidProof;
+
+/// The path from a leaf to the root of a tree of some size, from below; empty if the tree has no such leaf.
+pub fn inclusion<N: Nodes>(nodes: &N, index: u64, size: u64) -> Result<Vec<Digest>, N::Error> {
+    Ok(inclusions(nodes, &[index], size)?.pop().unwrap_or_default())
+}
+
+/// The path of each of some leaves, which rise and are in the tree. What paths share is looked for once.
+pub fn inclusions<N: Nodes>(
+    nodes: &N,
+    indices: &[u64],
+    size: u64,
+) -> Result<Vec<Vec<Digest>>, N::Error> {
+    let within = indices.partition_point(|index| *index < size);
+    let mut descent = Descent { nodes, above: Vec::new(), paths: Vec::with_capacity(within) };
+    descent.go(0, size, indices.get(..within).unwrap_or_default())?;
+    Ok(descent.paths)
+}
+
+/// The way down to leaves, and what lies beside it.
+struct Descent<'a, N> {
+    nodes: &'a N,
+    above: Vec<Digest>,
+    paths: Vec<Vec<Digest>>,
+}
+
+impl<N: Nodes> Descent<'_, N> {
+    fn go(&mut self, from: u64, to: u64, indices: &[u64]) -> Result<(), N::Error> {
+        if indices.is_empty() {
+            return Ok(());
+        }
+        if to - from == 1 {
+            let path: Vec<Digest> = self.above.iter().rev().copied().collect();
+            self.paths.extend(indices.iter().map(|_index| path.clone()));
+            return Ok(());
+        }
+        let middle = from + split(to - from);
+        let (left, right) = indices.split_at(indices.partition_point(|index| *index < middle));
+        for (own, (start, end), beside) in
+            [(left, (from, middle), (middle, to)), (right, (middle, to), (from, middle))]
+        {
+            if own.is_empty() {
+                continue;
+            }
+            self.above.push(root(self.nodes, beside.0, beside.1)?);
+            self.go(start, end, own)?;
+            self.above.pop();
+        }
+        Ok(())
+    }
+}
+
+/// What leads from the root of a tree of one size to that of a larger one; empty where there is nothing to prove.
+pub fn consistency<N: Nodes>(nodes: &N, old: u64, new: u64) -> Result<Vec<Digest>, N::Error> {
+    let mut path = Vec::new();
+    if old == 0 || old >= new {
+        return Ok(path);
+    }
+    let (mut from, mut to) = (0, new);
+    while to != old {
+        let middle = from + split(to - from);
+        if old <= middle {
+            path.push(root(nodes, middle, to)?);
+            to = middle;
+        } else {
+            path.push(root(nodes, from, middle)?);
+            from = middle;
+        }
+    }
+    // The old tree's own root is known to whoever asks.
+    if from > 0 {
+        path.push(root(nodes, from, to)?);
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// The frontier of a tree of some size.
+pub fn frontier<N: Nodes>(nodes: &N, size: u64) -> Result<Frontier, N::Error> {
+    let peaks = subtrees(0, size).map(|node| nodes.node(node)).collect::<Result<Vec<_>, _>>()?;
+    // One perfect subtree for each bit set in the size.
+    Ok(Frontier::from_peaks(size, peaks).unwrap_or_default())
+}
+
+/// Checks that a leaf is at a place of the tree with a root.
+pub fn check_inclusion(
+    leaf: Digest,
+    index: u64,
+    (size, root): (u64, &Digest),
+    path: &[Digest],
+) -> Result<(), InvalidProof> {
+    if index >= size {
+        return Err(InvalidProof);
+    }
+    let (mut own, mut last, mut hash) = (index, size - 1, leaf);
+    for other in path {
+        if last == 0 {
+            return Err(InvalidProof);
+        }
+        if own % 2 == 1 || own == last {
+            hash = join(other, &hash);
+            // Not zero: it is odd, or the last, which is not.
+            let skipped = own.trailing_zeros();
+            (own, last) = (own >> skipped, last >> skipped);
+        } else {
+            hash = join(&hash, other);
+        }
+        (own, last) = (own >> 1, last >> 1);
+    }
+    if last == 0 && hash == *root { Ok(()) } else { Err(InvalidProof) }
+}
+
+/// Checks that the tree with one root is the beginning of the tree with another.
+pub fn check_consistency(
+    (old, old_root): (u64, &Digest),
+    (new, new_root): (u64, &Digest),
+    path: &[Digest],
+) -> Result<(), InvalidProof> {
+    if old > new {
+        return Err(InvalidProof);
+    }
+    if old == 0 || old == new {
+        let same = old == 0 || old_root == new_root;
+        return if same && path.is_empty() { Ok(()) } else { Err(InvalidProof) };
+    }
+    let begins_with_old = old.is_power_of_two();
+    let (first, rest) = match path.split_first() {
+        Some(_) if begins_with_old => (old_root, path),
+        Some((first, rest)) => (first, rest),
+        None => return Err(InvalidProof),
+    };
+    let skipped = (old - 1).trailing_ones();
+    let (mut own, mut last) = ((old - 1) >> skipped, (new - 1) >> skipped);
+    let (mut old_hash, mut new_hash) = (*first, *first);
+    for other in rest {
+        if last == 0 {
+            return Err(InvalidProof);
+        }
+        if own % 2 == 1 || own == last {
+            old_hash = join(other, &old_hash);
+            new_hash = join(other, &new_hash);
+            // Not zero: it is odd, or the last, which is not.
+            let skipped = own.trailing_zeros();
+            (own, last) = (own >> skipped, last >> skipped);
+        } else {
+            new_hash = join(&new_hash, other);
+        }
+        (own, last) = (own >> 1, last >> 1);
+    }
+    let holds = last == 0 && old_hash == *old_root && new_hash == *new_root;
+    if holds { Ok(()) } else { Err(InvalidProof) }
+}
+
+/// The root over leaves from one place up to another, the first of which begins a perfect subtree of that many.
+fn root<N: Nodes>(nodes: &N, from: u64, to: u64) -> Result<Digest, N::Error> {
+    let peaks = subtrees(from, to).map(|node: Node| nodes.node(node));
+    let peaks = peaks.collect::<Result<Vec<_>, _>>()?;
+    let folded = peaks.into_iter().rev().reduce(|right, left| join(&left, &right));
+    Ok(folded.unwrap_or_default())
+}
+
+/// The largest power of two below a number of leaves, of which there are two at least.
+const fn split(count: u64) -> u64 {
+    1 << (count - 1).ilog2()
+}
+
+#[cfg(test)]
+mod tests {
+    use ct_merkle::ConsistencyProof;
+    use ct_merkle::InclusionProof;
+    use ct_merkle::RootHash;
+    use ct_merkle::mem_backed_tree::MemoryBackedTree;
+    use proptest::prelude::*;
+    use sha2::Sha256;
+
+    use super::*;
+    use crate::transparency::tree::tests::Kept;
+    use crate::transparency::tree::tests::leaf;
+    use crate::transparency::tree::tests::root as plain_root;
+
+    const EXHAUSTIVE: u64 = 140;
+
+    fn oracle(size: u64) -> MemoryBackedTree<Sha256, Vec<u8>> {
+        let mut tree = MemoryBackedTree::new();
+        (0..size).for_each(|number: u64| tree.push(number.to_be_bytes().to_vec()));
+        tree
+    }
+
+    #[test]
+    fn every_inclusion_proof_of_every_small_tree_is_that_of_another_implementation() {
+        let kept = Kept::of(EXHAUSTIVE);
+        for size in 1..=EXHAUSTIVE {
+            let tree = oracle(size);
+            let root = plain_root(0, size);
+            for index in 0..size {
+                let path = inclusion(&kept, index, size).unwrap();
+                let theirs = tree.prove_inclusion(usize::try_from(index).unwrap());
+                assert_eq!(path.concat(), theirs.as_bytes(), "{index} of {size}");
+                check_inclusion(leaf(index), index, (size, &root), &path).unwrap();
+                let ours = InclusionProof::<Sha256>::try_from_bytes(path.concat()).unwrap();
+                let their_root = RootHash::<Sha256>::new(root.into(), size);
+                their_root.verify_inclusion(&index.to_be_bytes().to_vec(), index, &ours).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn every_consistency_proof_of_every_small_tree_is_that_of_another_implementation() {
+        let kept = Kept::of(EXHAUSTIVE);
+        for new in 1..=EXHAUSTIVE {
+            let tree = oracle(new);
+            let new_root = plain_root(0, new);
+            for old in 1..=new {
+                let path = consistency(&kept, old, new).unwrap();
+                let theirs = tree.prove_consistency(usize::try_from(new - old).unwrap());
+                assert_eq!(path.concat(), theirs.as_bytes(), "{old} in {new}");
+                let old_root = plain_root(0, old);
+                check_consistency((old, &old_root), (new, &new_root), &path).unwrap();
+                let ours = ConsistencyProof::<Sha256>::try_from_bytes(path.concat()).unwrap();
+                let [their_old, their_new] = [(old_root, old), (new_root, new)]
+                    .map(|(root, size)| RootHash::<Sha256>::new(root.into(), size));
+                their_new.verify_consistency(&their_old, &ours).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn paths_of_many_leaves_are_those_of_each() {
+        let kept = Kept::of(EXHAUSTIVE);
+        let indices: Vec<u64> = [0, 1, 1, 63, 64, 70, 130, 139, 140, 999].to_vec();
+        let paths = inclusions(&kept, &indices, EXHAUSTIVE).unwrap();
+        assert_eq!(paths.len(), 8, "what is not in the tree has no path");
+        for (index, path) in indices.into_iter().zip(paths) {
+            assert_eq!(path, inclusion(&kept, index, EXHAUSTIVE).unwrap());
+        }
+    }
+
+    #[test]
+    fn nothing_is_to_be_proved_of_the_empty_tree() {
+        let (kept, any) = (Kept::of(5), [7; 32]);
+        assert!(consistency(&kept, 0, 5).unwrap().is_empty());
+        check_consistency((0, &any), (5, &plain_root(0, 5)), &[]).unwrap();
+        check_consistency((0, &any), (5, &plain_root(0, 5)), &[any]).unwrap_err();
+        check_inclusion(leaf(0), 0, (0, &plain_root(0, 0)), &[]).unwrap_err();
+    }
+
+    #[test]
+    fn a_frontier_is_found_for_every_size() {
+        let kept = Kept::of(EXHAUSTIVE);
+        for size in 0..=EXHAUSTIVE {
+            assert_eq!(frontier(&kept, size).unwrap().root(), plain_root(0, size));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_proof_of_inclusion_is_refused(
+            size in 2_u64..300, at in any::<prop::sample::Index>(), change in 0_u8..7, bit in 0_usize..256, where_ in any::<prop::sample::Index>(),
+        ) {
+            let kept = Kept::of(size);
+            let index = at.index(usize::try_from(size).unwrap()) as u64;
+            let mut path = inclusion(&kept, index, size).unwrap();
+            let (mut leaf, mut place, mut tree, mut root) = (leaf(index), index, size, plain_root(0, size));
+            match change {
+                0 => { let hash = where_.index(path.len()); path[hash][bit / 8] ^= 1 << (bit % 8); }
+                1 => leaf[bit / 8] ^= 1 << (bit % 8),
+                2 => root[bit / 8] ^= 1 << (bit % 8),
+                3 => place = (index + 1 + where_.index(usize::try_from(size - 1).unwrap()) as u64) % size,
+                4 => { path.pop(); }
+                5 => path.push(root),
+                _ => { tree = size + 1 + bit as u64; if inclusion(&Kept::of(tree), index, tree).unwrap().len() != path.len() { path.clear(); } else { root[0] ^= 1; } }
+            }
+            prop_assert!(check_inclusion(leaf, place, (tree, &root), &path).is_err());
+        }
+
+        #[test]
+        fn a_changed_proof_of_consistency_is_refused(
+            new in 2_u64..300, at in any::<prop::sample::Index>(), change in 0_u8..5, bit in 0_usize..256, where_ in any::<prop::sample::Index>(),
+        ) {
+            let kept = Kept::of(new);
+            let old = 1 + at.index(usize::try_from(new - 1).unwrap()) as u64;
+            let mut path = consistency(&kept, old, new).unwrap();
+            let (mut old_root, mut new_root) = (plain_root(0, old), plain_root(0, new));
+            match change {
+                0 => { let hash = where_.index(path.len()); path[hash][bit / 8] ^= 1 << (bit % 8); }
+                1 => old_root[bit / 8] ^= 1 << (bit % 8),
+                2 => new_root[bit / 8] ^= 1 << (bit % 8),
+                3 => { path.pop(); }
+                _ => path.push(new_root),
+            }
+            prop_assert!(check_consistency((old, &old_root), (new, &new_root), &path).is_err());
+        }
+    }
+}
