@@ -306,8 +306,7 @@ impl Account {
             return Err(Deviation::OtherStream);
         }
         let fits = statement.position == mark.position
-            && Checkpoint { epoch: statement.epoch, size: statement.head, root: statement.root }
-                == *checkpoint
+            && log_of(&statement) == *checkpoint
             && statement.access >= self.access
             && statement.access <= statement.head;
         if !fits {
@@ -342,6 +341,11 @@ pub(super) fn demand_growth(
     }
     proof::check_consistency((earlier.size, &earlier.root), (later.size, &later.root), path)
         .map_err(|_invalid| Deviation::NotAContinuation)
+}
+
+/// The log that the hub says there is.
+pub(super) const fn log_of(statement: &MarkStatement) -> Checkpoint {
+    Checkpoint { epoch: statement.epoch, size: statement.head, root: statement.root }
 }
 
 /// Opens what the hub signed with a mark.

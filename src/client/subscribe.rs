@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::Streaming;
 
@@ -11,10 +12,12 @@ use crate::client::account::Account;
 use crate::client::account::Beginning;
 use crate::client::account::Deviation;
 use crate::client::account::Hashes;
+use crate::client::account::open_statement;
 use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
+use crate::client::evidence::Exhibit;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
@@ -161,6 +164,8 @@ pub struct Subscription {
     unchecked: Option<(pb::Mark, Vec<u8>)>,
     /// What came on the stream that runs now, against what the hub signs.
     account: Option<Account>,
+    /// What came last: it shows what was wrong with it.
+    frame: Option<pb::SubscribeResponse>,
     /// How long the stream that runs now was waited for since it was last seen to be fresh.
     waited: Duration,
     /// The last entry of the stream that runs now.
@@ -209,6 +214,7 @@ impl Client {
             ready: VecDeque::new(),
             unchecked: None,
             account: None,
+            frame: None,
             waited: Duration::ZERO,
             last: None,
             last_backfilled: None,
@@ -298,8 +304,20 @@ impl Seen {
 }
 
 impl Subscription {
-    /// The next delivery; waits if there is none. `None` after the head, if that was asked.
+    /// The next delivery; waits if there is none. `None` after the head, if that was asked. What shows that the hub
+    /// deviates is kept in the profile.
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
+        match self.advance().await {
+            Err(ClientError::Unverified(error)) => {
+                let (exhibits, later) = self.exhibits();
+                let later = later.as_ref().map(|(checkpoint, note)| (*checkpoint, note.as_str()));
+                Err(self.client.keep_evidence(error, exhibits, later).await.into())
+            }
+            other => other,
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Delivery>, ClientError> {
         loop {
             if let Some(delivery) = self.ready.pop_front() {
                 self.note(&delivery);
@@ -472,6 +490,7 @@ impl Subscription {
     async fn take(&mut self, frame: pb::SubscribeResponse) -> Result<(), ClientError> {
         self.heard = Instant::now();
         self.backoff.reset();
+        self.frame = Some(frame.clone());
         let pb::SubscribeResponse { entries, mark, access_changed, backfill, left_filter, hidden } =
             frame;
         let account =
@@ -490,7 +509,7 @@ impl Subscription {
         match mark {
             Some(mark) => self.unchecked = Some((mark, rest)),
             None if rest.is_empty() => {}
-            None => return Err(self.deviates(Deviation::Hidden)),
+            None => return Err(VerificationError::deviation(Deviation::Hidden).into()),
         }
         let fresh: Vec<Prepared> = prepared
             .into_iter()
@@ -524,19 +543,38 @@ impl Subscription {
             }
             Ok(hashes.rest())
         });
-        taken.map_err(|deviation| self.deviates(deviation))
+        taken.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 
-    fn deviates(&self, deviation: Deviation) -> ClientError {
-        self.client.accuse(deviation).into()
+    /// What came last, and the checkpoint that came with it.
+    fn exhibits(&self) -> (Vec<Exhibit>, Option<(Checkpoint, String)>) {
+        let Some(frame) = &self.frame else { return (Vec::new(), None) };
+        let mut exhibits = Vec::new();
+        let mut later = None;
+        if let Some(mark) = &frame.mark {
+            let log_key = self.client.pin().log_key();
+            if let Ok(checkpoint) = log_key.open(&mark.checkpoint) {
+                exhibits.push(Exhibit::checkpoint(&mark.checkpoint));
+                later = Some((checkpoint, mark.checkpoint.clone()));
+            }
+            let (statement, signature) = (&mark.statement, &mark.statement_signature);
+            if open_statement(log_key, statement, signature).is_ok() {
+                exhibits.push(Exhibit::mark(statement, signature));
+            }
+        }
+        exhibits.push(Exhibit::received("a frame of a subscription", &frame.encode_to_vec()));
+        (exhibits, later)
     }
 
     fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
         let account = self.account.as_mut();
         let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
         let marked = Hashes::of(hidden).and_then(|hashes| account.mark(&mark, hashes));
-        let marked = marked.map_err(|deviation| self.deviates(deviation))?;
+        let marked = marked.map_err(VerificationError::deviation)?;
         self.demand_fresh(marked.statement.as_ref())?;
+        if marked.statement.is_some() {
+            self.client.remember_mark(&mark.statement, &mark.statement_signature);
+        }
         self.client.remember(&marked.checkpoint, &mark.checkpoint)?;
         let pb::Mark { cursor, epoch, position, head, .. } = mark;
         let cursor = Cursor { bytes: cursor, position };
@@ -554,7 +592,8 @@ impl Subscription {
             self.waited = Duration::ZERO;
         }
         if self.waited > FRESH_WITHIN {
-            return Err(self.deviates(Deviation::Frozen(self.waited.as_secs())));
+            let frozen = Deviation::Frozen(self.waited.as_secs());
+            return Err(VerificationError::deviation(frozen).into());
         }
         Ok(())
     }
