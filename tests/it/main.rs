@@ -17,6 +17,7 @@ mod documents;
 mod durable;
 mod existence;
 mod hearsay;
+mod hostile;
 mod interference;
 mod ledger;
 mod matrix;
