@@ -695,7 +695,7 @@ impl Founding {
             payload: &payload,
             signature: &signature,
             key: &self.verifying,
-            value: self.record.clone(),
+            value: Box::new(self.record.clone()),
         })
         .map_err(|error| OpenError::Genesis(error.to_string()))?;
         let accept_time = clock.now();

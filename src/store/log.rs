@@ -102,7 +102,7 @@ impl Head {
 #[derive(Debug)]
 pub struct NewEntry {
     /// The record.
-    pub record: Verified<Record>,
+    pub record: Verified<Box<Record>>,
     /// The facts that admission derived.
     pub facts: Facts,
     /// Its encoding as a field of a stream frame.

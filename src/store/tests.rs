@@ -34,7 +34,7 @@ const NEAR_THE_LIMIT: usize = STORED_VALUE_BYTES_MAX;
 
 struct Disk {
     folder: TempDir,
-    record: Verified<Record>,
+    record: Verified<Box<Record>>,
 }
 
 impl Disk {
@@ -71,7 +71,7 @@ impl Disk {
 }
 
 /// A record with a real signature: the store takes no other. What it stores of an entry is the frame beside it.
-fn signed_record() -> Verified<Record> {
+fn signed_record() -> Verified<Box<Record>> {
     let secret = SecretKey::generate().unwrap();
     let member: crate::model::names::MemberId = "acme-video".parse().unwrap();
     let exchange =
@@ -100,7 +100,7 @@ fn signed_record() -> Verified<Record> {
         payload: &payload,
         signature: &signature,
         key: &VerifyingKey::from_spki(&secret.spki()).unwrap(),
-        value: record,
+        value: Box::new(record),
     })
     .unwrap()
 }
