@@ -76,7 +76,7 @@ async fn a_proof_of_what_is_not_there_is_refused_with_its_field() {
     publish(&acme, domain("news.example")).await;
     let head = checkpoint(&acme).await.size;
     let mut log = acme.transparency_service();
-    let mut refused = |status: tonic::Status, field: &str| {
+    let refused = |status: tonic::Status, field: &str| {
         let error = watchfire::client::ClientError::from(status.clone());
         let watchfire::client::ClientError::Refused(refused) = error else { panic!("{status:?}") };
         assert!(refused.is(Reason::FieldInvalid), "{refused}");
@@ -121,10 +121,12 @@ async fn an_auditor_checks_every_leaf_and_goes_on_where_it_ended() {
     assert!(said.contains("10 entries hold, 1 of them new"), "{said}");
     // What is erased leaves every proof as it was.
     let name = record.to_string();
-    demand(&world.watchfire(
-        "acme-video",
-        &["withdraw", &name, "--reason", "privacy", "--demand-deletion", "--acknowledge-by", "now"],
-    ));
+    demand(
+        &world.watchfire(
+            "acme-video",
+            &["withdraw", &name, "--reason", "privacy", "--demand-deletion"],
+        ),
+    );
     crate::world::until("the body is erased", || async {
         let request = pb::GetRecordRequest { name: name.clone(), include_record: false };
         let found = acme.exchange_service().get_record(request).await.ok()?.into_inner();
