@@ -83,6 +83,8 @@ body_kinds! {
     Erasure = 18, "erasure";
     /// The hub let old bodies go.
     Retention = 19, "retention";
+    /// A publisher signed two headers for one name and revision.
+    Conflict = 21, "conflict";
     /// The exchange's founding facts.
     Genesis = 23, "genesis";
 }
@@ -95,12 +97,12 @@ impl BodyKind {
 
     /// Whether it is about the exchange itself: readable by every member, auditors and the operator included.
     pub const fn is_common(self) -> bool {
-        self.is_roster() || self.is_hub()
+        self.is_roster() || matches!(self, Self::Erasure | Self::Retention)
     }
 
     /// Whether the hub writes it, signed by the log key, in a payload type of its own.
     pub const fn is_hub(self) -> bool {
-        matches!(self, Self::Erasure | Self::Retention)
+        matches!(self, Self::Erasure | Self::Retention | Self::Conflict)
     }
 
     /// Whether it takes a record back: it reaches everyone who could see that record, whatever the filter.

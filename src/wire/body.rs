@@ -7,6 +7,7 @@
 use prost::Message as _;
 
 use crate::model::header::BodyKind;
+use crate::model::header::Header;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -103,6 +104,8 @@ pub enum Content {
         /// The sequence behind the last.
         end: u64,
     },
+    /// The hub's notice that a publisher signed two headers for one name and revision.
+    Conflict(Box<Conflict>),
     /// A change of the roster.
     RosterChange {
         /// About whom.
@@ -116,6 +119,21 @@ pub enum Content {
     Genesis(Box<Genesis>),
     /// Nothing any more: the body was erased.
     Gone,
+}
+
+/// A second header for one name and revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The sequence of the first.
+    pub first: u64,
+    /// The bytes of the second.
+    pub payload: bytes::Bytes,
+    /// What they say.
+    pub header: Header,
+    /// The key that is said to have signed them.
+    pub key_id: KeyId,
+    /// The signature.
+    pub signature: bytes::Bytes,
 }
 
 /// A record or a value.
@@ -285,6 +303,7 @@ impl Content {
             | Self::KeyChange(_)
             | Self::Erasure { .. }
             | Self::Retention { .. }
+            | Self::Conflict(_)
             | Self::Genesis(_)
             | Self::Gone => Vec::new(),
         }
@@ -342,6 +361,7 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         }
         pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire.clone())?),
         pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
+        pb::body::Content::Conflict(wire) => (BodyKind::Conflict, statement::conflict(wire)?),
         pb::body::Content::RosterChange(wire) => {
             (BodyKind::RosterChange, roster_change(wire.clone())?)
         }

@@ -11,6 +11,7 @@ mod audit;
 mod bench;
 mod briefing;
 mod completions;
+mod conflicts;
 mod context;
 mod crl;
 mod demo;
@@ -175,6 +176,8 @@ enum Command {
     Keys(keys::Command),
     /// Check every leaf of the log against what the hub signs, without seeing a body.
     Audit(audit::Args),
+    /// List publishers that signed two records under one name and revision, with evidence.
+    Conflicts,
     /// Check saved entries, or evidence against a hub, offline.
     Verify(verify::Args),
     /// Measure a hub: throughput, latency, processor time, memory.
@@ -237,6 +240,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Audit(args) => audit::run(context, &args).await,
+        Command::Conflicts => conflicts::run(context).await,
         Command::Verify(args) => verify::run(context, &args),
         // As a task among those of the connection: this thread would be woken for each message.
         Command::Bench(args) => TaskTracker::new().spawn(bench::run(args)).await?,

@@ -208,6 +208,9 @@ fn statement(content: &pb::body::Content) -> String {
         Content::Retention(said) => {
             format!("let go the bodies of {} to {}", said.first_sequence, said.end_sequence)
         }
+        Content::Conflict(said) => {
+            format!("a second header for the record at sequence {}", said.first_sequence)
+        }
         Content::Genesis(genesis) => format!("founds {}", genesis.title),
     }
 }
