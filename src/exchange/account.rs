@@ -11,7 +11,6 @@ use crate::model::limits;
 use crate::model::names::Digest;
 use crate::store::StoreError;
 use crate::store::Tree;
-use crate::transparency::Node;
 use crate::transparency::Nodes as _;
 use crate::transparency::proof;
 use crate::transparency::subtrees;
@@ -84,9 +83,8 @@ impl Account {
         let covered = if backfill { self.backfilled } else { self.covered };
         let mut next = covered.unwrap_or_default();
         let mut hidden = Vec::new();
-        for sequence in sequences {
+        for (sequence, leaf) in sequences.iter().zip(tree.leaves(sequences)?) {
             fill(tree, next, *sequence, &mut hidden)?;
-            let leaf = tree.node(Node::leaf(*sequence))?;
             self.digest =
                 Sha256::new().chain_update(self.digest).chain_update(leaf).finalize().into();
             self.count += 1;

@@ -57,7 +57,7 @@ pub(super) fn row(id: TileId, tile: &Tile) -> (Vec<u8>, Option<Vec<u8>>) {
 pub struct Tree<'a> {
     store: &'a Store,
     edge: Arc<Edge>,
-    kept: RefCell<HashMap<TileId, Tile>>,
+    kept: RefCell<HashMap<TileId, Arc<Tile>>>,
 }
 
 impl Tree<'_> {
@@ -66,9 +66,39 @@ impl Tree<'_> {
         self.edge.size()
     }
 
-    /// The leaf hashes from one place up to another, both of them in the tree.
-    pub fn leaves(&self, from: u64, to: u64) -> Result<Vec<Digest>, StoreError> {
-        (from..to).map(|index| self.node(Node::leaf(index))).collect()
+    /// The leaf hashes at some places of the tree. Neighbours are read together.
+    pub fn leaves(&self, places: &[u64]) -> Result<Vec<Digest>, StoreError> {
+        let mut at: Option<(TileId, Arc<Tile>)> = None;
+        let leaf = |place: &u64| {
+            let node = Node::leaf(*place);
+            let (id, row, place) = node.tile();
+            let tile = match &at {
+                Some((own, tile)) if *own == id => tile,
+                _ => {
+                    let tile = self.tile(id)?.ok_or_else(|| missing(node))?;
+                    &at.insert((id, tile)).1
+                }
+            };
+            tile.node(row, place).ok_or_else(|| missing(node))
+        };
+        places.iter().map(leaf).collect()
+    }
+
+    /// A tile, whether it is whole or not.
+    fn tile(&self, id: TileId) -> Result<Option<Arc<Tile>>, StoreError> {
+        if let Some(tile) = self.edge.tile(id) {
+            return Ok(Some(Arc::clone(tile)));
+        }
+        let mut kept = self.kept.borrow_mut();
+        if let Some(tile) = kept.get(&id) {
+            return Ok(Some(Arc::clone(tile)));
+        }
+        let Some(tile) = self.store.tile(id)?.map(Arc::new) else { return Ok(None) };
+        if kept.len() >= TILES_KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(id, Arc::clone(&tile));
+        Ok(Some(tile))
     }
 }
 
@@ -77,28 +107,13 @@ impl Nodes for Tree<'_> {
 
     fn node(&self, node: Node) -> Result<Digest, StoreError> {
         let (id, row, place) = node.tile();
-        let found = match self.edge.tile(id) {
-            Some(tile) => tile.node(row, place),
-            None => self.stored(id, row, place)?,
-        };
-        found.ok_or_else(|| StoreError::corrupt(format!("node {node:?}"), "it is missing"))
+        let tile = self.tile(id)?;
+        tile.and_then(|tile| tile.node(row, place)).ok_or_else(|| missing(node))
     }
 }
 
-impl Tree<'_> {
-    fn stored(&self, id: TileId, row: u8, place: u64) -> Result<Option<Digest>, StoreError> {
-        let mut kept = self.kept.borrow_mut();
-        if let Some(tile) = kept.get(&id) {
-            return Ok(tile.node(row, place));
-        }
-        let Some(tile) = self.store.tile(id)? else { return Ok(None) };
-        if kept.len() >= TILES_KEPT_MAX {
-            kept.clear();
-        }
-        let found = tile.node(row, place);
-        kept.insert(id, tile);
-        Ok(found)
-    }
+fn missing(node: Node) -> StoreError {
+    StoreError::corrupt(format!("node {node:?}"), "it is missing")
 }
 
 impl Store {
@@ -162,7 +177,7 @@ impl Store {
 
     /// What the lowest row of a tile is made of: a leaf, or the root of the tile below.
     fn lowest(&self, node: Node) -> Result<Digest, StoreError> {
-        let missing = || StoreError::corrupt(format!("node {node:?}"), "it is missing");
+        let missing = || missing(node);
         let Some(level) = (node.level / TILE_HEIGHT).checked_sub(1) else {
             let block = self.block_at(node.index)?.ok_or_else(missing)?;
             return leaf_hashes(&block, node.index)?.next().ok_or_else(missing);

@@ -210,13 +210,13 @@ impl Edge {
     }
 
     /// A tile that is not whole; `None` if it is another, which is stored.
-    pub fn tile(&self, id: TileId) -> Option<&Tile> {
+    pub fn tile(&self, id: TileId) -> Option<&Arc<Tile>> {
         let height = u32::from(id.level + 1) * u32::from(TILE_HEIGHT);
         let unfinished = self.size.checked_shr(height).unwrap_or(0);
         if id.index != unfinished {
             return None;
         }
-        self.tiles.get(usize::from(id.level)).map(Arc::as_ref)
+        self.tiles.get(usize::from(id.level))
     }
 }
 
