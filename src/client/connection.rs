@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
+use std::sync::atomic::AtomicU32;
 
 use prost::Message as _;
 use tokio::sync::Mutex;
@@ -20,6 +21,7 @@ use crate::model::reason::Reason;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
 use crate::model::time::Timestamp;
+use crate::profile::AcceptedEpoch;
 use crate::profile::OwnKey;
 use crate::profile::Profile;
 use crate::tls;
@@ -43,6 +45,9 @@ pub struct Client {
     trust: Arc<StdMutex<Trust>>,
     clock: Arc<dyn Clock>,
     welcome: Arc<Welcome>,
+    accepted: Arc<StdMutex<Vec<AcceptedEpoch>>>,
+    /// Batches that left the outbox since what was sent was last pruned.
+    let_go: Arc<AtomicU32>,
 }
 
 /// What the hub said when it was asked who it is, as far as that could be checked.
@@ -61,8 +66,18 @@ pub struct Welcome {
 }
 
 impl Client {
-    /// Connects; refuses an exchange other than the one that was pinned.
+    /// Connects; refuses an exchange other than the one that was pinned, and a log that was restored without this member
+    /// having accepted that.
     pub async fn connect(profile: Profile) -> Result<Self, ClientError> {
+        let (mut client, note) = Self::reach(profile).await?;
+        client.demand_accepted_epoch().await?;
+        client.forget_other_epochs();
+        client.demand_continuation(&note).await?;
+        Ok(client)
+    }
+
+    /// Connects without a look at the log; the note of its checkpoint with it.
+    pub(super) async fn reach(profile: Profile) -> Result<(Self, String), ClientError> {
         let pin = Pin::open(&profile.genesis()?)?;
         if *pin.exchange() != profile.settings().exchange {
             return Err(VerificationError::answer(
@@ -79,22 +94,23 @@ impl Client {
             .into_inner();
         let note = response.checkpoint.clone();
         let welcome = welcome(&pin, response)?;
-        let mut client = Self {
+        let accepted = profile.accepted_epochs()?;
+        let client = Self {
             channel,
             profile: Arc::new(profile),
+            accepted: Arc::new(StdMutex::new(accepted)),
+            let_go: Arc::default(),
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
             trust: Arc::new(StdMutex::new(trust)),
             clock: Arc::new(SystemClock::default()),
             welcome: Arc::new(welcome),
         };
-        client.forget_other_epochs();
-        client.demand_continuation(&note).await?;
-        Ok(client)
+        Ok((client, note))
     }
 
     /// What was folded in another epoch is folded again: a restore may have changed it.
-    fn forget_other_epochs(&mut self) {
+    pub(super) fn forget_other_epochs(&mut self) {
         let epoch = self.welcome.epoch;
         if let Some(known) = Arc::get_mut(&mut self.known).map(Mutex::get_mut)
             && known.epoch() != epoch
@@ -163,6 +179,14 @@ impl Client {
         &self.trust
     }
 
+    pub(super) fn accepted(&self) -> &StdMutex<Vec<AcceptedEpoch>> {
+        &self.accepted
+    }
+
+    pub(super) fn batches_let_go(&self) -> &AtomicU32 {
+        &self.let_go
+    }
+
     /// Who takes part, folded up to the log's head.
     pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
@@ -197,6 +221,12 @@ impl Client {
 
     /// Folds the roster entries between the known position and the head.
     async fn catch_up(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
+        self.fold_roster(known).await?;
+        known.save(&self.profile)
+    }
+
+    /// The same without keeping it.
+    pub(super) async fn fold_roster(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
         let request = pb::SubscribeRequest {
             start: Some(pb::subscribe_request::Start::Sequence(known.position())),
             filter: Some(pb::Filter {
@@ -221,7 +251,6 @@ impl Client {
                 known.reach(mark.position);
             }
         }
-        known.save(&self.profile)?;
         Ok(())
     }
 }

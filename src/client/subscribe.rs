@@ -216,8 +216,10 @@ impl Client {
             backoff: Backoff::default(),
             heard: Instant::now(),
         };
-        subscription.open().await?;
-        Ok(subscription)
+        match subscription.open().await {
+            Ok(()) => Ok(subscription),
+            Err(error) => Err(self.explain(error).await),
+        }
     }
 }
 
@@ -300,6 +302,13 @@ impl Seen {
 impl Subscription {
     /// The next delivery; waits if there is none. `None` after the head, if that was asked.
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
+        match self.delivery().await {
+            Ok(delivery) => Ok(delivery),
+            Err(error) => Err(self.client.explain(error).await),
+        }
+    }
+
+    async fn delivery(&mut self) -> Result<Option<Delivery>, ClientError> {
         loop {
             if let Some(delivery) = self.ready.pop_front() {
                 self.note(&delivery);
@@ -453,7 +462,7 @@ impl Subscription {
             // Without a cursor it is not known what could be seen then: from the beginning again, and nothing twice.
             (None, _, From::Start) => Start::From(pb::StartPoint::Start.into()),
             (None, _, From::Sequence(sequence)) => Start::Sequence(*sequence),
-            (None, Some(sequence), _) => Start::Sequence(sequence.saturating_add(1)),
+            (None, Some(sequence), _) => Start::Sequence(self.behind(sequence)),
             (None, None, From::Now) => Start::From(pb::StartPoint::Now.into()),
             (None, None, From::Place(_) | From::Snapshot | From::Durable { .. }) => {
                 Start::From(pb::StartPoint::Start.into())
@@ -465,7 +474,14 @@ impl Subscription {
             include_record: false,
             until_head: self.options.until_head,
             known_size,
+            epoch: self.client.accepted_epoch(),
         }
+    }
+
+    /// The place behind an entry that was delivered; the end of its epoch at the latest, where the log was restored.
+    fn behind(&self, sequence: u64) -> u64 {
+        let end = self.client.end_of_epoch(self.place.epoch).unwrap_or(u64::MAX);
+        sequence.saturating_add(1).min(end)
     }
 
     /// Checks a frame and makes what it holds ready.
@@ -483,6 +499,11 @@ impl Subscription {
             }
             self.seen.access_changed(&change);
             self.ready.push_back(Delivery::AccessChanged(change));
+        }
+        // Whatever else: entries of an epoch that was not accepted are never delivered among others.
+        let accepted = self.client.accepted_epoch();
+        if entries.iter().any(|entry| entry.epoch > accepted) {
+            return Err(self.deviates(Deviation::Epoch));
         }
         self.demand_rising(&entries, backfill)?;
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;

@@ -26,9 +26,11 @@ use crate::interop::warning_list::WarningLists;
 use crate::model::limits;
 use crate::model::time::Clock;
 use crate::rpc;
+use crate::server::admin;
 use crate::server::compact;
 use crate::server::config::Config;
 use crate::server::metrics;
+use crate::server::restore;
 use crate::signing::SecretKey;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -38,7 +40,7 @@ use crate::tls::TlsLoadError;
 use crate::wire::pb;
 
 /// The founding record's file in the data directory.
-const GENESIS: &str = "genesis.envelope";
+pub(super) const GENESIS: &str = "genesis.envelope";
 /// How often the ends of life are looked at.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(12);
 /// How long before an end of life the log warns of it.
@@ -57,6 +59,11 @@ pub enum ServeError {
         /// Why.
         what: String,
     },
+    /// A restored log waits for its epoch.
+    #[error(
+        "this log was restored and its next epoch has not begun: the operator signs it, then watchfired begin-epoch (docs/OPERATIONS.md)"
+    )]
+    Restored,
     /// The store did not open in time.
     #[error(
         "the store did not open within {0:?}: its files may be damaged; restore from a backup (docs/OPERATIONS.md)"
@@ -126,6 +133,13 @@ pub async fn serve(
         tasks.spawn(metrics::serve(listener, sources, cut.clone(), tasks.clone()));
         tracing::info!(listen = %listen, "figures are served");
     }
+    match admin::bind(&config.data) {
+        Ok(listener) => {
+            let (hub, stop, tracker) = (Arc::clone(&hub), stop.clone(), tasks.clone());
+            tasks.spawn(admin::serve(listener, hub, stop, tracker));
+        }
+        Err(error) => tracing::warn!(%error, "no backups are given while the hub serves"),
+    }
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
@@ -173,9 +187,10 @@ fn open_hub(
     clock: Arc<dyn Clock>,
     clock_confirmed: bool,
 ) -> Result<(Arc<Hub>, SequencerThread), ServeError> {
-    let genesis_path = config.data.join(GENESIS);
-    let genesis = pb::Envelope::decode(read(&genesis_path)?.as_slice())
-        .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
+    if restore::is_waiting(&config.data) {
+        return Err(ServeError::Restored);
+    }
+    let genesis = genesis(config)?;
     let log_secret = secret(&config.data.join("log.key"))?;
     let store = open_store(config)?;
     let settings = Settings {
@@ -185,6 +200,13 @@ fn open_hub(
         warning_lists: warning_lists(config)?,
     };
     Ok(Hub::start(store, genesis, log_secret, clock, settings)?)
+}
+
+/// The founding record.
+pub(super) fn genesis(config: &Config) -> Result<pb::Envelope, ServeError> {
+    let path = config.data.join(GENESIS);
+    pb::Envelope::decode(read(&path)?.as_slice())
+        .map_err(|error| ServeError::File { path, what: error.to_string() })
 }
 
 /// The short list of our own, and those that the operator names.
@@ -316,7 +338,7 @@ async fn finish(sequencer: SequencerThread, deadline: Duration) -> Result<(), Se
     }
 }
 
-fn secret(path: &Path) -> Result<SecretKey, ServeError> {
+pub(super) fn secret(path: &Path) -> Result<SecretKey, ServeError> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let fault = |what: String| ServeError::File { path: path.to_owned(), what };
