@@ -51,6 +51,11 @@ pub enum Deviation {
     /// A larger tree does not begin with the smaller one.
     #[error("the log is not a continuation of what it was: the hub shows two histories")]
     NotAContinuation,
+    /// The roster that was shown is not the one that the checkpoint signs.
+    #[error(
+        "the roster that the hub shows is not the one that it signs: it hides or adds a change of who takes part"
+    )]
+    Roster,
     /// It says that it is another epoch's.
     #[error("the log's epoch is another: it was restored, and watchfire epoch accept says to where")]
     Epoch,
@@ -309,8 +314,7 @@ impl Account {
             return Err(Deviation::OtherStream);
         }
         let fits = statement.position == mark.position
-            && Checkpoint { epoch: statement.epoch, size: statement.head, root: statement.root }
-                == *checkpoint
+            && log_of(&statement) == *checkpoint
             && statement.access >= self.access
             && statement.access <= statement.head;
         if !fits {
@@ -343,11 +347,21 @@ pub(super) fn demand_growth(
     if later.size < earlier.size {
         return Err(Deviation::RolledBack);
     }
-    if later.size == earlier.size && later.root != earlier.root {
+    if later.size == earlier.size && later != earlier {
         return Err(Deviation::TwoHistories);
     }
     proof::check_consistency((earlier.size, &earlier.root), (later.size, &later.root), path)
         .map_err(|_invalid| Deviation::NotAContinuation)
+}
+
+/// The log that the hub says there is.
+pub(super) const fn log_of(statement: &MarkStatement) -> Checkpoint {
+    Checkpoint {
+        epoch: statement.epoch,
+        size: statement.head,
+        root: statement.root,
+        roster: statement.roster_digest,
+    }
 }
 
 /// Opens what the hub signed with a mark.

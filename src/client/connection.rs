@@ -8,6 +8,10 @@ use prost::Message as _;
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
 
+use crate::client::account::Account;
+use crate::client::account::Beginning;
+use crate::client::account::Deviation;
+use crate::client::account::Hashes;
 use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::known::KnownRoster;
@@ -16,6 +20,8 @@ use crate::client::signer::Signer;
 use crate::client::trust::Trust;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
+use crate::client::verifier::prepare;
+use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
 use crate::model::reason::Reason;
 use crate::model::time::Clock;
@@ -27,6 +33,7 @@ use crate::profile::Profile;
 use crate::tls;
 use crate::transparency::Checkpoint;
 use crate::wire;
+use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
 use crate::wire::pb::audience_service_client::AudienceServiceClient;
 use crate::wire::pb::exchange_service_client::ExchangeServiceClient;
@@ -86,7 +93,8 @@ impl Client {
             .into());
         }
         let known = KnownRoster::load(&profile, &pin)?;
-        let trust = Trust::load(&profile, pin.log_key())?;
+        let profile = Arc::new(profile);
+        let trust = Trust::load(Arc::clone(&profile), pin.log_key())?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
@@ -97,7 +105,7 @@ impl Client {
         let accepted = profile.accepted_epochs()?;
         let client = Self {
             channel,
-            profile: Arc::new(profile),
+            profile,
             accepted: Arc::new(StdMutex::new(accepted)),
             let_go: Arc::default(),
             pin: Arc::new(pin),
@@ -221,20 +229,26 @@ impl Client {
 
     /// Folds the roster entries between the known position and the head.
     async fn catch_up(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
-        self.fold_roster(known).await?;
+        self.fold_roster(known, self.newest_checkpoint()).await?;
         known.save(&self.profile)
     }
 
-    /// The same without keeping it.
-    pub(super) async fn fold_roster(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
+    /// The same without keeping it, of a log that is a continuation of what is known, if anything is.
+    pub(super) async fn fold_roster(
+        &self,
+        known: &mut KnownRoster,
+        newest: Option<Checkpoint>,
+    ) -> Result<(), ClientError> {
+        let filter = Filter {
+            body_kinds: vec![BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange],
+            ..Filter::default()
+        };
+        let start = Beginning { is_first: false, latest: Some(known.position()) };
+        let mut account = Account::new(self.follower(), filter.digest(), start, newest);
         let request = pb::SubscribeRequest {
             start: Some(pb::subscribe_request::Start::Sequence(known.position())),
-            filter: Some(pb::Filter {
-                body_kinds: [BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange]
-                    .map(BodyKind::number)
-                    .to_vec(),
-                ..pb::Filter::default()
-            }),
+            filter: Some(filter_to_wire(&filter)),
+            known_size: newest.map_or(0, |checkpoint| checkpoint.size),
             until_head: true,
             ..pb::SubscribeRequest::default()
         };
@@ -243,16 +257,70 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
-            let pb::SubscribeResponse { entries, mark, .. } = frame;
-            for entry in entries.into_iter().filter(concerns_roster) {
-                known.fold(entry)?;
+            let taken = self.take_roster(known, &mut account, &frame);
+            if let Err(ClientError::Unverified(error)) = taken {
+                // Of a log that was restored nothing is evidence.
+                let restored = newest.is_some_and(|newest| is_of_a_later_epoch(&frame, &newest));
+                if restored {
+                    return Err(error.into());
+                }
+                return Err(self.keep_frame(error, Some(&frame)).await.into());
             }
-            if let Some(mark) = mark {
-                known.reach(mark.position);
+            if let Some((checkpoint, note)) = taken?
+                && newest.is_some()
+            {
+                self.remember(&checkpoint, note)?;
             }
         }
         Ok(())
     }
+
+    fn take_roster<'a>(
+        &self,
+        known: &mut KnownRoster,
+        account: &mut Account,
+        frame: &'a pb::SubscribeResponse,
+    ) -> Result<Option<(Checkpoint, &'a str)>, ClientError> {
+        let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
+        for entry in entries {
+            known.fold(entry.clone())?;
+        }
+        let marked = follow(account, frame).map_err(VerificationError::deviation);
+        if let Some(checkpoint) = marked?
+            && let Some(mark) = &frame.mark
+        {
+            known.reach(mark.position);
+            if !known.fits(&checkpoint) {
+                return Err(VerificationError::deviation(Deviation::Roster).into());
+            }
+            return Ok(Some((checkpoint, mark.checkpoint.as_str())));
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a frame says that the log is in a later epoch than the one that is known.
+fn is_of_a_later_epoch(frame: &pb::SubscribeResponse, newest: &Checkpoint) -> bool {
+    frame.mark.as_ref().is_some_and(|mark| mark.epoch > newest.epoch)
+}
+
+/// Follows a frame of a stream; the checkpoint of its mark, if it has one.
+fn follow(
+    account: &mut Account,
+    frame: &pb::SubscribeResponse,
+) -> Result<Option<Checkpoint>, Deviation> {
+    if frame.access_changed.as_ref().is_some_and(|change| change.backfill) {
+        account.begin_backfill();
+    }
+    let mut hidden = Hashes::of(&frame.hidden)?;
+    let leaf = |entry: &pb::Entry| Some((entry.sequence, prepare(entry.clone()).ok()?.leaf_hash()));
+    let leaves = frame.entries.iter().map(leaf).collect::<Option<Vec<_>>>();
+    let leaves = leaves.ok_or(Deviation::Root)?;
+    if !leaves.is_empty() {
+        account.take(&leaves, frame.backfill, &mut hidden)?;
+    }
+    let marked = frame.mark.as_ref().map(|mark| account.mark(mark, hidden));
+    Ok(marked.transpose()?.map(|marked| marked.checkpoint))
 }
 
 /// A hub may send withdrawals with every filter; they are not for the roster. What cannot be read is judged, not passed

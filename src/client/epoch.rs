@@ -176,7 +176,7 @@ impl Client {
         self.accepted().lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
         let checkpoint = self.welcome().checkpoint;
         let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(trust.restart(self.profile(), cut, (&checkpoint, note))?)
+        Ok(trust.restart(cut, (&checkpoint, note))?)
     }
 
     /// The epoch that this member has accepted; 0 before it knows any.
@@ -233,7 +233,7 @@ impl Client {
             return Ok(None);
         };
         if head.epoch < newest.epoch {
-            return Err(self.accuse(Deviation::EarlierEpoch).into());
+            return Err(VerificationError::deviation(Deviation::EarlierEpoch).into());
         }
         let begun = self.beginnings(&head).await?;
         let new: Vec<&Beginning> =
@@ -271,7 +271,7 @@ impl Client {
     /// the head's.
     async fn beginnings(&self, head: &Checkpoint) -> Result<Vec<Beginning>, ClientError> {
         let mut known = KnownRoster::new(self.pin());
-        self.fold_roster(&mut known).await?;
+        self.fold_roster(&mut known, None).await?;
         let verifier = known.verifier();
         let request = pb::SubscribeRequest {
             filter: Some(pb::Filter {
@@ -301,7 +301,7 @@ impl Client {
             let before = begun.last().map_or(1, |last| last.start.epoch);
             let Content::Epoch(start) = prepared.record.content.clone() else { continue };
             let named = self.pin().log_key().open(&start.checkpoint);
-            let named = named.map_err(|_invalid| self.accuse(Deviation::Checkpoint))?;
+            let named = named.map_err(|_invalid| VerificationError::deviation(Deviation::Checkpoint))?;
             let fits = start.previous == before
                 && prepared.epoch == start.epoch
                 && (named.epoch, named.size) == (before, sequence)
@@ -332,7 +332,7 @@ impl Client {
             proof::check_inclusion(begun.leaf, begun.sequence, tree, hashes.proof()?)
                 .map_err(|_invalid| Deviation::Root)
         });
-        held.map_err(|deviation| self.accuse(deviation))?;
+        held.map_err(|deviation| VerificationError::deviation(deviation))?;
         self.demand_beginning(&begun.named, head).await
     }
 
@@ -354,7 +354,7 @@ impl Client {
         later: &Checkpoint,
     ) -> Result<(), ClientError> {
         if earlier.size == later.size && earlier.root != later.root {
-            return Err(self.accuse(Deviation::TwoHistories).into());
+            return Err(VerificationError::deviation(Deviation::TwoHistories).into());
         }
         if earlier.size == later.size || earlier.size == 0 {
             return Ok(());
@@ -368,7 +368,7 @@ impl Client {
             proof::check_consistency(old, new, hashes.proof()?)
                 .map_err(|_invalid| Deviation::NotAContinuation)
         });
-        held.map_err(|deviation| self.accuse(deviation).into())
+        held.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 }
 

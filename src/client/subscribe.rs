@@ -161,6 +161,8 @@ pub struct Subscription {
     unchecked: Option<(pb::Mark, Vec<u8>)>,
     /// What came on the stream that runs now, against what the hub signs.
     account: Option<Account>,
+    /// What came last: it shows what was wrong with it.
+    frame: Option<pb::SubscribeResponse>,
     /// How long the stream that runs now was waited for since it was last seen to be fresh.
     waited: Duration,
     /// The last entry of the stream that runs now.
@@ -209,6 +211,7 @@ impl Client {
             ready: VecDeque::new(),
             unchecked: None,
             account: None,
+            frame: None,
             waited: Duration::ZERO,
             last: None,
             last_backfilled: None,
@@ -300,22 +303,28 @@ impl Seen {
 }
 
 impl Subscription {
-    /// The next delivery; waits if there is none. `None` after the head, if that was asked.
+    /// The next delivery; waits if there is none. `None` after the head, if that was asked. What shows that the hub
+    /// deviates is kept in the profile.
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
-        match self.delivery().await {
+        match self.advance().await {
             Ok(delivery) => Ok(delivery),
-            Err(error) => Err(self.client.explain(error).await),
+            Err(error) => match self.client.explain(error).await {
+                ClientError::Unverified(error) => {
+                    Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
+                }
+                other => Err(other),
+            },
         }
     }
 
-    async fn delivery(&mut self) -> Result<Option<Delivery>, ClientError> {
+    async fn advance(&mut self) -> Result<Option<Delivery>, ClientError> {
         loop {
             if let Some(delivery) = self.ready.pop_front() {
                 self.note(&delivery);
                 return Ok(Some(delivery));
             }
             if let Some((mark, hidden)) = self.unchecked.take() {
-                self.take_mark(mark, &hidden)?;
+                self.take_mark(mark, &hidden).await?;
                 continue;
             }
             if self.stream.is_none() {
@@ -488,6 +497,7 @@ impl Subscription {
     async fn take(&mut self, frame: pb::SubscribeResponse) -> Result<(), ClientError> {
         self.heard = Instant::now();
         self.backoff.reset();
+        self.frame = Some(frame.clone());
         let pb::SubscribeResponse { entries, mark, access_changed, backfill, left_filter, hidden } =
             frame;
         let account =
@@ -503,7 +513,7 @@ impl Subscription {
         // Whatever else: entries of an epoch that was not accepted are never delivered among others.
         let accepted = self.client.accepted_epoch();
         if entries.iter().any(|entry| entry.epoch > accepted) {
-            return Err(self.deviates(Deviation::Epoch));
+            return Err(VerificationError::deviation(Deviation::Epoch).into());
         }
         self.demand_rising(&entries, backfill)?;
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
@@ -511,7 +521,7 @@ impl Subscription {
         match mark {
             Some(mark) => self.unchecked = Some((mark, rest)),
             None if rest.is_empty() => {}
-            None => return Err(self.deviates(Deviation::Hidden)),
+            None => return Err(VerificationError::deviation(Deviation::Hidden).into()),
         }
         let fresh: Vec<Prepared> = prepared
             .into_iter()
@@ -545,20 +555,26 @@ impl Subscription {
             }
             Ok(hashes.rest())
         });
-        taken.map_err(|deviation| self.deviates(deviation))
+        taken.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 
-    fn deviates(&self, deviation: Deviation) -> ClientError {
-        self.client.accuse(deviation).into()
-    }
-
-    fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
+    async fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
         let account = self.account.as_mut();
         let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
         let marked = Hashes::of(hidden).and_then(|hashes| account.mark(&mark, hashes));
-        let marked = marked.map_err(|deviation| self.deviates(deviation))?;
+        let marked = marked.map_err(VerificationError::deviation)?;
         self.demand_fresh(marked.statement.as_ref())?;
+        if marked.statement.is_some() {
+            self.client.remember_mark(&mark.statement, &mark.statement_signature);
+        }
         self.client.remember(&marked.checkpoint, &mark.checkpoint)?;
+        if self.shows_roster {
+            let mut known = self.client.known().lock().await;
+            known.reach(mark.position);
+            if !known.fits(&marked.checkpoint) {
+                return Err(VerificationError::deviation(Deviation::Roster).into());
+            }
+        }
         let pb::Mark { cursor, epoch, position, head, .. } = mark;
         let cursor = Cursor { bytes: cursor, position };
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };
@@ -575,7 +591,8 @@ impl Subscription {
             self.waited = Duration::ZERO;
         }
         if self.waited > FRESH_WITHIN {
-            return Err(self.deviates(Deviation::Frozen(self.waited.as_secs())));
+            let frozen = Deviation::Frozen(self.waited.as_secs());
+            return Err(VerificationError::deviation(frozen).into());
         }
         Ok(())
     }

@@ -168,7 +168,7 @@ impl Appender<'_> {
         roster: &Roster,
         record: Record,
         place: u64,
-    ) -> Result<Verified<Record>, EpochError> {
+    ) -> Result<Verified<Box<Record>>, EpochError> {
         let fault = |what: &str| EpochError::Entry(what.to_owned());
         if record.header.exchange != self.founding.exchange {
             return Err(fault("it was signed for another exchange"));
@@ -186,7 +186,7 @@ impl Appender<'_> {
             payload: &payload,
             signature: &signature,
             key: &key,
-            value: record,
+            value: Box::new(record),
         })
         .map_err(|error| EpochError::Entry(error.to_string()))
     }
@@ -225,7 +225,7 @@ impl Appender<'_> {
     fn append(
         &self,
         head: &mut Head,
-        record: Verified<Record>,
+        record: Verified<Box<Record>>,
         erasing: Option<Erasing>,
     ) -> Result<u64, StoreError> {
         let (place, accept_time) = (head.frontier.size(), self.now(head));
@@ -234,7 +234,7 @@ impl Appender<'_> {
         let framed = entries::encode(head.epoch, Sequence(place), accept_time, &parsed.envelope);
         let facts = admission::own_facts(parsed);
         let terms = wire::terms(&parsed.content, &parsed.body);
-        head.frontier.push(leaf_hash);
+        head.push(parsed.header.body_kind, leaf_hash);
         head.accept_time = accept_time;
         head.bytes = head.bytes.saturating_add(u64::try_from(framed.len()).unwrap_or(u64::MAX));
         head.checkpoint = self.founding.log_key.sign(&head.summary(), self.log_secret);

@@ -26,6 +26,7 @@ use crate::transparency::Edge;
 use crate::transparency::Frontier;
 use crate::transparency::LogKey;
 use crate::transparency::TileId;
+use crate::transparency::roster_digest;
 use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
@@ -84,6 +85,9 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
     if walk.frontier != head.frontier {
         return Err(LogFault::Head("the tree is another"));
     }
+    if walk.roster_digest != head.roster {
+        return Err(LogFault::Head("its digest of the roster is another"));
+    }
     if walk.accept_time != head.accept_time {
         return Err(LogFault::Head("its time is another"));
     }
@@ -104,6 +108,7 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
 #[derive(Default)]
 struct Walk {
     frontier: Frontier,
+    roster_digest: Digest,
     edge: Edge,
     accept_time: Timestamp,
     epoch: u32,
@@ -164,6 +169,9 @@ impl Walk {
         check_derived(store, &record, stored, sequence)?;
         let leaf_hash = entries::leaf(&record, Sequence(sequence), time).hash();
         self.frontier.push(leaf_hash);
+        if record.header.body_kind.is_roster() {
+            self.roster_digest = roster_digest(&self.roster_digest, &leaf_hash);
+        }
         self.note_node(store, leaf_hash)
     }
 
@@ -197,7 +205,12 @@ impl Walk {
             let same = epoch == self.epoch;
             return if same { Ok(()) } else { Err(fault(sequence, "its epoch did not begin")) };
         };
-        let before = Checkpoint { epoch: self.epoch, size: sequence, root: self.frontier.root() };
+        let before = Checkpoint {
+            epoch: self.epoch,
+            size: sequence,
+            root: self.frontier.root(),
+            roster: self.roster_digest,
+        };
         let named = self.founding.as_ref().and_then(|(_, key)| key.open(&start.checkpoint).ok());
         if named != Some(before) || (start.previous, start.epoch) != (self.epoch, epoch) {
             return Err(fault(sequence, "it begins an epoch of another log than the one before it"));

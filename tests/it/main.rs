@@ -8,6 +8,7 @@
 )]
 
 mod august_2018;
+mod backup;
 mod bounds;
 mod briefing;
 mod clock;
@@ -17,6 +18,7 @@ mod documents;
 mod durable;
 mod existence;
 mod hearsay;
+mod hostile;
 mod interference;
 mod ledger;
 mod matrix;
