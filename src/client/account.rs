@@ -57,7 +57,9 @@ pub enum Deviation {
     )]
     Roster,
     /// It says that it is another epoch's.
-    #[error("the log's epoch is another: it was restored, and watchfire epoch accept says to where")]
+    #[error(
+        "the log's epoch is another: it was restored, and watchfire epoch accept says to where"
+    )]
     Epoch,
     /// The epoch is one that ended.
     #[error("the log is in an earlier epoch than it was: it was rolled back")]

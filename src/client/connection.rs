@@ -257,14 +257,11 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
-            let taken = self.take_roster(known, &mut account, &frame);
+            let taken = take_roster(known, &mut account, &frame);
+            // Of a log that was restored nothing is evidence.
+            let restored = newest.is_some_and(|newest| is_of_a_later_epoch(&frame, &newest));
             if let Err(ClientError::Unverified(error)) = taken {
-                // Of a log that was restored nothing is evidence.
-                let restored = newest.is_some_and(|newest| is_of_a_later_epoch(&frame, &newest));
-                if restored {
-                    return Err(error.into());
-                }
-                return Err(self.keep_frame(error, Some(&frame)).await.into());
+                return Err(self.keep_frame_of(error, &frame, restored).await.into());
             }
             if let Some((checkpoint, note)) = taken?
                 && newest.is_some()
@@ -275,28 +272,36 @@ impl Client {
         Ok(())
     }
 
-    fn take_roster<'a>(
+    async fn keep_frame_of(
         &self,
-        known: &mut KnownRoster,
-        account: &mut Account,
-        frame: &'a pb::SubscribeResponse,
-    ) -> Result<Option<(Checkpoint, &'a str)>, ClientError> {
-        let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
-        for entry in entries {
-            known.fold(entry.clone())?;
-        }
-        let marked = follow(account, frame).map_err(VerificationError::deviation);
-        if let Some(checkpoint) = marked?
-            && let Some(mark) = &frame.mark
-        {
-            known.reach(mark.position);
-            if !known.fits(&checkpoint) {
-                return Err(VerificationError::deviation(Deviation::Roster).into());
-            }
-            return Ok(Some((checkpoint, mark.checkpoint.as_str())));
-        }
-        Ok(None)
+        error: VerificationError,
+        frame: &pb::SubscribeResponse,
+        is_restored: bool,
+    ) -> VerificationError {
+        if is_restored { error } else { self.keep_frame(error, Some(frame)).await }
     }
+}
+
+fn take_roster<'a>(
+    known: &mut KnownRoster,
+    account: &mut Account,
+    frame: &'a pb::SubscribeResponse,
+) -> Result<Option<(Checkpoint, &'a str)>, ClientError> {
+    let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
+    for entry in entries {
+        known.fold(entry.clone())?;
+    }
+    let marked = follow(account, frame).map_err(VerificationError::deviation);
+    if let Some(checkpoint) = marked?
+        && let Some(mark) = &frame.mark
+    {
+        known.reach(mark.position);
+        if !known.fits(&checkpoint) {
+            return Err(VerificationError::deviation(Deviation::Roster).into());
+        }
+        return Ok(Some((checkpoint, mark.checkpoint.as_str())));
+    }
+    Ok(None)
 }
 
 /// Whether a frame says that the log is in a later epoch than the one that is known.

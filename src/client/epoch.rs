@@ -54,9 +54,8 @@ pub struct SignEpoch<'a> {
 /// Signs, as the operator, that a restored log goes on in a new epoch. The hub is not needed for it.
 pub fn sign_epoch(profile: &Profile, what: &SignEpoch<'_>) -> Result<pb::Envelope, ClientError> {
     let pin = Pin::open(&profile.genesis()?)?;
-    let invalid = |field, why: String| {
-        ClientError::Invalid(Refusal::field(Reason::FieldInvalid, field, why))
-    };
+    let invalid =
+        |field, why: String| ClientError::Invalid(Refusal::field(Reason::FieldInvalid, field, why));
     let named = pin.log_key().open(what.checkpoint);
     let named = named.map_err(|error| invalid("checkpoint", error.to_string()))?;
     if profile.settings().role != crate::model::roster::Role::Operator {
@@ -104,7 +103,9 @@ impl NewEpoch {
         let Self { epoch, size, known_size, void, .. } = self;
         let reason = crate::model::visible::visible(&self.reason);
         let lost = if self.is_beyond() {
-            format!("this profile knew {known_size}; your receipts for {void} records at sequence {size} and behind are void")
+            format!(
+                "this profile knew {known_size}; your receipts for {void} records at sequence {size} and behind are void"
+            )
         } else {
             "nothing that this profile knew is lost".to_owned()
         };
@@ -284,15 +285,13 @@ impl Client {
         let mut stream = self.exchange_service().subscribe(request).await?.into_inner();
         let mut found = BTreeMap::new();
         while let Some(frame) = stream.message().await? {
-            for entry in frame.entries {
-                let prepared = prepare(entry)?;
-                // Withdrawals come with every filter.
-                if prepared.record.header.body_kind == BodyKind::Epoch {
-                    found.insert(prepared.sequence, prepared);
-                }
-                if found.len() > EPOCHS_MAX {
-                    return Err(VerificationError::answer("it has too many epochs").into());
-                }
+            let prepared = frame.entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+            // Withdrawals come with every filter.
+            let own =
+                prepared.into_iter().filter(|one| one.record.header.body_kind == BodyKind::Epoch);
+            found.extend(own.map(|one| (one.sequence, one)));
+            if found.len() > EPOCHS_MAX {
+                return Err(VerificationError::answer("it has too many epochs").into());
             }
         }
         let mut begun: Vec<Beginning> = Vec::new();
@@ -301,7 +300,8 @@ impl Client {
             let before = begun.last().map_or(1, |last| last.start.epoch);
             let Content::Epoch(start) = prepared.record.content.clone() else { continue };
             let named = self.pin().log_key().open(&start.checkpoint);
-            let named = named.map_err(|_invalid| VerificationError::deviation(Deviation::Checkpoint))?;
+            let named =
+                named.map_err(|_invalid| VerificationError::deviation(Deviation::Checkpoint))?;
             let fits = start.previous == before
                 && prepared.epoch == start.epoch
                 && (named.epoch, named.size) == (before, sequence)
@@ -318,21 +318,17 @@ impl Client {
     }
 
     /// Demands that an entry which begins an epoch is in the log, and that the log begins with what it names.
-    async fn demand_in_log(
-        &self,
-        begun: &Beginning,
-        head: &Checkpoint,
-    ) -> Result<(), ClientError> {
+    async fn demand_in_log(&self, begun: &Beginning, head: &Checkpoint) -> Result<(), ClientError> {
         let request =
             pb::GetInclusionProofRequest { sequence: begun.sequence, tree_size: head.size };
         let answer = self.transparency_service().get_inclusion_proof(request).await?.into_inner();
         let path = answer.hashes.concat();
-        let held = Hashes::of(&path).and_then(|hashes| {
+        let proven = Hashes::of(&path).and_then(|hashes| {
             let tree = (head.size, &head.root);
             proof::check_inclusion(begun.leaf, begun.sequence, tree, hashes.proof()?)
                 .map_err(|_invalid| Deviation::Root)
         });
-        held.map_err(|deviation| VerificationError::deviation(deviation))?;
+        proven.map_err(VerificationError::deviation)?;
         self.demand_beginning(&begun.named, head).await
     }
 
@@ -363,12 +359,12 @@ impl Client {
             pb::GetConsistencyProofRequest { first_size: earlier.size, second_size: later.size };
         let answer = self.transparency_service().get_consistency_proof(request).await?.into_inner();
         let path = answer.hashes.concat();
-        let held = Hashes::of(&path).and_then(|hashes| {
+        let proven = Hashes::of(&path).and_then(|hashes| {
             let (old, new) = ((earlier.size, &earlier.root), (later.size, &later.root));
             proof::check_consistency(old, new, hashes.proof()?)
                 .map_err(|_invalid| Deviation::NotAContinuation)
         });
-        held.map_err(|deviation| VerificationError::deviation(deviation).into())
+        proven.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 }
 

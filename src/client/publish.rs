@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::SystemTime;
 
 use futures_util::stream;
 use prost::Message as _;
@@ -180,8 +179,8 @@ impl Client {
             self.keep_sent(answered)?;
             self.let_go(waiting)?;
         }
-        if self.batches_let_go().fetch_add(1, Ordering::Relaxed) % PRUNE_BATCHES == 0 {
-            self.profile().sent()?.prune(SystemTime::now())?;
+        if self.batches_let_go().fetch_add(1, Ordering::Relaxed).is_multiple_of(PRUNE_BATCHES) {
+            self.profile().sent()?.prune(self.now())?;
         }
         Ok(())
     }
@@ -372,9 +371,7 @@ fn with_answers<'a>(
 }
 
 /// Where the records stand that were taken in; `None` if none was.
-fn span<'a>(
-    answered: impl Iterator<Item = (&'a pb::Envelope, &'a Outcome)>,
-) -> Option<Span> {
+fn span<'a>(answered: impl Iterator<Item = (&'a pb::Envelope, &'a Outcome)>) -> Option<Span> {
     answered.fold(None, |span, (_envelope, outcome)| match outcome {
         Outcome::Taken(receipt) => Some(Span::with(span, receipt.epoch, receipt.sequence)),
         Outcome::Refused(_) => span,

@@ -308,12 +308,11 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
         match self.advance().await {
             Ok(delivery) => Ok(delivery),
-            Err(error) => match self.client.explain(error).await {
-                ClientError::Unverified(error) => {
-                    Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
-                }
-                other => Err(other),
-            },
+            Err(error) => {
+                let error = self.client.explain(error).await;
+                let ClientError::Unverified(error) = error else { return Err(error) };
+                Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
+            }
         }
     }
 

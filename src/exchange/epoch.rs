@@ -12,6 +12,7 @@ use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::ExchangeName;
 use crate::model::names::Sequence;
+use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
 use crate::model::roster::Role;
 use crate::model::roster::Roster;
@@ -64,8 +65,7 @@ pub(super) fn is_the_operators(roster: &Roster, record: &Record) -> bool {
     let publisher = &record.header.name.member;
     let is_operator = roster.member(publisher).is_some_and(|member| member.role == Role::Operator);
     let key = roster.key(&record.key_id);
-    is_operator
-        && key.is_some_and(|key| key.member == *publisher && key.key_use == KeyUse::Signing)
+    is_operator && key.is_some_and(|key| key.member == *publisher && key.key_use == KeyUse::Signing)
 }
 
 /// Begins an epoch with the operator's entry, and erases the bodies at these places of the log before it. It may be
@@ -86,18 +86,17 @@ pub fn begin_epoch(
     founding.demand_first(store)?;
     let (roster, _epochs) = fold_roster(store, &founding.exchange)?;
     let log = Appender { store, founding: &founding, log_secret, clock };
-    let record = wire::envelope::record(signed).map_err(refused)?;
+    let record = wire::envelope::record(signed).map_err(|refusal| refused(&refusal))?;
     let Content::Epoch(start) = record.content.clone() else {
         return Err(EpochError::Entry("it is of another kind".to_owned()));
     };
-    let place = match log.begun(&head, &record)? {
-        Some(place) => place,
-        None => {
-            demand_last(&founding.log_key, &head, &start)?;
-            let record = log.check(&roster, record, head.frontier.size())?;
-            head.epoch = start.epoch;
-            log.append(&mut head, record, None)?
-        }
+    let place = if let Some(place) = log.begun(&head, &record)? {
+        place
+    } else {
+        demand_last(&founding.log_key, &head, &start)?;
+        let record = log.check(&roster, record, head.frontier.size())?;
+        head.epoch = start.epoch;
+        log.append(&mut head, record, None)?
     };
     let mut count = 0;
     for places in erased.chunks(limits::ERASED_MAX) {
@@ -117,7 +116,7 @@ pub fn founding_of(store: &Store) -> Result<(pb::Envelope, ExchangeName, LogKey)
     Ok((envelope, record.header.exchange, key))
 }
 
-fn refused(refusal: crate::model::reason::Refusal) -> EpochError {
+fn refused(refusal: &Refusal) -> EpochError {
     EpochError::Entry(refusal.to_string())
 }
 
@@ -140,7 +139,10 @@ fn demand_last(
         ));
     }
     if start.previous != head.epoch {
-        return fault(format!("it follows epoch {}, and this log is in {}", start.previous, head.epoch));
+        return fault(format!(
+            "it follows epoch {}, and this log is in {}",
+            start.previous, head.epoch
+        ));
     }
     Ok(())
 }

@@ -172,13 +172,11 @@ impl Hub {
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let (roster, epochs) = fold_roster(&store, &founding.exchange)?;
-        let roster = Arc::new(roster);
         let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
-        let durable = Arc::new(durable::Registry::load(&store)?);
-        let deliveries = Deliveries::load(&store)?;
+        let (durable, deliveries) = load_kept(&store)?;
         let eraser = Eraser::load(&store, settings.retention)?;
         let (floor, demands) = (eraser.floor(), eraser.counted());
         let tally = Arc::<Tally>::default();
@@ -623,11 +621,16 @@ fn demand_batch(envelopes: &[pb::Envelope]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What is kept beside the log: durable subscriptions, and what was delivered.
+fn load_kept(store: &Store) -> Result<(Arc<durable::Registry>, Deliveries), StoreError> {
+    Ok((Arc::new(durable::Registry::load(store)?), Deliveries::load(store)?))
+}
+
 /// Who takes part, folded from the log, and each place at which an epoch began, with the epoch that ended there.
 pub(super) fn fold_roster(
     store: &Store,
     exchange: &ExchangeName,
-) -> Result<(Roster, Vec<(u32, u64)>), OpenError> {
+) -> Result<(Arc<Roster>, Vec<(u32, u64)>), OpenError> {
     let (mut roster, mut epochs) = (Roster::default(), Vec::new());
     for sequence in store.roster_sequences()? {
         let refused = |refusal| OpenError::Roster { sequence, refusal };
@@ -641,5 +644,5 @@ pub(super) fn fold_roster(
             roster = changed;
         }
     }
-    Ok((roster, epochs))
+    Ok((Arc::new(roster), epochs))
 }

@@ -129,16 +129,18 @@ impl<'a> NewerCopy<'a> {
             }
         }
         let same = self.notices.values().filter(|(other, _content)| *other == epoch);
-        for (_epoch, content) in same {
-            for place in named(content, self.restored) {
-                let block = self.readable.range(..=place).next_back();
-                let is_readable = block.is_some_and(|(_first, end)| place < *end);
-                if !is_readable && is_whole(restored, place, None)? {
-                    found.erased.insert(place);
-                }
+        let places = same.flat_map(|(_epoch, content)| named(content, self.restored));
+        for place in places.filter(|place| !self.is_readable(*place)) {
+            if is_whole(restored, place, None)? {
+                found.erased.insert(place);
             }
         }
         Ok(())
+    }
+
+    fn is_readable(&self, place: u64) -> bool {
+        let block = self.readable.range(..=place).next_back();
+        block.is_some_and(|(_first, end)| place < *end)
     }
 }
 

@@ -213,6 +213,71 @@ fn quota_change(history: &History, records_per_second: u32) -> pb::Envelope {
     history.world.change(&history.world.operator, &content)
 }
 
+async fn tick_until(hub: &Hub, size: u64) {
+    while hub.head().size < size {
+        hub.tick();
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_written_while_a_body_goes_is_the_log_without_it() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.world.operator.member().clone();
+    for entry in history.world.entries.clone().into_iter().skip(1) {
+        let envelope = entry.envelope.unwrap();
+        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+    }
+    for word in 0..60 {
+        history.publish(2, word, 0).await;
+    }
+    let (first, last) = (3, history.hub().head().size);
+    let content = pb::body::Content::Withdrawal(pb::Withdrawal {
+        of: history.published[0].0.to_string(),
+        reason: pb::WithdrawalReason::Privacy.into(),
+        demand_deletion: true,
+        ..pb::Withdrawal::default()
+    });
+    let withdrawal = history.world.change(&history.world.acme, &content);
+    let (hub, acme) = (Arc::clone(history.hub()), history.world.acme.member().clone());
+    let now = tokio::runtime::Handle::current();
+    let written = tokio::task::spawn_blocking(move || {
+        let erase = async {
+            hub.publish(&acme, vec![withdrawal.clone()]).await.unwrap()[0].clone().unwrap();
+            tick_until(&hub, last + 2).await;
+        };
+        let (asked, erase) = (std::cell::Cell::new(0), std::cell::Cell::new(Some(erase)));
+        let durable = || {
+            asked.set(asked.get() + 1);
+            // Behind the block that loses a body, and before the last.
+            let erasing = (asked.get() == 12).then(|| erase.take()).flatten();
+            for erase in erasing {
+                now.block_on(erase);
+            }
+            Some(hub.head().size)
+        };
+        let mut file = Vec::new();
+        let summary =
+            crate::store::export(&hub.store, &mut file, Timestamp::default(), durable, |_| {});
+        (summary.unwrap(), file)
+    });
+    let (summary, file) = written.await.unwrap();
+    assert_eq!(summary.size, last + 2, "the withdrawal and the notice are in it");
+    let folder = tempfile::tempdir().unwrap();
+    crate::store::import(file.as_slice(), folder.path(), |_| {}).unwrap();
+    let restored = Store::open(folder.path(), 0).unwrap();
+    let report = verify_log(&restored, |_| {}).unwrap();
+    assert_eq!((report.entries, report.root), (summary.size, history.hub().head().summary.root));
+    let erased = entries::read(&restored, first).unwrap().entry.erased.unwrap();
+    assert_eq!(erased.cause_sequence, last + 1);
+    assert!(restored.demands().unwrap().is_empty(), "the demand is met");
+    let views = restored.views_digest().unwrap();
+    assert!(restored.rebuild().unwrap().unchanged && restored.views_digest().unwrap() == views);
+    drop(restored);
+    history.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_and_its_roster_are_of_one_moment() {
     let mut history = History::new();

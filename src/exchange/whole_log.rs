@@ -213,7 +213,10 @@ impl Walk {
         };
         let named = self.founding.as_ref().and_then(|(_, key)| key.open(&start.checkpoint).ok());
         if named != Some(before) || (start.previous, start.epoch) != (self.epoch, epoch) {
-            return Err(fault(sequence, "it begins an epoch of another log than the one before it"));
+            return Err(fault(
+                sequence,
+                "it begins an epoch of another log than the one before it",
+            ));
         }
         if !is_the_operators(&self.roster, record) {
             return Err(fault(sequence, "an epoch that is not the operator's begins with it"));

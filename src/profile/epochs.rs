@@ -58,8 +58,9 @@ impl Profile {
 
     fn save_list<T: Serialize>(&self, name: &str, list: &[T]) -> Result<(), ProfileError> {
         let path = self.folder.join(name);
-        let text = serde_json::to_string_pretty(list).map_err(|error| {
-            ProfileError::Malformed { path: path.clone(), why: error.to_string() }
+        let text = serde_json::to_string_pretty(list).map_err(|error| ProfileError::Malformed {
+            path: path.clone(),
+            why: error.to_string(),
         })?;
         files::write_public(&path, text.as_bytes())
     }

@@ -10,10 +10,11 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use uuid::Uuid;
 
+use crate::model::time::Timestamp;
 use crate::profile::ProfileError;
 use crate::profile::Waiting;
 use crate::profile::files;
@@ -135,31 +136,41 @@ impl SentFolder {
     }
 
     /// Lets go of what is too old or too much.
-    pub fn prune(&self, now: SystemTime) -> Result<(), ProfileError> {
+    pub fn prune(&self, now: Timestamp) -> Result<(), ProfileError> {
         let (mut bytes, mut count) = (0_u64, 0_usize);
         for sent in self.list()?.into_iter().rev() {
             // Gone meanwhile: another process prunes, too.
             let Ok(metadata) = fs::metadata(&sent.path) else { continue };
             bytes = bytes.saturating_add(metadata.len());
             count += 1;
-            let age = metadata.modified().ok().and_then(|time| now.duration_since(time).ok());
-            let is_old = age.is_some_and(|age| age > SENT_AGE_MAX);
+            let written =
+                metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let written = written.and_then(|since| u64::try_from(since.as_micros()).ok());
+            let written = written.and_then(Timestamp::from_micros);
+            let is_old = written.is_some_and(|time| now.saturating_since(time) > SENT_AGE_MAX);
             if is_old || bytes > SENT_BYTES_MAX || count > SENT_FILES_MAX {
-                match fs::remove_file(&sent.path) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        return Err(ProfileError::Io { path: sent.path, verb: "written", source });
-                    }
-                    Ok(()) | Err(_) => {}
-                }
+                let_go(sent.path)?;
             }
         }
         Ok(())
     }
 }
 
+/// Without a sync: what comes back after a crash goes with the next.
+fn let_go(path: PathBuf) -> Result<(), ProfileError> {
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ProfileError::Io { path, verb: "written", source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Clock as _;
+    use crate::model::time::SystemClock;
     use crate::profile::Outbox;
 
     fn span(epoch: u32, first: u64, last: u64, count: u64) -> Span {
@@ -206,9 +217,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = SentFolder::at(&place.path().join("sent"), place.path()).unwrap();
         folder.put(b"bytes", &span(1, 5, 9, 3)).unwrap();
-        folder.prune(SystemTime::now()).unwrap();
+        let now = SystemClock::default().now();
+        folder.prune(now).unwrap();
         assert_eq!(folder.list().unwrap().len(), 1);
-        folder.prune(SystemTime::now() + SENT_AGE_MAX + Duration::from_mins(1)).unwrap();
+        folder.prune(now.saturating_add(SENT_AGE_MAX + Duration::from_mins(1))).unwrap();
         assert!(folder.list().unwrap().is_empty());
     }
 }

@@ -30,7 +30,7 @@ pub(super) const ERROR: &str = "error: ";
 /// How long a caller may take to say what it wants.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller may take nothing of what it is sent.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes that are written at a time.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
@@ -54,6 +54,8 @@ pub(super) async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
+    let path = listener.local_addr().ok();
+    let path = path.and_then(|address| address.as_pathname().map(Path::to_owned));
     let turn = Arc::new(Semaphore::new(1));
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let stream = match accepted.and_then(|(stream, _peer)| stream.into_std()) {
@@ -74,6 +76,10 @@ pub(super) async fn serve(
             }
             drop(taken);
         });
+    }
+    // A socket that nobody answers says less than none.
+    if let Some(error) = path.and_then(|path| std::fs::remove_file(path).err()) {
+        tracing::warn!(%error, "the admin socket is left over");
     }
 }
 

@@ -88,7 +88,10 @@ fn write(
     let summary = match UnixStream::connect(config.data.join(admin::SOCKET)) {
         Ok(hub) => from_hub(hub, &mut out, progress)?,
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
         {
             let store = open_store(config)?;
             let size = store.head().map_err(BackupError::Store)?.frontier.size();

@@ -133,13 +133,7 @@ pub async fn serve(
         tasks.spawn(metrics::serve(listener, sources, cut.clone(), tasks.clone()));
         tracing::info!(listen = %listen, "figures are served");
     }
-    match admin::bind(&config.data) {
-        Ok(listener) => {
-            let (hub, stop, tracker) = (Arc::clone(&hub), stop.clone(), tasks.clone());
-            tasks.spawn(admin::serve(listener, hub, stop, tracker));
-        }
-        Err(error) => tracing::warn!(%error, "no backups are given while the hub serves"),
-    }
+    give_backups(&config, &hub, &stop, &tasks);
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
@@ -179,6 +173,16 @@ pub async fn serve(
     finish(sequencer, config.drain_deadline).await?;
     tracing::info!("stopped");
     Ok(exit)
+}
+
+/// Opens the admin socket. Without it the hub serves all the same.
+fn give_backups(config: &Config, hub: &Arc<Hub>, stop: &CancellationToken, tasks: &TaskTracker) {
+    match admin::bind(&config.data) {
+        Ok(listener) => {
+            tasks.spawn(admin::serve(listener, Arc::clone(hub), stop.clone(), tasks.clone()));
+        }
+        Err(error) => tracing::warn!(%error, "no backups are given while the hub serves"),
+    }
 }
 
 /// Opens the log and starts the sequencer.

@@ -358,12 +358,12 @@ struct Frames<R> {
     from: R,
     hasher: Sha256,
     offset: u64,
-    frames: u64,
+    count: u64,
 }
 
 impl<R: Read> Frames<R> {
     fn begin(from: R) -> Result<Self, BackupError> {
-        let mut frames = Self { from, hasher: Sha256::new(), offset: 0, frames: 0 };
+        let mut frames = Self { from, hasher: Sha256::new(), offset: 0, count: 0 };
         let mut magic = [0; BACKUP_MAGIC.len()];
         frames.fill(&mut magic)?;
         frames.hasher.update(magic);
@@ -424,7 +424,7 @@ impl<R: Read> Frames<R> {
             for part in [lead.as_slice(), &payload, &crc] {
                 self.hasher.update(part);
             }
-            self.frames += 1;
+            self.count += 1;
         }
         Ok((kind, payload))
     }
@@ -460,7 +460,7 @@ impl<R: Read> Frames<R> {
             .map_err(|_undecodable| damaged("the end is unreadable"))?;
         let disk::BackupEnd { size, frames, digest, checkpoint } = end;
         let found: [u8; 32] = self.hasher.clone().finalize().into();
-        if frames != self.frames || digest != found {
+        if frames != self.count || digest != found {
             return Err(damaged("frames are missing, or not those that were written"));
         }
         let mut more = [0];
@@ -508,7 +508,7 @@ pub fn import(
             Frame::Block(raw) if raw.decoded.block.first == next => {
                 derived.take(&raw.decoded.block, &mut rows)?;
                 next = raw.decoded.block.end();
-                head = raw.decoded.head.clone();
+                head.clone_from(&raw.decoded.head);
                 raw.rows(&mut rows);
             }
             Frame::Block(raw) if raw.decoded.block.first < next => {
@@ -520,8 +520,8 @@ pub fn import(
             }
             Frame::Block(_ahead) => return Err(damaged("a block before it is missing")),
             Frame::State(key, value) => {
-                let value = bounded(&key, value, next)
-                    .ok_or_else(|| damaged("its row is unreadable"))?;
+                let value =
+                    bounded(&key, value, next).ok_or_else(|| damaged("its row is unreadable"))?;
                 rows.push((key, Some(value)));
             }
             Frame::End(summary) => break summary,

@@ -15,13 +15,24 @@ use watchfire::client::Signer;
 use watchfire::client::sign_epoch;
 use watchfire::client::unaddressed;
 use watchfire::exchange::begin_epoch;
+use watchfire::model::facts::Facts;
+use watchfire::model::facts::Scope;
+use watchfire::model::facts::Shape;
 use watchfire::model::filter::Filter;
+use watchfire::model::handling::Reach;
 use watchfire::model::reason::Reason;
 use watchfire::model::time::SystemClock;
 use watchfire::profile::Profile;
+use watchfire::signing;
+use watchfire::signing::Claim;
 use watchfire::signing::SecretKey;
+use watchfire::signing::VerifyingKey;
+use watchfire::store::Group;
+use watchfire::store::NewEntry;
 use watchfire::store::Store;
 use watchfire::store::read_backup;
+use watchfire::transparency::LogKey;
+use watchfire::wire;
 use watchfire::wire::pb;
 
 use crate::hostile::Victim;
@@ -147,7 +158,10 @@ async fn a_hub_that_is_lost_comes_back_and_nothing_is_lost_nor_doubled() {
     let birch = world.client("birch-social").await;
     let after = replay(&birch, Filter::default()).await;
     for (one, other) in before.iter().zip(&after).take_while(|(one, _)| one.sequence() < size) {
-        assert_eq!((one.sequence(), one.header_digest()), (other.sequence(), other.header_digest()));
+        assert_eq!(
+            (one.sequence(), one.header_digest()),
+            (other.sequence(), other.header_digest())
+        );
     }
     let acme = world.client("acme-video").await;
     for (envelope, receipt) in &promised {
@@ -223,8 +237,8 @@ async fn a_file_that_is_cut_or_changed_is_refused_wherever_it_is() {
 
     // And the command says so, and leaves nothing that could be served.
     for (bytes, expected) in [
-        (&whole[..whole.len() / 2], "it is cut"),
-        (&whole[..whole.len() - 1], "it is cut"),
+        (&whole[..whole.len() / 2], "is cut"),
+        (&whole[..whole.len() - 1], "is cut"),
         (&b"something else, and much longer than the name of a format"[..], "not a backup"),
     ] {
         std::fs::write(place.path().join("bad"), bytes).expect("a file");
@@ -271,7 +285,8 @@ async fn a_restored_log_is_not_served_before_its_operator_begins_its_epoch() {
     let keys = world.data();
     let said = demand(&restore(&restored, &file, &["--keys", text(&keys)]));
     assert!(said.contains("epoch sign --checkpoint"), "{said}");
-    let served = watchfired(&["serve", "--data", text(&restored.data()), "--listen", "127.0.0.1:0"]);
+    let served =
+        watchfired(&["serve", "--data", text(&restored.data()), "--listen", "127.0.0.1:0"]);
     assert_eq!(served.status.code(), Some(78));
     let begin = |envelope: &pb::Envelope| {
         let path = place.path().join("signed");
@@ -342,8 +357,7 @@ async fn what_was_erased_since_is_erased_before_anything_is_served() {
 
         let mut restored = world.successor();
         let newer = if from_folder { world.data() } else { new };
-        let said =
-            demand(&restore_whole(&world, &restored, &old, &["--newer-copy", text(&newer)]));
+        let said = demand(&restore_whole(&world, &restored, &old, &["--newer-copy", text(&newer)]));
         assert!(said.contains("1 bodies were erased since"), "{said}");
         assert!(said.contains("entries of a newer copy lie behind them: they are void"), "{said}");
         restored.start(&[]).await;
@@ -414,7 +428,7 @@ async fn a_running_subscription_ends_with_the_explanation() {
 }
 
 /// Begins an epoch in a copy of a world's log, with whatever the operator signed, as a hub with all files can.
-fn begin_in(world: &World, operator: &Profile, epoch: u32) {
+pub(crate) fn begin_in(world: &World, operator: &Profile, epoch: u32) {
     let data = world.data();
     let store = Store::open(&data.join("store"), 0).expect("the store");
     let note = store.head().expect("a head").checkpoint;
@@ -498,3 +512,82 @@ async fn a_log_that_goes_back_without_an_epoch_stays_refused() {
     backup.finish();
 }
 
+/// Writes an entry that begins an epoch into the log of a world, whoever signed it, as a hub with its files and its log
+/// key can.
+fn forge_epoch(world: &World, signer: &Signer) {
+    let data = world.data();
+    let store = Store::open(&data.join("store"), 0).expect("the store");
+    let mut head = store.head().expect("a head");
+    let envelope = epoch_by(signer, &head.checkpoint, 2);
+    let record = wire::envelope::record(envelope.clone()).expect("a record");
+    let kind = record.header.body_kind;
+    let facts = Facts {
+        scope: Arc::new(Scope {
+            publisher: signer.member().clone(),
+            body_kind: kind,
+            reach: Reach::default(),
+            publisher_is_reached: false,
+            shapes: vec![Shape::default()],
+        }),
+        record: record.header.name.record,
+        revision: 1,
+        value_digest: None,
+        withdraws: None,
+    };
+    let verified = signing::verify(Claim {
+        payload_type: &envelope.payload_type,
+        payload: &envelope.payload,
+        signature: &envelope.signatures[0].sig,
+        key: &VerifyingKey::from_spki(&signer.key().spki()).expect("a key"),
+        value: Box::new(record),
+    });
+    let place = head.frontier.size();
+    let entry = pb::Entry {
+        epoch: 2,
+        sequence: place,
+        accept_time: Some(wire::time::timestamp_to_wire(head.accept_time)),
+        envelope: Some(envelope),
+        erased: None,
+        record: None,
+    };
+    let leaf_hash = watchfire::store::leaf(&entry).expect("a leaf").hash();
+    head.epoch = 2;
+    head.push(kind, leaf_hash);
+    let pem = std::fs::read_to_string(data.join("log.key")).expect("a key");
+    let secret = SecretKey::from_pem(&pem).expect("a key");
+    let key = VerifyingKey::from_spki(&secret.spki()).expect("a key");
+    let log_key = LogKey::new(signer.exchange(), key).expect("a log key");
+    head.checkpoint = log_key.sign(&head.summary(), &secret);
+    let new = NewEntry {
+        record: verified.expect("it is signed"),
+        facts,
+        framed: wire::entry::frame(&entry),
+        terms: Vec::new(),
+        leaf_hash,
+    };
+    let group = Group { entries: vec![new], head, ..Group::default() };
+    store.append(&group).expect("it is written");
+    store.apply_views(place, &group.entries).expect("it is found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_is_not_the_operators_is_refused() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("one.example")).await;
+    let signer = acme.signer().expect("a key");
+    demand(&world.watchfire("birch-social", &["subscribe", "--until-head"]));
+    drop(acme);
+    world.stop();
+    forge_epoch(&world, &signer);
+    let verified = watchfired(&["verify", "--data", text(&world.data())]);
+    let told = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(told.contains("an epoch that is not the operator's begins"), "{told}");
+    world.start(&[]).await;
+    let commands: [&[&str]; 3] = [&["list"], &["subscribe", "--until-head"], &["epoch", "accept"]];
+    for command in commands {
+        let output = world.watchfire("birch-social", command);
+        demand_caught_without_evidence(&output, "may sign this record");
+    }
+    world.stop();
+}
