@@ -154,7 +154,7 @@ pub struct Hub {
     genesis: pb::Entry,
     trust_domain: String,
     /// Where each epoch but the first began, with the one that ended there.
-    epochs: Vec<(u32, u64)>,
+    epochs: Epochs,
 }
 
 impl Hub {
@@ -178,8 +178,7 @@ impl Hub {
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
         let (durable, deliveries) = load_kept(&store)?;
         let eraser = Eraser::load(&store, settings.retention)?;
-        let (floor, demands) = (eraser.floor(), eraser.counted());
-        let tally = Arc::<Tally>::default();
+        let (floor, demands, tally) = (eraser.floor(), eraser.counted(), Arc::<Tally>::default());
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
@@ -621,6 +620,9 @@ fn demand_batch(envelopes: &[pb::Envelope]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Where each epoch but the first began, with the one that ended there.
+pub(super) type Epochs = Vec<(u32, u64)>;
+
 /// What is kept beside the log: durable subscriptions, and what was delivered.
 fn load_kept(store: &Store) -> Result<(Arc<durable::Registry>, Deliveries), StoreError> {
     Ok((Arc::new(durable::Registry::load(store)?), Deliveries::load(store)?))
@@ -630,7 +632,7 @@ fn load_kept(store: &Store) -> Result<(Arc<durable::Registry>, Deliveries), Stor
 pub(super) fn fold_roster(
     store: &Store,
     exchange: &ExchangeName,
-) -> Result<(Arc<Roster>, Vec<(u32, u64)>), OpenError> {
+) -> Result<(Arc<Roster>, Epochs), OpenError> {
     let (mut roster, mut epochs) = (Roster::default(), Vec::new());
     for sequence in store.roster_sequences()? {
         let refused = |refusal| OpenError::Roster { sequence, refusal };

@@ -114,8 +114,7 @@ pub async fn serve(
     let (listener, listen) = bind(config.listen).await?;
     let figures = bind_if_asked(config.metrics).await?;
 
-    let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     let incoming = tls::incoming(
         listener,
         Arc::clone(&reloader),

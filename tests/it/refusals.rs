@@ -16,11 +16,6 @@ use watchfire::model::names::MemberId;
 use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
-use watchfire::signing::SecretKey;
-use watchfire::signing::VerifyingKey;
-use watchfire::store::Group;
-use watchfire::store::Store;
-use watchfire::transparency::LogKey;
 use watchfire::wire::pb;
 
 use crate::backup::begin_in;
