@@ -56,6 +56,17 @@ pub enum Deviation {
         "the roster that the hub shows is not the one that it signs: it hides or adds a change of who takes part"
     )]
     Roster,
+    /// An entry is said to have been taken in before the one in front of it.
+    #[error("the entry at sequence {0} was taken in before the one in front of it")]
+    BackDated(u64),
+    /// One revision of a record is there twice.
+    #[error("sequences {first} and {second} have the same name and revision")]
+    TakenTwice {
+        /// The first place.
+        first: u64,
+        /// The second.
+        second: u64,
+    },
     /// It says that it is another epoch's.
     #[error(
         "the log's epoch is another: it was restored, and watchfire epoch accept says to where"

@@ -9,21 +9,28 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use prost::Message as _;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::client::account::log_of;
 use crate::client::account::open_statement;
+use crate::client::known::KnownRoster;
 use crate::client::pin::Pin;
 use crate::client::verifier::VerificationError;
+use crate::model::header::Header;
 use crate::model::names::Digest;
+use crate::model::names::RecordName;
+use crate::model::names::sha256;
 use crate::model::time::Timestamp;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
 use crate::transparency::LogKey;
 use crate::transparency::proof;
+use crate::wire;
 use crate::wire::MarkStatement;
+use crate::wire::pb;
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -76,6 +83,20 @@ pub enum Exhibit {
         path: Vec<String>,
         /// The checkpoint of that root.
         note: String,
+    },
+    /// Entries about the roster, which say whose a key is.
+    Roster {
+        /// The encoded entries, Base64, rising.
+        entries: Vec<String>,
+    },
+    /// A header that a member signed.
+    Header {
+        /// Its bytes, Base64.
+        payload: String,
+        /// The key that signed it.
+        keyid: String,
+        /// The signature, Base64.
+        signature: String,
     },
     /// What came, as it came: nobody signed that it did.
     Received {
@@ -132,6 +153,15 @@ pub enum Contradiction {
         /// The leaf hashes.
         leaves: [Digest; 2],
     },
+    /// Two headers for one name and revision: it is the publisher that cheats.
+    TwoHeaders {
+        /// The record.
+        name: RecordName,
+        /// The revision.
+        revision: u32,
+        /// The digests of the headers.
+        digests: [Digest; 2],
+    },
     /// Two accounts of one stream that cannot both be.
     TwoAccounts {
         /// Entries sent, as both say.
@@ -176,6 +206,13 @@ impl fmt::Display for Contradiction {
                 hex::encode(one),
                 hex::encode(other)
             ),
+            Self::TwoHeaders { name, revision, digests: [one, other] } => write!(
+                formatter,
+                "{} signed two different records as {name}@{revision}, with the digests {} and {}",
+                name.member.name(),
+                hex::encode(one),
+                hex::encode(other)
+            ),
             Self::TwoAccounts { count } => write!(
                 formatter,
                 "the hub signed two different accounts of the same {count} entries of one stream"
@@ -202,6 +239,22 @@ impl Exhibit {
             leaf_hash: hex::encode(leaf),
             path: path.iter().map(hex::encode).collect(),
             note: note.to_owned(),
+        }
+    }
+
+    /// Entries about the roster.
+    pub(super) fn roster(entries: &[&pb::Entry]) -> Self {
+        Self::Roster {
+            entries: entries.iter().map(|entry| BASE64.encode(entry.encode_to_vec())).collect(),
+        }
+    }
+
+    /// A header that a member signed.
+    pub(super) fn header(payload: &[u8], keyid: &str, signature: &[u8]) -> Self {
+        Self::Header {
+            payload: BASE64.encode(payload),
+            keyid: keyid.to_owned(),
+            signature: BASE64.encode(signature),
         }
     }
 
@@ -258,9 +311,9 @@ impl Evidence {
     /// Judges it by what the log's key signed alone.
     pub fn judge(&self) -> Result<Verdict, InvalidEvidence> {
         let pin = self.pin()?;
-        let mut signed = Signed::default();
+        let mut signed = Signed::new(&pin);
         for (number, exhibit) in (1..).zip(&self.exhibits) {
-            signed.add(pin.log_key(), exhibit).ok_or(InvalidEvidence::Exhibit(number))?;
+            signed.add(exhibit).ok_or(InvalidEvidence::Exhibit(number))?;
         }
         Ok(signed.contradiction().map_or(Verdict::Unproven, Verdict::Proven))
     }
@@ -275,9 +328,11 @@ impl Evidence {
     }
 }
 
-/// What the log's key signed.
-#[derive(Default)]
+/// What the log's key signed, and members whose keys the roster entries in the evidence register.
 struct Signed {
+    log_key: LogKey,
+    known: KnownRoster,
+    headers: Vec<(Header, Digest)>,
     checkpoints: Vec<Checkpoint>,
     /// Epoch, size and root of logs.
     roots: Vec<(u32, u64, Digest)>,
@@ -286,9 +341,41 @@ struct Signed {
 }
 
 impl Signed {
+    fn new(pin: &Pin) -> Self {
+        Self {
+            log_key: pin.log_key().clone(),
+            known: KnownRoster::new(pin),
+            headers: Vec::new(),
+            checkpoints: Vec::new(),
+            roots: Vec::new(),
+            marks: Vec::new(),
+            leaves: Vec::new(),
+        }
+    }
+
     /// Takes an exhibit; `None` if it is not what it says.
-    fn add(&mut self, log_key: &LogKey, exhibit: &Exhibit) -> Option<()> {
+    fn add(&mut self, exhibit: &Exhibit) -> Option<()> {
+        let log_key = &self.log_key;
         match exhibit {
+            Exhibit::Roster { entries } => {
+                for entry in entries {
+                    let entry = pb::Entry::decode(BASE64.decode(entry).ok()?.as_slice()).ok()?;
+                    self.known.fold(entry).ok()?;
+                }
+            }
+            Exhibit::Header { payload, keyid, signature } => {
+                let (payload, signature) =
+                    (BASE64.decode(payload).ok()?, BASE64.decode(signature).ok()?);
+                let header = wire::header::header(&payload).ok()?;
+                let verifier = self.known.verifier();
+                verifier.signed_by(
+                    &header.name.member,
+                    &keyid.parse().ok()?,
+                    &payload,
+                    &signature,
+                )?;
+                self.headers.push((header, sha256(&payload)));
+            }
             Exhibit::Checkpoint { note } => self.checkpoints.push(log_key.open(note).ok()?),
             Exhibit::Mark { statement, signature } => {
                 let (statement, signature) =
@@ -345,7 +432,17 @@ impl Signed {
             })
         };
         let marks = || pairs(&self.marks).find_map(|(one, other)| between_marks(one, other));
-        histories.or_else(rosters).or_else(leaves).or_else(marks)
+        let headers = || {
+            pairs(&self.headers).find_map(|((one, digest), (other, second))| {
+                let same = one.name == other.name && one.revision == other.revision;
+                (same && digest != second).then(|| Contradiction::TwoHeaders {
+                    name: one.name.clone(),
+                    revision: one.revision,
+                    digests: [*digest, *second],
+                })
+            })
+        };
+        histories.or_else(rosters).or_else(leaves).or_else(marks).or_else(headers)
     }
 }
 
@@ -380,7 +477,6 @@ mod tests {
     use crate::client::tests::World;
     use crate::transparency::Frontier;
     use crate::wire::MARK_PAYLOAD_TYPE;
-    use prost::Message as _;
 
     fn evidence(world: &World, exhibits: Vec<Exhibit>) -> Evidence {
         Evidence {

@@ -186,6 +186,11 @@ impl KnownRoster {
         self.is_changed |= self.position > self.saved;
     }
 
+    /// The entries that were folded.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &pb::Entry> {
+        self.entries.values()
+    }
+
     /// Whether a checkpoint of this position signs the roster that was folded; one of another says nothing of it.
     pub(super) fn fits(&self, checkpoint: &Checkpoint) -> bool {
         checkpoint.size != self.position || checkpoint.roster == self.digest

@@ -5,9 +5,11 @@
 
 mod account;
 mod audience;
+mod audit;
 mod backoff;
 mod batch;
 mod briefing;
+mod conflicts;
 mod connection;
 mod cursor;
 mod drafter;
@@ -44,6 +46,8 @@ pub use self::account::Deviation;
 pub use self::audience::KeeperChange;
 pub use self::audience::ListedAudience;
 pub use self::audience::draw_audience;
+pub use self::audit::Audit;
+pub use self::audit::Audited;
 pub use self::batch::BATCH_BYTES_MAX;
 pub use self::batch::BATCH_ENTRIES_MAX;
 pub use self::batch::Batch;
@@ -58,6 +62,7 @@ pub use self::batch::Withdraws;
 pub use self::briefing::Gathering;
 pub use self::briefing::KnownLedger;
 pub use self::briefing::Period;
+pub use self::conflicts::KnownConflict;
 pub use self::connection::Client;
 pub use self::connection::Welcome;
 pub use self::cursor::Cursor;

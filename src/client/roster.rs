@@ -112,7 +112,7 @@ impl Client {
             }
             Err(error) => return Err(error),
         };
-        let checkpoint = self.receipt_checkpoint(&receipt).await?;
+        let checkpoint = self.continued(&receipt.checkpoint).await?;
         let receipt = receipt::check(&envelope, receipt, &checkpoint)?;
         let outcome = Outcome::Taken(Box::new(receipt.clone()));
         self.let_go_sent(&waiting, std::iter::once((&envelope, &outcome)))?;

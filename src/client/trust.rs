@@ -311,12 +311,16 @@ impl Client {
         Ok(Some(checkpoint))
     }
 
-    /// The same for a receipt that came without its proof, which is asked for.
-    pub(super) async fn receipt_checkpoint(
-        &self,
-        receipt: &pb::Receipt,
-    ) -> Result<Checkpoint, ClientError> {
-        let note = &receipt.checkpoint;
+    /// The hub's newest checkpoint and its note.
+    pub(super) async fn newest(&self) -> Result<(Checkpoint, String), ClientError> {
+        let request = pb::GetCheckpointRequest {};
+        let answer = self.transparency_service().get_checkpoint(request).await?;
+        let note = answer.into_inner().checkpoint;
+        Ok((self.continued(&note).await?, note))
+    }
+
+    /// A checkpoint that came without its proof, which is asked for.
+    pub(super) async fn continued(&self, note: &str) -> Result<Checkpoint, ClientError> {
         let checkpoint = self.opened(note).await?;
         if let Some(known) = self.newest_checkpoint() {
             // Another call of this client may have seen a later one meanwhile.

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use crate::client::account::Deviation;
 use crate::client::pin::Pin;
 use crate::model::header::BodyKind;
+use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::header::Header;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::KeyId;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Refusal;
@@ -373,6 +375,20 @@ impl Verifier {
         if fits { Ok(signing) } else { Err(refused()) }
     }
 
+    /// Whether a member's signing key, retired or not, made a signature over the bytes of a header.
+    pub(super) fn signed_by(
+        &self,
+        member: &MemberId,
+        key_id: &KeyId,
+        payload: &[u8],
+        signature: &[u8],
+    ) -> Option<()> {
+        let registered = self.roster.key(key_id).filter(|key| key.member == *member)?;
+        let key = self.keys.get(key_id).filter(|_key| registered.key_use == KeyUse::Signing)?;
+        let payload_type = HEADER_PAYLOAD_TYPE;
+        signing::verify(Claim { payload_type, payload, signature, key, value: () }).ok().map(drop)
+    }
+
     fn may_sign(&self, key: &RegisteredKey, kind: BodyKind) -> bool {
         let role = self.roster.member(&key.member).map(|member| member.role);
         match kind {
@@ -380,7 +396,7 @@ impl Verifier {
             BodyKind::RosterChange | BodyKind::Genesis | BodyKind::Takedown | BodyKind::Epoch => {
                 key.key_use == KeyUse::Signing && role == Some(Role::Operator)
             }
-            BodyKind::Erasure | BodyKind::Retention => false,
+            BodyKind::Erasure | BodyKind::Retention | BodyKind::Conflict => false,
             BodyKind::Indicator
             | BodyKind::Operation
             | BodyKind::Attribution

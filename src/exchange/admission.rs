@@ -492,6 +492,15 @@ pub(super) fn own_facts(record: &Record) -> Facts {
     }
 }
 
+/// The facts of the hub's notice of a conflict, which reaches those who may read the first record.
+pub(super) fn conflict_facts(record: &Record, mut reach: Reach) -> Facts {
+    reach.recipients.sort_unstable();
+    reach.recipients.dedup();
+    let facts = own_facts(record);
+    let scope = Scope { reach, ..Scope::clone(&facts.scope) };
+    Facts { scope: Arc::new(scope), ..facts }
+}
+
 /// Who may read: as the handling says, or as the kind of body says where that is not its publisher's to choose.
 fn reach(record: &Record, circumstances: &Circumstances<'_>) -> Reach {
     let target = circumstances.targets.first().and_then(Option::as_ref);

@@ -7,6 +7,7 @@ use crate::exchange::founding::Founding;
 use crate::exchange::hub::OpenError;
 use crate::exchange::hub::fold_roster;
 use crate::exchange::hub_entries;
+use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::limits;
@@ -213,6 +214,7 @@ impl Appender<'_> {
             self.log_secret,
             BodyKind::Erasure,
             content,
+            Tlp::Clear,
             self.now(head),
         )?;
         self.append(head, record, Some(Erasing { entries, met: None, floor: None }))?;

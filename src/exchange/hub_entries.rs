@@ -33,6 +33,7 @@ pub(super) fn notice(
     secret: &SecretKey,
     kind: BodyKind,
     content: pb::body::Content,
+    tlp: Tlp,
     now: Timestamp,
 ) -> Result<Verified<Box<Record>>, StoreError> {
     let body = pb::Body { salt: random::<32>()?.to_vec(), content: Some(content) }.encode_to_vec();
@@ -44,7 +45,7 @@ pub(super) fn notice(
         create_time: now,
         nonce: random()?,
         handling: Handling {
-            tlp: Tlp::Clear,
+            tlp,
             reach: Reach::default(),
             onward_uses: Vec::new(),
             use_until: None,

@@ -31,6 +31,8 @@ use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
 use crate::model::facts::Facts;
+use crate::model::handling::Reach;
+use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::model::limits;
 use crate::model::names::Digest;
@@ -54,6 +56,7 @@ use crate::transparency::LogKey;
 use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
+use crate::wire::pb;
 
 /// What the hub promises for a record that it took in.
 #[derive(Clone, Debug)]
@@ -144,8 +147,18 @@ struct Draft {
     withdrawn: HashSet<RecordName>,
     leaves: Vec<(Digest, Digest)>,
     warnings: HashMap<usize, Vec<Warning>>,
+    /// Second headers for names and revisions that are taken.
+    conflicts: Vec<Conflicting>,
     /// Operations that were named in this group, by whom, and that are what they should be.
     operations: HashSet<(MemberId, RecordName)>,
+}
+
+/// A second header for a name and revision.
+struct Conflicting {
+    first: u64,
+    /// Who may read the first.
+    reach: Reach,
+    second: Box<Record>,
 }
 
 /// Callers and what they will be told.
@@ -206,6 +219,7 @@ impl Sequencer {
         let accept_time = self.guard.accept_time(self.clock.as_ref(), self.head.accept_time);
         let mut draft = self.draft(records, accept_time);
         let waiting = self.judge_all(submissions, &mut draft)?;
+        self.note_conflicts(&mut draft)?;
         let judged = self.durable.judge(requests, self.clock.now());
         draft.group.state.clone_from(&judged.changes);
         match self.make_durable(&mut draft) {
@@ -304,6 +318,7 @@ impl Sequencer {
             &self.log_secret,
             task.kind(),
             task.notice(),
+            Tlp::Clear,
             accept_time,
         )?;
         let mut draft = self.draft(1, Ok(accept_time));
@@ -337,6 +352,7 @@ impl Sequencer {
             withdrawn: HashSet::new(),
             leaves: Vec::with_capacity(records),
             warnings: HashMap::new(),
+            conflicts: Vec::new(),
             operations: HashSet::new(),
         }
     }
@@ -452,8 +468,39 @@ impl Sequencer {
         self.quotas.take_record(member, &quota, record.envelope.encoded_len())
     }
 
+    /// Keeps second headers as evidence, one for each name and revision, in entries of the hub's own: who may read the first
+    /// learns that its publisher signed two. They count against the publisher's quota.
+    fn note_conflicts(&self, draft: &mut Draft) -> Result<(), StoreError> {
+        let Ok(accept_time) = draft.accept_time else { return Ok(()) };
+        let mut noted = HashSet::new();
+        for Conflicting { first, mut reach, second } in std::mem::take(&mut draft.conflicts) {
+            let (name, revision) = (&second.header.name, second.header.revision);
+            let is_known = self.store.conflict(name, revision)?.is_some()
+                || !noted.insert((name.clone(), revision))
+                || self.take_quota(&second, draft).is_err();
+            if is_known {
+                continue;
+            }
+            let signature = second.envelope.signatures.first().cloned().unwrap_or_default();
+            let content = pb::body::Content::Conflict(pb::ConflictNotice {
+                first_sequence: first,
+                payload: second.envelope.payload.to_vec(),
+                keyid: signature.keyid,
+                sig: signature.sig.to_vec(),
+            });
+            let tlp = second.header.handling.tlp;
+            let (kind, secret) = (BodyKind::Conflict, &self.log_secret);
+            let notice =
+                hub_entries::notice(&self.exchange, secret, kind, content, tlp, accept_time)?;
+            reach.recipients.push(name.member.clone());
+            let facts = admission::conflict_facts(notice.get(), reach);
+            draft.admit(Ready::of(notice, None), facts, accept_time);
+        }
+        Ok(())
+    }
+
     /// The answer to a name and revision that is taken: its first receipt, or a conflict.
-    fn same_name(&self, record: &Record, draft: &Draft) -> Result<Option<Pending>, StoreError> {
+    fn same_name(&self, record: &Record, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
         let header = &record.header;
         let conflict = |sequence: u64| {
             refused(
@@ -468,21 +515,26 @@ impl Sequencer {
                 .with("sequence", sequence),
             )
         };
-        if let Some(index) = draft.names.get(&(header.name.clone(), header.revision)) {
-            let same = draft.leaves.get(*index).is_some_and(|leaf| leaf.0 == record.header_digest);
-            let first = self.head.frontier.size();
-            let index_wide = u64::try_from(*index).unwrap_or(u64::MAX);
-            return Ok(Some(if same {
-                Pending::Again(*index)
-            } else {
-                conflict(first.saturating_add(index_wide))
-            }));
+        if let Some(index) = draft.names.get(&(header.name.clone(), header.revision)).copied() {
+            let same = draft.leaves.get(index).is_some_and(|leaf| leaf.0 == record.header_digest);
+            if same {
+                return Ok(Some(Pending::Again(index)));
+            }
+            let wide = u64::try_from(index).unwrap_or(u64::MAX);
+            let first = self.head.frontier.size().saturating_add(wide);
+            let entry = draft.group.entries.get(index);
+            let reach = entry.map(|entry| entry.facts.scope.reach.clone()).unwrap_or_default();
+            draft.conflicts.push(Conflicting { first, reach, second: Box::new(record.clone()) });
+            return Ok(Some(conflict(first)));
         }
         let Some(sequence) = self.store.revision(&header.name, header.revision)? else {
             return Ok(None);
         };
         let stored = entries::read(&self.store, sequence)?;
         if stored.header_digest != record.header_digest {
+            let reach = stored.facts.scope.reach.clone();
+            let second = Box::new(record.clone());
+            draft.conflicts.push(Conflicting { first: sequence, reach, second });
             return Ok(Some(conflict(sequence)));
         }
         let receipt = Receipt {

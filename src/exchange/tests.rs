@@ -257,8 +257,9 @@ async fn a_backup_that_is_written_while_bodies_go_is_the_log_without_them() {
         let (asked, erase) = (std::cell::Cell::new(0), std::cell::Cell::new(Some(erase)));
         let durable = || {
             asked.set(asked.get() + 1);
-            let erasing = if asked.get() == 12 { erase.take() } else { None };
-            erasing.map_or((), |erase| now.block_on(erase));
+            let erasing = (asked.get() == 12).then(|| erase.take());
+            let run = |erase| now.block_on(erase);
+            let _ran: Option<()> = erasing.flatten().map(run);
             Some(hub.head().size)
         };
         let mut file = Vec::new();

@@ -85,6 +85,8 @@ body_kinds! {
     Retention = 19, "retention";
     /// The log was restored, and goes on in a new epoch.
     Epoch = 20, "epoch";
+    /// A publisher signed two headers for one name and revision.
+    Conflict = 21, "conflict";
     /// The exchange's founding facts.
     Genesis = 23, "genesis";
 }
@@ -97,12 +99,12 @@ impl BodyKind {
 
     /// Whether it is about the exchange itself: readable by every member, auditors and the operator included.
     pub const fn is_common(self) -> bool {
-        self.is_roster() || self.is_hub() || matches!(self, Self::Epoch)
+        self.is_roster() || matches!(self, Self::Erasure | Self::Retention | Self::Epoch)
     }
 
     /// Whether the hub writes it, signed by the log key, in a payload type of its own.
     pub const fn is_hub(self) -> bool {
-        matches!(self, Self::Erasure | Self::Retention)
+        matches!(self, Self::Erasure | Self::Retention | Self::Conflict)
     }
 
     /// Whether it takes a record back: it reaches everyone who could see that record, whatever the filter.

@@ -155,6 +155,13 @@ pub struct RevisionName {
     pub revision: Option<u32>,
 }
 
+impl fmt::Display for RevisionName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.record)?;
+        self.revision.map_or(Ok(()), |revision| write!(formatter, "@{revision}"))
+    }
+}
+
 impl FromStr for RevisionName {
     type Err = InvalidName;
 

@@ -573,7 +573,8 @@ impl Derived {
     fn take(&mut self, block: &LogBlock, rows: &mut Rows) -> Result<(), StoreError> {
         for (sequence, stored) in block.entries_from(0) {
             let kind = stored.facts.scope.body_kind;
-            if kind.is_common() || kind == BodyKind::AudienceChange || kind.is_recall() {
+            let is_kept = kind.is_common() || kind.is_hub() || kind.is_recall();
+            if is_kept || kind == BodyKind::AudienceChange {
                 self.take_record(sequence, &record_at(block, sequence)?, rows);
             }
         }

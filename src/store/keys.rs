@@ -11,6 +11,7 @@
 //! | `0x22` | sequence, u64                                      | empty                          | with a roster entry        |
 //! | `0x23` | time due, u64; sequence, u64                    | the record's name              | with a demand, until it is met |
 //! | `0x24` | -                                                  | first sequence kept, u64       | with a retention           |
+//! | `0x25` | member length, u8; member; record, 16; revision, u32 | sequence of the notice       | with the first conflict    |
 //! | `0x31` | member; 0; how, u8; digest of the filter, 32       | disk.v1.Delivery, sealed       | every few seconds          |
 //! | `0x30` | member length, u8; member; subscription      | disk.v1.Subscription, sealed   | when it changes            |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
@@ -18,7 +19,7 @@
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
 //! | `0x50` | index, u8; 3; level, u8; run, u64; part, u8; value, u64; sequence, u64 | postings to be swept, sealed | with an erasure, until then |
 //!
-//! A sealed value begins with the CRC-32 of the rest. Format 1 had `0x02`, `0x20`, `0x40` and `0x41` besides.
+//! A sealed value begins with the CRC-32 of the rest.
 
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
@@ -34,6 +35,7 @@ const WITHDRAWN: u8 = 0x21;
 pub(super) const ROSTER: u8 = 0x22;
 pub(super) const DEMAND: u8 = 0x23;
 pub(super) const FLOOR: [u8; 1] = [0x24];
+const CONFLICT: u8 = 0x25;
 pub(super) const SUBSCRIPTION: u8 = 0x30;
 pub(super) const DELIVERY: u8 = 0x31;
 pub(super) const INDEX: u8 = 0x50;
@@ -52,8 +54,18 @@ pub(super) fn tile(id: TileId) -> Vec<u8> {
 }
 
 pub(super) fn withdrawn(name: &RecordName) -> Vec<u8> {
+    record(WITHDRAWN, name)
+}
+
+pub(super) fn conflict(name: &RecordName, revision: u32) -> Vec<u8> {
+    let mut key = record(CONFLICT, name);
+    key.extend_from_slice(&revision.to_be_bytes());
+    key
+}
+
+fn record(prefix: u8, name: &RecordName) -> Vec<u8> {
     prefixed(
-        WITHDRAWN,
+        prefix,
         &[&[member_length(&name.member)], name.member.as_str().as_bytes(), name.record.as_bytes()],
     )
 }
@@ -154,6 +166,7 @@ mod tests {
         assert_eq!(hex::encode(piece(1, 2)), "1100000000000000010002");
         assert_eq!(hex::encode(tile(TileId { level: 1, index: 2 })), "12010000000000000002");
         assert_eq!(hex::encode(withdrawn(&record)), format!("210a{record_hex}"));
+        assert_eq!(hex::encode(conflict(&record, 2)), format!("250a{record_hex}00000002"));
         assert_eq!(hex::encode(roster(7)), "220000000000000007");
         assert_eq!(hex::encode(demand(1, 2)), "2300000000000000010000000000000002");
         assert_eq!(demand_of(&demand(1, 2)), Some((1, 2)));

@@ -47,6 +47,7 @@ use crate::transparency::Checkpoint;
 use crate::transparency::Edge;
 use crate::transparency::Frontier;
 use crate::transparency::roster_digest;
+use crate::wire::body::Content;
 use crate::wire::disk;
 use crate::wire::envelope::Record;
 
@@ -577,6 +578,11 @@ impl Store {
         self.get_number(&keys::withdrawn(name))
     }
 
+    /// The place of the notice that a revision has a second header.
+    pub fn conflict(&self, name: &RecordName, revision: u32) -> Result<Option<u64>, StoreError> {
+        self.get_number(&keys::conflict(name, revision))
+    }
+
     /// The places of all entries about the exchange itself, rising.
     pub fn roster_sequences(&self) -> Result<Vec<u64>, StoreError> {
         self.db
@@ -1052,6 +1058,11 @@ pub(super) fn marks(sequence: u64, record: &Record) -> Rows {
     let mut rows = Rows::new();
     if let Some(target) = record.content.withdraws() {
         rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
+    }
+    if let Content::Conflict(conflict) = &record.content {
+        let header = &conflict.header;
+        let key = keys::conflict(&header.name, header.revision);
+        rows.push((key, Some(sequence.to_be_bytes().to_vec())));
     }
     let kind = record.header.body_kind;
     if kind.is_roster() || matches!(kind, BodyKind::AudienceChange | BodyKind::Epoch) {

@@ -7,6 +7,7 @@
 use prost::Message as _;
 
 use crate::model::header::BodyKind;
+use crate::model::header::Header;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -105,6 +106,8 @@ pub enum Content {
     },
     /// The log was restored, and goes on in a new epoch.
     Epoch(EpochStart),
+    /// The hub's notice that a publisher signed two headers for one name and revision.
+    Conflict(Box<Conflict>),
     /// A change of the roster.
     RosterChange {
         /// About whom.
@@ -131,6 +134,21 @@ pub struct EpochStart {
     pub checkpoint: String,
     /// Why, for people.
     pub reason: String,
+}
+
+/// A second header for one name and revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The sequence of the first.
+    pub first: u64,
+    /// The bytes of the second.
+    pub payload: bytes::Bytes,
+    /// What they say.
+    pub header: Header,
+    /// The key that is said to have signed them.
+    pub key_id: KeyId,
+    /// The signature.
+    pub signature: bytes::Bytes,
 }
 
 /// A record or a value.
@@ -301,6 +319,7 @@ impl Content {
             | Self::Erasure { .. }
             | Self::Retention { .. }
             | Self::Epoch(_)
+            | Self::Conflict(_)
             | Self::Genesis(_)
             | Self::Gone => Vec::new(),
         }
@@ -359,6 +378,7 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire.clone())?),
         pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
         pb::body::Content::Epoch(wire) => (BodyKind::Epoch, statement::epoch(wire)?),
+        pb::body::Content::Conflict(wire) => (BodyKind::Conflict, statement::conflict(wire)?),
         pb::body::Content::RosterChange(wire) => {
             (BodyKind::RosterChange, roster_change(wire.clone())?)
         }

@@ -62,6 +62,7 @@ pub fn apply(
         | Content::Erasure { .. }
         | Content::Retention { .. }
         | Content::Epoch(_)
+        | Content::Conflict(_)
         | Content::Gone => return Ok(None),
         Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,
         Content::RosterChange { member, change } => {

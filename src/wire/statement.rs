@@ -9,6 +9,7 @@ use crate::model::names::Audience;
 use crate::model::names::MemberId;
 use crate::model::reason::Refusal;
 use crate::wire::body::AudienceAction;
+use crate::wire::body::Conflict;
 use crate::wire::body::Content;
 use crate::wire::body::Demand;
 use crate::wire::body::End;
@@ -20,6 +21,7 @@ use crate::wire::check::chosen;
 use crate::wire::check::known;
 use crate::wire::check::moment;
 use crate::wire::check::text;
+use crate::wire::header;
 use crate::wire::header::invalid;
 use crate::wire::observable;
 use crate::wire::pb;
@@ -188,6 +190,21 @@ pub(super) fn erasure(wire: pb::ErasureNotice) -> Result<Content, Refusal> {
         return Err(invalid("body.erasure.sequences", "must rise"));
     }
     Ok(Content::Erasure { demand: demand_sequence, sequences })
+}
+
+pub(super) fn conflict(wire: &pb::ConflictNotice) -> Result<Content, Refusal> {
+    let pb::ConflictNotice { first_sequence, payload, keyid, sig } = wire;
+    let unsigned = || invalid("body.conflict.signature", "must be a key id and 64 bytes");
+    if sig.len() != 64 {
+        return Err(unsigned());
+    }
+    Ok(Content::Conflict(Box::new(Conflict {
+        first: *first_sequence,
+        header: header::header(payload)?,
+        payload: payload.clone().into(),
+        key_id: keyid.parse().map_err(|_not_a_key| unsigned())?,
+        signature: sig.clone().into(),
+    })))
 }
 
 pub(super) fn retention(wire: &pb::RetentionNotice) -> Result<Content, Refusal> {

@@ -39,6 +39,7 @@ fn about(content: &Content) -> Vec<Term> {
         | Content::Erasure { .. }
         | Content::Retention { .. }
         | Content::Epoch(_)
+        | Content::Conflict(_)
         | Content::RosterChange { .. }
         | Content::KeyChange(_)
         | Content::Genesis(_)
@@ -111,6 +112,7 @@ fn texts(content: &pb::body::Content) -> Vec<&str> {
         | Content::Erasure(_)
         | Content::Retention(_)
         | Content::Epoch(_)
+        | Content::Conflict(_)
         | Content::Genesis(_) => {}
     }
     texts.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect()

@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod audit;
 mod august_2018;
 mod backup;
 mod bounds;

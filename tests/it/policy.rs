@@ -111,7 +111,7 @@ fn read_by(kind: BodyKind, reach: &oracle::Reach) -> (Reach, ReadBy) {
                 oracle::Reach { recipients: [named.clone()].into(), ..oracle::Reach::default() };
             (reach_of(&publisher), ReadBy::PublisherOf(named))
         }
-        BodyKind::Withdrawal | BodyKind::Takedown => {
+        BodyKind::Withdrawal | BodyKind::Takedown | BodyKind::Conflict => {
             (reach_of(reach), ReadBy::WhoCouldSee(reach.clone(), BTreeSet::new()))
         }
         BodyKind::Indicator

@@ -16,10 +16,12 @@ use watchfire::model::names::MemberId;
 use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
+use watchfire::signing::SecretKey;
 use watchfire::wire::pb;
 
 use crate::backup::begin_in;
 use crate::world::World;
+use crate::world::demand;
 use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
@@ -346,6 +348,10 @@ async fn revisions_follow_their_rules() {
     let envelope = sign(&acme, first.clone());
     let receipt = acme.publish_one(envelope.clone()).await.expect("a receipt");
     let other = sign(&acme, Draft { content: domain("other.example"), ..first.clone() });
+    // The hub keeps the second header, once; after that nothing more.
+    let refusal = offer(&acme, other.clone()).await.expect_err("a refusal");
+    assert_eq!(refusal.reason, Reason::RevisionConflict.as_str());
+    assert_eq!(head(&acme).await, receipt.sequence + 2);
     check(&acme, other, Reason::RevisionConflict).await;
     let again = offer(&acme, envelope).await.expect("a receipt");
     assert!(again.repeated, "the first stands");

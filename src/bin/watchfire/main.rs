@@ -7,9 +7,11 @@ mod admit;
 mod ask;
 mod attribute;
 mod audience;
+mod audit;
 mod bench;
 mod briefing;
 mod completions;
+mod conflicts;
 mod context;
 mod crl;
 mod demo;
@@ -176,7 +178,11 @@ enum Command {
     /// A log that was restored: sign that it goes on, or accept it.
     #[command(subcommand)]
     Epoch(epoch::Command),
-    /// Check saved entries offline.
+    /// Check every leaf of the log against what the hub signs, without seeing a body.
+    Audit(audit::Args),
+    /// List publishers that signed two records under one name and revision, with evidence.
+    Conflicts,
+    /// Check saved entries, or evidence against a hub, offline.
     Verify(verify::Args),
     /// Measure a hub: throughput, latency, processor time, memory.
     Bench(bench::Args),
@@ -238,6 +244,8 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Epoch(command) => epoch::run(context, command).await,
+        Command::Audit(args) => audit::run(context, &args).await,
+        Command::Conflicts => conflicts::run(context).await,
         Command::Verify(args) => verify::run(context, &args),
         // As a task among those of the connection: this thread would be woken for each message.
         Command::Bench(args) => TaskTracker::new().spawn(bench::run(args)).await?,

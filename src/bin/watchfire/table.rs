@@ -211,6 +211,9 @@ fn statement(content: &pb::body::Content) -> String {
         Content::Epoch(said) => {
             format!("epoch {} begins: {}", said.epoch, said.reason)
         }
+        Content::Conflict(said) => {
+            format!("a second header for the record at sequence {}", said.first_sequence)
+        }
         Content::Genesis(genesis) => format!("founds {}", genesis.title),
     }
 }

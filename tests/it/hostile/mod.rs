@@ -3,6 +3,7 @@
 
 mod front;
 mod histories;
+mod publishers;
 mod streams;
 
 use std::path::Path;

@@ -318,6 +318,7 @@ fn about(content: &Content) -> Vec<RecordName> {
         | Content::Erasure(_)
         | Content::Retention(_)
         | Content::Epoch(_)
+        | Content::Conflict(_)
         | Content::Genesis(_) => Vec::new(),
     };
     names.iter().filter_map(|name| name.parse().ok()).collect()

@@ -1,0 +1,80 @@
+//! Publishers that signed two different records under one name and revision: the hub keeps the second header, and whoever may
+//! read the first can prove it to others.
+
+use std::path::PathBuf;
+
+use crate::client::connection::Client;
+use crate::client::error::ClientError;
+use crate::client::evidence::Evidence;
+use crate::client::evidence::Exhibit;
+use crate::client::subscribe::Delivery;
+use crate::client::subscribe::From;
+use crate::client::subscribe::Patience;
+use crate::client::subscribe::SubscribeOptions;
+use crate::client::verifier::VerifiedEntry;
+use crate::model::filter::Filter;
+use crate::model::header::BodyKind;
+use crate::model::names::RevisionName;
+use crate::wire::body::Conflict;
+use crate::wire::body::Content;
+use crate::wire::pb;
+
+/// A conflict that this member may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownConflict {
+    /// The record and revision.
+    pub name: RevisionName,
+    /// The sequence of the first, which stands.
+    pub first: u64,
+    /// The sequence of the hub's notice.
+    pub notice: u64,
+    /// The file of evidence.
+    pub evidence: PathBuf,
+}
+
+impl Client {
+    /// The conflicts that this member may see, each with evidence in the profile.
+    pub async fn conflicts(&self) -> Result<Vec<KnownConflict>, ClientError> {
+        let options = SubscribeOptions {
+            from: From::Start,
+            filter: Filter { body_kinds: vec![BodyKind::Conflict], ..Filter::default() },
+            until_head: true,
+            patience: Patience::Unlimited,
+        };
+        let mut subscription = self.subscribe(options).await?;
+        let mut found = Vec::new();
+        while let Some(delivery) = subscription.next().await? {
+            let Delivery::Entries { entries, .. } = delivery else { continue };
+            for entry in entries {
+                if let Content::Conflict(conflict) = &entry.record().content {
+                    found.push(self.prove(&entry, conflict).await?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn prove(
+        &self,
+        notice: &VerifiedEntry,
+        conflict: &Conflict,
+    ) -> Result<KnownConflict, ClientError> {
+        let Conflict { first, payload, header, key_id, signature } = conflict;
+        let name = RevisionName { record: header.name.clone(), revision: Some(header.revision) };
+        let request = pb::GetRecordRequest { name: name.to_string(), include_record: false };
+        let answer = self.exchange_service().get_record(request).await?.into_inner();
+        let mut exhibits = {
+            let known = self.known().lock().await;
+            vec![Exhibit::roster(&known.entries().collect::<Vec<_>>())]
+        };
+        let envelope = answer.entry.and_then(|entry| entry.envelope).unwrap_or_default();
+        let signatures = envelope.signatures.iter();
+        exhibits
+            .extend(signatures.map(|one| Exhibit::header(&envelope.payload, &one.keyid, &one.sig)));
+        exhibits.push(Exhibit::header(payload, &key_id.to_string(), signature));
+        let what = format!("{} signed two different records as {name}", header.name.member.name());
+        let evidence = Evidence::new(self.profile(), self.now(), what, exhibits)?;
+        let evidence = evidence.save(self.profile())?;
+        Ok(KnownConflict { name, first: *first, notice: notice.sequence(), evidence })
+    }
+}
