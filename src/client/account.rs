@@ -68,8 +68,13 @@ pub enum Deviation {
         second: u64,
     },
     /// It says that it is another epoch's.
-    #[error("the log's epoch changed on an open stream")]
+    #[error(
+        "the log's epoch is another: it was restored, and watchfire epoch accept says to where"
+    )]
     Epoch,
+    /// The epoch is one that ended.
+    #[error("the log is in an earlier epoch than it was: it was rolled back")]
+    EarlierEpoch,
     /// What the hub signed with a mark cannot be read, or is not signed by the log key.
     #[error("what the hub signs with its mark is not signed by the log's key")]
     Statement,
@@ -346,6 +351,9 @@ pub(super) fn demand_growth(
     later: &Checkpoint,
     path: &[Digest],
 ) -> Result<(), Deviation> {
+    if earlier.epoch > later.epoch {
+        return Err(Deviation::EarlierEpoch);
+    }
     if earlier.epoch != later.epoch {
         return Err(Deviation::Epoch);
     }

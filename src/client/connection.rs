@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
+use std::sync::atomic::AtomicU32;
 
 use prost::Message as _;
 use tokio::sync::Mutex;
@@ -26,6 +27,7 @@ use crate::model::reason::Reason;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
 use crate::model::time::Timestamp;
+use crate::profile::AcceptedEpoch;
 use crate::profile::OwnKey;
 use crate::profile::Profile;
 use crate::tls;
@@ -50,6 +52,9 @@ pub struct Client {
     trust: Arc<StdMutex<Trust>>,
     clock: Arc<dyn Clock>,
     welcome: Arc<Welcome>,
+    accepted: Arc<StdMutex<Vec<AcceptedEpoch>>>,
+    /// Batches that left the outbox since what was sent was last pruned.
+    let_go: Arc<AtomicU32>,
 }
 
 /// What the hub said when it was asked who it is, as far as that could be checked.
@@ -68,8 +73,18 @@ pub struct Welcome {
 }
 
 impl Client {
-    /// Connects; refuses an exchange other than the one that was pinned.
+    /// Connects; refuses an exchange other than the one that was pinned, and a log that was restored without this member
+    /// having accepted that.
     pub async fn connect(profile: Profile) -> Result<Self, ClientError> {
+        let (mut client, note) = Self::reach(profile).await?;
+        client.demand_accepted_epoch().await?;
+        client.forget_other_epochs();
+        client.demand_continuation(&note).await?;
+        Ok(client)
+    }
+
+    /// Connects without a look at the log; the note of its checkpoint with it.
+    pub(super) async fn reach(profile: Profile) -> Result<(Self, String), ClientError> {
         let pin = Pin::open(&profile.genesis()?)?;
         if *pin.exchange() != profile.settings().exchange {
             return Err(VerificationError::answer(
@@ -87,22 +102,23 @@ impl Client {
             .into_inner();
         let note = response.checkpoint.clone();
         let welcome = welcome(&pin, response)?;
-        let mut client = Self {
+        let accepted = profile.accepted_epochs()?;
+        let client = Self {
             channel,
             profile,
+            accepted: Arc::new(StdMutex::new(accepted)),
+            let_go: Arc::default(),
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
             trust: Arc::new(StdMutex::new(trust)),
             clock: Arc::new(SystemClock::default()),
             welcome: Arc::new(welcome),
         };
-        client.forget_other_epochs();
-        client.demand_continuation(&note).await?;
-        Ok(client)
+        Ok((client, note))
     }
 
     /// What was folded in another epoch is folded again: a restore may have changed it.
-    fn forget_other_epochs(&mut self) {
+    pub(super) fn forget_other_epochs(&mut self) {
         let epoch = self.welcome.epoch;
         if let Some(known) = Arc::get_mut(&mut self.known).map(Mutex::get_mut)
             && known.epoch() != epoch
@@ -171,6 +187,14 @@ impl Client {
         &self.trust
     }
 
+    pub(super) fn accepted(&self) -> &StdMutex<Vec<AcceptedEpoch>> {
+        &self.accepted
+    }
+
+    pub(super) fn batches_let_go(&self) -> &AtomicU32 {
+        &self.let_go
+    }
+
     /// Who takes part, folded up to the log's head.
     pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
@@ -205,11 +229,20 @@ impl Client {
 
     /// Folds the roster entries between the known position and the head.
     async fn catch_up(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
+        self.fold_roster(known, self.newest_checkpoint()).await?;
+        known.save(&self.profile)
+    }
+
+    /// The same without keeping it, of a log that is a continuation of what is known, if anything is.
+    pub(super) async fn fold_roster(
+        &self,
+        known: &mut KnownRoster,
+        newest: Option<Checkpoint>,
+    ) -> Result<(), ClientError> {
         let filter = Filter {
             body_kinds: vec![BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange],
             ..Filter::default()
         };
-        let newest = self.newest_checkpoint();
         let start = Beginning { is_first: false, latest: Some(known.position()) };
         let mut account = Account::new(self.follower(), filter.digest(), start, newest);
         let request = pb::SubscribeRequest {
@@ -224,38 +257,56 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
-            let taken = self.take_roster(known, &mut account, &frame);
+            let taken = take_roster(known, &mut account, &frame);
+            // Of a log that was restored nothing is evidence.
+            let restored = newest.is_some_and(|newest| is_of_a_later_epoch(&frame, &newest));
             if let Err(ClientError::Unverified(error)) = taken {
-                return Err(self.keep_frame(error, Some(&frame)).await.into());
+                return Err(self.keep_frame_of(error, &frame, restored).await.into());
             }
-            taken?;
+            if let Some((checkpoint, note)) = taken?
+                && newest.is_some()
+            {
+                self.remember(&checkpoint, note)?;
+            }
         }
-        known.save(&self.profile)?;
         Ok(())
     }
 
-    fn take_roster(
+    async fn keep_frame_of(
         &self,
-        known: &mut KnownRoster,
-        account: &mut Account,
+        error: VerificationError,
         frame: &pb::SubscribeResponse,
-    ) -> Result<(), ClientError> {
-        let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
-        for entry in entries {
-            known.fold(entry.clone())?;
-        }
-        let marked = follow(account, frame).map_err(VerificationError::deviation);
-        if let Some(checkpoint) = marked?
-            && let Some(mark) = &frame.mark
-        {
-            self.remember(&checkpoint, &mark.checkpoint)?;
-            known.reach(mark.position);
-            if !known.fits(&checkpoint) {
-                return Err(VerificationError::deviation(Deviation::Roster).into());
-            }
-        }
-        Ok(())
+        is_restored: bool,
+    ) -> VerificationError {
+        if is_restored { error } else { self.keep_frame(error, Some(frame)).await }
     }
+}
+
+fn take_roster<'a>(
+    known: &mut KnownRoster,
+    account: &mut Account,
+    frame: &'a pb::SubscribeResponse,
+) -> Result<Option<(Checkpoint, &'a str)>, ClientError> {
+    let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
+    for entry in entries {
+        known.fold(entry.clone())?;
+    }
+    let marked = follow(account, frame).map_err(VerificationError::deviation);
+    if let Some(checkpoint) = marked?
+        && let Some(mark) = &frame.mark
+    {
+        known.reach(mark.position);
+        if !known.fits(&checkpoint) {
+            return Err(VerificationError::deviation(Deviation::Roster).into());
+        }
+        return Ok(Some((checkpoint, mark.checkpoint.as_str())));
+    }
+    Ok(None)
+}
+
+/// Whether a frame says that the log is in a later epoch than the one that is known.
+fn is_of_a_later_epoch(frame: &pb::SubscribeResponse, newest: &Checkpoint) -> bool {
+    frame.mark.as_ref().is_some_and(|mark| mark.epoch > newest.epoch)
 }
 
 /// Follows a frame of a stream; the checkpoint of its mark, if it has one.

@@ -8,6 +8,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::client::enrol::InvalidPaper;
+use crate::client::epoch::NewEpoch;
 use crate::client::verifier::VerificationError;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
@@ -31,6 +32,9 @@ pub enum ClientError {
     /// What the hub sent does not verify.
     #[error(transparent)]
     Unverified(#[from] VerificationError),
+    /// The log was restored, and that is not accepted yet.
+    #[error(transparent)]
+    NewEpoch(Box<NewEpoch>),
     /// A request or grant does not hold.
     #[error(transparent)]
     Paper(#[from] InvalidPaper),
@@ -105,6 +109,12 @@ impl From<pb::Refusal> for Refused {
     }
 }
 
+impl From<NewEpoch> for ClientError {
+    fn from(new: NewEpoch) -> Self {
+        Self::NewEpoch(Box::new(new))
+    }
+}
+
 impl From<Refused> for ClientError {
     fn from(refused: Refused) -> Self {
         Self::Refused(Box::new(refused))
@@ -165,6 +175,7 @@ impl ClientError {
             Self::Refused(refused) => refused.is_transient(),
             Self::Invalid(_)
             | Self::Unverified(_)
+            | Self::NewEpoch(_)
             | Self::Paper(_)
             | Self::Connect(ConnectError::Profile(_) | ConnectError::Refused { .. })
             | Self::Profile(_)
@@ -183,7 +194,7 @@ impl ClientError {
     }
 
     /// The process's exit code: 1 our own files, 2 the request as given, 3 refused by the hub, 4 unreachable,
-    /// 5 what the hub sent does not verify.
+    /// 5 what the hub sent does not verify, 6 the log was restored and that is not accepted.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Profile(_) | Self::Key(_) | Self::Connect(ConnectError::Profile(_)) => 1,
@@ -192,6 +203,7 @@ impl ClientError {
             Self::Refused(_) | Self::Connect(ConnectError::Refused { .. }) => 3,
             Self::Unreachable(_) | Self::Connect(ConnectError::Unreachable { .. }) => 4,
             Self::Unverified(_) | Self::Paper(_) => 5,
+            Self::NewEpoch(_) => 6,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Publishing through the outbox: synced before it is sent, sent again byte for byte, gone once answered.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -21,6 +22,7 @@ use crate::client::verifier::VerificationError;
 use crate::model::limits;
 use crate::model::reason::Reason;
 use crate::profile::ProfileError;
+use crate::profile::Span;
 use crate::profile::Waiting;
 use crate::transparency::Checkpoint;
 use crate::wire::pb;
@@ -33,6 +35,8 @@ const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two words about a batch that waits.
 const TOLD_AFTER: Duration = Duration::from_secs(10);
+/// Batches after which what was sent is pruned.
+const PRUNE_BATCHES: u32 = 1024;
 /// Requests that wait in a pipeline for the transport.
 const PIPELINE_REQUESTS: usize = 4;
 
@@ -155,9 +159,41 @@ impl Client {
         Ok(self.profile().outbox()?.put(encode(batch.iter()))?)
     }
 
-    /// Lets a batch go that was answered in full.
+    /// Lets a batch go that was refused in full.
     pub(super) fn let_go(&self, waiting: &Waiting) -> Result<(), ClientError> {
         Ok(self.profile().outbox()?.remove(waiting)?)
+    }
+
+    /// Lets a batch go that was answered in full. What was taken in is kept for a while: it is sent again should the
+    /// hub's log be restored to before it.
+    pub(super) fn let_go_sent<'a>(
+        &self,
+        waiting: &Waiting,
+        answered: impl Iterator<Item = (&'a pb::Envelope, &'a Outcome)> + Clone,
+    ) -> Result<(), ClientError> {
+        let Some(span) = span(answered.clone()) else { return self.let_go(waiting) };
+        let is_whole = answered.clone().all(|(_, outcome)| matches!(outcome, Outcome::Taken(_)));
+        if is_whole {
+            self.profile().sent()?.take(waiting, &span)?;
+        } else {
+            self.keep_sent(answered)?;
+            self.let_go(waiting)?;
+        }
+        if self.batches_let_go().fetch_add(1, Ordering::Relaxed).is_multiple_of(PRUNE_BATCHES) {
+            self.profile().sent()?.prune(self.now())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what was taken in of a batch that does not leave the outbox as it is.
+    fn keep_sent<'a>(
+        &self,
+        answered: impl Iterator<Item = (&'a pb::Envelope, &'a Outcome)> + Clone,
+    ) -> Result<(), ClientError> {
+        let Some(span) = span(answered.clone()) else { return Ok(()) };
+        let taken = answered.filter(|(_, outcome)| matches!(outcome, Outcome::Taken(_)));
+        let bytes = encode(taken.map(|(envelope, _)| envelope));
+        Ok(self.profile().sent()?.put(&bytes, &span)?)
     }
 
     /// Offers batches that are kept in the outbox, one after the other. What follows one that is given up waits, too.
@@ -196,7 +232,7 @@ impl Client {
             let failed = self.attempt(batch, outcomes).await.err();
             let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
             if open == 0 {
-                return self.let_go(waiting);
+                return self.let_go_sent(waiting, with_answers(batch, outcomes));
             }
             let error = failed
                 .unwrap_or_else(|| ClientError::Unreachable("it stopped answering".to_owned()));
@@ -204,7 +240,7 @@ impl Client {
             let pause = backoff.next().max(error.retry_after().unwrap_or_default());
             if !error.is_transient() || Instant::now() + pause > deadline {
                 self.keep_rest(waiting, batch, outcomes)?;
-                return Err(error);
+                return Err(self.explain(error).await);
             }
             if Instant::now() >= told_until {
                 watch(&Pause { waiting: open, pause, error: &error });
@@ -318,10 +354,28 @@ impl Client {
         batch: &[pb::Envelope],
         outcomes: &[Option<Outcome>],
     ) -> Result<(), ClientError> {
+        // First: what is in neither place for a moment is sent again by nobody.
+        self.keep_sent(with_answers(batch, outcomes))?;
         let rest = batch.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_none());
         let bytes = encode(rest.map(|(envelope, _)| envelope));
         Ok(self.profile().outbox()?.shrink(waiting, &bytes)?)
     }
+}
+
+/// Those records of a batch that have their answers.
+fn with_answers<'a>(
+    batch: &'a [pb::Envelope],
+    outcomes: &'a [Option<Outcome>],
+) -> impl Iterator<Item = (&'a pb::Envelope, &'a Outcome)> + Clone {
+    batch.iter().zip(outcomes).filter_map(|(one, outcome)| Some((one, outcome.as_ref()?)))
+}
+
+/// Where the records stand that were taken in; `None` if none was.
+fn span<'a>(answered: impl Iterator<Item = (&'a pb::Envelope, &'a Outcome)>) -> Option<Span> {
+    answered.fold(None, |span, (_envelope, outcome)| match outcome {
+        Outcome::Taken(receipt) => Some(Span::with(span, receipt.epoch, receipt.sequence)),
+        Outcome::Refused(_) => span,
+    })
 }
 
 /// A batch with its place in the outbox.
@@ -418,19 +472,18 @@ impl Pipeline {
         }
         let checkpoint = self.client.receipts_checkpoint(&results, known, &growth_proof).await?;
         let mut outcomes = Vec::with_capacity(batch.len());
-        let mut later = Vec::new();
         for (envelope, result) in batch.iter().zip(results) {
-            match outcome(envelope, result, checkpoint.as_ref())? {
-                Answered::For(outcome) => outcomes.push(outcome),
-                Answered::Later(_refused) => later.push(envelope),
-            }
+            outcomes.push(match outcome(envelope, result, checkpoint.as_ref())? {
+                Answered::For(outcome) => Some(outcome),
+                Answered::Later(_refused) => None,
+            });
         }
-        if later.is_empty() {
-            self.client.let_go(&waiting)?;
+        if outcomes.iter().all(Option::is_some) {
+            self.client.let_go_sent(&waiting, with_answers(&batch, &outcomes))?;
         } else {
-            self.client.profile().outbox()?.shrink(&waiting, &encode(later.into_iter()))?;
+            self.client.keep_rest(&waiting, &batch, &outcomes)?;
         }
-        Ok(Some(outcomes))
+        Ok(Some(outcomes.into_iter().flatten().collect()))
     }
 
     /// Says that no more batches come; the answers to those under way still do.

@@ -7,6 +7,7 @@ use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::founding::proven_key;
 use crate::client::founding::unaddressed;
+use crate::client::publish::Outcome;
 use crate::client::receipt;
 use crate::client::receipt::Receipt;
 use crate::client::signer::Draft;
@@ -113,7 +114,8 @@ impl Client {
         };
         let checkpoint = self.continued(&receipt.checkpoint).await?;
         let receipt = receipt::check(&envelope, receipt, &checkpoint)?;
-        self.let_go(&waiting)?;
+        let outcome = Outcome::Taken(Box::new(receipt.clone()));
+        self.let_go_sent(&waiting, std::iter::once((&envelope, &outcome)))?;
         Ok(receipt)
     }
 

@@ -219,8 +219,10 @@ impl Client {
             backoff: Backoff::default(),
             heard: Instant::now(),
         };
-        subscription.open().await?;
-        Ok(subscription)
+        match subscription.open().await {
+            Ok(()) => Ok(subscription),
+            Err(error) => Err(self.explain(error).await),
+        }
     }
 }
 
@@ -305,10 +307,12 @@ impl Subscription {
     /// deviates is kept in the profile.
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
         match self.advance().await {
-            Err(ClientError::Unverified(error)) => {
+            Ok(delivery) => Ok(delivery),
+            Err(error) => {
+                let error = self.client.explain(error).await;
+                let ClientError::Unverified(error) = error else { return Err(error) };
                 Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
             }
-            other => other,
         }
     }
 
@@ -466,7 +470,7 @@ impl Subscription {
             // Without a cursor it is not known what could be seen then: from the beginning again, and nothing twice.
             (None, _, From::Start) => Start::From(pb::StartPoint::Start.into()),
             (None, _, From::Sequence(sequence)) => Start::Sequence(*sequence),
-            (None, Some(sequence), _) => Start::Sequence(sequence.saturating_add(1)),
+            (None, Some(sequence), _) => Start::Sequence(self.behind(sequence)),
             (None, None, From::Now) => Start::From(pb::StartPoint::Now.into()),
             (None, None, From::Place(_) | From::Snapshot | From::Durable { .. }) => {
                 Start::From(pb::StartPoint::Start.into())
@@ -478,7 +482,14 @@ impl Subscription {
             include_record: false,
             until_head: self.options.until_head,
             known_size,
+            epoch: self.client.accepted_epoch(),
         }
+    }
+
+    /// The place behind an entry that was delivered; the end of its epoch at the latest, where the log was restored.
+    fn behind(&self, sequence: u64) -> u64 {
+        let end = self.client.end_of_epoch(self.place.epoch).unwrap_or(u64::MAX);
+        sequence.saturating_add(1).min(end)
     }
 
     /// Checks a frame and makes what it holds ready.
@@ -497,6 +508,11 @@ impl Subscription {
             }
             self.seen.access_changed(&change);
             self.ready.push_back(Delivery::AccessChanged(change));
+        }
+        // Whatever else: entries of an epoch that was not accepted are never delivered among others.
+        let accepted = self.client.accepted_epoch();
+        if entries.iter().any(|entry| entry.epoch > accepted) {
+            return Err(VerificationError::deviation(Deviation::Epoch).into());
         }
         self.demand_rising(&entries, backfill)?;
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;

@@ -29,6 +29,31 @@ use crate::wire::pb;
 /// How often the newest checkpoint is written while a stream runs: what a crash forgets is the last seconds.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Checkpoints of the past that are remembered.
+const PAST_MAX: usize = 64;
+/// A checkpoint is remembered when the log has grown by one part in so many: a write now and then.
+const PAST_SHARE: u64 = 32;
+
+/// Leaves out of many, which rise by their sizes, the one that is missed least: whose neighbours lie closest, as seen
+/// from the newest. The first and the last stay.
+fn thin<T>(past: &mut Vec<T>, size: impl Fn(&T) -> u64) {
+    while past.len() > PAST_MAX {
+        let newest = past.last().map_or(0, &size);
+        let gap = |window: &[T]| match window {
+            [before, _one, behind] => {
+                let (before, behind) = (size(before), size(behind));
+                let distance = newest.saturating_sub(before).max(1);
+                // Per mille of the way to the newest.
+                behind.saturating_sub(before).saturating_mul(1000) / distance
+            }
+            _ => u64::MAX,
+        };
+        let least = past.windows(3).enumerate().min_by_key(|(_, window)| gap(window));
+        let Some((at, _window)) = least else { return };
+        past.remove(at + 1);
+    }
+}
+
 /// How long the hub is asked for what shows that it deviates.
 const EVIDENCE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,6 +65,9 @@ pub(super) struct Trust {
     note: String,
     saved: Option<Instant>,
     is_changed: bool,
+    /// Some of what was newest before, rising, each with its note: should the log be restored, it must begin with them.
+    past: Vec<(Checkpoint, String)>,
+    is_past_changed: bool,
     /// What the hub signed with the newest signed mark.
     mark: Option<Exhibit>,
     /// The note that was opened last: one commit's is met many times.
@@ -55,6 +83,8 @@ impl Trust {
             note: String::new(),
             saved: None,
             is_changed: false,
+            past: Vec::new(),
+            is_past_changed: false,
             mark: None,
             opened: None,
         };
@@ -64,10 +94,55 @@ impl Trust {
             path: profile.folder().join("checkpoint"),
             why: error.to_string(),
         })?;
+        let mut past = Vec::new();
+        for note in profile.past_checkpoints()? {
+            let opened = log_key.open(&note).map_err(|error| ProfileError::Malformed {
+                path: profile.folder().join("checkpoints.json"),
+                why: error.to_string(),
+            })?;
+            past.push((opened, note));
+        }
         // It is of use where it can be read.
         let mark = profile.last_mark()?.and_then(|text| serde_json::from_str(&text).ok());
-        (trust.newest, trust.note, trust.mark) = (Some(newest), note, mark);
+        (trust.newest, trust.note, trust.mark, trust.past) = (Some(newest), note, mark, past);
         Ok(trust)
+    }
+
+    /// The largest checkpoint that is remembered of an epoch, or of one before it, with at most so many entries.
+    pub(super) fn largest_within(&self, epoch: u32, size: u64) -> Option<Checkpoint> {
+        let past = self.past.iter().map(|(checkpoint, _note)| *checkpoint);
+        let within = past.chain(self.newest).filter(|one| one.epoch <= epoch && one.size <= size);
+        within.max_by_key(|one| one.size)
+    }
+
+    /// Forgets everything behind the end of an epoch, and goes on with a log's head in another one. Written at once.
+    pub(super) fn restart(
+        &mut self,
+        (epoch, size): (u32, u64),
+        (checkpoint, note): (&Checkpoint, &str),
+    ) -> Result<(), ProfileError> {
+        if let Some(newest) = self.newest {
+            self.past.push((newest, self.note.clone()));
+        }
+        self.past.retain(|(one, _note)| one.epoch <= epoch && one.size <= size);
+        self.newest = Some(*checkpoint);
+        note.clone_into(&mut self.note);
+        // What it signed in the epoch that ended is no evidence about this one.
+        self.mark = None;
+        self.profile.save_last_mark("")?;
+        (self.is_changed, self.is_past_changed) = (true, true);
+        self.save()
+    }
+
+    /// Keeps the newest checkpoint among those of the past, if it is far enough from the last of them.
+    fn keep_past(&mut self) {
+        let Some(newest) = self.newest else { return };
+        let last = self.past.last().map_or(0, |(checkpoint, _note)| checkpoint.size);
+        if newest.size >= last.saturating_add((last / PAST_SHARE).max(1)) {
+            self.past.push((newest, self.note.clone()));
+            thin(&mut self.past, |(checkpoint, _note)| checkpoint.size);
+            self.is_past_changed = true;
+        }
     }
 
     fn take(&mut self, checkpoint: &Checkpoint, note: &str) {
@@ -85,6 +160,12 @@ impl Trust {
             return Ok(());
         }
         self.saved = Some(Instant::now());
+        self.keep_past();
+        // Before the newest: what that is compared with after a restore.
+        if std::mem::take(&mut self.is_past_changed) {
+            let notes: Vec<String> = self.past.iter().map(|(_, note)| note.clone()).collect();
+            self.profile.save_past_checkpoints(&notes)?;
+        }
         self.profile.save_checkpoint(&self.note)?;
         let mark = self.mark.as_ref().and_then(|mark| serde_json::to_string(mark).ok());
         mark.map_or(Ok(()), |mark| self.profile.save_last_mark(&mark))
@@ -270,6 +351,10 @@ impl Client {
         checkpoint: Checkpoint,
         note: &str,
     ) -> ClientError {
+        if deviation == Deviation::Epoch {
+            // A log that was restored deviates from nothing yet.
+            return VerificationError::deviation(deviation).into();
+        }
         let exhibits = vec![Exhibit::checkpoint(note)];
         let error = VerificationError::deviation(deviation);
         self.keep_evidence(error, exhibits, Some((checkpoint, note))).await.into()
@@ -357,5 +442,25 @@ impl Client {
         let tree = (later.size, &later.root);
         proof::check_inclusion(leaf, sequence, tree, &path).ok()?;
         Some(Exhibit::leaf(sequence, &leaf, &path, note))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_remembered_thinly_and_close_to_the_newest_densely() {
+        let mut past = Vec::new();
+        for size in 1..=10_000_u64 {
+            past.push(size);
+            thin(&mut past, |size| *size);
+        }
+        assert_eq!(past.len(), PAST_MAX);
+        assert!(past.is_sorted() && past.first() == Some(&1) && past.last() == Some(&10_000));
+        let below = |place: u64| past.iter().copied().filter(|size| *size <= place).max().unwrap();
+        for (place, at_least) in [(9_990, 9_980), (9_000, 8_000), (5_000, 2_500), (300, 1)] {
+            assert!(below(place) >= at_least, "{place}: {}", below(place));
+        }
     }
 }

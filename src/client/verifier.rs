@@ -393,7 +393,7 @@ impl Verifier {
         let role = self.roster.member(&key.member).map(|member| member.role);
         match kind {
             BodyKind::KeyChange => true,
-            BodyKind::RosterChange | BodyKind::Genesis | BodyKind::Takedown => {
+            BodyKind::RosterChange | BodyKind::Genesis | BodyKind::Takedown | BodyKind::Epoch => {
                 key.key_use == KeyUse::Signing && role == Some(Role::Operator)
             }
             BodyKind::Erasure | BodyKind::Retention | BodyKind::Conflict => false,

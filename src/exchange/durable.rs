@@ -16,6 +16,7 @@ use crate::exchange::deliveries::Passage;
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
+use crate::exchange::subscription::demand_epoch;
 use crate::exchange::token::Place;
 use crate::exchange::token::Purpose;
 use crate::exchange::turns::Halt;
@@ -312,6 +313,7 @@ impl Hub {
         let kept = self.durable.get(&name).ok_or_else(missing)?;
         let digest = kept.filter.digest();
         let place = self.tokens.open(Purpose::Cursor, &name.member, &digest, cursor)?;
+        demand_epoch(place, self.head().epoch)?;
         self.take_lookups(&name.member, 1)?;
         let acknowledged = self.wish(name, Wish::Acknowledge(place)).await?;
         self.deliveries.note(

@@ -339,7 +339,7 @@ fn first_erasable(store: &Store, range: std::ops::Range<u64>) -> Result<u64, Sto
 }
 
 /// Entries of a range that lose their bodies.
-fn erased_in(
+pub(super) fn erased_in(
     store: &Store,
     range: std::ops::Range<u64>,
     notice: u64,

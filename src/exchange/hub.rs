@@ -19,6 +19,7 @@ use crate::exchange::entries;
 use crate::exchange::eraser::Demands;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
+use crate::exchange::founding::Founding;
 use crate::exchange::ledger::Ledgers;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checked;
@@ -42,11 +43,6 @@ use crate::exchange::token::Tokens;
 use crate::exchange::turns::Halt;
 use crate::exchange::turns::Turns;
 use crate::interop::warning_list::WarningLists;
-use crate::model::facts::Facts;
-use crate::model::facts::Scope;
-use crate::model::facts::Shape;
-use crate::model::handling::Reach;
-use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
@@ -58,22 +54,14 @@ use crate::model::reason::Refusal;
 use crate::model::roster::Quota;
 use crate::model::roster::Roster;
 use crate::model::time::Clock;
-use crate::signing;
-use crate::signing::Claim;
 use crate::signing::SecretKey;
-use crate::signing::VerifyingKey;
-use crate::store::Group;
-use crate::store::Head;
 use crate::store::LogBlock;
-use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::transparency::LogKey;
 use crate::wire;
 use crate::wire::MARK_PAYLOAD_TYPE;
 use crate::wire::MarkStatement;
 use crate::wire::body::Content;
-use crate::wire::envelope::Record;
 use crate::wire::pb;
 
 /// What the operator may choose.
@@ -165,6 +153,8 @@ pub struct Hub {
     log_secret: SecretKey,
     genesis: pb::Entry,
     trust_domain: String,
+    /// Where each epoch but the first began, with the one that ended there.
+    epochs: Epochs,
 }
 
 impl Hub {
@@ -181,16 +171,14 @@ impl Hub {
         let founding = Founding::check(genesis, &log_secret)?;
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
-        let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
+        let (roster, epochs) = fold_roster(&store, &founding.exchange)?;
         let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
-        let durable = Arc::new(durable::Registry::load(&store)?);
-        let deliveries = Deliveries::load(&store)?;
+        let (durable, deliveries) = load_kept(&store)?;
         let eraser = Eraser::load(&store, settings.retention)?;
-        let (floor, demands) = (eraser.floor(), eraser.counted());
-        let tally = Arc::<Tally>::default();
+        let (floor, demands, tally) = (eraser.floor(), eraser.counted(), Arc::<Tally>::default());
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
@@ -237,6 +225,7 @@ impl Hub {
             log_secret,
             genesis,
             trust_domain: founding.trust_domain,
+            epochs,
         };
         Ok((Arc::new(hub), thread))
     }
@@ -265,6 +254,11 @@ impl Hub {
     /// [`Hub::head`], whose own roster is the one for counts as of a size.
     pub fn roster(&self) -> Arc<Roster> {
         self.roster.load_full()
+    }
+
+    /// Where an earlier epoch of this log ended; `None` if it is not one.
+    pub(super) fn end_of_epoch(&self, epoch: u32) -> Option<u64> {
+        self.epochs.iter().find(|(previous, _)| *previous == epoch).map(|(_, place)| *place)
     }
 
     /// The hub's clock.
@@ -626,120 +620,31 @@ fn demand_batch(envelopes: &[pb::Envelope]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The founding facts, checked.
-struct Founding {
-    record: Record,
-    exchange: ExchangeName,
-    log_key: LogKey,
-    trust_domain: String,
-    verifying: VerifyingKey,
+/// Where each epoch but the first began, with the one that ended there.
+pub(super) type Epochs = Vec<(u32, u64)>;
+
+/// What is kept beside the log: durable subscriptions, and what was delivered.
+fn load_kept(store: &Store) -> Result<(Arc<durable::Registry>, Deliveries), StoreError> {
+    Ok((Arc::new(durable::Registry::load(store)?), Deliveries::load(store)?))
 }
 
-impl Founding {
-    fn check(genesis: pb::Envelope, log_secret: &SecretKey) -> Result<Self, OpenError> {
-        let refused = |what: String| OpenError::Genesis(what);
-        let record =
-            wire::envelope::record(genesis).map_err(|refusal| refused(refusal.to_string()))?;
-        let Content::Genesis(facts) = &record.content else {
-            return Err(refused("it is a record of another kind".to_owned()));
-        };
-        if facts.log_key != log_secret.spki() {
-            return Err(OpenError::LogKey);
-        }
-        let exchange = ExchangeName::derive(&facts.title, &facts.operator_key.spki, &facts.log_key)
-            .map_err(|error| refused(error.to_string()))?;
-        if exchange != record.header.exchange || facts.operator != record.header.name.member {
-            return Err(refused("its names do not fit its keys".to_owned()));
-        }
-        let verifying = VerifyingKey::from_spki(&facts.operator_key.spki)
-            .map_err(|error| refused(error.to_string()))?;
-        let log_key = VerifyingKey::from_spki(&facts.log_key)
-            .ok()
-            .and_then(|key| LogKey::new(&exchange, key))
-            .ok_or_else(|| refused("the log key is not an Ed25519 key".to_owned()))?;
-        let trust_domain = facts.trust_domain.clone();
-        Ok(Self { record, exchange, log_key, trust_domain, verifying })
-    }
-
-    /// Where the log stands, and its first entry, which is appended if there is none.
-    fn begin(
-        &self,
-        store: &Store,
-        log_secret: &SecretKey,
-        clock: &dyn Clock,
-    ) -> Result<(Head, pb::Entry), OpenError> {
-        let mut head = store.head()?;
-        if head.frontier.size() == 0 {
-            head = self.append(store, log_secret, clock)?;
-        }
-        let first = entries::read(store, 0)?.entry;
-        if first.envelope.as_ref().map(|envelope| &envelope.payload)
-            != Some(&self.record.envelope.payload)
-        {
-            return Err(OpenError::Genesis("the log began with another one".to_owned()));
-        }
-        Ok((head, first))
-    }
-
-    fn append(
-        &self,
-        store: &Store,
-        log_secret: &SecretKey,
-        clock: &dyn Clock,
-    ) -> Result<Head, OpenError> {
-        let signature = self.record.envelope.signatures.first();
-        let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
-        let payload = self.record.envelope.payload.clone();
-        let verified = signing::verify(Claim {
-            payload_type: HEADER_PAYLOAD_TYPE,
-            payload: &payload,
-            signature: &signature,
-            key: &self.verifying,
-            value: Box::new(self.record.clone()),
-        })
-        .map_err(|error| OpenError::Genesis(error.to_string()))?;
-        let accept_time = clock.now();
-        let mut head = Head { epoch: 1, accept_time, ..Head::default() };
-        let leaf_hash = entries::leaf(&self.record, Sequence(0), accept_time).hash();
-        head.push(self.record.header.body_kind, leaf_hash);
-        head.checkpoint = self.log_key.sign(&head.summary(), log_secret);
-        let framed = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
-        let entry = NewEntry {
-            facts: Facts {
-                scope: Arc::new(Scope {
-                    publisher: self.record.header.name.member.clone(),
-                    body_kind: self.record.header.body_kind,
-                    reach: Reach::default(),
-                    publisher_is_reached: false,
-                    shapes: vec![Shape::default()],
-                }),
-                record: self.record.header.name.record,
-                revision: 1,
-                value_digest: None,
-                withdraws: None,
-            },
-            framed,
-            record: verified,
-            terms: wire::terms(&self.record.content, &self.record.body),
-            leaf_hash,
-        };
-        let group = Group { entries: vec![entry], head: head.clone(), ..Group::default() };
-        store.append(&group)?;
-        store.apply_views(0, &group.entries)?;
-        Ok(head)
-    }
-}
-
-fn fold_roster(store: &Store, exchange: &ExchangeName) -> Result<Roster, OpenError> {
-    let mut roster = Roster::default();
+/// Who takes part, folded from the log, and each place at which an epoch began, with the epoch that ended there.
+pub(super) fn fold_roster(
+    store: &Store,
+    exchange: &ExchangeName,
+) -> Result<(Arc<Roster>, Epochs), OpenError> {
+    let (mut roster, mut epochs) = (Roster::default(), Vec::new());
     for sequence in store.roster_sequences()? {
         let refused = |refusal| OpenError::Roster { sequence, refusal };
         let envelope = entries::read(store, sequence)?.entry.envelope.unwrap_or_default();
         let record = wire::envelope::record(envelope).map_err(refused)?;
+        if let Content::Epoch(start) = &record.content {
+            epochs.push((start.previous, sequence));
+        }
         let changed = wire::roster::apply(&roster, exchange, &record, Sequence(sequence));
         if let Some(changed) = changed.map_err(refused)? {
             roster = changed;
         }
     }
-    Ok(roster)
+    Ok((Arc::new(roster), epochs))
 }

@@ -132,6 +132,9 @@ pub struct SubscriptionOptions {
     pub until_head: bool,
     /// The size of the checkpoint that the subscriber knows; 0 if it knows none.
     pub known_size: u64,
+    /// The epoch that the subscriber has accepted: a place of an earlier one holds as far as that log does. 0: it says
+    /// none, and such a place is refused.
+    pub epoch: u32,
 }
 
 impl Event {
@@ -191,7 +194,7 @@ impl Hub {
         member: &MemberId,
         options: SubscriptionOptions,
     ) -> Result<Subscription, Refusal> {
-        let SubscriptionOptions { start, filter, decoded, until_head, known_size } = options;
+        let SubscriptionOptions { start, filter, decoded, until_head, known_size, epoch } = options;
         let start = &start;
         // A durable subscription's own filter is not known yet: it counts as one of records.
         let carries = if filter.is_roster() { Carries::Roster } else { Carries::Records };
@@ -218,6 +221,7 @@ impl Hub {
             }
             Start::First | Start::Now | Start::Snapshot | Start::Sequence(_) => (filter, None),
         };
+        let place = place.map(|place| self.carried_over(place, epoch, &head));
         let position = self.start_position(&head, &filter, start, place)?;
         let as_of = place.map_or(access, |place| place.as_of);
         Ok(Subscription {
@@ -241,6 +245,22 @@ impl Hub {
             ahead: None,
             _slot: slot,
         })
+    }
+
+    /// A place of an earlier epoch, for a subscriber that has accepted the one that the log is in: what lies behind the
+    /// place at which that epoch ended is void, and what lies before it is what it was.
+    fn carried_over(&self, place: Place, accepted: u32, head: &DurableHead) -> Place {
+        if place.epoch >= head.epoch || accepted != head.epoch {
+            return place;
+        }
+        match self.end_of_epoch(place.epoch) {
+            Some(end) => Place {
+                epoch: head.epoch,
+                position: place.position.min(end),
+                as_of: place.as_of.min(end),
+            },
+            None => place,
+        }
     }
 
     /// Where a stream starts that goes on from a place, if there is one.
@@ -637,7 +657,7 @@ fn stream_id() -> Result<StreamId, Refusal> {
     Ok(id)
 }
 
-fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {
+pub(super) fn demand_epoch(place: Place, epoch: u32) -> Result<(), Refusal> {
     if place.epoch == epoch {
         return Ok(());
     }

@@ -213,6 +213,78 @@ fn quota_change(history: &History, records_per_second: u32) -> pb::Envelope {
     history.world.change(&history.world.operator, &content)
 }
 
+async fn tick_until(hub: &Hub, size: u64) {
+    while hub.head().size < size {
+        hub.tick();
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_written_while_bodies_go_is_the_log_without_them() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.world.operator.member().clone();
+    for entry in history.world.entries.clone().into_iter().skip(1) {
+        let envelope = entry.envelope.unwrap();
+        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+    }
+    for word in 0..60 {
+        history.publish(2, word, 0).await;
+    }
+    // One whose block is written by then, and one whose is not: its mark names a notice behind what was to be written.
+    let (erased, last) = ([3, 53], history.hub().head().size);
+    let content = |of: &RecordName| {
+        pb::body::Content::Withdrawal(pb::Withdrawal {
+            of: of.to_string(),
+            reason: pb::WithdrawalReason::Privacy.into(),
+            demand_deletion: true,
+            ..pb::Withdrawal::default()
+        })
+    };
+    let withdrawals = [0, 50].map(|one: usize| {
+        history.world.change(&history.world.acme, &content(&history.published[one].0))
+    });
+    let (hub, acme) = (Arc::clone(history.hub()), history.world.acme.member().clone());
+    let now = tokio::runtime::Handle::current();
+    let written = tokio::task::spawn_blocking(move || {
+        let erase = async {
+            for outcome in hub.publish(&acme, withdrawals.to_vec()).await.unwrap() {
+                outcome.unwrap();
+            }
+            tick_until(&hub, last + 4).await;
+        };
+        let (asked, erase) = (std::cell::Cell::new(0), std::cell::Cell::new(Some(erase)));
+        let durable = || {
+            asked.set(asked.get() + 1);
+            let erasing = (asked.get() == 12).then(|| erase.take());
+            let run = |erase| now.block_on(erase);
+            let _ran: Option<()> = erasing.flatten().map(run);
+            Some(hub.head().size)
+        };
+        let mut file = Vec::new();
+        let summary =
+            crate::store::export(&hub.store, &mut file, Timestamp::default(), durable, |_| {});
+        (summary.unwrap(), file)
+    });
+    let (summary, file) = written.await.unwrap();
+    assert_eq!(summary.size, last + 4, "the withdrawals and the notices are in it");
+    let folder = tempfile::tempdir().unwrap();
+    crate::store::import(file.as_slice(), folder.path(), |_| {}).unwrap();
+    let restored = Store::open(folder.path(), 0).unwrap();
+    let report = verify_log(&restored, |_| {}).unwrap();
+    assert_eq!((report.entries, report.root), (summary.size, history.hub().head().summary.root));
+    for place in erased {
+        let cause = entries::read(&restored, place).unwrap().entry.erased.unwrap().cause_sequence;
+        assert!(cause >= last + 2, "{place}");
+    }
+    assert!(restored.demands().unwrap().is_empty(), "the demands are met");
+    let views = restored.views_digest().unwrap();
+    assert!(restored.rebuild().unwrap().unchanged && restored.views_digest().unwrap() == views);
+    drop(restored);
+    history.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_and_its_roster_are_of_one_moment() {
     let mut history = History::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::exchange::entries;
+use crate::exchange::epoch::is_the_operators;
 use crate::exchange::prepare::KeyRing;
 use crate::model::limits;
 use crate::model::names::Digest;
@@ -20,6 +21,7 @@ use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
+use crate::transparency::Checkpoint;
 use crate::transparency::Edge;
 use crate::transparency::Frontier;
 use crate::transparency::LogKey;
@@ -89,6 +91,9 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
     if walk.accept_time != head.accept_time {
         return Err(LogFault::Head("its time is another"));
     }
+    if walk.epoch != head.epoch {
+        return Err(LogFault::Head("its epoch is another"));
+    }
     let (exchange, log_key) = walk.founding.ok_or(LogFault::Head("there is no founding record"))?;
     let checkpoint = log_key
         .open(&head.checkpoint)
@@ -106,6 +111,7 @@ struct Walk {
     roster_digest: Digest,
     edge: Edge,
     accept_time: Timestamp,
+    epoch: u32,
     roster: Roster,
     founding: Option<(ExchangeName, LogKey)>,
     keys: KeyRing,
@@ -150,12 +156,14 @@ impl Walk {
         }
         self.accept_time = time;
         let erased_by = entry.erased.map(|erased| erased.cause_sequence);
+        let epoch = entry.epoch;
         let record = wire::envelope::of_entry(entry)
             .map_err(|refusal| fault(sequence, &refusal.to_string()))?;
         if let Some(cause) = erased_by {
             demand_cause(store, cause, sequence)?;
         }
         self.found(&record);
+        self.take_epoch(&record, epoch, sequence)?;
         self.fold(&record, sequence)?;
         self.note_signature(&record, sequence)?;
         check_derived(store, &record, stored, sequence)?;
@@ -188,6 +196,33 @@ impl Walk {
             let key = key.and_then(|key| LogKey::new(&exchange, key));
             self.founding = key.map(|key| (exchange, key));
         }
+    }
+
+    /// An epoch begins with the operator's word, which names the log up to there, and in no other way.
+    fn take_epoch(&mut self, record: &Record, epoch: u32, sequence: u64) -> Result<(), LogFault> {
+        let Content::Epoch(start) = &record.content else {
+            self.epoch = self.epoch.max(1);
+            let same = epoch == self.epoch;
+            return if same { Ok(()) } else { Err(fault(sequence, "its epoch did not begin")) };
+        };
+        let before = Checkpoint {
+            epoch: self.epoch,
+            size: sequence,
+            root: self.frontier.root(),
+            roster: self.roster_digest,
+        };
+        let named = self.founding.as_ref().and_then(|(_, key)| key.open(&start.checkpoint).ok());
+        if named != Some(before) || (start.previous, start.epoch) != (self.epoch, epoch) {
+            return Err(fault(
+                sequence,
+                "it begins an epoch of another log than the one before it",
+            ));
+        }
+        if !is_the_operators(&self.roster, record) {
+            return Err(fault(sequence, "an epoch that is not the operator's begins with it"));
+        }
+        self.epoch = epoch;
+        Ok(())
     }
 
     fn fold(&mut self, record: &Record, sequence: u64) -> Result<(), LogFault> {

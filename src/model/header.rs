@@ -83,6 +83,8 @@ body_kinds! {
     Erasure = 18, "erasure";
     /// The hub let old bodies go.
     Retention = 19, "retention";
+    /// The log was restored, and goes on in a new epoch.
+    Epoch = 20, "epoch";
     /// A publisher signed two headers for one name and revision.
     Conflict = 21, "conflict";
     /// The exchange's founding facts.
@@ -97,7 +99,7 @@ impl BodyKind {
 
     /// Whether it is about the exchange itself: readable by every member, auditors and the operator included.
     pub const fn is_common(self) -> bool {
-        self.is_roster() || matches!(self, Self::Erasure | Self::Retention)
+        self.is_roster() || matches!(self, Self::Erasure | Self::Retention | Self::Epoch)
     }
 
     /// Whether the hub writes it, signed by the log key, in a payload type of its own.

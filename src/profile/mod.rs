@@ -5,9 +5,11 @@
 mod authority;
 mod cursors;
 mod enrolment;
+mod epochs;
 mod files;
 mod outbox;
 mod overlay;
+mod sent;
 mod settings;
 
 use std::path::Path;
@@ -30,6 +32,7 @@ pub use self::authority::validity;
 pub use self::cursors::Offered;
 pub use self::cursors::SavedCursor;
 pub use self::enrolment::Enrolment;
+pub use self::epochs::AcceptedEpoch;
 pub use self::files::ProfileError;
 pub use self::files::create_folder;
 pub use self::files::read;
@@ -42,6 +45,12 @@ pub use self::overlay::CONFIDENCE_MAX;
 pub use self::overlay::OVERLAYS_MAX;
 pub use self::overlay::Overlay;
 pub use self::overlay::Overlays;
+pub use self::sent::SENT_AGE_MAX;
+pub use self::sent::SENT_BYTES_MAX;
+pub use self::sent::SENT_FILES_MAX;
+pub use self::sent::Sent;
+pub use self::sent::SentFolder;
+pub use self::sent::Span;
 pub use self::settings::Settings;
 pub use self::settings::role_from_word;
 
@@ -63,6 +72,7 @@ const EVIDENCE: &str = "evidence";
 const NAMESPACE: &str = "namespace";
 const CURSORS: &str = "cursors";
 const OUTBOX: &str = "outbox";
+const SENT: &str = "sent";
 
 /// An opened profile.
 #[derive(Clone, Debug)]
@@ -294,6 +304,11 @@ impl Profile {
     /// Envelopes that were signed and not yet answered.
     pub fn outbox(&self) -> Result<Outbox, ProfileError> {
         Outbox::at(&self.folder.join(OUTBOX))
+    }
+
+    /// Envelopes that were taken in, kept for a while.
+    pub fn sent(&self) -> Result<SentFolder, ProfileError> {
+        SentFolder::at(&self.folder.join(SENT), &self.folder.join(OUTBOX))
     }
 
     /// The member's own view of others' records.

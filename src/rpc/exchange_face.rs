@@ -134,6 +134,7 @@ impl ExchangeService for ExchangeFace {
             include_record,
             until_head,
             known_size,
+            epoch,
         } = request.into_inner();
         let options = SubscriptionOptions {
             filter: kept_filter(wire_filter).map_err(|refusal| status::refused(&refusal))?,
@@ -141,6 +142,7 @@ impl ExchangeService for ExchangeFace {
             decoded: include_record,
             until_head,
             known_size,
+            epoch,
         };
         let subscription = self.hub.subscribe(&member, options);
         let subscription = subscription.map_err(|refusal| status::refused(&refusal))?;

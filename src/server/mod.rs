@@ -1,11 +1,16 @@
 //! Composition root of the hub: config, build, run, drain.
 
+mod admin;
+mod backup;
 mod compact;
 mod config;
 mod metrics;
+mod restore;
 mod run;
 pub mod telemetry;
 
+pub use self::backup::TakeError;
+pub use self::backup::take_backup;
 pub use self::compact::CompactError;
 pub use self::compact::Compacted;
 pub use self::compact::compact;
@@ -13,6 +18,11 @@ pub use self::config::Config;
 pub use self::config::ConfigError;
 pub use self::config::LogFormat;
 pub use self::config::address;
+pub use self::restore::Restore;
+pub use self::restore::RestoreError;
+pub use self::restore::Restored;
+pub use self::restore::begin as begin_epoch;
+pub use self::restore::restore;
 pub use self::run::Exit;
 pub use self::run::ServeError;
 pub use self::run::open_log;

@@ -26,9 +26,11 @@ use crate::interop::warning_list::WarningLists;
 use crate::model::limits;
 use crate::model::time::Clock;
 use crate::rpc;
+use crate::server::admin;
 use crate::server::compact;
 use crate::server::config::Config;
 use crate::server::metrics;
+use crate::server::restore;
 use crate::signing::SecretKey;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -38,7 +40,7 @@ use crate::tls::TlsLoadError;
 use crate::wire::pb;
 
 /// The founding record's file in the data directory.
-const GENESIS: &str = "genesis.envelope";
+pub(super) const GENESIS: &str = "genesis.envelope";
 /// How often the ends of life are looked at.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(12);
 /// How long before an end of life the log warns of it.
@@ -57,6 +59,11 @@ pub enum ServeError {
         /// Why.
         what: String,
     },
+    /// A restored log waits for its epoch.
+    #[error(
+        "this log was restored and its next epoch has not begun: the operator signs it, then watchfired begin-epoch (docs/OPERATIONS.md)"
+    )]
+    Restored,
     /// The store did not open in time.
     #[error(
         "the store did not open within {0:?}: its files may be damaged; restore from a backup (docs/OPERATIONS.md)"
@@ -107,8 +114,7 @@ pub async fn serve(
     let (listener, listen) = bind(config.listen).await?;
     let figures = bind_if_asked(config.metrics).await?;
 
-    let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     let incoming = tls::incoming(
         listener,
         Arc::clone(&reloader),
@@ -126,6 +132,7 @@ pub async fn serve(
         tasks.spawn(metrics::serve(listener, sources, cut.clone(), tasks.clone()));
         tracing::info!(listen = %listen, "figures are served");
     }
+    give_backups(&config, &hub, &stop, &tasks);
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
@@ -167,15 +174,26 @@ pub async fn serve(
     Ok(exit)
 }
 
+/// Opens the admin socket. Without it the hub serves all the same.
+fn give_backups(config: &Config, hub: &Arc<Hub>, stop: &CancellationToken, tasks: &TaskTracker) {
+    match admin::bind(&config.data) {
+        Ok(listener) => {
+            tasks.spawn(admin::serve(listener, Arc::clone(hub), stop.clone(), tasks.clone()));
+        }
+        Err(error) => tracing::warn!(%error, "no backups are given while the hub serves"),
+    }
+}
+
 /// Opens the log and starts the sequencer.
 fn open_hub(
     config: &Config,
     clock: Arc<dyn Clock>,
     clock_confirmed: bool,
 ) -> Result<(Arc<Hub>, SequencerThread), ServeError> {
-    let genesis_path = config.data.join(GENESIS);
-    let genesis = pb::Envelope::decode(read(&genesis_path)?.as_slice())
-        .map_err(|error| ServeError::File { path: genesis_path, what: error.to_string() })?;
+    if restore::is_waiting(&config.data) {
+        return Err(ServeError::Restored);
+    }
+    let genesis = genesis(config)?;
     let log_secret = secret(&config.data.join("log.key"))?;
     let store = open_store(config)?;
     let settings = Settings {
@@ -185,6 +203,13 @@ fn open_hub(
         warning_lists: warning_lists(config)?,
     };
     Ok(Hub::start(store, genesis, log_secret, clock, settings)?)
+}
+
+/// The founding record.
+pub(super) fn genesis(config: &Config) -> Result<pb::Envelope, ServeError> {
+    let path = config.data.join(GENESIS);
+    pb::Envelope::decode(read(&path)?.as_slice())
+        .map_err(|error| ServeError::File { path, what: error.to_string() })
 }
 
 /// The short list of our own, and those that the operator names.
@@ -316,7 +341,7 @@ async fn finish(sequencer: SequencerThread, deadline: Duration) -> Result<(), Se
     }
 }
 
-fn secret(path: &Path) -> Result<SecretKey, ServeError> {
+pub(super) fn secret(path: &Path) -> Result<SecretKey, ServeError> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let fault = |what: String| ServeError::File { path: path.to_owned(), what };

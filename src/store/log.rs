@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -51,7 +52,7 @@ use crate::wire::disk;
 use crate::wire::envelope::Record;
 
 /// The format of the data directory; another number is refused.
-const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 4;
 /// Bytes of sled's page cache; resident memory is two to three times that.
 const CACHE_BYTES: u64 = 24 * 1024 * 1024;
 /// How often a page is asked for that is read out of order: half a microsecond each.
@@ -365,6 +366,43 @@ impl Store {
         }
         release_pages();
         Ok(any)
+    }
+
+    /// Held while what lies in several rows is read as one.
+    pub(super) fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.rewriting.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The row of the block that a sequence lies in, or of the last before it, and where that begins.
+    pub(super) fn row_at(&self, sequence: u64) -> Result<(u64, sled::IVec), StoreError> {
+        let missing = || StoreError::missing(sequence);
+        let found = self.db.range(keys::block(0)..=keys::block(sequence)).next_back();
+        let (key, row) = found.ok_or_else(missing)?.map_err(StoreError::io("reading the log"))?;
+        Ok((keys::first_number(&key).ok_or_else(missing)?, row))
+    }
+
+    /// Rows that do not follow from the log: the cursor key, durable subscriptions, deliveries.
+    pub(super) fn kept_state(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let prefixes = [keys::CURSOR_KEY.as_slice(), &[keys::SUBSCRIPTION], &[keys::DELIVERY]];
+        let rows = prefixes.into_iter().flat_map(|prefix| self.db.scan_prefix(prefix));
+        rows.map(|row| {
+            let (key, value) = row.map_err(StoreError::io("reading the store"))?;
+            Ok((key.to_vec(), value.to_vec()))
+        })
+        .collect()
+    }
+
+    /// Every block that can be read, of a store that may be damaged; how many could not.
+    pub fn readable_blocks(&self, mut each: impl FnMut(&LogBlock)) -> u64 {
+        let mut unreadable = 0;
+        for row in self.db.range(keys::block(0)..=keys::block(u64::MAX)) {
+            match row.map_err(StoreError::io("reading the log")).and_then(|row| self.decode(&row)) {
+                Ok(decoded) => each(&decoded.block),
+                Err(_damaged) => unreadable += 1,
+            }
+        }
+        release_pages();
+        unreadable
     }
 
     fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
@@ -1011,6 +1049,13 @@ fn insert_demand(rows: &mut Rows, sequence: u64, record: &Record) {
 }
 
 fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
+    rows.extend(marks(sequence, record));
+    insert_demand(rows, sequence, record);
+}
+
+/// Rows that follow from an entry for good.
+pub(super) fn marks(sequence: u64, record: &Record) -> Rows {
+    let mut rows = Rows::new();
     if let Some(target) = record.content.withdraws() {
         rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
     }
@@ -1019,11 +1064,11 @@ fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
         let key = keys::conflict(&header.name, header.revision);
         rows.push((key, Some(sequence.to_be_bytes().to_vec())));
     }
-    insert_demand(rows, sequence, record);
     let kind = record.header.body_kind;
-    if kind.is_roster() || kind == BodyKind::AudienceChange {
+    if kind.is_roster() || matches!(kind, BodyKind::AudienceChange | BodyKind::Epoch) {
         rows.push((keys::roster(sequence), Some(Vec::new())));
     }
+    rows
 }
 
 /// What the index of names has of a revision.
@@ -1032,7 +1077,7 @@ fn revision_digest(member: &MemberId, record: Uuid, revision: u32) -> Digest {
     hasher.chain_update(member.as_str()).finalize().into()
 }
 
-fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {
+pub(super) fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {
     let damaged = || StoreError::corrupt("the head", "it is unreadable");
     let disk::Head { size, accept_time_us, epoch, frontier, checkpoint, bytes, roster } =
         disk::Head::decode(payload).map_err(|_undecodable| damaged())?;
@@ -1065,7 +1110,7 @@ fn head_to_disk(head: &Head) -> disk::Head {
 
 /// Lets go of the pages that sled's cache dropped while this thread read. They wait for an epoch to pass in batches
 /// of 64 a thread, which are megabytes when a page is 100 KiB.
-fn release_pages() {
+pub(super) fn release_pages() {
     crossbeam_epoch::pin().flush();
 }
 

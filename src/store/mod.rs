@@ -3,6 +3,7 @@
 //! One sled tree holds the log as blocks, the indexes and a little state; `keys` is the whole key space. A group of
 //! entries becomes durable in one atomic write, one flush and one sync of the log's file: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
 
+mod backup;
 mod block;
 mod compact;
 mod index;
@@ -15,6 +16,12 @@ mod sweep;
 mod tests;
 mod tree;
 
+pub use self::backup::BACKUP_MAGIC;
+pub use self::backup::BackupError;
+pub use self::backup::BackupSummary;
+pub use self::backup::export;
+pub use self::backup::import;
+pub use self::backup::read_backup;
 pub use self::block::LogBlock;
 pub use self::block::StoredEntry;
 pub use self::compact::copy;

@@ -104,6 +104,8 @@ pub enum Content {
         /// The sequence behind the last.
         end: u64,
     },
+    /// The log was restored, and goes on in a new epoch.
+    Epoch(EpochStart),
     /// The hub's notice that a publisher signed two headers for one name and revision.
     Conflict(Box<Conflict>),
     /// A change of the roster.
@@ -119,6 +121,19 @@ pub enum Content {
     Genesis(Box<Genesis>),
     /// Nothing any more: the body was erased.
     Gone,
+}
+
+/// How a log goes on that was restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochStart {
+    /// The epoch that ended.
+    pub previous: u32,
+    /// The one that begins, a greater one.
+    pub epoch: u32,
+    /// The note of the checkpoint that the restored log ended with. Its signature is not checked yet.
+    pub checkpoint: String,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// A second header for one name and revision.
@@ -303,6 +318,7 @@ impl Content {
             | Self::KeyChange(_)
             | Self::Erasure { .. }
             | Self::Retention { .. }
+            | Self::Epoch(_)
             | Self::Conflict(_)
             | Self::Genesis(_)
             | Self::Gone => Vec::new(),
@@ -361,6 +377,7 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         }
         pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire.clone())?),
         pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
+        pb::body::Content::Epoch(wire) => (BodyKind::Epoch, statement::epoch(wire)?),
         pb::body::Content::Conflict(wire) => (BodyKind::Conflict, statement::conflict(wire)?),
         pb::body::Content::RosterChange(wire) => {
             (BodyKind::RosterChange, roster_change(wire.clone())?)

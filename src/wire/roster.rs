@@ -61,6 +61,7 @@ pub fn apply(
         | Content::Takedown { .. }
         | Content::Erasure { .. }
         | Content::Retention { .. }
+        | Content::Epoch(_)
         | Content::Conflict(_)
         | Content::Gone => return Ok(None),
         Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,

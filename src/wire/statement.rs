@@ -13,6 +13,7 @@ use crate::wire::body::Conflict;
 use crate::wire::body::Content;
 use crate::wire::body::Demand;
 use crate::wire::body::End;
+use crate::wire::body::EpochStart;
 use crate::wire::body::member_id;
 use crate::wire::body::record_name;
 use crate::wire::check;
@@ -213,6 +214,27 @@ pub(super) fn retention(wire: &pb::RetentionNotice) -> Result<Content, Refusal> 
         return Err(invalid("body.retention.end_sequence", "must lie behind the first"));
     }
     Ok(Content::Retention { first: *first_sequence, end: *end_sequence })
+}
+
+pub(super) fn epoch(wire: &pb::EpochStart) -> Result<Content, Refusal> {
+    let pb::EpochStart { previous_epoch, epoch, checkpoint, reason } = wire;
+    if *previous_epoch == 0 {
+        return Err(invalid("body.epoch.previous_epoch", "must be at least 1"));
+    }
+    if epoch <= previous_epoch {
+        return Err(invalid("body.epoch.epoch", "must be greater than the previous one"));
+    }
+    if checkpoint.is_empty() {
+        return Err(invalid("body.epoch.checkpoint", "must be set"));
+    }
+    text(checkpoint, limits::TEXT_BYTES_MAX, "body.epoch.checkpoint")?;
+    text(reason, limits::TEXT_BYTES_MAX, "body.epoch.reason")?;
+    Ok(Content::Epoch(EpochStart {
+        previous: *previous_epoch,
+        epoch: *epoch,
+        checkpoint: checkpoint.clone(),
+        reason: reason.clone(),
+    }))
 }
 
 fn end(wire: Option<&pb::Reference>, field: &'static str) -> Result<End, Refusal> {

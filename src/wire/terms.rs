@@ -38,6 +38,7 @@ fn about(content: &Content) -> Vec<Term> {
         | Content::AudienceChange { .. }
         | Content::Erasure { .. }
         | Content::Retention { .. }
+        | Content::Epoch(_)
         | Content::Conflict(_)
         | Content::RosterChange { .. }
         | Content::KeyChange(_)
@@ -110,6 +111,7 @@ fn texts(content: &pb::body::Content) -> Vec<&str> {
         | Content::Takedown(_)
         | Content::Erasure(_)
         | Content::Retention(_)
+        | Content::Epoch(_)
         | Content::Conflict(_)
         | Content::Genesis(_) => {}
     }

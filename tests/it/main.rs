@@ -9,6 +9,7 @@
 
 mod audit;
 mod august_2018;
+mod backup;
 mod bounds;
 mod briefing;
 mod clock;

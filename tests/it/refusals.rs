@@ -17,13 +17,11 @@ use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
 use watchfire::signing::SecretKey;
-use watchfire::signing::VerifyingKey;
-use watchfire::store::Group;
-use watchfire::store::Store;
-use watchfire::transparency::LogKey;
 use watchfire::wire::pb;
 
+use crate::backup::begin_in;
 use crate::world::World;
+use crate::world::demand;
 use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
@@ -567,24 +565,21 @@ async fn a_cursor_of_another_epoch_is_refused() {
     let frame = subscribe(&acme, now.clone()).await.expect("a frame").expect("a frame");
     let cursor = pb::subscribe_request::Start::Cursor(frame.mark.expect("a mark").cursor);
     world.stop();
-    let store = Store::open(&world.data().join("store"), 0).expect("the store");
-    let mut head = store.head().expect("a head");
-    head.epoch += 1;
-    let key = std::fs::read_to_string(world.data().join("log.key")).expect("the log key");
-    let secret = SecretKey::from_pem(&key).expect("a key");
-    let key = VerifyingKey::from_spki(&secret.spki()).expect("a key");
-    let log_key = LogKey::new(acme.pin().exchange(), key).expect("a log key");
-    head.checkpoint = log_key.sign(&head.summary(), &secret);
-    // What remembers the epoch before does not go on with another.
-    std::fs::remove_file(acme.profile().folder().join("checkpoint")).expect("it remembers one");
-    store.append(&Group { entries: Vec::new(), head, ..Group::default() }).expect("another epoch");
-    drop(store);
+    let operator = Profile::open(&world.profile_folder("operator")).expect("a profile");
+    begin_in(&world, &operator, 2);
     world.start(&[]).await;
+    demand(&world.watchfire("acme-video", &["epoch", "accept"]));
     let acme = world.client("acme-video").await;
-    let status = subscribe(&acme, cursor).await.expect_err("a refusal");
+    let status = subscribe(&acme, cursor.clone()).await.expect_err("a refusal");
     demand_status(&status, Code::OutOfRange, Reason::CursorOtherEpoch);
     let frame = subscribe(&acme, now).await.expect("a frame").expect("a frame");
     assert_eq!(frame.mark.expect("a mark").epoch, 2);
+    // Who says that it has accepted the epoch goes on where it stood, and who names another does not.
+    for (epoch, is_taken) in [(2, true), (1, false), (3, false)] {
+        let own = pb::SubscribeRequest { epoch, ..request(cursor.clone()) };
+        let answer = acme.exchange_service().subscribe(own).await;
+        assert_eq!(answer.is_ok(), is_taken, "{epoch}");
+    }
     world.finish();
 }
 

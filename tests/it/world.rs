@@ -107,6 +107,11 @@ impl World {
         twin
     }
 
+    /// A place for a hub that takes this one's place, at its address: its data directory is not there yet.
+    pub(crate) fn successor(&self) -> Self {
+        Self { folder: scratch(), address: self.address, process: None }
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("hub")
     }
@@ -236,7 +241,7 @@ impl Drop for World {
     }
 }
 
-fn watchfired(arguments: &[&str]) -> Output {
+pub(crate) fn watchfired(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_watchfired"))
         .args(arguments)
         .output()

@@ -76,6 +76,13 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// What to do about a place whose records are gone.
 fn advice(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(ClientError::NewEpoch(_)) = cause.downcast_ref::<ClientError>() {
+        return Some(
+            "nothing was sent or taken. To accept that, and to send again what is void, byte for byte: watchfire epoch \
+             accept"
+                .to_owned(),
+        );
+    }
     let Some(ClientError::Refused(refused)) = cause.downcast_ref::<ClientError>() else {
         return None;
     };

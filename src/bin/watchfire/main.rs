@@ -17,6 +17,7 @@ mod crl;
 mod demo;
 mod ends;
 mod enroll;
+mod epoch;
 mod failure;
 mod figures;
 mod filter_flags;
@@ -84,7 +85,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Publish and subscribe to signed indicators of foreign influence operations.
 ///
 /// Exit codes: 0 done, 1 a local fault, 2 usage, 3 refused by the hub, 4 the hub is unreachable, 5 something that
-/// the hub or a file holds does not verify.
+/// the hub or a file holds does not verify, 6 the hub's log was restored: watchfire epoch accept.
 #[derive(Debug, Parser)]
 #[command(name = "watchfire", version, propagate_version = true)]
 struct Cli {
@@ -174,6 +175,9 @@ enum Command {
     /// Keys of members, and one's own.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// A log that was restored: sign that it goes on, or accept it.
+    #[command(subcommand)]
+    Epoch(epoch::Command),
     /// Check every leaf of the log against what the hub signs, without seeing a body.
     Audit(audit::Args),
     /// List publishers that signed two records under one name and revision, with evidence.
@@ -239,6 +243,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Whoami => whoami::run(context).await,
         Command::Status => status::run(context).await,
         Command::Keys(command) => keys::run(context, command).await,
+        Command::Epoch(command) => epoch::run(context, command).await,
         Command::Audit(args) => audit::run(context, &args).await,
         Command::Conflicts => conflicts::run(context).await,
         Command::Verify(args) => verify::run(context, &args),

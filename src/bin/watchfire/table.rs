@@ -208,6 +208,9 @@ fn statement(content: &pb::body::Content) -> String {
         Content::Retention(said) => {
             format!("let go the bodies of {} to {}", said.first_sequence, said.end_sequence)
         }
+        Content::Epoch(said) => {
+            format!("epoch {} begins: {}", said.epoch, said.reason)
+        }
         Content::Conflict(said) => {
             format!("a second header for the record at sequence {}", said.first_sequence)
         }

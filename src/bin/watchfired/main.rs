@@ -1,5 +1,6 @@
 //! `watchfired`: the hub's command line. Parse, load, call, exit code.
 
+mod backup;
 mod init;
 
 use std::path::PathBuf;
@@ -50,6 +51,12 @@ enum Command {
     Rebuild(DataArgs),
     /// Write the store anew, with the hub stopped: erased bodies leave the disk, and the folder shrinks.
     Compact(DataArgs),
+    /// Write a backup, of a hub that serves or of one that is stopped.
+    Backup(backup::BackupArgs),
+    /// Restore a backup into a new data directory, and verify it; it waits for its next epoch.
+    Restore(backup::RestoreArgs),
+    /// Begin the next epoch of a restored log with what the operator signed.
+    BeginEpoch(backup::BeginArgs),
     /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
     Verify(DataArgs),
 }
@@ -86,6 +93,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Rebuild(args) => rebuild(&args),
         Command::Compact(args) => compact(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::BeginEpoch(args) => backup::begin(&args),
         Command::Verify(args) => verify(&args),
     };
     match outcome {
@@ -199,6 +209,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(ServeError::Write(_)) => ExitCode::from(EXIT_WRITE_FAILED),
         Some(
             ServeError::File { .. }
+            | ServeError::Restored
             | ServeError::OpenTimeout(_)
             | ServeError::Open(_)
             | ServeError::Tls(_)

@@ -317,6 +317,7 @@ fn about(content: &Content) -> Vec<RecordName> {
         | Content::AudienceChange(_)
         | Content::Erasure(_)
         | Content::Retention(_)
+        | Content::Epoch(_)
         | Content::Conflict(_)
         | Content::Genesis(_) => Vec::new(),
     };
