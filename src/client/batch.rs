@@ -44,6 +44,8 @@ pub struct Item {
     pub header_digest: Digest,
     /// Whether its key was said to be compromised from this place or an earlier one on.
     pub is_in_doubt: bool,
+    /// Whether its key goes back to a reset by the operator that this reader has not confirmed.
+    pub is_unconfirmed: bool,
     /// Whether it no longer matches the filter, though an earlier revision did.
     pub has_left_filter: bool,
     /// What it takes back, if it is a withdrawal.
@@ -137,6 +139,7 @@ impl Item {
             header: entry.header().clone(),
             header_digest: entry.header_digest(),
             is_in_doubt: entry.is_in_doubt(),
+            is_unconfirmed: entry.is_unconfirmed(),
             has_left_filter: false,
             withdraws: withdraws(entry),
             payload: match entry.erased_by() {

@@ -15,7 +15,9 @@ use crate::client::signer::Signer;
 use crate::client::trust::Trust;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
+use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
@@ -99,7 +101,9 @@ impl Client {
         if let Some(known) = Arc::get_mut(&mut self.known).map(Mutex::get_mut)
             && known.epoch() != epoch
         {
+            let confirmed = known.verifier().confirmed();
             *known = KnownRoster::new(&self.pin);
+            known.confirm(confirmed);
             known.set_epoch(epoch);
         }
     }
@@ -175,6 +179,20 @@ impl Client {
         let mut known = self.known.lock().await;
         known.touch();
         known.save(&self.profile)
+    }
+
+    /// Confirms the operator's reset of a member's keys, which the user has compared with the member; whether it was
+    /// not confirmed before.
+    pub async fn confirm_reset(
+        &self,
+        member: &MemberId,
+        fingerprint: Fingerprint,
+    ) -> Result<bool, ClientError> {
+        let mut known = self.known.lock().await;
+        let mut confirmed = self.profile.confirmed_keys()?;
+        let is_new = confirmed.confirm(member, fingerprint, self.now())?;
+        known.confirm(Arc::new(confirmed.resets()));
+        Ok(is_new)
     }
 
     /// Judges entries up to this sequence: whoever changed keys before it is known.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::client::error::ClientError;
 use crate::client::pin::Pin;
+use crate::client::verifier::Confirmed;
 use crate::client::verifier::Fault;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
@@ -81,6 +82,7 @@ impl KnownRoster {
     /// The one that a profile keeps, folded anew.
     pub fn load(profile: &Profile, pin: &Pin) -> Result<Self, ClientError> {
         let mut known = Self::new(pin);
+        known.confirm(Arc::new(profile.confirmed_keys()?.resets()));
         let Some(text) = profile.known_keys()? else {
             return Ok(known);
         };
@@ -189,6 +191,11 @@ impl KnownRoster {
         self.epoch = epoch;
     }
 
+    /// Takes the resets of members' keys that the reader confirmed.
+    pub(super) fn confirm(&mut self, confirmed: Arc<Confirmed>) {
+        Arc::make_mut(&mut self.verifier).confirm(confirmed);
+    }
+
     /// Judges entries by this roster.
     pub fn verifier(&self) -> Arc<Verifier> {
         Arc::clone(&self.verifier)
@@ -212,16 +219,18 @@ impl KnownRoster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Signer;
     use crate::client::founding::proven_key;
     use crate::client::tests::World;
     use crate::client::tests::domain;
+    use crate::model::names::MemberId;
     use crate::signing::SecretKey;
 
     #[test]
     fn a_member_cannot_admit_anyone() {
         let world = World::new();
         let mut known = world.known();
-        let stranger = crate::client::Signer::new(
+        let stranger = Signer::new(
             world.founding.exchange.clone(),
             "stranger".parse().unwrap(),
             SecretKey::generate().unwrap(),
@@ -237,13 +246,7 @@ mod tests {
         let mut known = world.known();
         let next = SecretKey::generate().unwrap();
         let member = world.acme.member().clone();
-        let add = pb::body::Content::KeyChange(pb::KeyChange {
-            change: Some(pb::key_change::Change::Add(proven_key(
-                &world.founding.exchange,
-                &member,
-                &next,
-            ))),
-        });
+        let add = world.addition(&member, &next);
         known.fold(World::entry(3, world.change(&world.acme, &add))).unwrap();
         let retire = pb::body::Content::KeyChange(pb::KeyChange {
             change: Some(pb::key_change::Change::Retire(pb::KeyRetirement {
@@ -252,15 +255,189 @@ mod tests {
                 compromised_since: 0,
             })),
         });
-        let signer = crate::client::Signer::new(world.founding.exchange.clone(), member, next);
+        let signer = Signer::new(world.founding.exchange.clone(), member, next);
         known.fold(World::entry(4, world.change(&signer, &retire))).unwrap();
 
-        let believes = |signer: &crate::client::Signer, sequence| {
+        let believes = |signer: &Signer, sequence| {
             let envelope = world.publish(signer, domain("example.com"));
             known.verifier().verify(World::entry(sequence, envelope)).is_ok()
         };
         assert!(believes(&world.acme, 4) && !believes(&world.acme, 5));
         assert!(!believes(&signer, 3) && believes(&signer, 4) && believes(&signer, 9));
+    }
+
+    /// Whether records by a signer at a place are believed, and then whether they are unconfirmed.
+    fn seen(world: &World, known: &KnownRoster, signer: &Signer, at: u64) -> Option<bool> {
+        let envelope = world.publish(signer, domain("example.com"));
+        let entry = known.verifier().verify(World::entry(at, envelope)).ok()?;
+        assert!(!entry.is_in_doubt());
+        Some(entry.is_unconfirmed())
+    }
+
+    fn fold(
+        world: &World,
+        known: &mut KnownRoster,
+        at: u64,
+        by: &Signer,
+        what: &pb::body::Content,
+    ) {
+        known.fold(World::entry(at, world.change(by, what))).unwrap();
+    }
+
+    #[test]
+    fn what_is_signed_behind_a_reset_is_unconfirmed_until_the_reader_confirms_it() {
+        let world = World::new();
+        let mut known = world.known();
+        let member = world.acme.member().clone();
+        let signer = |key| Signer::new(world.founding.exchange.clone(), member.clone(), key);
+        let added = signer(SecretKey::generate().unwrap());
+        fold(&world, &mut known, 3, &world.acme, &world.addition(&member, added.key()));
+        let (new, reset) = world.reset(&member);
+        fold(&world, &mut known, 4, &world.operator, &reset);
+        let heir = signer(SecretKey::generate().unwrap());
+        fold(&world, &mut known, 5, &new, &world.addition(&member, heir.key()));
+
+        // From before: believed up to the reset, never flagged, and nothing behind it.
+        for old in [&world.acme, &added] {
+            assert_eq!(seen(&world, &known, old, 4), Some(false));
+            assert_eq!(seen(&world, &known, old, 5), None);
+        }
+        assert_eq!(seen(&world, &known, &new, 4), None);
+        assert_eq!(seen(&world, &known, &new, 5), Some(true));
+        assert_eq!(seen(&world, &known, &heir, 6), Some(true));
+        assert_eq!(seen(&world, &known, &world.bravo, 6), Some(false), "another member");
+
+        let verifier = known.verifier();
+        let fingerprint = verifier.roster().resets_of(&member)[0].fingerprint;
+        let confirm = |known: &mut KnownRoster, member: &MemberId| {
+            known.confirm(Arc::new([(member.clone(), fingerprint)].into()));
+        };
+        confirm(&mut known, world.bravo.member());
+        assert_eq!(seen(&world, &known, &new, 6), Some(true), "it is another's");
+        confirm(&mut known, &member);
+        assert_eq!(seen(&world, &known, &new, 6), Some(false));
+        assert_eq!(seen(&world, &known, &heir, 6), Some(false));
+
+        let (again, reset) = world.reset(&member);
+        fold(&world, &mut known, 7, &world.operator, &reset);
+        assert_eq!(
+            seen(&world, &known, &again, 8),
+            Some(true),
+            "each reset is confirmed by itself"
+        );
+        assert_eq!(seen(&world, &known, &heir, 7), Some(false));
+        assert_eq!(seen(&world, &known, &heir, 8), None);
+    }
+
+    #[test]
+    fn a_reset_that_is_not_the_operators_or_not_whole_is_not_believed() {
+        use pb::roster_change::Change;
+
+        let world = World::new();
+        let member = world.acme.member().clone();
+        let change = |content: &pb::body::Content, alter: &dyn Fn(&mut pb::KeyReset)| {
+            let pb::body::Content::RosterChange(mut change) = content.clone() else { panic!() };
+            let Some(Change::ResetKeys(reset)) = &mut change.change else { panic!() };
+            alter(reset);
+            pb::body::Content::RosterChange(change)
+        };
+        let (_new, whole) = world.reset(&member);
+        let (_other, of_bravo) = world.reset(world.bravo.member());
+        let (_other, of_operator) = world.reset(world.operator.member());
+        let (_other, of_stranger) = world.reset(&"stranger".parse().unwrap());
+        let owned = proven_key(&world.founding.exchange, &member, world.bravo.key());
+        let no_proof = change(&whole, &|reset| {
+            reset.signing_key.as_mut().unwrap().possession_proof = vec![0; 64];
+        });
+        let no_recovery_proof = change(&whole, &|reset| {
+            reset.recovery_key.as_mut().unwrap().possession_proof.reverse();
+        });
+        let one_key = change(&whole, &|reset| reset.recovery_key.clone_from(&reset.signing_key));
+        let anothers = change(&whole, &|reset| reset.signing_key = Some(owned.clone()));
+        // Proofs are for one member: a request of bravo's is of no use for acme.
+        let pb::body::Content::RosterChange(mut moved) = of_bravo.clone() else { panic!() };
+        moved.member = member.name();
+        let moved = pb::body::Content::RosterChange(moved);
+        let bad = [
+            (&world.acme, &whole),
+            (&world.bravo, &whole),
+            (&world.operator, &no_proof),
+            (&world.operator, &no_recovery_proof),
+            (&world.operator, &one_key),
+            (&world.operator, &anothers),
+            (&world.operator, &moved),
+            (&world.operator, &of_operator),
+            (&world.operator, &of_stranger),
+        ];
+        for (number, (by, content)) in bad.into_iter().enumerate() {
+            let mut known = world.known();
+            let before = known.verifier().roster().clone();
+            known.fold(World::entry(3, world.change(by, content))).unwrap_err();
+            assert_eq!(*known.verifier().roster(), before, "case {number}");
+        }
+        let mut known = world.known();
+        fold(&world, &mut known, 3, &world.operator, &whole);
+    }
+
+    #[test]
+    fn what_a_member_recovers_by_itself_stays_confirmed() {
+        let world = World::new();
+        let mut known = world.known();
+        let dune = Signer::new(
+            world.founding.exchange.clone(),
+            "dune-forum".parse().unwrap(),
+            SecretKey::generate().unwrap(),
+        );
+        let recovery = SecretKey::generate().unwrap();
+        let pb::body::Content::RosterChange(mut change) = world.admission(&dune) else { panic!() };
+        let Some(pb::roster_change::Change::Admit(admission)) = &mut change.change else {
+            panic!()
+        };
+        let exchange = &world.founding.exchange;
+        admission.recovery_key = Some(proven_key(exchange, dune.member(), &recovery));
+        fold(&world, &mut known, 3, &world.operator, &pb::body::Content::RosterChange(change));
+        let recovery = Signer::new(exchange.clone(), dune.member().clone(), recovery);
+        let next = SecretKey::generate().unwrap();
+        fold(&world, &mut known, 4, &recovery, &world.addition(dune.member(), &next));
+        let next = Signer::new(exchange.clone(), dune.member().clone(), next);
+        assert_eq!(seen(&world, &known, &next, 5), Some(false));
+        assert_eq!(seen(&world, &known, &recovery, 5), None, "it signs key changes only");
+    }
+
+    #[test]
+    fn the_operators_key_changes_hands_by_its_own_word_alone() {
+        let world = World::new();
+        let mut known = world.known();
+        let operator = world.operator.member().clone();
+        let next = SecretKey::generate().unwrap();
+        let added = world.addition(&operator, &next);
+        known.fold(World::entry(3, world.change(&world.acme, &added))).unwrap_err();
+        fold(&world, &mut known, 3, &world.operator, &added);
+        let next = Signer::new(world.founding.exchange.clone(), operator.clone(), next);
+        let retire = pb::body::Content::KeyChange(pb::KeyChange {
+            change: Some(pb::key_change::Change::Retire(pb::KeyRetirement {
+                key: format!("{}/keys/{}", operator.name(), world.operator.key().id()),
+                compromised: true,
+                compromised_since: 2,
+            })),
+        });
+        fold(&world, &mut known, 4, &next, &retire);
+        let stranger = Signer::new(
+            world.founding.exchange.clone(),
+            "stranger".parse().unwrap(),
+            SecretKey::generate().unwrap(),
+        );
+        let admission = world.admission(&stranger);
+        // The old key admits nobody behind its retirement, and the pinned founding record does not bring it back.
+        known.fold(World::entry(5, world.change(&world.operator, &admission))).unwrap_err();
+        fold(&world, &mut known, 5, &next, &admission);
+        assert!(known.verifier().roster().member(stranger.member()).is_some());
+        let own_again = world.addition(&operator, &SecretKey::generate().unwrap());
+        known.fold(World::entry(6, world.change(&world.operator, &own_again))).unwrap_err();
+        assert_eq!(
+            Pin::open(&world.founding.genesis.encode_to_vec()).unwrap().operator_key_id(),
+            world.operator.key().id()
+        );
     }
 
     #[test]

@@ -125,6 +125,30 @@ impl World {
         signer.sign(draft, self.now).unwrap()
     }
 
+    /// The operator's reset of a member's keys: the new signing key, and the change that puts it in place.
+    pub(crate) fn reset(&self, member: &MemberId) -> (Signer, pb::body::Content) {
+        let [signing, recovery] = std::array::from_fn(|_| SecretKey::generate().unwrap());
+        let key =
+            |key: &SecretKey| Some(founding::proven_key(&self.founding.exchange, member, key));
+        let content = pb::body::Content::RosterChange(pb::RosterChange {
+            member: member.name(),
+            change: Some(pb::roster_change::Change::ResetKeys(pb::KeyReset {
+                signing_key: key(&signing),
+                recovery_key: key(&recovery),
+                reason: "they were lost".to_owned(),
+            })),
+        });
+        (Signer::new(self.founding.exchange.clone(), member.clone(), signing), content)
+    }
+
+    /// A member's own change that adds a key.
+    pub(crate) fn addition(&self, member: &MemberId, key: &SecretKey) -> pb::body::Content {
+        let proven = founding::proven_key(&self.founding.exchange, member, key);
+        pb::body::Content::KeyChange(pb::KeyChange {
+            change: Some(pb::key_change::Change::Add(proven)),
+        })
+    }
+
     pub(crate) fn admission(&self, member: &Signer) -> pb::body::Content {
         let recovery = SecretKey::generate().unwrap();
         let key = |key: &SecretKey| {

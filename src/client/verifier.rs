@@ -3,18 +3,22 @@
 //! Signed by a key that is its publisher's and valid at that place of the log, for the pinned exchange, with the
 //! body that the header names. Nothing else is ever shown as data.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::client::account::Deviation;
 use crate::client::pin::Pin;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
 use crate::model::header::Header;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::KeyId;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Refusal;
@@ -96,7 +100,14 @@ pub struct VerifiedEntry {
     accept_time: Timestamp,
     record: Record,
     erased_by: Option<u64>,
-    in_doubt: bool,
+    doubts: Doubts,
+}
+
+/// What a reader should know about the key that signed an entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubts {
+    compromised: bool,
+    unconfirmed: bool,
 }
 
 impl VerifiedEntry {
@@ -147,7 +158,13 @@ impl VerifiedEntry {
 
     /// Whether its key was said to be compromised from this place or an earlier one on.
     pub const fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+        self.doubts.compromised
+    }
+
+    /// Whether its key goes back to the operator's reset of the member's keys, and this profile's user has not
+    /// confirmed that the new keys are the member's own.
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.doubts.unconfirmed
     }
 
     /// Whether it should no longer be acted on at this time, as its publisher signed it: its `use_until` or
@@ -228,7 +245,14 @@ pub struct Verifier {
     keys: HashMap<KeyId, VerifyingKey>,
     /// The log's, which signs the hub's own entries.
     log: VerifyingKey,
+    /// Resets of members' keys that this reader confirmed.
+    confirmed: Arc<Confirmed>,
+    /// Keys that go back to a reset that it did not.
+    unconfirmed: HashSet<KeyId>,
 }
+
+/// The resets of members' keys that a reader has confirmed, each by its member and the fingerprint of the new keys.
+pub(super) type Confirmed = BTreeSet<(MemberId, Fingerprint)>;
 
 /// The key that may sign a record.
 struct Signing<'a> {
@@ -246,6 +270,8 @@ impl Verifier {
             roster: Arc::default(),
             keys: HashMap::new(),
             log: pin.log_key().verifying().clone(),
+            confirmed: Arc::default(),
+            unconfirmed: HashSet::new(),
         };
         verifier.adopt(pin.roster().clone());
         verifier
@@ -261,6 +287,34 @@ impl Verifier {
             }
         }
         self.roster = Arc::new(roster);
+        self.find_unconfirmed();
+    }
+
+    /// Takes the resets that the reader confirmed.
+    pub(super) fn confirm(&mut self, confirmed: Arc<Confirmed>) {
+        self.confirmed = confirmed;
+        self.find_unconfirmed();
+    }
+
+    /// The resets that the reader confirmed.
+    pub(super) fn confirmed(&self) -> Arc<Confirmed> {
+        Arc::clone(&self.confirmed)
+    }
+
+    fn find_unconfirmed(&mut self) {
+        let roster = &self.roster;
+        let keys = roster.members().flat_map(|member| roster.keys_of(&member.id));
+        let unconfirmed = keys.filter(|key| {
+            key.reset.is_some_and(|reset| {
+                !self.confirmed.contains(&(key.member.clone(), reset.fingerprint))
+            })
+        });
+        self.unconfirmed = unconfirmed.map(|key| key.id).collect();
+    }
+
+    /// Whether a key goes back to a reset that the reader has not confirmed.
+    pub fn is_unconfirmed(&self, key: &KeyId) -> bool {
+        self.unconfirmed.contains(key)
     }
 
     /// Who takes part.
@@ -307,13 +361,17 @@ impl Verifier {
         for (one, verdict) in prepared.iter().zip(verdicts) {
             verdict.map_err(|_bad| VerificationError::at(one.sequence, Fault::Signature))?;
         }
-        let doubts: Vec<bool> =
-            prepared.iter().zip(&keys).map(|(one, signing)| in_doubt(one, signing)).collect();
-        Ok(prepared
-            .into_iter()
-            .zip(doubts)
-            .map(|(one, in_doubt)| believed(one, in_doubt))
-            .collect())
+        let doubts: Vec<Doubts> =
+            prepared.iter().zip(&keys).map(|(one, signing)| self.doubts(one, signing)).collect();
+        Ok(prepared.into_iter().zip(doubts).map(|(one, doubts)| believed(one, doubts)).collect())
+    }
+
+    fn doubts(&self, one: &Prepared, signing: &Signing<'_>) -> Doubts {
+        let Some(key) = signing.registered else { return Doubts::default() };
+        Doubts {
+            compromised: key.compromised_since.is_some_and(|since| one.sequence >= since.0),
+            unconfirmed: key.reset.is_some() && self.is_unconfirmed(&key.id),
+        }
     }
 
     /// The key of a record, if it may sign this record at this place.
@@ -370,14 +428,9 @@ impl Verifier {
     }
 }
 
-fn in_doubt(one: &Prepared, signing: &Signing<'_>) -> bool {
-    let since = signing.registered.and_then(|key| key.compromised_since);
-    since.is_some_and(|since| Sequence(one.sequence) >= since)
-}
-
-fn believed(one: Prepared, in_doubt: bool) -> VerifiedEntry {
+fn believed(one: Prepared, doubts: Doubts) -> VerifiedEntry {
     let Prepared { epoch, sequence, accept_time, erased_by, record } = one;
-    VerifiedEntry { epoch, sequence, accept_time, record, erased_by, in_doubt }
+    VerifiedEntry { epoch, sequence, accept_time, record, erased_by, doubts }
 }
 
 #[cfg(test)]

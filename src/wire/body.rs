@@ -184,6 +184,13 @@ pub enum RosterAction {
     RetireKey(Retirement),
     /// Sets how much it may ask of the hub.
     Quota(Quota),
+    /// Puts new keys in the place of all of its keys.
+    ResetKeys {
+        /// Its new signing key.
+        signing_key: NewKey,
+        /// Its new recovery key.
+        recovery_key: NewKey,
+    },
 }
 
 /// What a member changes about its own keys.
@@ -394,6 +401,7 @@ fn roster_change(wire: pb::RosterChange) -> Result<Content, Refusal> {
             RosterAction::RetireKey(retirement(&wire, "body.roster_change.retire_key.key")?)
         }
         Some(pb::roster_change::Change::Quota(wire)) => RosterAction::Quota(quota(wire)),
+        Some(pb::roster_change::Change::ResetKeys(wire)) => key_reset(wire)?,
         None => return Err(invalid("body.roster_change.change", "must be set")),
     };
     Ok(Content::RosterChange { member, change })
@@ -409,6 +417,15 @@ fn admission(wire: pb::Admission) -> Result<RosterAction, Refusal> {
         recovery_key: new_key(recovery_key, "body.roster_change.admit.recovery_key")?,
         may_publish_indicators,
         display_name,
+    })
+}
+
+fn key_reset(wire: pb::KeyReset) -> Result<RosterAction, Refusal> {
+    let pb::KeyReset { signing_key, recovery_key, reason } = wire;
+    check::text(&reason, limits::TEXT_BYTES_MAX, "body.roster_change.reset_keys.reason")?;
+    Ok(RosterAction::ResetKeys {
+        signing_key: new_key(signing_key, "body.roster_change.reset_keys.signing_key")?,
+        recovery_key: new_key(recovery_key, "body.roster_change.reset_keys.recovery_key")?,
     })
 }
 

@@ -4,15 +4,18 @@
 //! about whose key is whose.
 
 use crate::model::audiences::AudienceConflict;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
 use crate::model::header::POSSESSION_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::ExchangeName;
+use crate::model::names::KeyId;
 use crate::model::names::MemberId;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::KeyReset;
 use crate::model::roster::KeyUse;
 use crate::model::roster::Quota;
 use crate::model::roster::RegisteredKey;
@@ -68,7 +71,9 @@ pub fn apply(
         }
         Content::KeyChange(KeyAction::Add(key)) => {
             let field = "body.key_change.add";
-            let key = registered(exchange, member, key, KeyUse::Signing, next(place), field)?;
+            let mut key = registered(exchange, member, key, KeyUse::Signing, next(place), field)?;
+            // What a key vouches for is as sure as it is itself.
+            key.reset = vouching(roster, member, &record.key_id)?.reset;
             changed.add_key(key).map_err(conflict(field))?;
         }
         Content::KeyChange(KeyAction::Retire(retirement)) => {
@@ -136,7 +141,46 @@ fn change_roster(
                 .retire_key(member, &retirement.key, next(place), retirement.compromised_since)
                 .map_err(conflict(field))
         }
+        RosterAction::ResetKeys { signing_key, recovery_key } => {
+            reset_keys(roster, exchange, member, [signing_key, recovery_key], place)
+        }
     }
+}
+
+/// The key of the member itself that signed a change of its keys.
+fn vouching<'a>(
+    roster: &'a Roster,
+    member: &MemberId,
+    id: &KeyId,
+) -> Result<&'a RegisteredKey, Refusal> {
+    roster.key(id).filter(|key| key.member == *member).ok_or_else(|| {
+        let field = "envelope.signatures.keyid";
+        Refusal::field(Reason::KeyNotValid, field, "the key is not one of the member's")
+    })
+}
+
+/// The keys that the operator put in the place of a member's.
+fn reset_keys(
+    roster: &mut Roster,
+    exchange: &ExchangeName,
+    member: &MemberId,
+    keys: [&NewKey; 2],
+    place: Sequence,
+) -> Result<(), Refusal> {
+    let [signing, recovery] = keys;
+    let fingerprint = Fingerprint::of_keys(&[&signing.spki, &recovery.spki]);
+    let reset = Some(KeyReset { at: place, fingerprint });
+    let fields = [
+        (signing, KeyUse::Signing, "body.roster_change.reset_keys.signing_key"),
+        (recovery, KeyUse::Recovery, "body.roster_change.reset_keys.recovery_key"),
+    ];
+    let [signing, recovery] = fields.map(|(key, key_use, field)| {
+        let key = registered(exchange, member, key, key_use, next(place), field)?;
+        Ok::<_, Refusal>(RegisteredKey { reset, ..key })
+    });
+    roster
+        .reset_keys(member, [signing?, recovery?], next(place))
+        .map_err(conflict("body.roster_change.reset_keys"))
 }
 
 fn change_audience(
@@ -264,6 +308,7 @@ fn registered(
         valid_from,
         retired_at: None,
         compromised_since: None,
+        reset: None,
     })
 }
 

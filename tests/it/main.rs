@@ -18,6 +18,7 @@ mod durable;
 mod existence;
 mod hearsay;
 mod interference;
+mod keys;
 mod ledger;
 mod matrix;
 mod meeting;

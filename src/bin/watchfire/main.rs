@@ -22,6 +22,8 @@ mod follow;
 mod get;
 mod handling_flags;
 mod keeper;
+mod key_confirm;
+mod key_reset;
 mod keys;
 mod ledger;
 mod ledger_table;

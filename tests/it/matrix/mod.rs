@@ -71,7 +71,8 @@ const ROWS: [(&str, Row); 27] = [
     ("SubscriptionService/ListSubscriptions", Row::Asked),
     ("SubscriptionService/AcknowledgeSubscription", Row::Asked),
 ];
-const MORE_ROWS: [(&str, Row); 2] = [
+const MORE_ROWS: [(&str, Row); 3] = [
+    ("RosterService/ResetKeys", CHANGE),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
 ];
