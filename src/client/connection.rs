@@ -7,6 +7,10 @@ use prost::Message as _;
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
 
+use crate::client::account::Account;
+use crate::client::account::Beginning;
+use crate::client::account::Deviation;
+use crate::client::account::Hashes;
 use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::known::KnownRoster;
@@ -15,6 +19,8 @@ use crate::client::signer::Signer;
 use crate::client::trust::Trust;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
+use crate::client::verifier::prepare;
+use crate::model::filter::Filter;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
 use crate::model::names::MemberId;
@@ -27,6 +33,7 @@ use crate::profile::Profile;
 use crate::tls;
 use crate::transparency::Checkpoint;
 use crate::wire;
+use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
 use crate::wire::pb::audience_service_client::AudienceServiceClient;
 use crate::wire::pb::exchange_service_client::ExchangeServiceClient;
@@ -73,7 +80,8 @@ impl Client {
             .into());
         }
         let known = KnownRoster::load(&profile, &pin)?;
-        let trust = Trust::load(&profile, pin.log_key())?;
+        let profile = Arc::new(profile);
+        let trust = Trust::load(Arc::clone(&profile), pin.log_key())?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
@@ -83,7 +91,7 @@ impl Client {
         let welcome = welcome(&pin, response)?;
         let mut client = Self {
             channel,
-            profile: Arc::new(profile),
+            profile,
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
             trust: Arc::new(StdMutex::new(trust)),
@@ -215,14 +223,17 @@ impl Client {
 
     /// Folds the roster entries between the known position and the head.
     async fn catch_up(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
+        let filter = Filter {
+            body_kinds: vec![BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange],
+            ..Filter::default()
+        };
+        let newest = self.newest_checkpoint();
+        let start = Beginning { is_first: false, latest: Some(known.position()) };
+        let mut account = Account::new(self.follower(), filter.digest(), start, newest);
         let request = pb::SubscribeRequest {
             start: Some(pb::subscribe_request::Start::Sequence(known.position())),
-            filter: Some(pb::Filter {
-                body_kinds: [BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange]
-                    .map(BodyKind::number)
-                    .to_vec(),
-                ..pb::Filter::default()
-            }),
+            filter: Some(filter_to_wire(&filter)),
+            known_size: newest.map_or(0, |checkpoint| checkpoint.size),
             until_head: true,
             ..pb::SubscribeRequest::default()
         };
@@ -231,17 +242,57 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
-            let pb::SubscribeResponse { entries, mark, .. } = frame;
-            for entry in entries.into_iter().filter(concerns_roster) {
-                known.fold(entry)?;
+            let taken = self.take_roster(known, &mut account, &frame);
+            if let Err(ClientError::Unverified(error)) = taken {
+                return Err(self.keep_frame(error, Some(&frame)).await.into());
             }
-            if let Some(mark) = mark {
-                known.reach(mark.position);
-            }
+            taken?;
         }
         known.save(&self.profile)?;
         Ok(())
     }
+
+    fn take_roster(
+        &self,
+        known: &mut KnownRoster,
+        account: &mut Account,
+        frame: &pb::SubscribeResponse,
+    ) -> Result<(), ClientError> {
+        let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
+        for entry in entries {
+            known.fold(entry.clone())?;
+        }
+        let marked = follow(account, frame).map_err(VerificationError::deviation);
+        if let Some(checkpoint) = marked?
+            && let Some(mark) = &frame.mark
+        {
+            self.remember(&checkpoint, &mark.checkpoint)?;
+            known.reach(mark.position);
+            if !known.fits(&checkpoint) {
+                return Err(VerificationError::deviation(Deviation::Roster).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Follows a frame of a stream; the checkpoint of its mark, if it has one.
+fn follow(
+    account: &mut Account,
+    frame: &pb::SubscribeResponse,
+) -> Result<Option<Checkpoint>, Deviation> {
+    if frame.access_changed.as_ref().is_some_and(|change| change.backfill) {
+        account.begin_backfill();
+    }
+    let mut hidden = Hashes::of(&frame.hidden)?;
+    let leaf = |entry: &pb::Entry| Some((entry.sequence, prepare(entry.clone()).ok()?.leaf_hash()));
+    let leaves = frame.entries.iter().map(leaf).collect::<Option<Vec<_>>>();
+    let leaves = leaves.ok_or(Deviation::Root)?;
+    if !leaves.is_empty() {
+        account.take(&leaves, frame.backfill, &mut hidden)?;
+    }
+    let marked = frame.mark.as_ref().map(|mark| account.mark(mark, hidden));
+    Ok(marked.transpose()?.map(|marked| marked.checkpoint))
 }
 
 /// A hub may send withdrawals with every filter; they are not for the roster. What cannot be read is judged, not passed

@@ -244,7 +244,7 @@ impl Client {
                 return Err(ClientError::Unreachable("it ended the stream".to_owned()));
             };
             let pb::PublishStreamResponse { results, growth_proof } = answer;
-            let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof)?;
+            let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof).await?;
             let more = self.settle_all(batch, places, results, checkpoint, outcomes)?;
             later = sooner(later, more);
         }
@@ -265,7 +265,7 @@ impl Client {
             let request = pb::PublishRequest { envelopes, known_size };
             let answer = self.exchange_service().publish(request).await?.into_inner();
             let pb::PublishResponse { results, growth_proof } = answer;
-            let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof)?;
+            let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof).await?;
             let more = self.settle_all(batch, places, results, checkpoint, outcomes)?;
             later = sooner(later, more);
         }
@@ -416,7 +416,7 @@ impl Pipeline {
         if results.len() != batch.len() {
             return Err(VerificationError::answer("there is not one result for each record").into());
         }
-        let checkpoint = self.client.receipts_checkpoint(&results, known, &growth_proof)?;
+        let checkpoint = self.client.receipts_checkpoint(&results, known, &growth_proof).await?;
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut later = Vec::new();
         for (envelope, result) in batch.iter().zip(results) {

@@ -161,6 +161,8 @@ pub struct Subscription {
     unchecked: Option<(pb::Mark, Vec<u8>)>,
     /// What came on the stream that runs now, against what the hub signs.
     account: Option<Account>,
+    /// What came last: it shows what was wrong with it.
+    frame: Option<pb::SubscribeResponse>,
     /// How long the stream that runs now was waited for since it was last seen to be fresh.
     waited: Duration,
     /// The last entry of the stream that runs now.
@@ -209,6 +211,7 @@ impl Client {
             ready: VecDeque::new(),
             unchecked: None,
             account: None,
+            frame: None,
             waited: Duration::ZERO,
             last: None,
             last_backfilled: None,
@@ -298,15 +301,25 @@ impl Seen {
 }
 
 impl Subscription {
-    /// The next delivery; waits if there is none. `None` after the head, if that was asked.
+    /// The next delivery; waits if there is none. `None` after the head, if that was asked. What shows that the hub
+    /// deviates is kept in the profile.
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
+        match self.advance().await {
+            Err(ClientError::Unverified(error)) => {
+                Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
+            }
+            other => other,
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Delivery>, ClientError> {
         loop {
             if let Some(delivery) = self.ready.pop_front() {
                 self.note(&delivery);
                 return Ok(Some(delivery));
             }
             if let Some((mark, hidden)) = self.unchecked.take() {
-                self.take_mark(mark, &hidden)?;
+                self.take_mark(mark, &hidden).await?;
                 continue;
             }
             if self.stream.is_none() {
@@ -472,6 +485,7 @@ impl Subscription {
     async fn take(&mut self, frame: pb::SubscribeResponse) -> Result<(), ClientError> {
         self.heard = Instant::now();
         self.backoff.reset();
+        self.frame = Some(frame.clone());
         let pb::SubscribeResponse { entries, mark, access_changed, backfill, left_filter, hidden } =
             frame;
         let account =
@@ -490,7 +504,7 @@ impl Subscription {
         match mark {
             Some(mark) => self.unchecked = Some((mark, rest)),
             None if rest.is_empty() => {}
-            None => return Err(self.deviates(Deviation::Hidden)),
+            None => return Err(VerificationError::deviation(Deviation::Hidden).into()),
         }
         let fresh: Vec<Prepared> = prepared
             .into_iter()
@@ -524,20 +538,26 @@ impl Subscription {
             }
             Ok(hashes.rest())
         });
-        taken.map_err(|deviation| self.deviates(deviation))
+        taken.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 
-    fn deviates(&self, deviation: Deviation) -> ClientError {
-        self.client.accuse(deviation).into()
-    }
-
-    fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
+    async fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
         let account = self.account.as_mut();
         let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
         let marked = Hashes::of(hidden).and_then(|hashes| account.mark(&mark, hashes));
-        let marked = marked.map_err(|deviation| self.deviates(deviation))?;
+        let marked = marked.map_err(VerificationError::deviation)?;
         self.demand_fresh(marked.statement.as_ref())?;
+        if marked.statement.is_some() {
+            self.client.remember_mark(&mark.statement, &mark.statement_signature);
+        }
         self.client.remember(&marked.checkpoint, &mark.checkpoint)?;
+        if self.shows_roster {
+            let mut known = self.client.known().lock().await;
+            known.reach(mark.position);
+            if !known.fits(&marked.checkpoint) {
+                return Err(VerificationError::deviation(Deviation::Roster).into());
+            }
+        }
         let pb::Mark { cursor, epoch, position, head, .. } = mark;
         let cursor = Cursor { bytes: cursor, position };
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };
@@ -554,7 +574,8 @@ impl Subscription {
             self.waited = Duration::ZERO;
         }
         if self.waited > FRESH_WITHIN {
-            return Err(self.deviates(Deviation::Frozen(self.waited.as_secs())));
+            let frozen = Deviation::Frozen(self.waited.as_secs());
+            return Err(VerificationError::deviation(frozen).into());
         }
         Ok(())
     }

@@ -1,46 +1,73 @@
 //! The newest checkpoint that this member has seen: every later one must be a continuation of it, on every connection
 //! and across restarts. It is kept in the profile.
 
+use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
+
+use prost::Message as _;
 
 use crate::client::account::Deviation;
 use crate::client::account::Follower;
 use crate::client::account::Hashes;
 use crate::client::account::demand_growth;
+use crate::client::account::open_statement;
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
+use crate::client::evidence::Evidence;
+use crate::client::evidence::Exhibit;
 use crate::client::verifier::VerificationError;
+use crate::model::names::Digest;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
 use crate::transparency::LogKey;
+use crate::transparency::proof;
 use crate::wire::pb;
 
 /// How often the newest checkpoint is written while a stream runs: what a crash forgets is the last seconds.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The newest checkpoint, and its note.
-#[derive(Debug, Default)]
+/// How long the hub is asked for what shows that it deviates.
+const EVIDENCE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The newest checkpoint, and its note. What is not written yet is when this goes.
+#[derive(Debug)]
 pub(super) struct Trust {
+    profile: Arc<Profile>,
     newest: Option<Checkpoint>,
     note: String,
     saved: Option<Instant>,
     is_changed: bool,
+    /// What the hub signed with the newest signed mark.
+    mark: Option<Exhibit>,
     /// The note that was opened last: one commit's is met many times.
     opened: Option<(String, Checkpoint)>,
 }
 
 impl Trust {
     /// What a profile remembers.
-    pub(super) fn load(profile: &Profile, log_key: &LogKey) -> Result<Self, ClientError> {
-        let Some(note) = profile.checkpoint()? else { return Ok(Self::default()) };
+    pub(super) fn load(profile: Arc<Profile>, log_key: &LogKey) -> Result<Self, ClientError> {
+        let mut trust = Self {
+            profile,
+            newest: None,
+            note: String::new(),
+            saved: None,
+            is_changed: false,
+            mark: None,
+            opened: None,
+        };
+        let profile = &trust.profile;
+        let Some(note) = profile.checkpoint()? else { return Ok(trust) };
         let newest = log_key.open(&note).map_err(|error| ProfileError::Malformed {
             path: profile.folder().join("checkpoint"),
             why: error.to_string(),
         })?;
-        Ok(Self { newest: Some(newest), note, ..Self::default() })
+        // It is of use where it can be read.
+        let mark = profile.last_mark()?.and_then(|text| serde_json::from_str(&text).ok());
+        (trust.newest, trust.note, trust.mark) = (Some(newest), note, mark);
+        Ok(trust)
     }
 
     fn take(&mut self, checkpoint: &Checkpoint, note: &str) {
@@ -53,12 +80,14 @@ impl Trust {
         }
     }
 
-    fn save(&mut self, profile: &Profile) -> Result<(), ProfileError> {
+    fn save(&mut self) -> Result<(), ProfileError> {
         if !std::mem::take(&mut self.is_changed) {
             return Ok(());
         }
         self.saved = Some(Instant::now());
-        profile.save_checkpoint(&self.note)
+        self.profile.save_checkpoint(&self.note)?;
+        let mark = self.mark.as_ref().and_then(|mark| serde_json::to_string(mark).ok());
+        mark.map_or(Ok(()), |mark| self.profile.save_last_mark(&mark))
     }
 
     fn is_due(&self) -> bool {
@@ -66,33 +95,69 @@ impl Trust {
     }
 }
 
+/// What the log was later than what was known, and its note.
+type Later<'a> = Option<(Checkpoint, &'a str)>;
+
+impl Drop for Trust {
+    fn drop(&mut self) {
+        // Who must know whether it was written says so before: `Client::save_checkpoint`.
+        drop(self.save());
+    }
+}
+
 impl Client {
     /// Demands of a hub that was just reached that its log is a continuation of the one that is remembered.
     pub(super) async fn demand_continuation(&self, note: &str) -> Result<(), ClientError> {
         let later = self.welcome().checkpoint;
-        if let Some(earlier) = self.newest_checkpoint() {
-            let path = self.growth(&earlier, &later).await?;
-            let holds = Hashes::of(&path)
-                .and_then(|hashes| demand_growth(&earlier, &later, hashes.proof()?));
-            holds.map_err(|deviation| self.accuse(deviation))?;
+        if let Some(earlier) = self.newest_checkpoint()
+            && let Err(deviation) = self.demand_growth(&earlier, &later).await?
+        {
+            let mut exhibits = vec![Exhibit::checkpoint(note)];
+            // A mark says when the log was so; a checkpoint does not.
+            exhibits.extend(self.signed_mark().await);
+            let error = VerificationError::deviation(deviation);
+            return Err(self.keep_evidence(error, exhibits, Some((later, note))).await.into());
         }
         self.remember(&later, note)?;
         self.save_checkpoint()
     }
 
-    /// Asks for the proof that a later tree begins with an earlier one; nothing where there is nothing to prove.
-    async fn growth(
+    /// Asks for the proof that a later log is a continuation of an earlier one, and checks it.
+    async fn demand_growth(
         &self,
         earlier: &Checkpoint,
         later: &Checkpoint,
-    ) -> Result<Vec<u8>, ClientError> {
-        if earlier.size >= later.size || earlier.epoch != later.epoch {
-            return Ok(Vec::new());
-        }
-        let request =
-            pb::GetConsistencyProofRequest { first_size: earlier.size, second_size: later.size };
-        let answer = self.transparency_service().get_consistency_proof(request).await?;
-        Ok(answer.into_inner().hashes.concat())
+    ) -> Result<Result<(), Deviation>, ClientError> {
+        let path = if earlier.size >= later.size || earlier.epoch != later.epoch {
+            // There is nothing to prove.
+            Vec::new()
+        } else {
+            let request = pb::GetConsistencyProofRequest {
+                first_size: earlier.size,
+                second_size: later.size,
+            };
+            let answer = self.transparency_service().get_consistency_proof(request).await?;
+            answer.into_inner().hashes.concat()
+        };
+        let hashes = Hashes::of(&path);
+        Ok(hashes.and_then(|hashes| demand_growth(earlier, later, hashes.proof()?)))
+    }
+
+    /// What the hub signs with the first mark of a stream; `None` if it signs nothing.
+    async fn signed_mark(&self) -> Option<Exhibit> {
+        let request = pb::SubscribeRequest {
+            start: Some(pb::subscribe_request::Start::From(pb::StartPoint::Now.into())),
+            until_head: true,
+            ..pb::SubscribeRequest::default()
+        };
+        let first = async {
+            let mut stream = self.exchange_service().subscribe(request).await.ok()?.into_inner();
+            stream.message().await.ok()??.mark
+        };
+        let mark = tokio::time::timeout(EVIDENCE_PATIENCE, first).await.ok()??;
+        let log_key = self.pin().log_key();
+        open_statement(log_key, &mark.statement, &mark.statement_signature).ok()?;
+        Some(Exhibit::mark(&mark.statement, &mark.statement_signature))
     }
 
     /// The newest checkpoint that is known.
@@ -119,19 +184,26 @@ impl Client {
         let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
         trust.take(checkpoint, note);
         if trust.is_due() {
-            trust.save(self.profile())?;
+            trust.save()?;
         }
         Ok(())
+    }
+
+    /// Takes what the hub signed with a mark that holds.
+    pub(super) fn remember_mark(&self, statement: &[u8], signature: &[u8]) {
+        let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
+        trust.mark = Some(Exhibit::mark(statement, signature));
+        trust.is_changed = true;
     }
 
     /// Writes the newest checkpoint, if it is not written yet.
     pub fn save_checkpoint(&self) -> Result<(), ClientError> {
         let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(trust.save(self.profile())?)
+        Ok(trust.save()?)
     }
 
     /// The checkpoint of the receipts of one answer, which is a continuation of what was known when the call was made.
-    pub(super) fn receipts_checkpoint(
+    pub(super) async fn receipts_checkpoint(
         &self,
         results: &[pb::PublishResult],
         known: Option<Checkpoint>,
@@ -146,38 +218,61 @@ impl Client {
             let why = "the receipts of one answer have different checkpoints";
             return Err(VerificationError::receipt(why).into());
         }
-        let held = self.open_checkpoint(&first.checkpoint).and_then(|checkpoint| {
-            if let Some(known) = &known {
-                demand_growth(known, &checkpoint, Hashes::of(growth_proof)?.proof()?)?;
-            }
-            Ok(checkpoint)
-        });
-        let checkpoint = held.map_err(|deviation| self.accuse(deviation))?;
-        self.remember(&checkpoint, &first.checkpoint)?;
+        let note = &first.checkpoint;
+        let checkpoint = self.opened(note).await?;
+        let grown = |known: &Checkpoint| {
+            demand_growth(known, &checkpoint, Hashes::of(growth_proof)?.proof()?)
+        };
+        if let Some(Err(deviation)) = known.as_ref().map(grown) {
+            return Err(self.deviates_at(deviation, checkpoint, note).await);
+        }
+        self.remember(&checkpoint, note)?;
         Ok(Some(checkpoint))
     }
 
-    /// The same for a receipt that came without its proof, which is asked for.
-    pub(super) async fn receipt_checkpoint(
-        &self,
-        receipt: &pb::Receipt,
-    ) -> Result<Checkpoint, ClientError> {
-        let checkpoint = self.open_checkpoint(&receipt.checkpoint);
-        let checkpoint = checkpoint.map_err(|deviation| self.accuse(deviation))?;
+    /// The hub's newest checkpoint and its note.
+    pub(super) async fn newest(&self) -> Result<(Checkpoint, String), ClientError> {
+        let request = pb::GetCheckpointRequest {};
+        let answer = self.transparency_service().get_checkpoint(request).await?;
+        let note = answer.into_inner().checkpoint;
+        Ok((self.continued(&note).await?, note))
+    }
+
+    /// A checkpoint that came without its proof, which is asked for.
+    pub(super) async fn continued(&self, note: &str) -> Result<Checkpoint, ClientError> {
+        let checkpoint = self.opened(note).await?;
         if let Some(known) = self.newest_checkpoint() {
             // Another call of this client may have seen a later one meanwhile.
-            let (earlier, later) = if known.size <= checkpoint.size {
-                (known, checkpoint)
-            } else {
-                (checkpoint, known)
-            };
-            let path = self.growth(&earlier, &later).await?;
-            let held = Hashes::of(&path)
-                .and_then(|hashes| demand_growth(&earlier, &later, hashes.proof()?));
-            held.map_err(|deviation| self.accuse(deviation))?;
+            let is_later = known.size <= checkpoint.size;
+            let (earlier, later) = if is_later { (known, checkpoint) } else { (checkpoint, known) };
+            if let Err(deviation) = self.demand_growth(&earlier, &later).await? {
+                return Err(self.deviates_at(deviation, checkpoint, note).await);
+            }
         }
-        self.remember(&checkpoint, &receipt.checkpoint)?;
+        self.remember(&checkpoint, note)?;
         Ok(checkpoint)
+    }
+
+    async fn opened(&self, note: &str) -> Result<Checkpoint, ClientError> {
+        match self.open_checkpoint(note) {
+            Ok(checkpoint) => Ok(checkpoint),
+            Err(deviation) => {
+                let exhibits = vec![Exhibit::received("a checkpoint", note.as_bytes())];
+                let error = VerificationError::deviation(deviation);
+                Err(self.keep_evidence(error, exhibits, None).await.into())
+            }
+        }
+    }
+
+    async fn deviates_at(
+        &self,
+        deviation: Deviation,
+        checkpoint: Checkpoint,
+        note: &str,
+    ) -> ClientError {
+        let exhibits = vec![Exhibit::checkpoint(note)];
+        let error = VerificationError::deviation(deviation);
+        self.keep_evidence(error, exhibits, Some((checkpoint, note))).await.into()
     }
 
     /// Who follows the log.
@@ -189,9 +284,78 @@ impl Client {
         }
     }
 
-    /// What is told of a hub that deviates.
-    #[expect(clippy::unused_self, reason = "evidence is kept in the profile")]
-    pub(super) fn accuse(&self, deviation: Deviation) -> VerificationError {
-        VerificationError::deviation(deviation)
+    /// Keeps what shows that the hub deviates, with what it signed before. Should that fail, the error stands without it.
+    pub(super) async fn keep_evidence(
+        &self,
+        error: VerificationError,
+        mut exhibits: Vec<Exhibit>,
+        later: Later<'_>,
+    ) -> VerificationError {
+        if error.evidence().is_some() {
+            return error;
+        }
+        let (newest, note, mark) = {
+            let trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
+            (trust.newest, trust.note.clone(), trust.mark.clone())
+        };
+        exhibits.extend(mark);
+        if let Some(newest) = newest {
+            exhibits.push(Exhibit::checkpoint(&note));
+            if let Some((later, note)) = later {
+                exhibits.extend(self.last_entry_then(&newest, &later, note).await);
+            }
+        }
+        let text = error.to_string();
+        let kept = Evidence::new(self.profile(), self.now(), text, exhibits)
+            .and_then(|evidence| evidence.save(self.profile()));
+        match kept {
+            Ok(path) => error.with_evidence(path),
+            Err(_unwritten) => error,
+        }
+    }
+
+    /// The same for what came with a frame of a stream.
+    pub(super) async fn keep_frame(
+        &self,
+        error: VerificationError,
+        frame: Option<&pb::SubscribeResponse>,
+    ) -> VerificationError {
+        let mut exhibits = Vec::new();
+        let mut later = None;
+        if let Some(mark) = frame.and_then(|frame| frame.mark.as_ref()) {
+            let log_key = self.pin().log_key();
+            if let Ok(checkpoint) = log_key.open(&mark.checkpoint) {
+                exhibits.push(Exhibit::checkpoint(&mark.checkpoint));
+                later = Some((checkpoint, mark.checkpoint.as_str()));
+            }
+            let (statement, signature) = (&mark.statement, &mark.statement_signature);
+            if open_statement(log_key, statement, signature).is_ok() {
+                exhibits.push(Exhibit::mark(statement, signature));
+            }
+        }
+        if let Some(frame) = frame {
+            exhibits.push(Exhibit::received("a frame of a subscription", &frame.encode_to_vec()));
+        }
+        self.keep_evidence(error, exhibits, later).await
+    }
+
+    /// Where the later log has the entry that was the last of the earlier one: it tells what the log was then.
+    async fn last_entry_then(
+        &self,
+        earlier: &Checkpoint,
+        later: &Checkpoint,
+        note: &str,
+    ) -> Option<Exhibit> {
+        let sequence = earlier.size.checked_sub(1).filter(|_| earlier.size < later.size)?;
+        let request = pb::GetInclusionProofRequest { sequence, tree_size: later.size };
+        let mut service = self.transparency_service();
+        let asked = service.get_inclusion_proof(request);
+        let answer = tokio::time::timeout(EVIDENCE_PATIENCE, asked).await.ok()?.ok()?.into_inner();
+        let leaf: Digest = answer.leaf_hash.try_into().ok()?;
+        let hashes = answer.hashes.concat();
+        let path = Hashes::of(&hashes).ok()?.proof().ok()?.to_vec();
+        let tree = (later.size, &later.root);
+        proof::check_inclusion(leaf, sequence, tree, &path).ok()?;
+        Some(Exhibit::leaf(sequence, &leaf, &path, note))
     }
 }

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::client::account::Deviation;
@@ -37,10 +39,23 @@ use crate::wire::pb;
 
 /// What the hub sent does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("verification failed{}: {fault}", Place(*sequence))]
+#[error("verification failed{}: {fault}{}", Place(*sequence), Kept(evidence.as_deref()))]
 pub struct VerificationError {
     sequence: Option<u64>,
     fault: Fault,
+    /// Where what shows it is kept.
+    evidence: Option<PathBuf>,
+}
+
+struct Kept<'a>(Option<&'a Path>);
+
+impl fmt::Display for Kept<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |path| {
+            let path = path.display();
+            write!(formatter, ". Evidence is kept in {path}: watchfire verify {path}")
+        })
+    }
 }
 
 struct Place(Option<u64>);
@@ -76,19 +91,34 @@ pub(super) enum Fault {
 
 impl VerificationError {
     pub(super) const fn at(sequence: u64, fault: Fault) -> Self {
-        Self { sequence: Some(sequence), fault }
+        Self { sequence: Some(sequence), fault, evidence: None }
     }
 
     pub(super) fn answer(why: impl Into<String>) -> Self {
-        Self { sequence: None, fault: Fault::Answer(why.into()) }
+        Self { sequence: None, fault: Fault::Answer(why.into()), evidence: None }
+    }
+
+    /// The same, with what shows it kept in a file.
+    pub(super) fn with_evidence(self, path: PathBuf) -> Self {
+        Self { evidence: Some(path), ..self }
+    }
+
+    /// Where what shows it is kept, if it is.
+    pub fn evidence(&self) -> Option<&Path> {
+        self.evidence.as_deref()
+    }
+
+    /// How the hub deviates, where that is what is wrong.
+    pub const fn is_deviation(&self) -> Option<Deviation> {
+        if let Fault::Deviation(deviation) = &self.fault { Some(*deviation) } else { None }
     }
 
     pub(super) const fn deviation(deviation: Deviation) -> Self {
-        Self { sequence: None, fault: Fault::Deviation(deviation) }
+        Self { sequence: None, fault: Fault::Deviation(deviation), evidence: None }
     }
 
     pub(super) const fn receipt(why: &'static str) -> Self {
-        Self { sequence: None, fault: Fault::Receipt(why) }
+        Self { sequence: None, fault: Fault::Receipt(why), evidence: None }
     }
 }
 

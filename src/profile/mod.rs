@@ -56,8 +56,12 @@ const SIGNING_KEY: &str = "signing.key";
 const NEXT_SIGNING_KEY: &str = "signing.key.next";
 const RECOVERY_KEY: &str = "recovery.key";
 const GENESIS: &str = "genesis.envelope";
+/// Files of evidence of one moment; further ones take each other's place.
+const EVIDENCE_MAX: usize = 100;
 const KNOWN_KEYS: &str = "known_keys.json";
 const CHECKPOINT: &str = "checkpoint";
+const LAST_MARK: &str = "mark";
+const EVIDENCE: &str = "evidence";
 const NAMESPACE: &str = "namespace";
 const CURSORS: &str = "cursors";
 const OUTBOX: &str = "outbox";
@@ -264,6 +268,29 @@ impl Profile {
     /// Saves the newest checkpoint of the log that was seen.
     pub fn save_checkpoint(&self, note: &str) -> Result<(), ProfileError> {
         write_public(&self.folder.join(CHECKPOINT), note.as_bytes())
+    }
+
+    /// The newest statement that the hub signed with a mark, as it was saved; `None` if none was yet.
+    pub fn last_mark(&self) -> Result<Option<String>, ProfileError> {
+        let path = self.folder.join(LAST_MARK);
+        if path.exists() { files::read_text(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Saves the newest statement that the hub signed with a mark.
+    pub fn save_last_mark(&self, text: &str) -> Result<(), ProfileError> {
+        write_public(&self.folder.join(LAST_MARK), text.as_bytes())
+    }
+
+    /// Keeps a file of evidence that was found at a time; where. What was kept before stays.
+    pub fn save_evidence(&self, time: &str, text: &str) -> Result<PathBuf, ProfileError> {
+        let folder = self.folder.join(EVIDENCE);
+        create_folder(&folder)?;
+        let name = time.replace(':', "-");
+        let free = |path: &PathBuf| !path.exists();
+        let names = (1..).map(|number| folder.join(format!("{name}.{number}.json")));
+        let path = names.take(EVIDENCE_MAX).find(free).unwrap_or_else(|| folder.join("last.json"));
+        write_public(&path, text.as_bytes())?;
+        Ok(path)
     }
 
     /// Envelopes that were signed and not yet answered.

@@ -12,6 +12,7 @@ mod tree;
 pub use self::checkpoint::Checkpoint;
 pub use self::checkpoint::InvalidCheckpoint;
 pub use self::checkpoint::LogKey;
+pub use self::checkpoint::roster_digest;
 pub use self::frontier::Frontier;
 pub use self::leaf::LeafData;
 pub use self::tree::Edge;

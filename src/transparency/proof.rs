@@ -127,6 +127,21 @@ pub fn check_inclusion(
     if last == 0 && hash == *root { Ok(()) } else { Err(InvalidProof) }
 }
 
+/// The root of the tree when a leaf was its last, by the path of the leaf in a larger tree, which holds: what lies left of
+/// the way was there already.
+pub fn root_then(leaf: Digest, index: u64, size: u64, path: &[Digest]) -> Digest {
+    let (mut own, mut last, mut hash) = (index, size.saturating_sub(1), leaf);
+    for other in path {
+        if own % 2 == 1 || own == last {
+            hash = join(other, &hash);
+            let skipped = if own == 0 { 0 } else { own.trailing_zeros() };
+            (own, last) = (own >> skipped, last >> skipped);
+        }
+        (own, last) = (own >> 1, last >> 1);
+    }
+    hash
+}
+
 /// Checks that the tree with one root is the beginning of the tree with another.
 pub fn check_consistency(
     (old, old_root): (u64, &Digest),
@@ -249,6 +264,18 @@ mod tests {
         assert_eq!(paths.len(), 8, "what is not in the tree has no path");
         for (index, path) in indices.into_iter().zip(paths) {
             assert_eq!(path, inclusion(&kept, index, EXHAUSTIVE).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_leaf_tells_the_root_of_the_tree_that_ended_with_it() {
+        let kept = Kept::of(EXHAUSTIVE);
+        for size in 1..=EXHAUSTIVE {
+            for index in 0..size {
+                let path = inclusion(&kept, index, size).unwrap();
+                let root = root_then(leaf(index), index, size, &path);
+                assert_eq!(root, plain_root(0, index + 1), "{index} of {size}");
+            }
         }
     }
 

@@ -234,19 +234,19 @@ pub(super) mod tests {
 
     /// A tree in memory, as the store keeps it.
     #[derive(Default)]
-    pub struct Kept {
-        pub edge: Edge,
-        pub tiles: HashMap<TileId, Tile>,
+    pub(crate) struct Kept {
+        pub(crate) edge: Edge,
+        pub(crate) tiles: HashMap<TileId, Tile>,
     }
 
     impl Kept {
-        pub fn of(size: u64) -> Self {
+        pub(crate) fn of(size: u64) -> Self {
             let mut kept = Self::default();
             (0..size).for_each(|number| kept.push(leaf(number)));
             kept
         }
 
-        pub fn push(&mut self, leaf: Digest) {
+        pub(crate) fn push(&mut self, leaf: Digest) {
             let Self { edge, tiles } = self;
             edge.push(leaf, |id, tile| assert!(tiles.insert(id, tile.clone()).is_none()));
         }
@@ -262,12 +262,12 @@ pub(super) mod tests {
         }
     }
 
-    pub fn leaf(number: u64) -> Digest {
+    pub(crate) fn leaf(number: u64) -> Digest {
         Sha256::new().chain_update([0]).chain_update(number.to_be_bytes()).finalize().into()
     }
 
     /// As RFC 6962 defines it, with nothing kept.
-    pub fn root(from: u64, to: u64) -> Digest {
+    pub(crate) fn root(from: u64, to: u64) -> Digest {
         match to - from {
             0 => Sha256::digest([]).into(),
             1 => leaf(from),

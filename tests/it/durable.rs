@@ -13,6 +13,7 @@ use tonic::Code;
 use watchfire::client::Client;
 use watchfire::client::ClientError;
 use watchfire::client::Compacted;
+use watchfire::client::Cursor;
 use watchfire::client::Delivery;
 use watchfire::client::Fact;
 use watchfire::client::From;
@@ -336,8 +337,7 @@ async fn an_acknowledgement_never_goes_back_and_is_bound_to_member_and_filter() 
     publish(&acme, domain("two.example")).await;
     let late = cursor(&birch, Filter::default()).await;
     assert!(early.position < late.position);
-    let acknowledge =
-        async |cursor: &[u8]| birch.acknowledge_subscription(&main, cursor.to_vec()).await;
+    let acknowledge = async |cursor: &Cursor| birch.acknowledge_subscription(&main, cursor).await;
     assert_eq!(acknowledge(&late.cursor).await.expect("an answer").position, late.position);
     assert_eq!(acknowledge(&early.cursor).await.expect("an answer").position, late.position);
     // Back on purpose, and then ahead again.
@@ -349,8 +349,9 @@ async fn an_acknowledgement_never_goes_back_and_is_bound_to_member_and_filter() 
     let refused = refusal(acknowledge(&filtered.cursor).await);
     assert!(refused.is(Reason::CursorFilterMismatch), "{refused}");
     let foreign = cursor(&acme, Filter::default()).await;
-    for bad in [foreign.cursor.as_slice(), b"", b"garbage"] {
-        let refused = refusal(acknowledge(bad).await);
+    for bad in [foreign.cursor.bytes.as_slice(), b"", b"garbage"] {
+        let bad = Cursor { bytes: bad.to_vec(), position: 0 };
+        let refused = refusal(acknowledge(&bad).await);
         assert!(refused.is(Reason::CursorInvalid), "{refused}");
     }
     let request = pb::SubscribeRequest {
@@ -390,7 +391,7 @@ async fn anothers_subscription_is_answered_like_one_that_is_not_there() {
         let answer =
             |outcome: Refused| (outcome.code, outcome.reason, outcome.message, outcome.field);
         answers.push([
-            answer(refusal(acme.acknowledge_subscription(name, kept.cursor.clone()).await)),
+            answer(refusal(acme.acknowledge_subscription(name, &kept.cursor).await)),
             answer(refusal(acme.seek_subscription(name, SeekPoint::Now).await)),
             answer(refusal(acme.delete_subscription(name).await)),
             answer(refusal(stream(name).await)),
@@ -892,7 +893,9 @@ async fn an_old_place_is_told_how_to_catch_up_and_a_sink_does_so_without_loss() 
     assert!(text.contains("--catch-up"), "{text}");
     let saved = std::fs::read_to_string(place.path().join("records.jsonl.place")).expect("a file");
     let saved: serde_json::Value = serde_json::from_str(&saved).expect("JSON");
-    let cursor = hex::decode(saved["place"]["cursor"].as_str().expect("hex")).expect("hex");
+    let cursor: Cursor =
+        saved["place"]["cursor"].as_str().expect("text").parse().expect("a cursor");
+    let cursor = cursor.bytes;
     let request = pb::SubscribeRequest {
         start: Some(pb::subscribe_request::Start::Cursor(cursor)),
         ..pb::SubscribeRequest::default()

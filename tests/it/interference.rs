@@ -56,6 +56,13 @@ const APART: &[&str] = &[
     "page_token",
     "next_page_token",
     "checkpoint",
+    "inclusion_proof",
+    "frontier",
+    "head_proof",
+    "growth_proof",
+    "backfill_hidden",
+    "statement",
+    "statement_signature",
     "head",
     "position",
     "time",
@@ -504,6 +511,7 @@ async fn streams(client: &Client, heard: &mut Heard) {
                 filter: Some(pb::Filter { platforms, ..pb::Filter::default() }),
                 include_record: true,
                 until_head: true,
+                ..pb::SubscribeRequest::default()
             };
             let answer = client.exchange_service().subscribe(request).await;
             let mut frames = answer.expect("a stream").into_inner();

@@ -128,8 +128,15 @@ fn shown_as_unconfirmed(world: &World, before: u64, after: u64) {
     assert_eq!(table.matches("(key unconfirmed)").count(), 1, "{table}");
     let database = text(world.data().join("birch.db"));
     let sink = format!("sqlite:{database}");
-    let subscribe = ["subscribe", "--from", "start", "--until-head", "--sink", &sink];
-    demand(&world.watchfire("birch-social", &subscribe));
+    demand(&world.watchfire("birch-social", &["subscribe", "--until-head", "--into", &sink]));
+    let handed = text(world.data().join("handed.jsonl"));
+    let take = format!("cat >> {handed}");
+    let exec =
+        ["subscribe", "--cursor", "handed", "--from", "start", "--until-head", "--exec", &take];
+    demand(&world.watchfire("birch-social", &exec));
+    let handed = std::fs::read_to_string(&handed).expect("what the command was handed");
+    let flagged = handed.lines().filter(|line| line.contains("\"unconfirmed\":true"));
+    assert_eq!(flagged.count(), 1, "{handed}");
     let connection = rusqlite::Connection::open(&database).expect("a database");
     let flagged = "SELECT sequence FROM records WHERE unconfirmed = 1";
     let flagged: u64 = connection

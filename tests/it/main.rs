@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod audit;
 mod august_2018;
 mod bounds;
 mod briefing;
@@ -17,6 +18,7 @@ mod documents;
 mod durable;
 mod existence;
 mod hearsay;
+mod hostile;
 mod interference;
 mod keys;
 mod ledger;

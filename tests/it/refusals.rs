@@ -17,8 +17,10 @@ use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
 use watchfire::signing::SecretKey;
+use watchfire::signing::VerifyingKey;
 use watchfire::store::Group;
 use watchfire::store::Store;
+use watchfire::transparency::LogKey;
 use watchfire::wire::pb;
 
 use crate::world::World;
@@ -452,7 +454,7 @@ async fn cursors_and_tokens_serve_only_where_they_were_made() {
                 start: Some(start),
                 filter,
                 until_head: true,
-                include_record: false,
+                ..pb::SubscribeRequest::default()
             };
             match service.subscribe(request).await {
                 Ok(answer) => answer.into_inner().message().await,
@@ -560,11 +562,17 @@ async fn a_cursor_of_another_epoch_is_refused() {
     let acme = world.client("acme-video").await;
     let frame = subscribe(&acme, now.clone()).await.expect("a frame").expect("a frame");
     let cursor = pb::subscribe_request::Start::Cursor(frame.mark.expect("a mark").cursor);
-    drop(acme);
     world.stop();
     let store = Store::open(&world.data().join("store"), 0).expect("the store");
     let mut head = store.head().expect("a head");
     head.epoch += 1;
+    let key = std::fs::read_to_string(world.data().join("log.key")).expect("the log key");
+    let secret = SecretKey::from_pem(&key).expect("a key");
+    let key = VerifyingKey::from_spki(&secret.spki()).expect("a key");
+    let log_key = LogKey::new(acme.pin().exchange(), key).expect("a log key");
+    head.checkpoint = log_key.sign(&head.summary(), &secret);
+    // What remembers the epoch before does not go on with another.
+    std::fs::remove_file(acme.profile().folder().join("checkpoint")).expect("it remembers one");
     store.append(&Group { entries: Vec::new(), head, ..Group::default() }).expect("another epoch");
     drop(store);
     world.start(&[]).await;

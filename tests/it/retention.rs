@@ -75,7 +75,7 @@ async fn said_before(world: &World) -> Said {
     let mut stream = subscribe(&birch, From::Start, Filter::default(), Ends::Never).await;
     let (_, mark) = to_mark(&mut stream).await;
     let before = replay(&birch, Filter::default()).await;
-    Said { operation, asset, withdrawal, before, cursor: mark.cursor }
+    Said { operation, asset, withdrawal, before, cursor: mark.cursor.bytes }
 }
 
 fn keep_a_day(world: &World) {

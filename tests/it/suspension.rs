@@ -84,6 +84,20 @@ async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<()
     add("AudienceService/ListAudiences", outcome(audiences.list_audiences(request).await));
     let request = pb::ChangeAudienceRequest { envelope: envelope() };
     add("AudienceService/ChangeAudience", outcome(audiences.change_audience(request).await));
+    let mut log = client.transparency_service();
+    add(
+        "TransparencyService/GetCheckpoint",
+        outcome(log.get_checkpoint(pb::GetCheckpointRequest {}).await),
+    );
+    let request = pb::GetInclusionProofRequest::default();
+    add("TransparencyService/GetInclusionProof", outcome(log.get_inclusion_proof(request).await));
+    let request = pb::GetConsistencyProofRequest::default();
+    add(
+        "TransparencyService/GetConsistencyProof",
+        outcome(log.get_consistency_proof(request).await),
+    );
+    let request = pb::ListLeafHashesRequest::default();
+    add("TransparencyService/ListLeafHashes", outcome(log.list_leaf_hashes(request).await));
     said.extend(roster_calls(client, &me, &envelope).await);
     said.extend(subscription_calls(client, &me).await);
     said

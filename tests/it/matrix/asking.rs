@@ -188,8 +188,13 @@ impl Asking<'_> {
         filter: Option<pb::Filter>,
         include_record: bool,
     ) -> Option<Streamed> {
-        let request =
-            pb::SubscribeRequest { start: Some(start), filter, include_record, until_head: true };
+        let request = pb::SubscribeRequest {
+            start: Some(start),
+            filter,
+            include_record,
+            until_head: true,
+            ..pb::SubscribeRequest::default()
+        };
         let answer = self.client.exchange_service().subscribe(request).await;
         self.tally.asked.lock().expect("nobody panics").insert("ExchangeService/Subscribe");
         let mut frames = self.answered("subscribe", answer)?.into_inner();

@@ -71,8 +71,14 @@ const ROWS: [(&str, Row); 27] = [
     ("SubscriptionService/ListSubscriptions", Row::Asked),
     ("SubscriptionService/AcknowledgeSubscription", Row::Asked),
 ];
-const MORE_ROWS: [(&str, Row); 3] = [
+const LEAVES: Row =
+    Row::Apart("digests of every entry, which every member may have: no header, no body");
+const MORE_ROWS: [(&str, Row); 7] = [
     ("RosterService/ResetKeys", CHANGE),
+    ("TransparencyService/GetCheckpoint", LEAVES),
+    ("TransparencyService/GetInclusionProof", LEAVES),
+    ("TransparencyService/GetConsistencyProof", LEAVES),
+    ("TransparencyService/ListLeafHashes", LEAVES),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
 ];

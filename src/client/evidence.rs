@@ -1,0 +1,521 @@
+//! What shows that the hub deviated: a file that its finder keeps and others can check, with nothing but the hub's public
+//! key.
+//!
+//! Some deviations prove themselves, because the hub signed both of two things that cannot both be. Of others only the
+//! finder knows what came: then the file says what it saw, and the verdict says that it proves nothing alone.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::client::account::log_of;
+use crate::client::account::open_statement;
+use crate::client::pin::Pin;
+use crate::client::verifier::VerificationError;
+use crate::model::names::Digest;
+use crate::model::time::Timestamp;
+use crate::profile::Profile;
+use crate::profile::ProfileError;
+use crate::transparency::Checkpoint;
+use crate::transparency::LogKey;
+use crate::transparency::proof;
+use crate::wire::MarkStatement;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+/// Bytes of a file of evidence at most.
+pub const EVIDENCE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A file of evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// The version of the format, which also tells such a file from others.
+    watchfire_evidence: u32,
+    /// `exchanges/{exchange}`.
+    pub exchange: String,
+    /// The founding envelope, Base64: it names the log's key, and the exchange is named after both.
+    genesis: String,
+    /// Who found it: `members/{member}`.
+    pub finder: String,
+    /// When, by the finder's clock.
+    pub time: String,
+    /// What the finder's client said.
+    pub deviation: String,
+    /// What shows it.
+    pub exhibits: Vec<Exhibit>,
+}
+
+/// Something that the hub signed, or that came from it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Exhibit {
+    /// A checkpoint: a signed note.
+    Checkpoint {
+        /// The note.
+        note: String,
+    },
+    /// What the hub signed with a mark.
+    Mark {
+        /// The encoded statement, Base64.
+        statement: String,
+        /// Its signature, Base64.
+        signature: String,
+    },
+    /// That a leaf is at a place of the log, by a proof that holds.
+    Leaf {
+        /// The place.
+        sequence: u64,
+        /// The leaf hash, hex.
+        leaf_hash: String,
+        /// The hashes beside the way to the root, hex.
+        path: Vec<String>,
+        /// The checkpoint of that root.
+        note: String,
+    },
+    /// What came, as it came: nobody signed that it did.
+    Received {
+        /// What it is.
+        what: String,
+        /// Its bytes, Base64.
+        bytes: String,
+    },
+}
+
+/// What evidence comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The hub signed what cannot both be.
+    Proven(Contradiction),
+    /// What the hub signed in it holds together: that something else came, the finder alone knows.
+    Unproven,
+}
+
+/// Two things that an honest hub never signs both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contradiction {
+    /// Two logs of one size.
+    TwoHistories {
+        /// The epoch.
+        epoch: u32,
+        /// The size.
+        size: u64,
+        /// Their roots.
+        roots: [Digest; 2],
+    },
+    /// Two rosters of one log.
+    TwoRosters {
+        /// The epoch.
+        epoch: u32,
+        /// The size.
+        size: u64,
+    },
+    /// A log that was shorter later on, in the same epoch.
+    RolledBack {
+        /// The size that it had.
+        before: u64,
+        /// When it had.
+        at: Timestamp,
+        /// The size that it has later.
+        after: u64,
+        /// When it has.
+        later: Timestamp,
+    },
+    /// Two leaves at one place.
+    TwoLeaves {
+        /// The place.
+        sequence: u64,
+        /// The leaf hashes.
+        leaves: [Digest; 2],
+    },
+    /// Two accounts of one stream that cannot both be.
+    TwoAccounts {
+        /// Entries sent, as both say.
+        count: u64,
+    },
+}
+
+/// A file is not evidence that can be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvidence {
+    /// It is no such file.
+    #[error("it is not a file of evidence: {0}")]
+    Format(String),
+    /// It is another exchange's, or made up.
+    #[error("it is not about the exchange that it names: {0}")]
+    Exchange(VerificationError),
+    /// Something in it is said to be signed by the log's key, and is not.
+    #[error("exhibit {0} is not what it says: the log's key did not sign it")]
+    Exhibit(usize),
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TwoHistories { epoch, size, roots: [one, other] } => write!(
+                formatter,
+                "the hub signed two different logs of {size} entries in epoch {epoch}, with the roots {} and {}",
+                hex::encode(one),
+                hex::encode(other)
+            ),
+            Self::TwoRosters { epoch, size } => write!(
+                formatter,
+                "the hub signed two different rosters for its log of {size} entries in epoch {epoch}"
+            ),
+            Self::RolledBack { before, at, after, later } => write!(
+                formatter,
+                "the hub signed at {at} that its log has {before} entries, and at {later} that it has {after}"
+            ),
+            Self::TwoLeaves { sequence, leaves: [one, other] } => write!(
+                formatter,
+                "the hub signed logs that have two different entries at sequence {sequence}, with the leaves {} and {}",
+                hex::encode(one),
+                hex::encode(other)
+            ),
+            Self::TwoAccounts { count } => write!(
+                formatter,
+                "the hub signed two different accounts of the same {count} entries of one stream"
+            ),
+        }
+    }
+}
+
+impl Exhibit {
+    /// A checkpoint.
+    pub(super) fn checkpoint(note: &str) -> Self {
+        Self::Checkpoint { note: note.to_owned() }
+    }
+
+    /// What the hub signed with a mark.
+    pub(super) fn mark(statement: &[u8], signature: &[u8]) -> Self {
+        Self::Mark { statement: BASE64.encode(statement), signature: BASE64.encode(signature) }
+    }
+
+    /// That a leaf is at a place.
+    pub(super) fn leaf(sequence: u64, leaf: &Digest, path: &[Digest], note: &str) -> Self {
+        Self::Leaf {
+            sequence,
+            leaf_hash: hex::encode(leaf),
+            path: path.iter().map(hex::encode).collect(),
+            note: note.to_owned(),
+        }
+    }
+
+    /// What came.
+    pub(super) fn received(what: &str, bytes: &[u8]) -> Self {
+        Self::Received { what: what.to_owned(), bytes: BASE64.encode(bytes) }
+    }
+}
+
+impl Evidence {
+    /// Evidence of a finder.
+    pub(super) fn new(
+        profile: &Profile,
+        time: Timestamp,
+        deviation: String,
+        exhibits: Vec<Exhibit>,
+    ) -> Result<Self, ProfileError> {
+        Ok(Self {
+            watchfire_evidence: VERSION,
+            exchange: profile.settings().exchange.name(),
+            genesis: BASE64.encode(profile.genesis()?),
+            finder: profile.settings().member.name(),
+            time: time.to_string(),
+            deviation,
+            exhibits,
+        })
+    }
+
+    /// Reads one; `None` if the text is no evidence at all, but something else.
+    pub fn parse(text: &str) -> Option<Result<Self, InvalidEvidence>> {
+        if text.len() > EVIDENCE_BYTES_MAX || !text.contains("\"watchfire_evidence\"") {
+            return None;
+        }
+        let parsed = serde_json::from_str::<Self>(text)
+            .map_err(|error| InvalidEvidence::Format(error.to_string()));
+        Some(parsed.and_then(|evidence| match evidence.watchfire_evidence {
+            VERSION => Ok(evidence),
+            other => Err(InvalidEvidence::Format(format!("version {other} is not known"))),
+        }))
+    }
+
+    /// The founding record that it is about. Who judges it must know its fingerprints from elsewhere.
+    pub fn pin(&self) -> Result<Pin, InvalidEvidence> {
+        let bytes = BASE64.decode(&self.genesis);
+        let bytes = bytes.map_err(|error| InvalidEvidence::Format(error.to_string()))?;
+        let pin = Pin::open(&bytes).map_err(InvalidEvidence::Exchange)?;
+        if pin.exchange().name() != self.exchange {
+            let why = VerificationError::answer("its founding record is another one's");
+            return Err(InvalidEvidence::Exchange(why));
+        }
+        Ok(pin)
+    }
+
+    /// Judges it by what the log's key signed alone.
+    pub fn judge(&self) -> Result<Verdict, InvalidEvidence> {
+        let pin = self.pin()?;
+        let mut signed = Signed::default();
+        for (number, exhibit) in (1..).zip(&self.exhibits) {
+            signed.add(pin.log_key(), exhibit).ok_or(InvalidEvidence::Exhibit(number))?;
+        }
+        Ok(signed.contradiction().map_or(Verdict::Unproven, Verdict::Proven))
+    }
+
+    /// Keeps it in the finder's profile; where.
+    pub(super) fn save(&self, profile: &Profile) -> Result<PathBuf, ProfileError> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| ProfileError::Malformed {
+            path: profile.folder().to_owned(),
+            why: error.to_string(),
+        })?;
+        profile.save_evidence(&self.time, &text)
+    }
+}
+
+/// What the log's key signed.
+#[derive(Default)]
+struct Signed {
+    checkpoints: Vec<Checkpoint>,
+    /// Epoch, size and root of logs.
+    roots: Vec<(u32, u64, Digest)>,
+    marks: Vec<MarkStatement>,
+    leaves: Vec<(u32, u64, Digest)>,
+}
+
+impl Signed {
+    /// Takes an exhibit; `None` if it is not what it says.
+    fn add(&mut self, log_key: &LogKey, exhibit: &Exhibit) -> Option<()> {
+        match exhibit {
+            Exhibit::Checkpoint { note } => self.checkpoints.push(log_key.open(note).ok()?),
+            Exhibit::Mark { statement, signature } => {
+                let (statement, signature) =
+                    (BASE64.decode(statement).ok()?, BASE64.decode(signature).ok()?);
+                let mark = open_statement(log_key, &statement, &signature).ok()?;
+                self.checkpoints.push(log_of(&mark));
+                self.marks.push(mark);
+            }
+            Exhibit::Leaf { sequence, leaf_hash, path, note } => {
+                let checkpoint = log_key.open(note).ok()?;
+                let leaf = digest(leaf_hash)?;
+                let path = path.iter().map(|hash| digest(hash)).collect::<Option<Vec<_>>>()?;
+                let tree = (checkpoint.size, &checkpoint.root);
+                proof::check_inclusion(leaf, *sequence, tree, &path).ok()?;
+                self.checkpoints.push(checkpoint);
+                // What the same log was when this entry was its last.
+                let size = sequence.checked_add(1)?;
+                let root = proof::root_then(leaf, *sequence, checkpoint.size, &path);
+                self.roots.push((checkpoint.epoch, size, root));
+                self.leaves.push((checkpoint.epoch, *sequence, leaf));
+            }
+            Exhibit::Received { .. } => {}
+        }
+        Some(())
+    }
+
+    fn contradiction(&self) -> Option<Contradiction> {
+        let signed = self.checkpoints.iter();
+        let mut roots: Vec<(u32, u64, Digest)> =
+            signed.map(|signed| (signed.epoch, signed.size, signed.root)).collect();
+        roots.extend(&self.roots);
+        let histories = pairs(&roots).find_map(|(one, other)| {
+            let same = (one.0, one.1) == (other.0, other.1);
+            (same && one.2 != other.2).then_some(Contradiction::TwoHistories {
+                epoch: one.0,
+                size: one.1,
+                roots: [one.2, other.2],
+            })
+        });
+        let rosters = || {
+            pairs(&self.checkpoints).find_map(|(one, other)| {
+                let same = (one.epoch, one.size) == (other.epoch, other.size);
+                (same && one.roster != other.roster)
+                    .then_some(Contradiction::TwoRosters { epoch: one.epoch, size: one.size })
+            })
+        };
+        let leaves = || {
+            pairs(&self.leaves).find_map(|(one, other)| {
+                let same = (one.0, one.1) == (other.0, other.1);
+                (same && one.2 != other.2).then_some(Contradiction::TwoLeaves {
+                    sequence: one.1,
+                    leaves: [one.2, other.2],
+                })
+            })
+        };
+        let marks = || pairs(&self.marks).find_map(|(one, other)| between_marks(one, other));
+        histories.or_else(rosters).or_else(leaves).or_else(marks)
+    }
+}
+
+fn between_marks(one: &MarkStatement, other: &MarkStatement) -> Option<Contradiction> {
+    let (one, other) = if one.time <= other.time { (one, other) } else { (other, one) };
+    if one.epoch == other.epoch && one.time < other.time && one.head > other.head {
+        return Some(Contradiction::RolledBack {
+            before: one.head,
+            at: one.time,
+            after: other.head,
+            later: other.time,
+        });
+    }
+    let same_stream = one.stream == other.stream && one.member == other.member;
+    (same_stream && one.count == other.count && one.digest != other.digest)
+        .then_some(Contradiction::TwoAccounts { count: one.count })
+}
+
+fn pairs<T>(all: &[T]) -> impl Iterator<Item = (&T, &T)> {
+    all.iter()
+        .enumerate()
+        .flat_map(move |(at, one)| all.iter().skip(at + 1).map(move |other| (one, other)))
+}
+
+fn digest(text: &str) -> Option<Digest> {
+    hex::decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::World;
+    use crate::transparency::Frontier;
+    use crate::wire::MARK_PAYLOAD_TYPE;
+    use prost::Message as _;
+
+    fn evidence(world: &World, exhibits: Vec<Exhibit>) -> Evidence {
+        Evidence {
+            watchfire_evidence: VERSION,
+            exchange: world.founding.exchange.name(),
+            genesis: BASE64.encode(world.founding.genesis.encode_to_vec()),
+            finder: "members/acme-video".to_owned(),
+            time: world.now.to_string(),
+            deviation: "because".to_owned(),
+            exhibits,
+        }
+    }
+
+    fn note(world: &World, size: u64, root: Digest) -> String {
+        let checkpoint = Checkpoint { epoch: 1, size, root, roster: [0; 32] };
+        world.pin().log_key().sign(&checkpoint, &world.log_secret)
+    }
+
+    fn mark(world: &World, change: impl FnOnce(&mut MarkStatement)) -> Exhibit {
+        let mut statement = MarkStatement {
+            exchange: world.founding.exchange.clone(),
+            member: "acme-video".parse().unwrap(),
+            stream: [1; 16],
+            filter_digest: [2; 32],
+            epoch: 1,
+            access: 3,
+            start: 0,
+            position: 8,
+            head: 8,
+            root: [8; 32],
+            count: 5,
+            digest: [5; 32],
+            time: world.now,
+            roster_digest: [0; 32],
+        };
+        change(&mut statement);
+        let bytes = statement.to_bytes();
+        Exhibit::mark(&bytes, &world.log_secret.sign(MARK_PAYLOAD_TYPE, &bytes))
+    }
+
+    /// A leaf at the last of three places, with the tree that has it.
+    fn leaf(world: &World, last: Digest) -> Exhibit {
+        let mut tree = Frontier::default();
+        tree.push([0; 32]);
+        tree.push([1; 32]);
+        let path = tree.peaks().to_vec();
+        tree.push(last);
+        Exhibit::leaf(2, &last, &path, &note(world, 3, tree.root()))
+    }
+
+    #[track_caller]
+    fn check(world: &World, exhibits: Vec<Exhibit>, proven: Option<&str>) {
+        let evidence = evidence(world, exhibits);
+        let text = serde_json::to_string(&evidence).unwrap();
+        let again = Evidence::parse(&text).unwrap().unwrap();
+        assert_eq!(again, evidence);
+        match (again.judge().unwrap(), proven) {
+            (Verdict::Proven(why), Some(expected)) => {
+                assert!(why.to_string().contains(expected), "{why}");
+            }
+            (Verdict::Unproven, None) => {}
+            (verdict, _) => panic!("{verdict:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_hub_signed_and_cannot_both_be_proves_itself() {
+        let world = World::new();
+        let two = [note(&world, 8, [1; 32]), note(&world, 8, [2; 32])];
+        check(
+            &world,
+            two.iter().map(|note| Exhibit::checkpoint(note)).collect(),
+            Some("two different logs"),
+        );
+        let other = mark(&world, |mark| mark.root = [9; 32]);
+        check(&world, vec![mark(&world, |_same| {}), other], Some("two different logs"));
+        let other = mark(&world, |mark| mark.roster_digest = [9; 32]);
+        check(&world, vec![mark(&world, |_same| {}), other], Some("two different rosters"));
+        let later = mark(&world, |mark| {
+            mark.time = mark.time.saturating_add(std::time::Duration::from_secs(1));
+            (mark.position, mark.head, mark.root) = (7, 7, [7; 32]);
+        });
+        check(&world, vec![later, mark(&world, |_same| {})], Some("that it has 7"));
+        let other = mark(&world, |mark| mark.digest = [6; 32]);
+        check(&world, vec![mark(&world, |_same| {}), other], Some("two different accounts"));
+        let two = vec![leaf(&world, [2; 32]), leaf(&world, [3; 32])];
+        check(&world, two, Some("two different logs of 3"));
+    }
+
+    #[test]
+    fn what_an_honest_hub_signs_proves_nothing() {
+        let world = World::new();
+        let grown = mark(&world, |mark| {
+            mark.time = mark.time.saturating_add(std::time::Duration::from_secs(1));
+            (mark.position, mark.head, mark.root) = (9, 9, [9; 32]);
+            (mark.count, mark.digest) = (6, [6; 32]);
+        });
+        let elsewhere = mark(&world, |mark| {
+            (mark.stream, mark.digest) = ([3; 16], [7; 32]);
+        });
+        let honest = vec![
+            Exhibit::checkpoint(&note(&world, 7, [7; 32])),
+            Exhibit::checkpoint(&note(&world, 7, [7; 32])),
+            mark(&world, |_same| {}),
+            grown,
+            elsewhere,
+            leaf(&world, [2; 32]),
+            leaf(&world, [2; 32]),
+            Exhibit::received("an entry", b"anything"),
+        ];
+        check(&world, honest, None);
+    }
+
+    #[test]
+    fn evidence_that_the_log_did_not_sign_is_refused() {
+        let (world, stranger) = (World::new(), World::new());
+        let checkpoint = Checkpoint { epoch: 1, size: 8, root: [1; 32], roster: [0; 32] };
+        let forged = world.pin().log_key().sign(&checkpoint, &stranger.log_secret);
+        let honest = Exhibit::checkpoint(&note(&world, 8, [2; 32]));
+        let mixed = evidence(&world, vec![honest.clone(), Exhibit::checkpoint(&forged)]);
+        assert_eq!(mixed.judge(), Err(InvalidEvidence::Exhibit(2)));
+        let Exhibit::Mark { statement, signature: _own } = mark(&world, |_same| {}) else {
+            unreachable!()
+        };
+        let unsigned = Exhibit::Mark { statement, signature: BASE64.encode([0; 64]) };
+        assert_eq!(evidence(&world, vec![unsigned]).judge(), Err(InvalidEvidence::Exhibit(1)));
+        let Exhibit::Leaf { leaf_hash, path, note, .. } = leaf(&world, [2; 32]) else {
+            unreachable!()
+        };
+        let moved = Exhibit::Leaf { sequence: 1, leaf_hash, path, note };
+        assert_eq!(evidence(&world, vec![moved]).judge(), Err(InvalidEvidence::Exhibit(1)));
+        let mut other = evidence(&world, vec![honest]);
+        other.genesis = BASE64.encode(stranger.founding.genesis.encode_to_vec());
+        assert!(matches!(other.judge(), Err(InvalidEvidence::Exchange(_))));
+        assert!(Evidence::parse("{}").is_none());
+        assert!(Evidence::parse("{\"watchfire_evidence\":1}").unwrap().is_err());
+    }
+}
