@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
 
+use arc_swap::ArcSwap;
 use prost::Message as _;
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
@@ -32,6 +33,7 @@ use crate::profile::OwnKey;
 use crate::profile::Profile;
 use crate::tls;
 use crate::transparency::Checkpoint;
+use crate::transparency::LogKeys;
 use crate::wire;
 use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
@@ -42,6 +44,10 @@ use crate::wire::pb::roster_service_client::RosterServiceClient;
 use crate::wire::pb::subscription_service_client::SubscriptionServiceClient;
 use crate::wire::pb::transparency_service_client::TransparencyServiceClient;
 
+/// What the roster is folded from.
+const ROSTER_KINDS: [BodyKind; 4] =
+    [BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange, BodyKind::LogKeyChange];
+
 /// A member's connection. Clones share it.
 #[derive(Clone)]
 pub struct Client {
@@ -49,6 +55,8 @@ pub struct Client {
     profile: Arc<Profile>,
     pin: Arc<Pin>,
     known: Arc<Mutex<KnownRoster>>,
+    /// As far as the roster was folded.
+    log_keys: Arc<ArcSwap<LogKeys>>,
     trust: Arc<StdMutex<Trust>>,
     clock: Arc<dyn Clock>,
     welcome: Arc<Welcome>,
@@ -79,41 +87,39 @@ impl Client {
             )
             .into());
         }
-        let known = KnownRoster::load(&profile, &pin)?;
+        let mut known = KnownRoster::load(&profile, &pin)?;
         let profile = Arc::new(profile);
-        let trust = Trust::load(Arc::clone(&profile), pin.log_key())?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
             .await?
             .into_inner();
         let note = response.checkpoint.clone();
-        let welcome = welcome(&pin, response)?;
-        let mut client = Self {
+        known.forget_other_epochs(&pin, response.epoch);
+        let log_keys = known.log_keys();
+        let remembered = profile.checkpoint()?;
+        let are_known = |keys: &LogKeys| {
+            [Some(&note), remembered.as_ref()].into_iter().flatten().all(|it| keys.open(it).is_ok())
+        };
+        if !are_known(&log_keys.load()) {
+            // The log may have another key by now: its own entries say so.
+            let service = ExchangeServiceClient::new(channel.clone());
+            learn_log_keys(service, known.clone()).await?;
+        }
+        let trust = Trust::load(Arc::clone(&profile), &log_keys.load())?;
+        let welcome = welcome(&pin, &log_keys.load(), response)?;
+        let client = Self {
             channel,
             profile,
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
+            log_keys,
             trust: Arc::new(StdMutex::new(trust)),
             clock: Arc::new(SystemClock::default()),
             welcome: Arc::new(welcome),
         };
-        client.forget_other_epochs();
         client.demand_continuation(&note).await?;
         Ok(client)
-    }
-
-    /// What was folded in another epoch is folded again: a restore may have changed it.
-    fn forget_other_epochs(&mut self) {
-        let epoch = self.welcome.epoch;
-        if let Some(known) = Arc::get_mut(&mut self.known).map(Mutex::get_mut)
-            && known.epoch() != epoch
-        {
-            let confirmed = known.verifier().confirmed();
-            *known = KnownRoster::new(&self.pin);
-            known.confirm(confirmed);
-            known.set_epoch(epoch);
-        }
     }
 
     /// Where the member's folder is.
@@ -171,6 +177,17 @@ impl Client {
         TransparencyServiceClient::new(self.channel.clone())
     }
 
+    /// The keys of the log, as far as the roster was folded.
+    pub(super) const fn log_keys(&self) -> &Arc<ArcSwap<LogKeys>> {
+        &self.log_keys
+    }
+
+    /// Learns which keys the log has had, where a checkpoint is signed by one that is not known yet.
+    pub(super) async fn learn_log_keys(&self) -> Result<(), ClientError> {
+        let scratch = self.known.lock().await.clone();
+        learn_log_keys(self.exchange_service(), scratch).await
+    }
+
     pub(super) fn trust(&self) -> &StdMutex<Trust> {
         &self.trust
     }
@@ -223,10 +240,7 @@ impl Client {
 
     /// Folds the roster entries between the known position and the head.
     async fn catch_up(&self, known: &mut KnownRoster) -> Result<(), ClientError> {
-        let filter = Filter {
-            body_kinds: vec![BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange],
-            ..Filter::default()
-        };
+        let filter = Filter { body_kinds: ROSTER_KINDS.to_vec(), ..Filter::default() };
         let newest = self.newest_checkpoint();
         let start = Beginning { is_first: false, latest: Some(known.position()) };
         let mut account = Account::new(self.follower(), filter.digest(), start, newest);
@@ -242,6 +256,12 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
+            if let Some(mark) = &frame.mark
+                && self.log_keys.load().open(&mark.checkpoint).is_err()
+            {
+                // What it is signed by may be put in place behind this frame.
+                learn_log_keys(self.exchange_service(), known.clone()).await?;
+            }
             let taken = self.take_roster(known, &mut account, &frame);
             if let Err(ClientError::Unverified(error)) = taken {
                 return Err(self.keep_frame(error, Some(&frame)).await.into());
@@ -274,6 +294,30 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Folds, on the side, what the log says of who takes part, up to its head: the roster's copy is thrown away, and its log
+/// keys, which it shares with the roster that it was copied from, stay. Each was put in place by the one before it or by
+/// members; that the entry is in the log is seen when the roster itself is folded up to it.
+async fn learn_log_keys(
+    mut service: ExchangeServiceClient<Channel>,
+    mut scratch: KnownRoster,
+) -> Result<(), ClientError> {
+    let filter = Filter { body_kinds: ROSTER_KINDS.to_vec(), ..Filter::default() };
+    let request = pb::SubscribeRequest {
+        start: Some(pb::subscribe_request::Start::Sequence(scratch.position())),
+        filter: Some(filter_to_wire(&filter)),
+        until_head: true,
+        ..pb::SubscribeRequest::default()
+    };
+    let stream = service.subscribe(request).await;
+    let mut stream = stream.map_err(|status| rolled_back(status.into()))?.into_inner();
+    while let Some(frame) = stream.message().await? {
+        for entry in frame.entries.into_iter().filter(concerns_roster) {
+            scratch.fold(entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// Follows a frame of a stream; the checkpoint of its mark, if it has one.
@@ -316,7 +360,11 @@ fn rolled_back(error: ClientError) -> ClientError {
     error
 }
 
-fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, ClientError> {
+fn welcome(
+    pin: &Pin,
+    log_keys: &LogKeys,
+    response: pb::GetExchangeResponse,
+) -> Result<Welcome, ClientError> {
     let pb::GetExchangeResponse {
         name,
         genesis,
@@ -335,10 +383,8 @@ fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, Clie
             VerificationError::answer("it is not the exchange that this profile joined").into()
         );
     }
-    let checkpoint = pin
-        .log_key()
-        .open(&checkpoint)
-        .map_err(|error| VerificationError::answer(error.to_string()))?;
+    let checkpoint =
+        log_keys.open(&checkpoint).map_err(|error| VerificationError::answer(error.to_string()))?;
     if (checkpoint.size, checkpoint.epoch) != (head, epoch) || epoch == 0 {
         return Err(VerificationError::answer("its head is not that of its checkpoint").into());
     }

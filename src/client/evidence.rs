@@ -21,7 +21,7 @@ use crate::model::time::Timestamp;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
-use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::transparency::proof;
 use crate::wire::MarkStatement;
 
@@ -258,9 +258,10 @@ impl Evidence {
     /// Judges it by what the log's key signed alone.
     pub fn judge(&self) -> Result<Verdict, InvalidEvidence> {
         let pin = self.pin()?;
+        let log_keys = LogKeys::new(pin.log_key().clone());
         let mut signed = Signed::default();
         for (number, exhibit) in (1..).zip(&self.exhibits) {
-            signed.add(pin.log_key(), exhibit).ok_or(InvalidEvidence::Exhibit(number))?;
+            signed.add(&log_keys, exhibit).ok_or(InvalidEvidence::Exhibit(number))?;
         }
         Ok(signed.contradiction().map_or(Verdict::Unproven, Verdict::Proven))
     }
@@ -287,18 +288,18 @@ struct Signed {
 
 impl Signed {
     /// Takes an exhibit; `None` if it is not what it says.
-    fn add(&mut self, log_key: &LogKey, exhibit: &Exhibit) -> Option<()> {
+    fn add(&mut self, log_keys: &LogKeys, exhibit: &Exhibit) -> Option<()> {
         match exhibit {
-            Exhibit::Checkpoint { note } => self.checkpoints.push(log_key.open(note).ok()?),
+            Exhibit::Checkpoint { note } => self.checkpoints.push(log_keys.open(note).ok()?),
             Exhibit::Mark { statement, signature } => {
                 let (statement, signature) =
                     (BASE64.decode(statement).ok()?, BASE64.decode(signature).ok()?);
-                let mark = open_statement(log_key, &statement, &signature).ok()?;
+                let mark = open_statement(log_keys, &statement, &signature).ok()?;
                 self.checkpoints.push(log_of(&mark));
                 self.marks.push(mark);
             }
             Exhibit::Leaf { sequence, leaf_hash, path, note } => {
-                let checkpoint = log_key.open(note).ok()?;
+                let checkpoint = log_keys.open(note).ok()?;
                 let leaf = digest(leaf_hash)?;
                 let path = path.iter().map(|hash| digest(hash)).collect::<Option<Vec<_>>>()?;
                 let tree = (checkpoint.size, &checkpoint.root);

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use prost::Message as _;
@@ -20,13 +21,16 @@ use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
 use crate::client::verifier::prepare;
+use crate::model::header::BodyKind;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::Sequence;
 use crate::model::roster::KeyUse;
+use crate::model::roster::Roster;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
+use crate::transparency::LogKeys;
 use crate::transparency::roster_digest;
 use crate::wire;
 use crate::wire::pb;
@@ -46,6 +50,8 @@ pub struct KnownRoster {
     digest: Digest,
     saved: u64,
     is_changed: bool,
+    /// Shared with whoever opens checkpoints.
+    log_keys: Arc<ArcSwap<LogKeys>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -82,6 +88,7 @@ impl KnownRoster {
             digest: [0; 32],
             saved: 0,
             is_changed: false,
+            log_keys: Arc::new(ArcSwap::from_pointee(LogKeys::new(pin.log_key().clone()))),
         }
     }
 
@@ -156,26 +163,55 @@ impl KnownRoster {
         if sequence < self.position {
             return Ok(());
         }
-        self.verifier.verify_prepared(vec![prepared.clone()])?;
+        if prepared.record.header.body_kind == BodyKind::LogKeyChange {
+            // The key that it puts in place may have signed it, if members vouch for that, which the fold judges.
+            let mut then = self.verifier.as_ref().clone();
+            then.adopt(self.applied(prepared)?);
+            then.verify_prepared(vec![prepared.clone()])?;
+        } else {
+            self.verifier.verify_prepared(vec![prepared.clone()])?;
+        }
         self.digest = roster_digest(&self.digest, &prepared.leaf_hash());
         self.entries.insert(sequence, prepared.to_entry());
         self.is_changed = true;
         // The founding record is folded already: it is what was pinned.
         if sequence > 0 {
-            let place = Sequence(sequence);
-            let roster = wire::roster::apply(
-                self.verifier.roster(),
-                &self.exchange,
-                &prepared.record,
-                place,
-            )
-            .map_err(|refusal| VerificationError::at(sequence, Fault::Roster(refusal)))?;
-            if let Some(roster) = roster {
-                Arc::make_mut(&mut self.verifier).adopt(roster);
+            let roster = self.applied(prepared)?;
+            let keys = roster.log_keys().len();
+            if keys != self.log_keys.load().count()
+                && let Some(log_keys) = LogKeys::of(&self.exchange, roster.log_keys())
+            {
+                self.log_keys.store(Arc::new(log_keys));
             }
+            Arc::make_mut(&mut self.verifier).adopt(roster);
         }
         self.reach(sequence.saturating_add(1));
         Ok(())
+    }
+
+    /// The roster as an entry makes it.
+    fn applied(&self, prepared: &Prepared) -> Result<Roster, VerificationError> {
+        let (roster, place) = (self.verifier.roster(), Sequence(prepared.sequence));
+        let changed = wire::roster::apply(roster, &self.exchange, &prepared.record, place);
+        let changed = changed
+            .map_err(|refusal| VerificationError::at(prepared.sequence, Fault::Roster(refusal)))?;
+        Ok(changed.unwrap_or_else(|| roster.clone()))
+    }
+
+    /// How many entries the log had by the newest checkpoint that the profile remembers.
+    pub fn remembered_size(&self, profile: &Profile) -> Result<u64, ClientError> {
+        let Some(note) = profile.checkpoint()? else { return Ok(0) };
+        let opened = self.log_keys.load().open(&note);
+        let checkpoint = opened.map_err(|error| ProfileError::Malformed {
+            path: profile.folder().join("checkpoint"),
+            why: error.to_string(),
+        })?;
+        Ok(checkpoint.size)
+    }
+
+    /// The keys of the log that are known; whoever holds this learns of those that are folded later.
+    pub(super) fn log_keys(&self) -> Arc<ArcSwap<LogKeys>> {
+        Arc::clone(&self.log_keys)
     }
 
     /// Everything below this place was folded.
@@ -203,8 +239,13 @@ impl KnownRoster {
         self.epoch
     }
 
-    pub(super) const fn set_epoch(&mut self, epoch: u32) {
-        self.epoch = epoch;
+    /// What was folded in another epoch is folded again: a restore may have changed it.
+    pub(super) fn forget_other_epochs(&mut self, pin: &Pin, epoch: u32) {
+        if self.epoch != epoch {
+            let confirmed = self.verifier.confirmed();
+            *self = Self { epoch, ..Self::new(pin) };
+            self.confirm(confirmed);
+        }
     }
 
     /// Takes the resets of members' keys that the reader confirmed.
@@ -454,6 +495,128 @@ mod tests {
             Pin::open(&world.founding.genesis.encode_to_vec()).unwrap().operator_key_id(),
             world.operator.key().id()
         );
+    }
+
+    fn change_log_key(
+        world: &World,
+        known: &mut KnownRoster,
+        by: &SecretKey,
+        change: pb::LogKeyChange,
+    ) -> Result<(), String> {
+        let at = known.position();
+        let envelope = world.notice(by, pb::body::Content::LogKeyChange(change));
+        known.fold(World::entry(at, envelope)).map_err(|error| error.to_string())
+    }
+
+    fn checkpoint(world: &World, secret: &SecretKey, size: u64) -> String {
+        let key = crate::signing::VerifyingKey::from_spki(&secret.spki()).unwrap();
+        let key = crate::transparency::LogKey::new(&world.founding.exchange, key).unwrap();
+        let checkpoint = Checkpoint { epoch: 1, size, root: [1; 32], roster: [2; 32] };
+        key.sign(&checkpoint, secret)
+    }
+
+    #[test]
+    fn the_log_key_changes_by_the_old_ones_word_and_the_old_one_signs_nothing_behind_it() {
+        let world = World::new();
+        let mut known = world.known();
+        let keys = known.log_keys();
+        let next = SecretKey::generate().unwrap();
+        let change = world.succession(&next, 3, &[]);
+        change_log_key(&world, &mut known, &world.log_secret, change).unwrap();
+        for (size, secret, opens) in [
+            (3, &world.log_secret, true),
+            (3, &next, false),
+            (4, &world.log_secret, false),
+            (4, &next, true),
+        ] {
+            let note = checkpoint(&world, secret, size);
+            assert_eq!(keys.load().open(&note).is_ok(), opens, "whoever shares them learns of it");
+        }
+        let notice = |secret| {
+            let erasure = pb::ErasureNotice { demand_sequence: 1, sequences: vec![2] };
+            world.notice(secret, pb::body::Content::Erasure(erasure))
+        };
+        let believes =
+            |secret, at| known.verifier().verify(World::entry(at, notice(secret))).is_ok();
+        assert!(believes(&world.log_secret, 2) && !believes(&next, 2));
+        assert!(!believes(&world.log_secret, 4) && believes(&next, 4));
+        // The old key, which may be stolen, does not come back, nor does it name another.
+        let thief = SecretKey::generate().unwrap();
+        let again = world.succession(&thief, 4, &[]);
+        change_log_key(&world, &mut known, &world.log_secret, again).unwrap_err();
+        let back = world.succession(&world.log_secret, 4, &[]);
+        change_log_key(&world, &mut known, &next, back).unwrap_err();
+        let place = tempfile::tempdir().unwrap();
+        let profile = profile(&world, &place.path().join("acme"));
+        known.save(&profile).unwrap();
+        let again = KnownRoster::load(&profile, &world.pin()).unwrap();
+        assert_eq!(again.log_keys().load().count(), 2, "it is known after a restart");
+    }
+
+    #[test]
+    fn a_lost_log_key_is_replaced_by_more_than_half_of_the_companies() {
+        let world = World::new();
+        let mut known = world.known();
+        let [cedar, dune] = ["cedar-microblog", "dune-forum"].map(|member| {
+            let key = SecretKey::generate().unwrap();
+            Signer::new(world.founding.exchange.clone(), member.parse().unwrap(), key)
+        });
+        fold(&world, &mut known, 3, &world.operator, &world.admission(&cedar));
+        fold(&world, &mut known, 4, &world.operator, &world.admission(&dune));
+        let next = SecretKey::generate().unwrap();
+        let [acme, bravo] = [&world.acme, &world.bravo];
+        let (stranger, _) = world.reset(acme.member());
+        let most = |at| world.succession(&next, at, &[acme, bravo, &cedar]);
+        let mut forged = most(5);
+        forged.cosignatures[2].signature = forged.cosignatures[1].signature.clone();
+        let mut renamed = world.succession(&next, 5, &[acme, bravo, &stranger]);
+        renamed.cosignatures[2].key.clone_from(&most(5).cosignatures[2].key);
+        let mut unproven = most(5);
+        unproven.new_key.as_mut().unwrap().possession_proof.reverse();
+        let mut for_a_member = most(5);
+        for_a_member.new_key = Some(proven_key(&world.founding.exchange, acme.member(), &next));
+        for (number, change) in [
+            world.succession(&next, 5, &[]),
+            world.succession(&next, 5, &[acme, bravo]),
+            world.succession(&next, 5, &[acme, bravo, bravo]),
+            world.succession(&next, 5, &[acme, bravo, &stranger]),
+            world.succession(&next, 5, &[acme, bravo, &world.operator]),
+            most(4),
+            most(6),
+            forged,
+            renamed,
+            unproven,
+            for_a_member,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut known = known.clone();
+            change_log_key(&world, &mut known, &next, change).expect_err(&number.to_string());
+            assert_eq!(known.log_keys().load().count(), 1, "case {number}");
+        }
+        // Members' word is for the new key, which must sign; the old one needs none.
+        change_log_key(&world, &mut known.clone(), &world.log_secret, most(5)).unwrap_err();
+        change_log_key(&world, &mut known, &next, most(5)).unwrap();
+        assert!(known.log_keys().load().open(&checkpoint(&world, &next, 6)).is_ok());
+    }
+
+    #[test]
+    fn suspended_companies_and_keys_from_a_reset_have_no_say_about_the_log_key() {
+        let world = World::new();
+        let mut known = world.known();
+        let (reset, change) = world.reset(world.acme.member());
+        fold(&world, &mut known, 3, &world.operator, &change);
+        let next = SecretKey::generate().unwrap();
+        let both = world.succession(&next, 4, &[&reset, &world.bravo]);
+        change_log_key(&world, &mut known, &next, both).unwrap_err();
+        let suspend = pb::body::Content::RosterChange(pb::RosterChange {
+            member: world.acme.member().name(),
+            change: Some(pb::roster_change::Change::Suspend(pb::Suspension::default())),
+        });
+        fold(&world, &mut known, 4, &world.operator, &suspend);
+        let alone = world.succession(&next, 5, &[&world.bravo]);
+        change_log_key(&world, &mut known, &next, alone).unwrap();
     }
 
     #[test]

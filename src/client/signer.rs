@@ -125,6 +125,7 @@ pub(super) const fn kind_of(content: &pb::body::Content) -> BodyKind {
         pb::body::Content::Takedown(_) => BodyKind::Takedown,
         pb::body::Content::Erasure(_) => BodyKind::Erasure,
         pb::body::Content::Retention(_) => BodyKind::Retention,
+        pb::body::Content::LogKeyChange(_) => BodyKind::LogKeyChange,
         pb::body::Content::Genesis(_) => BodyKind::Genesis,
     }
 }

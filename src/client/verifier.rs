@@ -273,8 +273,8 @@ pub struct Verifier {
     genesis: Digest,
     roster: Arc<Roster>,
     keys: HashMap<KeyId, VerifyingKey>,
-    /// The log's, which signs the hub's own entries.
-    log: VerifyingKey,
+    /// The log's, which sign the hub's own entries; by id.
+    log: HashMap<KeyId, VerifyingKey>,
     /// Resets of members' keys that this reader confirmed.
     confirmed: Arc<Confirmed>,
     /// Keys that go back to a reset that it did not.
@@ -299,7 +299,7 @@ impl Verifier {
             genesis: pin.header_digest(),
             roster: Arc::default(),
             keys: HashMap::new(),
-            log: pin.log_key().verifying().clone(),
+            log: HashMap::new(),
             confirmed: Arc::default(),
             unconfirmed: HashSet::new(),
         };
@@ -312,6 +312,13 @@ impl Verifier {
         for key in roster.members().flat_map(|member| roster.keys_of(&member.id)) {
             if let Entry::Vacant(place) = self.keys.entry(key.id)
                 && let Ok(parsed) = VerifyingKey::from_spki(&key.spki)
+            {
+                place.insert(parsed);
+            }
+        }
+        for term in roster.log_keys() {
+            if let Entry::Vacant(place) = self.log.entry(term.id)
+                && let Ok(parsed) = VerifyingKey::from_spki(&term.spki)
             {
                 place.insert(parsed);
             }
@@ -418,9 +425,9 @@ impl Verifier {
         }
         let refused = || VerificationError::at(one.sequence, Fault::Key(record.key_id));
         if record.header.body_kind.is_hub() {
-            let is_log = record.key_id == self.log.id();
-            let own = Signing { key: &self.log, registered: None };
-            return is_log.then_some(own).ok_or_else(refused);
+            let term = self.roster.log_key_at(Sequence(one.sequence), &record.key_id);
+            let key = term.and_then(|term| self.log.get(&term.id)).ok_or_else(refused)?;
+            return Ok(Signing { key, registered: None });
         }
         let registered = self.roster.key(&record.key_id).ok_or_else(refused)?;
         let key = self.keys.get(&record.key_id).ok_or_else(refused)?;
@@ -438,7 +445,7 @@ impl Verifier {
             BodyKind::RosterChange | BodyKind::Genesis | BodyKind::Takedown => {
                 key.key_use == KeyUse::Signing && role == Some(Role::Operator)
             }
-            BodyKind::Erasure | BodyKind::Retention => false,
+            BodyKind::Erasure | BodyKind::Retention | BodyKind::LogKeyChange => false,
             BodyKind::Indicator
             | BodyKind::Operation
             | BodyKind::Attribution

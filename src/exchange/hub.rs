@@ -69,6 +69,7 @@ use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::wire;
 use crate::wire::MARK_PAYLOAD_TYPE;
 use crate::wire::MarkStatement;
@@ -103,8 +104,10 @@ pub enum OpenError {
         /// Why.
         refusal: Refusal,
     },
-    /// The log key is not the one of genesis.
-    #[error("the log key is not the one that the genesis record names")]
+    /// The log key is not the one that signs for the log now.
+    #[error(
+        "log.key is not the key that signs for the log now: if its change was cut off, run watchfired rotate-log-key again"
+    )]
     LogKey,
     /// The disk.
     #[error(transparent)]
@@ -178,10 +181,11 @@ impl Hub {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Arc<Self>, SequencerThread), OpenError> {
-        let founding = Founding::check(genesis, &log_secret)?;
+        let founding = Founding::check(genesis)?;
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
+        let log_key = current_log_key(&founding.exchange, &roster, &log_secret)?;
         let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
@@ -203,7 +207,7 @@ impl Hub {
             tail: Arc::clone(&tail),
             published_roster: Arc::clone(&published),
             clock: Arc::clone(&clock),
-            log_key: founding.log_key.clone(),
+            log_key,
             log_secret: log_secret.clone(),
             guard: ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed),
             head,
@@ -636,16 +640,13 @@ struct Founding {
 }
 
 impl Founding {
-    fn check(genesis: pb::Envelope, log_secret: &SecretKey) -> Result<Self, OpenError> {
+    fn check(genesis: pb::Envelope) -> Result<Self, OpenError> {
         let refused = |what: String| OpenError::Genesis(what);
         let record =
             wire::envelope::record(genesis).map_err(|refusal| refused(refusal.to_string()))?;
         let Content::Genesis(facts) = &record.content else {
             return Err(refused("it is a record of another kind".to_owned()));
         };
-        if facts.log_key != log_secret.spki() {
-            return Err(OpenError::LogKey);
-        }
         let exchange = ExchangeName::derive(&facts.title, &facts.operator_key.spki, &facts.log_key)
             .map_err(|error| refused(error.to_string()))?;
         if exchange != record.header.exchange || facts.operator != record.header.name.member {
@@ -687,6 +688,9 @@ impl Founding {
         log_secret: &SecretKey,
         clock: &dyn Clock,
     ) -> Result<Head, OpenError> {
+        if self.log_key.verifying().id() != log_secret.id() {
+            return Err(OpenError::LogKey);
+        }
         let signature = self.record.envelope.signatures.first();
         let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
         let payload = self.record.envelope.payload.clone();
@@ -730,7 +734,22 @@ impl Founding {
     }
 }
 
-fn fold_roster(store: &Store, exchange: &ExchangeName) -> Result<Roster, OpenError> {
+/// The key that signs for the log now, which must be the one at hand.
+fn current_log_key(
+    exchange: &ExchangeName,
+    roster: &Roster,
+    log_secret: &SecretKey,
+) -> Result<LogKey, OpenError> {
+    let keys = LogKeys::of(exchange, roster.log_keys()).ok_or(OpenError::LogKey)?;
+    let current = keys.current();
+    if current.verifying().id() == log_secret.id() {
+        Ok(current.clone())
+    } else {
+        Err(OpenError::LogKey)
+    }
+}
+
+pub(super) fn fold_roster(store: &Store, exchange: &ExchangeName) -> Result<Roster, OpenError> {
     let mut roster = Roster::default();
     for sequence in store.roster_sequences()? {
         let refused = |refusal| OpenError::Roster { sequence, refusal };

@@ -104,6 +104,17 @@ impl RegisteredKey {
     }
 }
 
+/// A key that signs, or signed, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogKeyTerm {
+    /// Its id.
+    pub id: KeyId,
+    /// `SubjectPublicKeyInfo`, DER.
+    pub spki: Vec<u8>,
+    /// The place of the entry that put it in place; it signs behind it.
+    pub since: Sequence,
+}
+
 /// How much a member may ask of the hub. 0 stands for the hub's own limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
@@ -144,6 +155,7 @@ pub struct RosterMember {
 pub struct Roster {
     members: Arc<BTreeMap<MemberId, RosterMember>>,
     keys: Arc<BTreeMap<KeyId, RegisteredKey>>,
+    log_keys: Arc<Vec<LogKeyTerm>>,
     /// The custom audiences.
     pub audiences: Audiences,
 }
@@ -168,7 +180,7 @@ impl Roster {
         }
         let keys: Vec<_> = keys.into_iter().collect();
         let distinct: std::collections::BTreeSet<_> = keys.iter().map(|key| key.id).collect();
-        if distinct.len() != keys.len() || keys.iter().any(|key| self.keys.contains_key(&key.id)) {
+        if distinct.len() != keys.len() || keys.iter().any(|key| self.has_key(&key.id)) {
             return Err(RosterConflict("the key is registered already"));
         }
         Arc::make_mut(&mut self.members).insert(member.id.clone(), member);
@@ -215,7 +227,7 @@ impl Roster {
 
     /// Registers a further key of a member.
     pub fn add_key(&mut self, key: RegisteredKey) -> Result<(), RosterConflict> {
-        if self.keys.contains_key(&key.id) {
+        if self.has_key(&key.id) {
             return Err(RosterConflict("the key is registered already"));
         }
         // Each reset leaves room for as many again: whoever used up a member's keys must not keep it out for good.
@@ -239,7 +251,7 @@ impl Roster {
         at: Sequence,
     ) -> Result<(), RosterConflict> {
         let [signing, recovery] = &keys;
-        if signing.id == recovery.id || keys.iter().any(|key| self.keys.contains_key(&key.id)) {
+        if signing.id == recovery.id || keys.iter().any(|key| self.has_key(&key.id)) {
             return Err(RosterConflict("the key is registered already"));
         }
         let resets = self.resets_of(member);
@@ -288,6 +300,36 @@ impl Roster {
             member.changed_at = at;
         }
         Ok(())
+    }
+
+    /// Puts the log's next key in place, or its first.
+    pub fn succeed_log_key(&mut self, term: LogKeyTerm) -> Result<(), RosterConflict> {
+        if self.has_key(&term.id) {
+            return Err(RosterConflict("the key is registered already"));
+        }
+        if self.log_keys.len() >= limits::LOG_KEYS_MAX {
+            return Err(RosterConflict("the log has had too many keys"));
+        }
+        Arc::make_mut(&mut self.log_keys).push(term);
+        Ok(())
+    }
+
+    /// The keys that the log had, in their order; the last one signs now.
+    pub fn log_keys(&self) -> &[LogKeyTerm] {
+        &self.log_keys
+    }
+
+    /// The log key with this id, if it may sign an entry of the hub's own at this place: the one in force there, or the
+    /// one that this very entry puts in place.
+    pub fn log_key_at(&self, place: Sequence, id: &KeyId) -> Option<&LogKeyTerm> {
+        let in_force = self.log_keys.iter().rev().find(|term| term.since < place);
+        let begins = self.log_keys.iter().find(|term| term.since == place);
+        [in_force, begins].into_iter().flatten().find(|term| term.id == *id)
+    }
+
+    /// Whether a key is anybody's, the log's included.
+    fn has_key(&self, id: &KeyId) -> bool {
+        self.keys.contains_key(id) || self.log_keys.iter().any(|term| term.id == *id)
     }
 
     /// The member with this id.

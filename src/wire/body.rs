@@ -103,6 +103,8 @@ pub enum Content {
         /// The sequence behind the last.
         end: u64,
     },
+    /// The log's next key.
+    LogKeyChange(Box<LogKeyChange>),
     /// A change of the roster.
     RosterChange {
         /// About whom.
@@ -211,6 +213,26 @@ pub struct NewKey {
     pub possession_proof: Vec<u8>,
 }
 
+/// The log's next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogKeyChange {
+    /// The key, with its proof of possession.
+    pub new_key: NewKey,
+    /// Members who vouch for it; none if the old key signs.
+    pub cosignatures: Vec<Cosignature>,
+}
+
+/// A member vouches for the log's next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosignature {
+    /// Who.
+    pub member: MemberId,
+    /// With which of its keys.
+    pub key: KeyId,
+    /// The signature.
+    pub signature: Vec<u8>,
+}
+
 /// A key to be retired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retirement {
@@ -292,6 +314,7 @@ impl Content {
             | Self::KeyChange(_)
             | Self::Erasure { .. }
             | Self::Retention { .. }
+            | Self::LogKeyChange(_)
             | Self::Genesis(_)
             | Self::Gone => Vec::new(),
         }
@@ -349,6 +372,9 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         }
         pb::body::Content::Erasure(wire) => (BodyKind::Erasure, statement::erasure(wire.clone())?),
         pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
+        pb::body::Content::LogKeyChange(wire) => {
+            (BodyKind::LogKeyChange, log_key_change(wire.clone())?)
+        }
         pb::body::Content::RosterChange(wire) => {
             (BodyKind::RosterChange, roster_change(wire.clone())?)
         }
@@ -458,6 +484,23 @@ fn key_change(wire: pb::KeyChange) -> Result<Content, Refusal> {
     Ok(Content::KeyChange(action))
 }
 
+fn log_key_change(wire: pb::LogKeyChange) -> Result<Content, Refusal> {
+    let pb::LogKeyChange { new_key: key, cosignatures } = wire;
+    let field = "body.log_key_change.cosignatures";
+    let cosignature = |wire: pb::LogKeyCosignature| {
+        let pb::LogKeyCosignature { key, signature } = wire;
+        let (member, key) = key_name(&key, field)?;
+        if signature.len() != 64 {
+            return Err(invalid(field, "a signature is 64 bytes"));
+        }
+        Ok(Cosignature { member, key, signature })
+    };
+    Ok(Content::LogKeyChange(Box::new(LogKeyChange {
+        new_key: new_key(key, "body.log_key_change.new_key")?,
+        cosignatures: cosignatures.into_iter().map(cosignature).collect::<Result<_, _>>()?,
+    })))
+}
+
 fn genesis(wire: pb::Genesis) -> Result<Content, Refusal> {
     let pb::Genesis {
         title,
@@ -498,13 +541,17 @@ fn new_key(wire: Option<pb::PublicKey>, field: &'static str) -> Result<NewKey, R
 
 fn retirement(wire: &pb::KeyRetirement, field: &'static str) -> Result<Retirement, Refusal> {
     let pb::KeyRetirement { key, compromised, compromised_since } = wire;
+    let (member, key) = key_name(key, field)?;
+    let compromised_since = compromised.then_some(Sequence(*compromised_since));
+    Ok(Retirement { member, key, compromised_since })
+}
+
+/// A key by its full name.
+fn key_name(name: &str, field: &'static str) -> Result<(MemberId, KeyId), Refusal> {
     let rule = || invalid(field, "must be members/{member}/keys/{64 lower-case hex digits}");
-    let (owner, id) = key.split_once("/keys/").ok_or_else(rule)?;
-    Ok(Retirement {
-        member: MemberId::from_name(owner).map_err(|_not_a_member| rule())?,
-        key: id.parse().map_err(|_not_a_key| rule())?,
-        compromised_since: compromised.then_some(Sequence(*compromised_since)),
-    })
+    let (owner, id) = name.split_once("/keys/").ok_or_else(rule)?;
+    let member = MemberId::from_name(owner).map_err(|_not_a_member| rule())?;
+    Ok((member, id.parse().map_err(|_not_a_key| rule())?))
 }
 
 pub(super) fn record_name(text: &str, field: &'static str) -> Result<RecordName, Refusal> {

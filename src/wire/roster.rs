@@ -17,6 +17,7 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyReset;
 use crate::model::roster::KeyUse;
+use crate::model::roster::LogKeyTerm;
 use crate::model::roster::Quota;
 use crate::model::roster::RegisteredKey;
 use crate::model::roster::Role;
@@ -27,6 +28,7 @@ use crate::model::roster::Standing;
 use crate::signing;
 use crate::signing::Claim;
 use crate::signing::InvalidKey;
+use crate::signing::SecretKey;
 use crate::signing::VerifyingKey;
 use crate::wire::body::AudienceAction;
 use crate::wire::body::Content;
@@ -35,6 +37,8 @@ use crate::wire::body::KeyAction;
 use crate::wire::body::NewKey;
 use crate::wire::body::RosterAction;
 use crate::wire::envelope::Record;
+use crate::wire::pb;
+use crate::wire::succession;
 
 /// What a record does to the roster; `None` if it does nothing.
 pub fn apply(
@@ -65,6 +69,10 @@ pub fn apply(
         | Content::Erasure { .. }
         | Content::Retention { .. }
         | Content::Gone => return Ok(None),
+        Content::LogKeyChange(change) => {
+            let term = succession::succeed(roster, exchange, change, &record.key_id, place)?;
+            changed.succeed_log_key(term).map_err(conflict("body.log_key_change.new_key"))?;
+        }
         Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,
         Content::RosterChange { member, change } => {
             change_roster(&mut changed, exchange, member, change, place)?;
@@ -264,7 +272,22 @@ fn found(roster: &mut Roster, exchange: &ExchangeName, genesis: &Genesis) -> Res
         (&genesis.operator_key, KeyUse::Signing, "body.genesis.operator_key"),
         (&genesis.operator_recovery_key, KeyUse::Recovery, "body.genesis.operator_recovery_key"),
     ];
-    admit(roster, exchange, operator, keys)
+    admit(roster, exchange, operator, keys)?;
+    let first = LogKeyTerm {
+        id: KeyId::of_spki(&genesis.log_key),
+        spki: genesis.log_key.clone(),
+        since: Sequence(0),
+    };
+    roster.succeed_log_key(first).map_err(conflict("body.genesis.log_key"))
+}
+
+/// A public key with the proof that its holder wants it registered for this member of this exchange.
+pub fn proven_key(exchange: &ExchangeName, member: &MemberId, key: &SecretKey) -> pb::PublicKey {
+    let payload = signing::possession_payload(exchange, member, &key.id());
+    pb::PublicKey {
+        spki: key.spki(),
+        possession_proof: key.sign(POSSESSION_PAYLOAD_TYPE, &payload).to_vec(),
+    }
 }
 
 fn admit(

@@ -38,6 +38,7 @@ fn about(content: &Content) -> Vec<Term> {
         | Content::AudienceChange { .. }
         | Content::Erasure { .. }
         | Content::Retention { .. }
+        | Content::LogKeyChange(_)
         | Content::RosterChange { .. }
         | Content::KeyChange(_)
         | Content::Genesis(_)
@@ -109,6 +110,7 @@ fn texts(content: &pb::body::Content) -> Vec<&str> {
         | Content::Takedown(_)
         | Content::Erasure(_)
         | Content::Retention(_)
+        | Content::LogKeyChange(_)
         | Content::Genesis(_) => {}
     }
     texts.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect()

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use watchfire::client::Client;
 use watchfire::client::ClientError;
+use watchfire::client::From;
 use watchfire::client::JoinRequest;
 use watchfire::client::OperatorChange;
 use watchfire::client::Signer;
@@ -11,6 +12,7 @@ use watchfire::client::VerifiedEntry;
 use watchfire::client::proven_key;
 use watchfire::model::filter::Filter;
 use watchfire::model::fingerprint::Fingerprint;
+use watchfire::model::header::BodyKind;
 use watchfire::model::names::MemberId;
 use watchfire::model::reason::Reason;
 use watchfire::profile::OwnKey;
@@ -23,6 +25,7 @@ use crate::world::demand;
 use crate::world::domain;
 use crate::world::publish;
 use crate::world::replay;
+use crate::world::watchfired;
 
 const COMPANIES: &[(&str, &str)] = &[("acme-video", "company"), ("birch-social", "company")];
 
@@ -318,5 +321,122 @@ async fn two_people_read_the_same_words_on_both_ends_of_an_enrolment() {
     assert!(granted.contains(&words) && granted.contains(&keys.words()), "{granted}");
     let accepted = demand(&world.watchfire("dune-forum", &["accept", &grant]));
     assert!(accepted.contains(&words), "{accepted}");
+    world.finish();
+}
+
+fn rotate_log_key(world: &World, more: &[&str]) -> std::process::Output {
+    let data = text(world.data());
+    watchfired(&[&["rotate-log-key", "--data", &data], more].concat())
+}
+
+/// Serving must fail at once.
+fn refuses_to_serve(world: &World) {
+    let data = text(world.data());
+    let served = watchfired(&["serve", "--listen", "127.0.0.1:0", "--data", &data]);
+    assert_eq!(served.status.code(), Some(78));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_key_is_rotated_and_every_client_follows_it() {
+    let mut world = World::with(COMPANIES).await;
+    let acme = world.client("acme-video").await;
+    let birch = world.client("birch-social").await;
+    let (_, before) = publish(&acme, domain("before.example")).await;
+    let mut live =
+        world::subscribe(&birch, From::Start, Filter::default(), world::Ends::Never).await;
+    while world::next_entries(&mut live).await.last().map(VerifiedEntry::sequence) != Some(before) {
+    }
+    demand(&world.watchfire("birch-social", &["status"]));
+
+    world.stop();
+    let key = world.data().join("log.key");
+    let old = std::fs::read(&key).expect("a key");
+    let said = demand(&rotate_log_key(&world, &[]));
+    assert!(said.contains("changed at sequence"), "{said}");
+    let new = std::fs::read(&key).expect("a key");
+    assert!(old != new && !world.data().join("log.key.next").exists());
+    // The old key does not serve any more.
+    std::fs::write(&key, &old).expect("the old key");
+    refuses_to_serve(&world);
+    // A change that was cut off before the key was in place goes on.
+    let next = world.data().join("log.key.next");
+    watchfire::profile::write_private(&next, &new).expect("the new key");
+    let said = demand(&rotate_log_key(&world, &[]));
+    assert!(said.contains("was changed before"), "{said}");
+    assert_eq!(std::fs::read(&key).expect("a key"), new);
+    world.start(&[]).await;
+
+    // Clients that were connected, profiles that were not, and a live stream.
+    let (_, after) = publish(&acme, domain("after.example")).await;
+    while world::next_entries(&mut live).await.last().map(VerifiedEntry::sequence) != Some(after) {}
+    let birch = world.client("birch-social").await;
+    let kinds: Vec<BodyKind> = replay(&birch, Filter::default())
+        .await
+        .iter()
+        .filter(|entry| (before..=after).contains(&entry.sequence()))
+        .map(|entry| entry.header().body_kind)
+        .collect();
+    assert_eq!(kinds, [BodyKind::Indicator, BodyKind::LogKeyChange, BodyKind::Indicator]);
+    world.admit("dune-forum", "company");
+    let dune = world.client("dune-forum").await;
+    let roster = dune.roster().await.expect("a roster");
+    assert_eq!(roster.roster().log_keys().len(), 2);
+    publish(&dune, domain("later.example")).await;
+
+    // And once more, without anybody having looked in between.
+    world.stop();
+    demand(&rotate_log_key(&world, &[]));
+    demand(&rotate_log_key(&world, &[]));
+    world.start(&[]).await;
+    demand(&world.watchfire("acme-video", &["status"]));
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("last.example")).await;
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_log_key_is_replaced_by_the_word_of_most_companies() {
+    let mut world = World::with(&[COMPANIES, &[("cedar-microblog", "company")]].concat()).await;
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("before.example")).await;
+    for member in ["acme-video", "birch-social", "cedar-microblog"] {
+        demand(&world.watchfire(member, &["status"]));
+    }
+    world.stop();
+    std::fs::remove_file(world.data().join("log.key")).expect("it is lost");
+    refuses_to_serve(&world);
+    assert!(!rotate_log_key(&world, &[]).status.success());
+    let request = text(world.data().join("request.json"));
+    let said = demand(&rotate_log_key(&world, &["--lost", "--request", &request]));
+    assert!(said.starts_with("2 companies must sign"), "{said}");
+    let words = said.lines().find_map(|line| line.trim().strip_prefix("in words"));
+    let words = words.expect("the words").trim().to_owned();
+    let answer = |member: &str| text(world.data().join(format!("{member}.signature")));
+    let cosign = |member: &str, said: &str| {
+        let out = answer(member);
+        world.watchfire(
+            member,
+            &["keys", "cosign-log-key", "--request", &request, "--out", &out, "--as", said],
+        )
+    };
+    assert_eq!(cosign("acme-video", "yes").status.code(), Some(5));
+    demand(&cosign("acme-video", &words));
+    demand(&cosign("operator", &words));
+    demand(&cosign("birch-social", &words));
+    let [one, two, operators] =
+        ["acme-video", "birch-social", "operator"].map(|member| answer(member));
+    for few in [vec![&one], vec![&one, &one], vec![&one, &operators]] {
+        let signatures: Vec<&str> = few.into_iter().map(String::as_str).collect();
+        let refused =
+            rotate_log_key(&world, &[&["--lost", "--signatures"], &signatures[..]].concat());
+        assert!(!refused.status.success());
+    }
+    demand(&rotate_log_key(&world, &["--lost", "--signatures", &one, &two]));
+    world.start(&[]).await;
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("after.example")).await;
+    for member in ["birch-social", "cedar-microblog"] {
+        demand(&world.watchfire(member, &["subscribe", "--from", "start", "--until-head"]));
+    }
     world.finish();
 }

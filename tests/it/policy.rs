@@ -97,7 +97,8 @@ fn read_by(kind: BodyKind, reach: &oracle::Reach) -> (Reach, ReadBy) {
         | BodyKind::RosterChange
         | BodyKind::KeyChange
         | BodyKind::Erasure
-        | BodyKind::Retention => (Reach::default(), ReadBy::Everyone),
+        | BodyKind::Retention
+        | BodyKind::LogKeyChange => (Reach::default(), ReadBy::Everyone),
         BodyKind::AudienceChange => {
             let circle = oracle::Reach {
                 audiences: [CIRCLES[0].to_owned()].into(),

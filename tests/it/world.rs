@@ -236,7 +236,7 @@ impl Drop for World {
     }
 }
 
-fn watchfired(arguments: &[&str]) -> Output {
+pub(crate) fn watchfired(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_watchfired"))
         .args(arguments)
         .output()

@@ -27,6 +27,9 @@ pub(crate) enum Failure {
     /// What the member says is not what its new keys are.
     #[error("{0} has no new keys with that fingerprint: nothing is confirmed")]
     OtherKeys(MemberId),
+    /// The request is for another log key than the one that was told.
+    #[error("the request is for another log key: nothing is signed")]
+    OtherLogKey,
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
@@ -104,6 +107,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::SomeRefused(_) => 3,
             Failure::Unfinished(unfinished) => unfinished.cause.exit_code(),
             Failure::OtherKeys(_)
+            | Failure::OtherLogKey
             | Failure::SomeUnverified(_)
             | Failure::Unproven(_)
             | Failure::SomeDiffer(_) => 5,

@@ -1,4 +1,4 @@
-//! `watchfire keys list|rotate|retire|reset|confirm`.
+//! `watchfire keys list|rotate|retire|reset|confirm|cosign-log-key`.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ use watchfire::profile::OwnKey;
 use watchfire::signing::SecretKey;
 
 use crate::context::Context;
+use crate::cosign_log_key;
 use crate::handling_flags::member;
 use crate::key_confirm;
 use crate::key_reset;
@@ -69,6 +70,18 @@ pub(crate) enum Command {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Vouch for the log's next key, because its key is lost; the hub is not asked.
+    CosignLogKey {
+        /// What the operator asks to be signed.
+        #[arg(long, value_name = "FILE")]
+        request: PathBuf,
+        /// Where the signature goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The fingerprint of the new log key as the operator said it, by another way: twelve words, or 64 hex digits.
+        #[arg(long = "as", value_name = "FINGERPRINT")]
+        said: String,
+    },
     /// Show the keys that the operator put in the place of a member's; once compared with the member, confirm them.
     Confirm {
         /// Whose keys.
@@ -81,8 +94,15 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    let command = match command {
+        Command::CosignLogKey { request, out, said } => {
+            return cosign_log_key::run(&context.profile()?, &request, &out, &said);
+        }
+        other => other,
+    };
     let client = context.connect().await?;
     match command {
+        Command::CosignLogKey { .. } => {}
         Command::List { member } => list(&client, member.as_ref()).await?,
         Command::Rotate { with_recovery_key, compromised_since } => {
             rotate(&client, voucher(with_recovery_key), compromised_since.map(Sequence)).await?;

@@ -12,6 +12,7 @@ mod bench;
 mod briefing;
 mod completions;
 mod context;
+mod cosign_log_key;
 mod crl;
 mod demo;
 mod ends;

@@ -217,6 +217,7 @@ fn statement(content: &pb::body::Content) -> String {
         Content::Retention(said) => {
             format!("let go the bodies of {} to {}", said.first_sequence, said.end_sequence)
         }
+        Content::LogKeyChange(_) => "puts the log's next key in place".to_owned(),
         Content::Genesis(genesis) => format!("founds {}", genesis.title),
     }
 }

@@ -1,6 +1,7 @@
 //! `watchfired`: the hub's command line. Parse, load, call, exit code.
 
 mod init;
+mod log_key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ enum Command {
     Rebuild(DataArgs),
     /// Write the store anew, with the hub stopped: erased bodies leave the disk, and the folder shrinks.
     Compact(DataArgs),
+    /// Let another key sign for the log, with the hub stopped: by the old key's word, or by members' where it is lost.
+    RotateLogKey(log_key::Args),
     /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
     Verify(DataArgs),
 }
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Rebuild(args) => rebuild(&args),
         Command::Compact(args) => compact(&args),
+        Command::RotateLogKey(args) => log_key::run(&args),
         Command::Verify(args) => verify(&args),
     };
     match outcome {

@@ -317,6 +317,7 @@ fn about(content: &Content) -> Vec<RecordName> {
         | Content::AudienceChange(_)
         | Content::Erasure(_)
         | Content::Retention(_)
+        | Content::LogKeyChange(_)
         | Content::Genesis(_) => Vec::new(),
     };
     names.iter().filter_map(|name| name.parse().ok()).collect()
