@@ -104,7 +104,7 @@ impl Client {
         if !are_known(&log_keys.load()) {
             // The log may have another key by now: its own entries say so.
             let service = ExchangeServiceClient::new(channel.clone());
-            learn_log_keys(service, known.clone()).await?;
+            Box::pin(learn_log_keys(service, known.clone())).await?;
         }
         let trust = Trust::load(Arc::clone(&profile), &log_keys.load())?;
         let welcome = welcome(&pin, &log_keys.load(), response)?;
@@ -185,7 +185,8 @@ impl Client {
     /// Learns which keys the log has had, where a checkpoint is signed by one that is not known yet.
     pub(super) async fn learn_log_keys(&self) -> Result<(), ClientError> {
         let scratch = self.known.lock().await.clone();
-        learn_log_keys(self.exchange_service(), scratch).await
+        // Apart: it is seldom needed, and would make every future that may need it large.
+        Box::pin(learn_log_keys(self.exchange_service(), scratch)).await
     }
 
     pub(super) fn trust(&self) -> &StdMutex<Trust> {
@@ -260,7 +261,7 @@ impl Client {
                 && self.log_keys.load().open(&mark.checkpoint).is_err()
             {
                 // What it is signed by may be put in place behind this frame.
-                learn_log_keys(self.exchange_service(), known.clone()).await?;
+                Box::pin(learn_log_keys(self.exchange_service(), known.clone())).await?;
             }
             let taken = self.take_roster(known, &mut account, &frame);
             if let Err(ClientError::Unverified(error)) = taken {

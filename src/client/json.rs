@@ -49,6 +49,7 @@ pub enum SavedEntryError {
     Differs(String),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the fields of a line, as documented")]
 #[derive(Serialize)]
 struct Line<'a> {
     epoch: u32,

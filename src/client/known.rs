@@ -412,7 +412,7 @@ mod tests {
         let one_key = change(&whole, &|reset| reset.recovery_key.clone_from(&reset.signing_key));
         let anothers = change(&whole, &|reset| reset.signing_key = Some(owned.clone()));
         // Proofs are for one member: a request of bravo's is of no use for acme.
-        let pb::body::Content::RosterChange(mut moved) = of_bravo.clone() else { panic!() };
+        let pb::body::Content::RosterChange(mut moved) = of_bravo else { panic!() };
         moved.member = member.name();
         let moved = pb::body::Content::RosterChange(moved);
         let bad = [

@@ -172,6 +172,7 @@ pub use self::subscribe::SubscribeOptions;
 pub use self::subscribe::Subscription;
 pub use self::succession::SuccessionCosignature;
 pub use self::succession::SuccessionRequest;
+pub use self::verifier::Doubts;
 pub use self::verifier::VerificationError;
 pub use self::verifier::VerifiedEntry;
 pub use self::verifier::Verifier;

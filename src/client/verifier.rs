@@ -134,10 +134,12 @@ pub struct VerifiedEntry {
 }
 
 /// What a reader should know about the key that signed an entry.
-#[derive(Clone, Copy, Debug, Default)]
-struct Doubts {
-    compromised: bool,
-    unconfirmed: bool,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// It was said to be compromised from that place or an earlier one on.
+    pub compromised: bool,
+    /// It goes back to a reset by the operator that the reader has not confirmed.
+    pub unconfirmed: bool,
 }
 
 impl VerifiedEntry {
@@ -184,6 +186,11 @@ impl VerifiedEntry {
     /// The place of the hub's notice that it erased the body, which is empty then; that notice says why.
     pub const fn erased_by(&self) -> Option<u64> {
         self.erased_by
+    }
+
+    /// What the reader should know about its key.
+    pub const fn doubts(&self) -> Doubts {
+        self.doubts
     }
 
     /// Whether its key was said to be compromised from this place or an earlier one on.

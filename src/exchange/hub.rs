@@ -185,7 +185,6 @@ impl Hub {
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let roster = Arc::new(fold_roster(&store, &founding.exchange)?);
-        let log_key = current_log_key(&founding.exchange, &roster, &log_secret)?;
         let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
@@ -207,7 +206,7 @@ impl Hub {
             tail: Arc::clone(&tail),
             published_roster: Arc::clone(&published),
             clock: Arc::clone(&clock),
-            log_key,
+            log_key: current_log_key(&founding.exchange, &roster, &log_secret)?,
             log_secret: log_secret.clone(),
             guard: ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed),
             head,
@@ -216,7 +215,6 @@ impl Hub {
         };
         let thread = spawn("sequencer", move || sequencer.run(work))?;
         let checker = Arc::new(Checker::new(Arc::clone(&published), settings.warning_lists));
-        let jobs = spawn_workers(&checker, &queue, settings.workers)?;
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -234,8 +232,8 @@ impl Hub {
             readers: Turns::new(settings.workers.max(2)),
             ledgers: Ledgers::default(),
             lone: Semaphore::new(1),
+            jobs: spawn_workers(&checker, &queue, settings.workers)?,
             checker,
-            jobs,
             queue,
             clock,
             log_secret,

@@ -30,7 +30,7 @@ impl Fingerprint {
     /// Of keys in this order (`SubjectPublicKeyInfo`, DER). Of one key it is the digest that is its id; of an
     /// exchange's operator key and log key, the one that begins with the digits of the exchange's name.
     pub fn of_keys(spkis: &[&[u8]]) -> Self {
-        let whole = spkis.iter().fold(Sha256::new(), |digest, spki| digest.chain_update(spki));
+        let whole = spkis.iter().fold(Sha256::new(), Sha256::chain_update);
         Self(whole.finalize().into())
     }
 
@@ -99,7 +99,7 @@ mod tests {
     fn an_exchanges_fingerprint_begins_with_the_digits_of_its_name() {
         let name = ExchangeName::derive("spring", b"operator", b"log").unwrap();
         let fingerprint = Fingerprint::of_keys(&[b"operator", b"log"]).to_string();
-        assert!(name.name().ends_with(&fingerprint[..16]));
+        assert!(name.name().ends_with(fingerprint.get(..16).unwrap()));
         assert_ne!(Fingerprint::of_keys(&[b"log", b"operator"]).to_string(), fingerprint);
     }
 
@@ -132,7 +132,7 @@ mod tests {
             first.to_owned(),
             format!("{first} year"),
             format!("{words} legal"),
-            one.to_string()[..16].to_owned(),
+            one.to_string().get(..16).unwrap().to_owned(),
             Fingerprint([0x7e; 32]).to_string(),
         ] {
             assert!(!one.is_said_by(&wrong), "{wrong:?}");

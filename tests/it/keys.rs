@@ -69,10 +69,9 @@ async fn at(client: &Client, sequence: u64) -> VerifiedEntry {
 }
 
 fn refusal(result: Result<impl Sized, ClientError>) -> watchfire::client::Refused {
-    match result.err().expect("a refusal") {
-        ClientError::Refused(refused) => *refused,
-        other => panic!("{other}"),
-    }
+    let error = result.err().expect("a refusal");
+    let ClientError::Refused(refused) = error else { panic!("{error}") };
+    *refused
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -423,8 +422,7 @@ async fn a_lost_log_key_is_replaced_by_the_word_of_most_companies() {
     demand(&cosign("acme-video", &words));
     demand(&cosign("operator", &words));
     demand(&cosign("birch-social", &words));
-    let [one, two, operators] =
-        ["acme-video", "birch-social", "operator"].map(|member| answer(member));
+    let [one, two, operators] = ["acme-video", "birch-social", "operator"].map(answer);
     for few in [vec![&one], vec![&one, &one], vec![&one, &operators]] {
         let signatures: Vec<&str> = few.into_iter().map(String::as_str).collect();
         let refused =

@@ -24,8 +24,8 @@ pub(crate) fn run(profile: &Profile, file: &Path, out: &Path, said: &str) -> any
     let known = KnownRoster::load(profile, &Pin::open(&profile.genesis()?)?)?;
     let seen = known.remembered_size(profile)?;
     let signer = Signer::of(profile, OwnKey::Signing)?;
-    let signed = request.cosign(&signer, &known, seen)?;
-    profile::write_public(out, signed.to_json().as_bytes())?;
+    let answer = request.cosign(&signer, &known, seen)?;
+    profile::write_public(out, answer.to_json().as_bytes())?;
     output::line(&format!("Signed for the entry at sequence {}:", request.sequence()))?;
     Ok(output::line(&format!("  send {} to the operator", out.display()))?)
 }

@@ -94,12 +94,10 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
-    let command = match command {
-        Command::CosignLogKey { request, out, said } => {
-            return cosign_log_key::run(&context.profile()?, &request, &out, &said);
-        }
-        other => other,
-    };
+    // Without the hub, which cannot serve when this is asked for.
+    if let Command::CosignLogKey { request, out, said } = &command {
+        return cosign_log_key::run(&context.profile()?, request, out, said);
+    }
     let client = context.connect().await?;
     match command {
         Command::CosignLogKey { .. } => {}
@@ -109,15 +107,11 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         }
         Command::Retire { key, member, with_recovery_key, compromised_since } => {
             let since = compromised_since.map(Sequence);
-            let receipt = match member {
-                Some(member) => {
-                    let change = OperatorChange::RetireKey(key, since);
-                    client.change_roster(&member, change).await?
-                }
-                None => {
-                    let signer = client.signer_with(voucher(with_recovery_key))?;
-                    client.retire_key(&signer, key, since).await?
-                }
+            let receipt = if let Some(member) = member {
+                client.change_roster(&member, OperatorChange::RetireKey(key, since)).await?
+            } else {
+                let signer = client.signer_with(voucher(with_recovery_key))?;
+                client.retire_key(&signer, key, since).await?
             };
             tell_retired(&key, since, &receipt)?;
         }

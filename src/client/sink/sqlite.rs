@@ -345,9 +345,9 @@ impl Work<'_> {
             ":recipients": reach.map(|reach| names(reach.recipients.iter().map(ToString::to_string).collect())),
             ":onward_uses": handling.map(|handling| names(handling.onward_uses.iter().copied().map(word).collect())),
             ":use_until": handling.and_then(|handling| handling.use_until).map(|time| time.to_string()),
-            ":in_doubt": item.is_in_doubt,
+            ":in_doubt": item.doubts.compromised,
             ":left_filter": item.has_left_filter,
-            ":unconfirmed": item.is_unconfirmed,
+            ":unconfirmed": item.doubts.unconfirmed,
             ":withdrawn_epoch": withdrawn.map(|(epoch, _, _)| epoch),
             ":withdrawn_sequence": withdrawn.map(|(_, sequence, _)| sequence),
             ":deleted": is_deleted,
@@ -629,7 +629,7 @@ mod tests {
         drop(sink);
         let mut sink = open(&path).unwrap();
         let mut item = maker.revision(4, &maker.record(), 1);
-        item.is_unconfirmed = true;
+        item.doubts.unconfirmed = true;
         sink.apply(&step(vec![item])).unwrap();
         let flags =
             "SELECT group_concat(unconfirmed) FROM (SELECT * FROM current ORDER BY sequence)";
