@@ -47,6 +47,8 @@ pub struct Claimant {
     pub member: MemberId,
     /// On whose word, if not its own; else empty.
     pub on_word_of: Said,
+    /// Whether the member's key goes back to a reset by the operator that the reader has not confirmed.
+    pub is_unconfirmed: bool,
 }
 
 /// What a figure of reach measures.

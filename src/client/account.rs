@@ -4,6 +4,9 @@
 //! The reader keeps the frontier of the tree alone, so that it needs no more memory for a longer log. Of entries that
 //! were not sent the hub gives the subtrees that stand for them.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use sha2::Digest as _;
 use sha2::Sha256;
 
@@ -14,7 +17,7 @@ use crate::signing;
 use crate::signing::Claim;
 use crate::transparency::Checkpoint;
 use crate::transparency::Frontier;
-use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::transparency::proof;
 use crate::transparency::proof::PROOF_HASHES_MAX;
 use crate::wire::MARK_PAYLOAD_TYPE;
@@ -110,7 +113,8 @@ pub enum Deviation {
 pub(super) struct Follower {
     pub(super) exchange: ExchangeName,
     pub(super) member: MemberId,
-    pub(super) log_key: LogKey,
+    /// Shared with whoever folds the roster, which may put another key in place.
+    pub(super) log_keys: Arc<ArcSwap<LogKeys>>,
 }
 
 /// Where a stream begins.
@@ -235,7 +239,7 @@ impl Account {
         mark: &pb::Mark,
         mut hidden: Hashes<'_>,
     ) -> Result<Marked, Deviation> {
-        let checkpoint = self.follower.log_key.open(&mark.checkpoint);
+        let checkpoint = self.follower.log_keys.load().open(&mark.checkpoint);
         let checkpoint = checkpoint.map_err(|_invalid| Deviation::Checkpoint)?;
         if (checkpoint.epoch, checkpoint.size) != (mark.epoch, mark.head) {
             return Err(Deviation::Checkpoint);
@@ -317,8 +321,8 @@ impl Account {
         if mark.statement.is_empty() {
             return Ok(None);
         }
-        let statement =
-            open_statement(&self.follower.log_key, &mark.statement, &mark.statement_signature)?;
+        let log_keys = self.follower.log_keys.load();
+        let statement = open_statement(&log_keys, &mark.statement, &mark.statement_signature)?;
         let is_own = statement.exchange == self.follower.exchange
             && statement.member == self.follower.member
             && statement.filter_digest == self.filter_digest
@@ -379,17 +383,19 @@ pub(super) const fn log_of(statement: &MarkStatement) -> Checkpoint {
 
 /// Opens what the hub signed with a mark.
 pub(super) fn open_statement(
-    log_key: &LogKey,
+    log_keys: &LogKeys,
     bytes: &[u8],
     signature: &[u8],
 ) -> Result<MarkStatement, Deviation> {
+    // Which key must have signed it, it says itself: the one of the log's size.
+    let said = MarkStatement::from_bytes(bytes).map_err(|_malformed| Deviation::Statement)?;
     let claim = Claim {
         payload_type: MARK_PAYLOAD_TYPE,
         payload: bytes,
         signature,
-        key: log_key.verifying(),
+        key: log_keys.for_size(said.head).verifying(),
         value: (),
     };
     signing::verify(claim).map_err(|_bad| Deviation::Statement)?;
-    MarkStatement::from_bytes(bytes).map_err(|_malformed| Deviation::Statement)
+    Ok(said)
 }

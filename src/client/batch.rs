@@ -15,6 +15,7 @@ use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Mark;
 use crate::client::subscribe::Place;
+use crate::client::verifier::Doubts;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::header::BodyKind;
 use crate::model::header::Header;
@@ -42,8 +43,8 @@ pub struct Item {
     pub header: Header,
     /// The identity of this revision.
     pub header_digest: Digest,
-    /// Whether its key was said to be compromised from this place or an earlier one on.
-    pub is_in_doubt: bool,
+    /// What the reader should know about its key.
+    pub doubts: Doubts,
     /// Whether it no longer matches the filter, though an earlier revision did.
     pub has_left_filter: bool,
     /// What it takes back, if it is a withdrawal.
@@ -136,7 +137,7 @@ impl Item {
             accept_time: entry.accept_time(),
             header: entry.header().clone(),
             header_digest: entry.header_digest(),
-            is_in_doubt: entry.is_in_doubt(),
+            doubts: entry.doubts(),
             has_left_filter: false,
             withdraws: withdraws(entry),
             payload: match entry.erased_by() {

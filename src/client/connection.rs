@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::AtomicU32;
 
+use arc_swap::ArcSwap;
 use prost::Message as _;
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
@@ -22,7 +23,9 @@ use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
 use crate::client::verifier::prepare;
 use crate::model::filter::Filter;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
+use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
@@ -32,6 +35,7 @@ use crate::profile::OwnKey;
 use crate::profile::Profile;
 use crate::tls;
 use crate::transparency::Checkpoint;
+use crate::transparency::LogKeys;
 use crate::wire;
 use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
@@ -42,6 +46,10 @@ use crate::wire::pb::roster_service_client::RosterServiceClient;
 use crate::wire::pb::subscription_service_client::SubscriptionServiceClient;
 use crate::wire::pb::transparency_service_client::TransparencyServiceClient;
 
+/// What the roster is folded from.
+const ROSTER_KINDS: [BodyKind; 4] =
+    [BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange, BodyKind::LogKeyChange];
+
 /// A member's connection. Clones share it.
 #[derive(Clone)]
 pub struct Client {
@@ -49,6 +57,8 @@ pub struct Client {
     profile: Arc<Profile>,
     pin: Arc<Pin>,
     known: Arc<Mutex<KnownRoster>>,
+    /// As far as the roster was folded.
+    log_keys: Arc<ArcSwap<LogKeys>>,
     trust: Arc<StdMutex<Trust>>,
     clock: Arc<dyn Clock>,
     welcome: Arc<Welcome>,
@@ -76,9 +86,8 @@ impl Client {
     /// Connects; refuses an exchange other than the one that was pinned, and a log that was restored without this member
     /// having accepted that.
     pub async fn connect(profile: Profile) -> Result<Self, ClientError> {
-        let (mut client, note) = Self::reach(profile).await?;
+        let (client, note) = Self::reach(profile).await?;
         client.demand_accepted_epoch().await?;
-        client.forget_other_epochs();
         client.demand_continuation(&note).await?;
         Ok(client)
     }
@@ -92,16 +101,27 @@ impl Client {
             )
             .into());
         }
-        let known = KnownRoster::load(&profile, &pin)?;
+        let mut known = KnownRoster::load(&profile, &pin)?;
         let profile = Arc::new(profile);
-        let trust = Trust::load(Arc::clone(&profile), pin.log_key())?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
             .await?
             .into_inner();
         let note = response.checkpoint.clone();
-        let welcome = welcome(&pin, response)?;
+        known.forget_other_epochs(&pin, response.epoch);
+        let log_keys = known.log_keys();
+        let remembered = profile.checkpoint()?;
+        let are_known = |keys: &LogKeys| {
+            [Some(&note), remembered.as_ref()].into_iter().flatten().all(|it| keys.open(it).is_ok())
+        };
+        if !are_known(&log_keys.load()) {
+            // The log may have another key by now: its own entries say so.
+            let service = ExchangeServiceClient::new(channel.clone());
+            Box::pin(learn_log_keys(service, known.clone())).await?;
+        }
+        let trust = Trust::load(Arc::clone(&profile), &log_keys.load())?;
+        let welcome = welcome(&pin, &log_keys.load(), response)?;
         let accepted = profile.accepted_epochs()?;
         let client = Self {
             channel,
@@ -110,22 +130,12 @@ impl Client {
             let_go: Arc::default(),
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
+            log_keys,
             trust: Arc::new(StdMutex::new(trust)),
             clock: Arc::new(SystemClock::default()),
             welcome: Arc::new(welcome),
         };
         Ok((client, note))
-    }
-
-    /// What was folded in another epoch is folded again: a restore may have changed it.
-    pub(super) fn forget_other_epochs(&mut self) {
-        let epoch = self.welcome.epoch;
-        if let Some(known) = Arc::get_mut(&mut self.known).map(Mutex::get_mut)
-            && known.epoch() != epoch
-        {
-            *known = KnownRoster::new(&self.pin);
-            known.set_epoch(epoch);
-        }
     }
 
     /// Where the member's folder is.
@@ -183,6 +193,18 @@ impl Client {
         TransparencyServiceClient::new(self.channel.clone())
     }
 
+    /// The keys of the log, as far as the roster was folded.
+    pub(super) const fn log_keys(&self) -> &Arc<ArcSwap<LogKeys>> {
+        &self.log_keys
+    }
+
+    /// Learns which keys the log has had, where a checkpoint is signed by one that is not known yet.
+    pub(super) async fn learn_log_keys(&self) -> Result<(), ClientError> {
+        let scratch = self.known.lock().await.clone();
+        // Apart: it is seldom needed, and would make every future that may need it large.
+        Box::pin(learn_log_keys(self.exchange_service(), scratch)).await
+    }
+
     pub(super) fn trust(&self) -> &StdMutex<Trust> {
         &self.trust
     }
@@ -207,6 +229,20 @@ impl Client {
         let mut known = self.known.lock().await;
         known.touch();
         known.save(&self.profile)
+    }
+
+    /// Confirms the operator's reset of a member's keys, which the user has compared with the member; whether it was
+    /// not confirmed before.
+    pub async fn confirm_reset(
+        &self,
+        member: &MemberId,
+        fingerprint: Fingerprint,
+    ) -> Result<bool, ClientError> {
+        let mut known = self.known.lock().await;
+        let mut confirmed = self.profile.confirmed_keys()?;
+        let is_new = confirmed.confirm(member, fingerprint, self.now())?;
+        known.confirm(Arc::new(confirmed.resets()));
+        Ok(is_new)
     }
 
     /// Judges entries up to this sequence: whoever changed keys before it is known.
@@ -239,10 +275,7 @@ impl Client {
         known: &mut KnownRoster,
         newest: Option<Checkpoint>,
     ) -> Result<(), ClientError> {
-        let filter = Filter {
-            body_kinds: vec![BodyKind::Genesis, BodyKind::RosterChange, BodyKind::KeyChange],
-            ..Filter::default()
-        };
+        let filter = Filter { body_kinds: ROSTER_KINDS.to_vec(), ..Filter::default() };
         let start = Beginning { is_first: false, latest: Some(known.position()) };
         let mut account = Account::new(self.follower(), filter.digest(), start, newest);
         let request = pb::SubscribeRequest {
@@ -257,6 +290,12 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
+            if let Some(mark) = &frame.mark
+                && self.log_keys.load().open(&mark.checkpoint).is_err()
+            {
+                // What it is signed by may be put in place behind this frame.
+                Box::pin(learn_log_keys(self.exchange_service(), known.clone())).await?;
+            }
             let taken = take_roster(known, &mut account, &frame);
             // Of a log that was restored nothing is evidence.
             let restored = newest.is_some_and(|newest| is_of_a_later_epoch(&frame, &newest));
@@ -309,6 +348,30 @@ fn is_of_a_later_epoch(frame: &pb::SubscribeResponse, newest: &Checkpoint) -> bo
     frame.mark.as_ref().is_some_and(|mark| mark.epoch > newest.epoch)
 }
 
+/// Folds, on the side, what the log says of who takes part, up to its head: the roster's copy is thrown away, and its log
+/// keys, which it shares with the roster that it was copied from, stay. Each was put in place by the one before it or by
+/// members; that the entry is in the log is seen when the roster itself is folded up to it.
+async fn learn_log_keys(
+    mut service: ExchangeServiceClient<Channel>,
+    mut scratch: KnownRoster,
+) -> Result<(), ClientError> {
+    let filter = Filter { body_kinds: ROSTER_KINDS.to_vec(), ..Filter::default() };
+    let request = pb::SubscribeRequest {
+        start: Some(pb::subscribe_request::Start::Sequence(scratch.position())),
+        filter: Some(filter_to_wire(&filter)),
+        until_head: true,
+        ..pb::SubscribeRequest::default()
+    };
+    let stream = service.subscribe(request).await;
+    let mut stream = stream.map_err(|status| rolled_back(status.into()))?.into_inner();
+    while let Some(frame) = stream.message().await? {
+        for entry in frame.entries.into_iter().filter(concerns_roster) {
+            scratch.fold(entry)?;
+        }
+    }
+    Ok(())
+}
+
 /// Follows a frame of a stream; the checkpoint of its mark, if it has one.
 fn follow(
     account: &mut Account,
@@ -349,7 +412,11 @@ fn rolled_back(error: ClientError) -> ClientError {
     error
 }
 
-fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, ClientError> {
+fn welcome(
+    pin: &Pin,
+    log_keys: &LogKeys,
+    response: pb::GetExchangeResponse,
+) -> Result<Welcome, ClientError> {
     let pb::GetExchangeResponse {
         name,
         genesis,
@@ -368,10 +435,8 @@ fn welcome(pin: &Pin, response: pb::GetExchangeResponse) -> Result<Welcome, Clie
             VerificationError::answer("it is not the exchange that this profile joined").into()
         );
     }
-    let checkpoint = pin
-        .log_key()
-        .open(&checkpoint)
-        .map_err(|error| VerificationError::answer(error.to_string()))?;
+    let checkpoint =
+        log_keys.open(&checkpoint).map_err(|error| VerificationError::answer(error.to_string()))?;
     if (checkpoint.size, checkpoint.epoch) != (head, epoch) || epoch == 0 {
         return Err(VerificationError::answer("its head is not that of its checkpoint").into());
     }

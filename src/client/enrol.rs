@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::client::founding::proven_key;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::POSSESSION_PAYLOAD_TYPE;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
@@ -122,6 +123,12 @@ impl JoinRequest {
             })
         };
         Ok([key(&self.signing_key)?, key(&self.recovery_key)?])
+    }
+
+    /// What the member and the operator compare: the signing key and the recovery key together.
+    pub fn fingerprint(&self) -> Result<Fingerprint, InvalidPaper> {
+        let [signing, recovery] = self.keys()?;
+        Ok(Fingerprint::of_keys(&[&signing.spki, &recovery.spki]))
     }
 
     /// PKCS#10, PEM.

@@ -145,9 +145,8 @@ impl Client {
     pub async fn accept_epoch(
         profile: Profile,
     ) -> Result<(Self, Option<AcceptedRestore>), ClientError> {
-        let (mut client, note) = Self::reach(profile).await?;
+        let (client, note) = Self::reach(profile).await?;
         let Some(new) = client.survey_epoch().await? else {
-            client.forget_other_epochs();
             client.demand_continuation(&note).await?;
             return Ok((client, None));
         };
@@ -163,7 +162,6 @@ impl Client {
         }
         // Last: until it is written, all of this is done again.
         client.adopt_epoch(&new.steps, cut, &note)?;
-        client.forget_other_epochs();
         Ok((client, Some(AcceptedRestore { epoch: new, batches })))
     }
 

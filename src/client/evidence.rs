@@ -26,7 +26,6 @@ use crate::model::time::Timestamp;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
-use crate::transparency::LogKey;
 use crate::transparency::proof;
 use crate::wire;
 use crate::wire::MarkStatement;
@@ -330,7 +329,6 @@ impl Evidence {
 
 /// What the log's key signed, and members whose keys the roster entries in the evidence register.
 struct Signed {
-    log_key: LogKey,
     known: KnownRoster,
     headers: Vec<(Header, Digest)>,
     checkpoints: Vec<Checkpoint>,
@@ -343,7 +341,6 @@ struct Signed {
 impl Signed {
     fn new(pin: &Pin) -> Self {
         Self {
-            log_key: pin.log_key().clone(),
             known: KnownRoster::new(pin),
             headers: Vec::new(),
             checkpoints: Vec::new(),
@@ -355,7 +352,8 @@ impl Signed {
 
     /// Takes an exhibit; `None` if it is not what it says.
     fn add(&mut self, exhibit: &Exhibit) -> Option<()> {
-        let log_key = &self.log_key;
+        let log_keys = self.known.log_keys().load_full();
+        let log_keys = log_keys.as_ref();
         match exhibit {
             Exhibit::Roster { entries } => {
                 for entry in entries {
@@ -376,16 +374,16 @@ impl Signed {
                 )?;
                 self.headers.push((header, sha256(&payload)));
             }
-            Exhibit::Checkpoint { note } => self.checkpoints.push(log_key.open(note).ok()?),
+            Exhibit::Checkpoint { note } => self.checkpoints.push(log_keys.open(note).ok()?),
             Exhibit::Mark { statement, signature } => {
                 let (statement, signature) =
                     (BASE64.decode(statement).ok()?, BASE64.decode(signature).ok()?);
-                let mark = open_statement(log_key, &statement, &signature).ok()?;
+                let mark = open_statement(log_keys, &statement, &signature).ok()?;
                 self.checkpoints.push(log_of(&mark));
                 self.marks.push(mark);
             }
             Exhibit::Leaf { sequence, leaf_hash, path, note } => {
-                let checkpoint = log_key.open(note).ok()?;
+                let checkpoint = log_keys.open(note).ok()?;
                 let leaf = digest(leaf_hash)?;
                 let path = path.iter().map(|hash| digest(hash)).collect::<Option<Vec<_>>>()?;
                 let tree = (checkpoint.size, &checkpoint.root);

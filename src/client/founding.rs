@@ -8,7 +8,6 @@ use crate::client::signer::Signer;
 use crate::model::handling::Handling;
 use crate::model::handling::Reach;
 use crate::model::handling::Tlp;
-use crate::model::header::POSSESSION_PAYLOAD_TYPE;
 use crate::model::names::ExchangeName;
 use crate::model::names::InvalidName;
 use crate::model::names::MemberId;
@@ -17,9 +16,10 @@ use crate::model::names::sha256;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
-use crate::signing;
 use crate::signing::SecretKey;
 use crate::wire::pb;
+
+pub use crate::wire::proven_key;
 
 /// What an exchange is founded on.
 pub struct Founding<'a> {
@@ -65,15 +65,6 @@ pub fn found(
         content: pb::body::Content::Genesis(genesis),
     };
     Ok((exchange, signer.sign(draft, now)?))
-}
-
-/// A public key with the proof that its holder wants it registered for this member of this exchange.
-pub fn proven_key(exchange: &ExchangeName, member: &MemberId, key: &SecretKey) -> pb::PublicKey {
-    let payload = signing::possession_payload(exchange, member, &key.id());
-    pb::PublicKey {
-        spki: key.spki(),
-        possession_proof: key.sign(POSSESSION_PAYLOAD_TYPE, &payload).to_vec(),
-    }
 }
 
 /// The handling of records whose reach is not theirs to choose.

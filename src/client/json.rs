@@ -49,6 +49,7 @@ pub enum SavedEntryError {
     Differs(String),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the fields of a line, as documented")]
 #[derive(Serialize)]
 struct Line<'a> {
     epoch: u32,
@@ -72,6 +73,8 @@ struct Line<'a> {
     verified: bool,
     #[serde(skip_serializing_if = "is_false")]
     in_doubt: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    unconfirmed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     distance: Option<u32>,
     envelope: &'a str,
@@ -132,6 +135,7 @@ fn line(entry: &VerifiedEntry, reading: Option<Reading<'_>>) -> String {
         header_digest: hex::encode(entry.header_digest()),
         verified: true,
         in_doubt: entry.is_in_doubt(),
+        unconfirmed: entry.is_unconfirmed(),
         distance: reading.map(|reading| reading.distance).filter(|bits| *bits > 0),
         envelope: &BASE64.encode(entry.envelope().encode_to_vec()),
     };
@@ -182,9 +186,9 @@ pub fn entry_from_json(line: &str, verifier: &Verifier) -> Result<VerifiedEntry,
 }
 
 /// Fields that nobody signed and that change with the reader, the time, and what was sought.
-const OF_THE_READER: [&str; 4] = ["in_doubt", "expired", "overlay", "distance"];
+const OF_THE_READER: [&str; 5] = ["in_doubt", "unconfirmed", "expired", "overlay", "distance"];
 
-/// The first field in which two objects differ. A doubt may have come up after the line was saved.
+/// The first field in which two objects differ. A doubt may have come up after the line was saved, or been settled.
 fn difference(given: &Value, expected: &Value) -> Option<String> {
     let (Some(given), Some(expected)) = (given.as_object(), expected.as_object()) else {
         return Some("line".to_owned());

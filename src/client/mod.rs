@@ -39,6 +39,7 @@ mod roster;
 mod signer;
 mod sink;
 mod subscribe;
+mod succession;
 mod trust;
 mod verifier;
 
@@ -176,6 +177,9 @@ pub use self::subscribe::Patience;
 pub use self::subscribe::Place;
 pub use self::subscribe::SubscribeOptions;
 pub use self::subscribe::Subscription;
+pub use self::succession::SuccessionCosignature;
+pub use self::succession::SuccessionRequest;
+pub use self::verifier::Doubts;
 pub use self::verifier::VerificationError;
 pub use self::verifier::VerifiedEntry;
 pub use self::verifier::Verifier;

@@ -4,6 +4,7 @@ use prost::Message as _;
 
 use crate::client::verifier::Fault;
 use crate::client::verifier::VerificationError;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
@@ -78,6 +79,12 @@ impl Pin {
     /// The key that signs checkpoints.
     pub const fn log_key(&self) -> &LogKey {
         &self.log_key
+    }
+
+    /// What people compare when they join: the operator's first key and the log's first key together. It stays what it
+    /// is when those keys change, as the exchange's name does.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_keys(&[&self.genesis.operator_key.spki, &self.genesis.log_key])
     }
 
     /// The id of the operator's first signing key.

@@ -16,6 +16,7 @@ use crate::client::verifier::VerificationError;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
+use crate::model::names::Sequence;
 use crate::model::roster::Quota;
 use crate::profile::OwnKey;
 use crate::signing::SecretKey;
@@ -32,6 +33,10 @@ pub enum OperatorChange {
     Reinstate(String),
     /// Sets how much it may ask of the hub; 0 stands for the hub's own limit.
     Quota(Quota),
+    /// Puts new keys in the place of all of its keys.
+    ResetKeys(pb::KeyReset),
+    /// Retires one of its keys.
+    RetireKey(KeyId, Option<Sequence>),
 }
 
 impl Client {
@@ -47,6 +52,10 @@ impl Client {
             OperatorChange::Admit(admission) => Change::Admit(admission),
             OperatorChange::Suspend(reason) => Change::Suspend(pb::Suspension { reason }),
             OperatorChange::Reinstate(reason) => Change::Reinstate(pb::Reinstatement { reason }),
+            OperatorChange::ResetKeys(reset) => Change::ResetKeys(reset),
+            OperatorChange::RetireKey(key, compromised_since) => {
+                Change::RetireKey(retirement(member, key, compromised_since))
+            }
             OperatorChange::Quota(quota) => {
                 let Quota { records_per_second, bytes_per_day, streams, lookups_per_second } =
                     quota;
@@ -72,13 +81,14 @@ impl Client {
         self.change(signer, pb::body::Content::KeyChange(change)).await
     }
 
-    /// Retires one of this member's keys.
-    pub async fn retire_key(&self, signer: &Signer, key: KeyId) -> Result<Receipt, ClientError> {
-        let retirement = pb::KeyRetirement {
-            key: format!("{}/keys/{key}", signer.member().name()),
-            compromised: false,
-            compromised_since: 0,
-        };
+    /// Retires one of this member's keys; from a place on, what it signed is in doubt if it was compromised.
+    pub async fn retire_key(
+        &self,
+        signer: &Signer,
+        key: KeyId,
+        compromised_since: Option<Sequence>,
+    ) -> Result<Receipt, ClientError> {
+        let retirement = retirement(signer.member(), key, compromised_since);
         let change = pb::KeyChange { change: Some(pb::key_change::Change::Retire(retirement)) };
         self.change(signer, pb::body::Content::KeyChange(change)).await
     }
@@ -167,6 +177,9 @@ impl Client {
             Some(roster_change::Change::Quota(_)) => {
                 service.set_quota(pb::SetQuotaRequest { envelope }).await?.into_inner().receipt
             }
+            Some(roster_change::Change::ResetKeys(_)) => {
+                service.reset_keys(pb::ResetKeysRequest { envelope }).await?.into_inner().receipt
+            }
             None if adds => {
                 service.rotate_key(pb::RotateKeyRequest { envelope }).await?.into_inner().receipt
             }
@@ -174,6 +187,18 @@ impl Client {
                 service.retire_key(pb::RetireKeyRequest { envelope }).await?.into_inner().receipt
             }
         })
+    }
+}
+
+fn retirement(
+    owner: &MemberId,
+    key: KeyId,
+    compromised_since: Option<Sequence>,
+) -> pb::KeyRetirement {
+    pb::KeyRetirement {
+        key: format!("{}/keys/{key}", owner.name()),
+        compromised: compromised_since.is_some(),
+        compromised_since: compromised_since.map_or(0, |since| since.0),
     }
 }
 

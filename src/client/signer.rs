@@ -127,6 +127,7 @@ pub(super) const fn kind_of(content: &pb::body::Content) -> BodyKind {
         pb::body::Content::Retention(_) => BodyKind::Retention,
         pb::body::Content::Epoch(_) => BodyKind::Epoch,
         pb::body::Content::Conflict(_) => BodyKind::Conflict,
+        pb::body::Content::LogKeyChange(_) => BodyKind::LogKeyChange,
         pb::body::Content::Genesis(_) => BodyKind::Genesis,
     }
 }

@@ -11,6 +11,7 @@ use crate::client::account::Account;
 use crate::client::account::Beginning;
 use crate::client::account::Deviation;
 use crate::client::account::Hashes;
+use crate::client::account::Marked;
 use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::cursor::Cursor;
@@ -557,10 +558,30 @@ impl Subscription {
         taken.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 
-    async fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
+    /// Follows the tree to a mark. If it is not signed by a key that is known, nothing has changed.
+    fn follow_to(
+        &mut self,
+        mark: &pb::Mark,
+        hidden: &[u8],
+    ) -> Result<Result<Marked, Deviation>, ClientError> {
         let account = self.account.as_mut();
         let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
-        let marked = Hashes::of(hidden).and_then(|hashes| account.mark(&mark, hashes));
+        Ok(Hashes::of(hidden).and_then(|hashes| account.mark(mark, hashes)))
+    }
+
+    async fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
+        let mut marked = self.follow_to(&mark, hidden)?;
+        if matches!(marked, Err(Deviation::Checkpoint)) {
+            // It may be signed by a key that was put in place since; the mark stays until that is known.
+            self.unchecked = Some((mark.clone(), hidden.to_vec()));
+            let learnt = self.client.learn_log_keys().await;
+            self.unchecked = None;
+            match learnt {
+                Ok(()) => marked = self.follow_to(&mark, hidden)?,
+                Err(ClientError::Unverified(error)) => return Err(error.into()),
+                Err(error) => return self.lost(error),
+            }
+        }
         let marked = marked.map_err(VerificationError::deviation)?;
         self.demand_fresh(marked.statement.as_ref())?;
         if marked.statement.is_some() {

@@ -125,6 +125,82 @@ impl World {
         signer.sign(draft, self.now).unwrap()
     }
 
+    /// An entry of the hub's own.
+    pub(crate) fn notice(&self, secret: &SecretKey, content: pb::body::Content) -> pb::Envelope {
+        use prost::Message as _;
+
+        use crate::model::header::HUB_PAYLOAD_TYPE;
+        use crate::model::names::sha256;
+
+        let body_kind = crate::client::signer::kind_of(&content);
+        let body = pb::Body { salt: vec![7; 32], content: Some(content) }.encode_to_vec();
+        let header = crate::model::header::Header {
+            exchange: self.founding.exchange.clone(),
+            name: RecordName { member: MemberId::hub(), record: uuid::Uuid::now_v7() },
+            revision: 1,
+            previous_digest: None,
+            create_time: self.now,
+            nonce: [3; 16],
+            handling: Handling { tlp: Tlp::Clear, ..founding::unaddressed() },
+            body_kind,
+            body_digest: sha256(&body),
+        };
+        let payload = crate::wire::header::header_bytes(&header);
+        let sig = secret.sign(HUB_PAYLOAD_TYPE, &payload).to_vec().into();
+        pb::Envelope {
+            payload_type: HUB_PAYLOAD_TYPE.to_owned(),
+            signatures: vec![pb::Signature { keyid: secret.id().to_string(), sig }],
+            payload: payload.into(),
+            body: body.into(),
+        }
+    }
+
+    /// The log's next key, and who vouches for it at a place.
+    pub(crate) fn succession(
+        &self,
+        next: &SecretKey,
+        place: u64,
+        vouching: &[&Signer],
+    ) -> pb::LogKeyChange {
+        let exchange = &self.founding.exchange;
+        let (old, new) = (self.log_secret.id(), next.id());
+        let place = crate::model::names::Sequence(place);
+        let payload = crate::wire::succession_payload(exchange, &old, &new, place);
+        let payload_type = crate::model::header::LOG_KEY_SUCCESSION_PAYLOAD_TYPE;
+        let cosignature = |signer: &&Signer| pb::LogKeyCosignature {
+            key: format!("{}/keys/{}", signer.member().name(), signer.key().id()),
+            signature: signer.key().sign(payload_type, &payload).to_vec(),
+        };
+        pb::LogKeyChange {
+            new_key: Some(founding::proven_key(exchange, &MemberId::hub(), next)),
+            cosignatures: vouching.iter().map(cosignature).collect(),
+        }
+    }
+
+    /// The operator's reset of a member's keys: the new signing key, and the change that puts it in place.
+    pub(crate) fn reset(&self, member: &MemberId) -> (Signer, pb::body::Content) {
+        let [signing, recovery] = std::array::from_fn(|_| SecretKey::generate().unwrap());
+        let key =
+            |key: &SecretKey| Some(founding::proven_key(&self.founding.exchange, member, key));
+        let content = pb::body::Content::RosterChange(pb::RosterChange {
+            member: member.name(),
+            change: Some(pb::roster_change::Change::ResetKeys(pb::KeyReset {
+                signing_key: key(&signing),
+                recovery_key: key(&recovery),
+                reason: "they were lost".to_owned(),
+            })),
+        });
+        (Signer::new(self.founding.exchange.clone(), member.clone(), signing), content)
+    }
+
+    /// A member's own change that adds a key.
+    pub(crate) fn addition(&self, member: &MemberId, key: &SecretKey) -> pb::body::Content {
+        let proven = founding::proven_key(&self.founding.exchange, member, key);
+        pb::body::Content::KeyChange(pb::KeyChange {
+            change: Some(pb::key_change::Change::Add(proven)),
+        })
+    }
+
     pub(crate) fn admission(&self, member: &Signer) -> pb::body::Content {
         let recovery = SecretKey::generate().unwrap();
         let key = |key: &SecretKey| {

@@ -22,7 +22,7 @@ use crate::model::names::Digest;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
-use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::transparency::proof;
 use crate::wire::pb;
 
@@ -76,7 +76,7 @@ pub(super) struct Trust {
 
 impl Trust {
     /// What a profile remembers.
-    pub(super) fn load(profile: Arc<Profile>, log_key: &LogKey) -> Result<Self, ClientError> {
+    pub(super) fn load(profile: Arc<Profile>, log_keys: &LogKeys) -> Result<Self, ClientError> {
         let mut trust = Self {
             profile,
             newest: None,
@@ -90,13 +90,13 @@ impl Trust {
         };
         let profile = &trust.profile;
         let Some(note) = profile.checkpoint()? else { return Ok(trust) };
-        let newest = log_key.open(&note).map_err(|error| ProfileError::Malformed {
+        let newest = log_keys.open(&note).map_err(|error| ProfileError::Malformed {
             path: profile.folder().join("checkpoint"),
             why: error.to_string(),
         })?;
         let mut past = Vec::new();
         for note in profile.past_checkpoints()? {
-            let opened = log_key.open(&note).map_err(|error| ProfileError::Malformed {
+            let opened = log_keys.open(&note).map_err(|error| ProfileError::Malformed {
                 path: profile.folder().join("checkpoints.json"),
                 why: error.to_string(),
             })?;
@@ -236,8 +236,8 @@ impl Client {
             stream.message().await.ok()??.mark
         };
         let mark = tokio::time::timeout(EVIDENCE_PATIENCE, first).await.ok()??;
-        let log_key = self.pin().log_key();
-        open_statement(log_key, &mark.statement, &mark.statement_signature).ok()?;
+        let log_keys = self.log_keys().load();
+        open_statement(&log_keys, &mark.statement, &mark.statement_signature).ok()?;
         Some(Exhibit::mark(&mark.statement, &mark.statement_signature))
     }
 
@@ -254,7 +254,7 @@ impl Client {
         {
             return Ok(*checkpoint);
         }
-        let opened = self.pin().log_key().open(note);
+        let opened = self.log_keys().load().open(note);
         let checkpoint = opened.map_err(|_invalid| Deviation::Checkpoint)?;
         trust.opened = Some((note.to_owned(), checkpoint));
         Ok(checkpoint)
@@ -335,7 +335,11 @@ impl Client {
     }
 
     async fn opened(&self, note: &str) -> Result<Checkpoint, ClientError> {
-        match self.open_checkpoint(note) {
+        let mut opened = self.open_checkpoint(note);
+        if opened.is_err() && self.learn_log_keys().await.is_ok() {
+            opened = self.open_checkpoint(note);
+        }
+        match opened {
             Ok(checkpoint) => Ok(checkpoint),
             Err(deviation) => {
                 let exhibits = vec![Exhibit::received("a checkpoint", note.as_bytes())];
@@ -365,7 +369,7 @@ impl Client {
         Follower {
             exchange: self.pin().exchange().clone(),
             member: self.profile().settings().member.clone(),
-            log_key: self.pin().log_key().clone(),
+            log_keys: Arc::clone(self.log_keys()),
         }
     }
 
@@ -408,13 +412,13 @@ impl Client {
         let mut exhibits = Vec::new();
         let mut later = None;
         if let Some(mark) = frame.and_then(|frame| frame.mark.as_ref()) {
-            let log_key = self.pin().log_key();
-            if let Ok(checkpoint) = log_key.open(&mark.checkpoint) {
+            let log_keys = self.log_keys().load();
+            if let Ok(checkpoint) = log_keys.open(&mark.checkpoint) {
                 exhibits.push(Exhibit::checkpoint(&mark.checkpoint));
                 later = Some((checkpoint, mark.checkpoint.as_str()));
             }
             let (statement, signature) = (&mark.statement, &mark.statement_signature);
-            if open_statement(log_key, statement, signature).is_ok() {
+            if open_statement(&log_keys, statement, signature).is_ok() {
                 exhibits.push(Exhibit::mark(statement, signature));
             }
         }

@@ -3,7 +3,9 @@
 //! Signed by a key that is its publisher's and valid at that place of the log, for the pinned exchange, with the
 //! body that the header names. Nothing else is ever shown as data.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 
 use crate::client::account::Deviation;
 use crate::client::pin::Pin;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::header::Header;
@@ -128,7 +131,16 @@ pub struct VerifiedEntry {
     accept_time: Timestamp,
     record: Record,
     erased_by: Option<u64>,
-    in_doubt: bool,
+    doubts: Doubts,
+}
+
+/// What a reader should know about the key that signed an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// It was said to be compromised from that place or an earlier one on.
+    pub compromised: bool,
+    /// It goes back to a reset by the operator that the reader has not confirmed.
+    pub unconfirmed: bool,
 }
 
 impl VerifiedEntry {
@@ -177,9 +189,20 @@ impl VerifiedEntry {
         self.erased_by
     }
 
+    /// What the reader should know about its key.
+    pub const fn doubts(&self) -> Doubts {
+        self.doubts
+    }
+
     /// Whether its key was said to be compromised from this place or an earlier one on.
     pub const fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+        self.doubts.compromised
+    }
+
+    /// Whether its key goes back to the operator's reset of the member's keys, and this profile's user has not
+    /// confirmed that the new keys are the member's own.
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.doubts.unconfirmed
     }
 
     /// Whether it should no longer be acted on at this time, as its publisher signed it: its `use_until` or
@@ -258,9 +281,16 @@ pub struct Verifier {
     genesis: Digest,
     roster: Arc<Roster>,
     keys: HashMap<KeyId, VerifyingKey>,
-    /// The log's, which signs the hub's own entries.
-    log: VerifyingKey,
+    /// The log's, which sign the hub's own entries; by id.
+    log: HashMap<KeyId, VerifyingKey>,
+    /// Resets of members' keys that this reader confirmed.
+    confirmed: Arc<Confirmed>,
+    /// Keys that go back to a reset that it did not.
+    unconfirmed: HashSet<KeyId>,
 }
+
+/// The resets of members' keys that a reader has confirmed, each by its member and the fingerprint of the new keys.
+pub(super) type Confirmed = BTreeSet<(MemberId, Fingerprint)>;
 
 /// The key that may sign a record.
 struct Signing<'a> {
@@ -277,7 +307,9 @@ impl Verifier {
             genesis: pin.header_digest(),
             roster: Arc::default(),
             keys: HashMap::new(),
-            log: pin.log_key().verifying().clone(),
+            log: HashMap::new(),
+            confirmed: Arc::default(),
+            unconfirmed: HashSet::new(),
         };
         verifier.adopt(pin.roster().clone());
         verifier
@@ -292,7 +324,42 @@ impl Verifier {
                 place.insert(parsed);
             }
         }
+        for term in roster.log_keys() {
+            if let Entry::Vacant(place) = self.log.entry(term.id)
+                && let Ok(parsed) = VerifyingKey::from_spki(&term.spki)
+            {
+                place.insert(parsed);
+            }
+        }
         self.roster = Arc::new(roster);
+        self.find_unconfirmed();
+    }
+
+    /// Takes the resets that the reader confirmed.
+    pub(super) fn confirm(&mut self, confirmed: Arc<Confirmed>) {
+        self.confirmed = confirmed;
+        self.find_unconfirmed();
+    }
+
+    /// The resets that the reader confirmed.
+    pub(super) fn confirmed(&self) -> Arc<Confirmed> {
+        Arc::clone(&self.confirmed)
+    }
+
+    fn find_unconfirmed(&mut self) {
+        let roster = &self.roster;
+        let keys = roster.members().flat_map(|member| roster.keys_of(&member.id));
+        let unconfirmed = keys.filter(|key| {
+            key.reset.is_some_and(|reset| {
+                !self.confirmed.contains(&(key.member.clone(), reset.fingerprint))
+            })
+        });
+        self.unconfirmed = unconfirmed.map(|key| key.id).collect();
+    }
+
+    /// Whether a key goes back to a reset that the reader has not confirmed.
+    pub fn is_unconfirmed(&self, key: &KeyId) -> bool {
+        self.unconfirmed.contains(key)
     }
 
     /// Who takes part.
@@ -339,13 +406,17 @@ impl Verifier {
         for (one, verdict) in prepared.iter().zip(verdicts) {
             verdict.map_err(|_bad| VerificationError::at(one.sequence, Fault::Signature))?;
         }
-        let doubts: Vec<bool> =
-            prepared.iter().zip(&keys).map(|(one, signing)| in_doubt(one, signing)).collect();
-        Ok(prepared
-            .into_iter()
-            .zip(doubts)
-            .map(|(one, in_doubt)| believed(one, in_doubt))
-            .collect())
+        let doubts: Vec<Doubts> =
+            prepared.iter().zip(&keys).map(|(one, signing)| self.doubts(one, signing)).collect();
+        Ok(prepared.into_iter().zip(doubts).map(|(one, doubts)| believed(one, doubts)).collect())
+    }
+
+    fn doubts(&self, one: &Prepared, signing: &Signing<'_>) -> Doubts {
+        let Some(key) = signing.registered else { return Doubts::default() };
+        Doubts {
+            compromised: key.compromised_since.is_some_and(|since| one.sequence >= since.0),
+            unconfirmed: key.reset.is_some() && self.is_unconfirmed(&key.id),
+        }
     }
 
     /// The key of a record, if it may sign this record at this place.
@@ -362,9 +433,9 @@ impl Verifier {
         }
         let refused = || VerificationError::at(one.sequence, Fault::Key(record.key_id));
         if record.header.body_kind.is_hub() {
-            let is_log = record.key_id == self.log.id();
-            let own = Signing { key: &self.log, registered: None };
-            return is_log.then_some(own).ok_or_else(refused);
+            let term = self.roster.log_key_at(Sequence(one.sequence), &record.key_id);
+            let key = term.and_then(|term| self.log.get(&term.id)).ok_or_else(refused)?;
+            return Ok(Signing { key, registered: None });
         }
         let registered = self.roster.key(&record.key_id).ok_or_else(refused)?;
         let key = self.keys.get(&record.key_id).ok_or_else(refused)?;
@@ -396,7 +467,10 @@ impl Verifier {
             BodyKind::RosterChange | BodyKind::Genesis | BodyKind::Takedown | BodyKind::Epoch => {
                 key.key_use == KeyUse::Signing && role == Some(Role::Operator)
             }
-            BodyKind::Erasure | BodyKind::Retention | BodyKind::Conflict => false,
+            BodyKind::Erasure
+            | BodyKind::Retention
+            | BodyKind::Conflict
+            | BodyKind::LogKeyChange => false,
             BodyKind::Indicator
             | BodyKind::Operation
             | BodyKind::Attribution
@@ -416,14 +490,9 @@ impl Verifier {
     }
 }
 
-fn in_doubt(one: &Prepared, signing: &Signing<'_>) -> bool {
-    let since = signing.registered.and_then(|key| key.compromised_since);
-    since.is_some_and(|since| Sequence(one.sequence) >= since)
-}
-
-fn believed(one: Prepared, in_doubt: bool) -> VerifiedEntry {
+fn believed(one: Prepared, doubts: Doubts) -> VerifiedEntry {
     let Prepared { epoch, sequence, accept_time, erased_by, record } = one;
-    VerifiedEntry { epoch, sequence, accept_time, record, erased_by, in_doubt }
+    VerifiedEntry { epoch, sequence, accept_time, record, erased_by, doubts }
 }
 
 #[cfg(test)]

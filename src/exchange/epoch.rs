@@ -5,7 +5,9 @@ use crate::exchange::entries;
 use crate::exchange::eraser::erased_in;
 use crate::exchange::founding::Founding;
 use crate::exchange::hub::OpenError;
+use crate::exchange::hub::current_log_key;
 use crate::exchange::hub::fold_roster;
+use crate::exchange::hub::log_keys;
 use crate::exchange::hub_entries;
 use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
@@ -31,6 +33,7 @@ use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
@@ -79,14 +82,15 @@ pub fn begin_epoch(
     erased: &[u64],
     clock: &dyn Clock,
 ) -> Result<BegunEpoch, EpochError> {
-    let founding = Founding::check(genesis, log_secret)?;
+    let founding = Founding::check(genesis)?;
     let mut head = store.head()?;
     if head.frontier.size() == 0 {
         return Err(EpochError::Entry("the log is empty".to_owned()));
     }
     founding.demand_first(store)?;
     let (roster, _epochs) = fold_roster(store, &founding.exchange)?;
-    let log = Appender { store, founding: &founding, log_secret, clock };
+    let log_key = current_log_key(&founding.exchange, &roster, log_secret)?;
+    let log = Appender { store, founding: &founding, log_key: &log_key, log_secret, clock };
     let record = wire::envelope::record(signed).map_err(|refusal| refused(&refusal))?;
     let Content::Epoch(start) = record.content.clone() else {
         return Err(EpochError::Entry("it is of another kind".to_owned()));
@@ -94,7 +98,7 @@ pub fn begin_epoch(
     let place = if let Some(place) = log.begun(&head, &record)? {
         place
     } else {
-        demand_last(&founding.log_key, &head, &start)?;
+        demand_last(&log_keys(&founding.exchange, &roster)?, &head, &start)?;
         let record = log.check(&roster, record, head.frontier.size())?;
         head.epoch = start.epoch;
         log.append(&mut head, record, None)?
@@ -106,15 +110,15 @@ pub fn begin_epoch(
     Ok(BegunEpoch { epoch: start.epoch, place, erased: count })
 }
 
-/// The founding record of a log that was verified, its exchange, and the key that signs its checkpoints.
-pub fn founding_of(store: &Store) -> Result<(pb::Envelope, ExchangeName, LogKey), StoreError> {
+/// The founding record of a log that was verified, its exchange, and the keys that have signed for it.
+pub fn founding_of(store: &Store) -> Result<(pb::Envelope, ExchangeName, LogKeys), StoreError> {
     let damaged = || StoreError::corrupt("sequence 0", "it is not a founding record");
     let envelope = entries::read(store, 0)?.entry.envelope.unwrap_or_default();
     let record = wire::envelope::record(envelope.clone()).map_err(|_refused| damaged())?;
-    let Content::Genesis(facts) = &record.content else { return Err(damaged()) };
-    let key = VerifyingKey::from_spki(&facts.log_key).ok();
-    let key = key.and_then(|key| LogKey::new(&record.header.exchange, key)).ok_or_else(damaged)?;
-    Ok((envelope, record.header.exchange, key))
+    let exchange = record.header.exchange;
+    let folded = fold_roster(store, &exchange).map_err(|_fault| damaged())?;
+    let keys = log_keys(&exchange, &folded.0).map_err(|_fault| damaged())?;
+    Ok((envelope, exchange, keys))
 }
 
 fn refused(refusal: &Refusal) -> EpochError {
@@ -123,12 +127,12 @@ fn refused(refusal: &Refusal) -> EpochError {
 
 /// Demands that what was signed names the log as it ends.
 fn demand_last(
-    log_key: &LogKey,
+    log_keys: &LogKeys,
     head: &Head,
     start: &wire::body::EpochStart,
 ) -> Result<(), EpochError> {
     let fault = |what: String| Err(EpochError::Entry(what));
-    let named = log_key.open(&start.checkpoint);
+    let named = log_keys.open(&start.checkpoint);
     let named = named.map_err(|error| EpochError::Entry(error.to_string()))?;
     if named != head.summary() {
         return fault(format!(
@@ -152,6 +156,7 @@ fn demand_last(
 struct Appender<'a> {
     store: &'a Store,
     founding: &'a Founding,
+    log_key: &'a LogKey,
     log_secret: &'a SecretKey,
     clock: &'a dyn Clock,
 }
@@ -241,7 +246,7 @@ impl Appender<'_> {
         head.push(parsed.header.body_kind, leaf_hash);
         head.accept_time = accept_time;
         head.bytes = head.bytes.saturating_add(u64::try_from(framed.len()).unwrap_or(u64::MAX));
-        head.checkpoint = self.founding.log_key.sign(&head.summary(), self.log_secret);
+        head.checkpoint = self.log_key.sign(&head.summary(), self.log_secret);
         let entry = NewEntry { record, facts, framed, terms, leaf_hash };
         let group = Group { entries: vec![entry], head: head.clone(), erasing, ..Group::default() };
         self.store.append(&group)?;

@@ -1,4 +1,4 @@
-//! What an exchange was founded on: its first record, checked against the keys that the hub has.
+//! What an exchange was founded on: its first record, checked.
 
 use std::sync::Arc;
 
@@ -36,16 +36,13 @@ pub(super) struct Founding {
 }
 
 impl Founding {
-    pub(super) fn check(genesis: pb::Envelope, log_secret: &SecretKey) -> Result<Self, OpenError> {
+    pub(super) fn check(genesis: pb::Envelope) -> Result<Self, OpenError> {
         let refused = |what: String| OpenError::Genesis(what);
         let record =
             wire::envelope::record(genesis).map_err(|refusal| refused(refusal.to_string()))?;
         let Content::Genesis(facts) = &record.content else {
             return Err(refused("it is a record of another kind".to_owned()));
         };
-        if facts.log_key != log_secret.spki() {
-            return Err(OpenError::LogKey);
-        }
         let exchange = ExchangeName::derive(&facts.title, &facts.operator_key.spki, &facts.log_key)
             .map_err(|error| refused(error.to_string()))?;
         if exchange != record.header.exchange || facts.operator != record.header.name.member {
@@ -92,6 +89,9 @@ impl Founding {
         log_secret: &SecretKey,
         clock: &dyn Clock,
     ) -> Result<Head, OpenError> {
+        if self.log_key.verifying().id() != log_secret.id() {
+            return Err(OpenError::LogKey);
+        }
         let signature = self.record.envelope.signatures.first();
         let signature = signature.map(|first| first.sig.clone()).unwrap_or_default();
         let payload = self.record.envelope.payload.clone();

@@ -58,6 +58,8 @@ use crate::signing::SecretKey;
 use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::wire;
 use crate::wire::MARK_PAYLOAD_TYPE;
 use crate::wire::MarkStatement;
@@ -91,8 +93,10 @@ pub enum OpenError {
         /// Why.
         refusal: Refusal,
     },
-    /// The log key is not the one of genesis.
-    #[error("the log key is not the one that the genesis record names")]
+    /// The log key is not the one that signs for the log now.
+    #[error(
+        "log.key is not the key that signs for the log now: if its change was cut off, run watchfired rotate-log-key again"
+    )]
     LogKey,
     /// The disk.
     #[error(transparent)]
@@ -168,7 +172,7 @@ impl Hub {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Arc<Self>, SequencerThread), OpenError> {
-        let founding = Founding::check(genesis, &log_secret)?;
+        let founding = Founding::check(genesis)?;
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let (roster, epochs) = fold_roster(&store, &founding.exchange)?;
@@ -191,7 +195,7 @@ impl Hub {
             tail: Arc::clone(&tail),
             published_roster: Arc::clone(&published),
             clock: Arc::clone(&clock),
-            log_key: founding.log_key.clone(),
+            log_key: current_log_key(&founding.exchange, &roster, &log_secret)?,
             log_secret: log_secret.clone(),
             guard: ClockGuard::new(clock.as_ref(), head.accept_time, settings.clock_confirmed),
             head,
@@ -200,7 +204,6 @@ impl Hub {
         };
         let thread = spawn("sequencer", move || sequencer.run(work))?;
         let checker = Arc::new(Checker::new(Arc::clone(&published), settings.warning_lists));
-        let jobs = spawn_workers(&checker, &queue, settings.workers)?;
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -218,8 +221,8 @@ impl Hub {
             readers: Turns::new(settings.workers.max(2)),
             ledgers: Ledgers::default(),
             lone: Semaphore::new(1),
+            jobs: spawn_workers(&checker, &queue, settings.workers)?,
             checker,
-            jobs,
             queue,
             clock,
             log_secret,
@@ -626,6 +629,26 @@ pub(super) type Epochs = Vec<(u32, u64)>;
 /// What is kept beside the log: durable subscriptions, and what was delivered.
 fn load_kept(store: &Store) -> Result<(Arc<durable::Registry>, Deliveries), StoreError> {
     Ok((Arc::new(durable::Registry::load(store)?), Deliveries::load(store)?))
+}
+
+/// The keys that have signed for a log.
+pub(super) fn log_keys(exchange: &ExchangeName, roster: &Roster) -> Result<LogKeys, OpenError> {
+    LogKeys::of(exchange, roster.log_keys()).ok_or(OpenError::LogKey)
+}
+
+/// The key that signs for the log now, which must be the one at hand.
+pub(super) fn current_log_key(
+    exchange: &ExchangeName,
+    roster: &Roster,
+    log_secret: &SecretKey,
+) -> Result<LogKey, OpenError> {
+    let keys = log_keys(exchange, roster)?;
+    let current = keys.current();
+    if current.verifying().id() == log_secret.id() {
+        Ok(current.clone())
+    } else {
+        Err(OpenError::LogKey)
+    }
 }
 
 /// Who takes part, folded from the log, and each place at which an epoch began, with the epoch that ended there.

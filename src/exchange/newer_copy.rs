@@ -16,7 +16,7 @@ use crate::store::LogBlock;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::StoredEntry;
-use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::wire;
 use crate::wire::body::Content;
 
@@ -34,7 +34,7 @@ pub struct Newer {
 /// Reads a newer copy, block by block.
 pub struct NewerCopy<'a> {
     exchange: &'a ExchangeName,
-    log_key: &'a LogKey,
+    log_keys: &'a LogKeys,
     restored: u64,
     /// Entries below the restored log's end that have lost their bodies: which they are, and to which notice.
     seen: BTreeMap<u64, (Digest, u64)>,
@@ -47,10 +47,10 @@ pub struct NewerCopy<'a> {
 
 impl<'a> NewerCopy<'a> {
     /// Of an exchange's log, of which so many entries were restored.
-    pub fn new(exchange: &'a ExchangeName, log_key: &'a LogKey, restored: u64) -> Self {
+    pub fn new(exchange: &'a ExchangeName, log_keys: &'a LogKeys, restored: u64) -> Self {
         Self {
             exchange,
-            log_key,
+            log_keys,
             restored,
             seen: BTreeMap::new(),
             readable: BTreeMap::new(),
@@ -88,7 +88,7 @@ impl<'a> NewerCopy<'a> {
             self.seen.insert(sequence, (payload.unwrap_or_default(), cause));
         } else if stored.facts.scope.body_kind.is_hub() {
             let epoch = entry.epoch;
-            if let Some(content) = self.signed_notice(entry) {
+            if let Some(content) = self.signed_notice(sequence, entry) {
                 self.notices.insert(sequence, (epoch, content));
             }
         }
@@ -96,9 +96,9 @@ impl<'a> NewerCopy<'a> {
     }
 
     /// What a notice says, if the log key has signed it.
-    fn signed_notice(&self, entry: wire::pb::Entry) -> Option<Content> {
+    fn signed_notice(&self, sequence: u64, entry: wire::pb::Entry) -> Option<Content> {
         let record = wire::envelope::of_entry(entry).ok()?;
-        let key = self.log_key.verifying();
+        let key = self.log_keys.for_size(sequence.saturating_add(1)).verifying();
         if record.header.exchange != *self.exchange || record.key_id != key.id() {
             return None;
         }

@@ -24,7 +24,7 @@ use crate::store::StoredEntry;
 use crate::transparency::Checkpoint;
 use crate::transparency::Edge;
 use crate::transparency::Frontier;
-use crate::transparency::LogKey;
+use crate::transparency::LogKeys;
 use crate::transparency::TileId;
 use crate::transparency::roster_digest;
 use crate::wire;
@@ -94,8 +94,10 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
     if walk.epoch != head.epoch {
         return Err(LogFault::Head("its epoch is another"));
     }
-    let (exchange, log_key) = walk.founding.ok_or(LogFault::Head("there is no founding record"))?;
-    let checkpoint = log_key
+    let exchange = walk.exchange.ok_or(LogFault::Head("there is no founding record"))?;
+    let log_keys = LogKeys::of(&exchange, walk.roster.log_keys());
+    let checkpoint = log_keys
+        .ok_or(LogFault::Head("the log has no key"))?
         .open(&head.checkpoint)
         .map_err(|_invalid| LogFault::Head("its checkpoint is not signed"))?;
     if checkpoint != head.summary() {
@@ -113,7 +115,8 @@ struct Walk {
     accept_time: Timestamp,
     epoch: u32,
     roster: Roster,
-    founding: Option<(ExchangeName, LogKey)>,
+    exchange: Option<ExchangeName>,
+    log_key: Option<Arc<VerifyingKey>>,
     keys: KeyRing,
     unchecked: Vec<Unchecked>,
 }
@@ -188,13 +191,8 @@ impl Walk {
     }
 
     fn found(&mut self, record: &Record) {
-        if let Content::Genesis(genesis) = &record.content
-            && self.founding.is_none()
-        {
-            let exchange = record.header.exchange.clone();
-            let key = VerifyingKey::from_spki(&genesis.log_key).ok();
-            let key = key.and_then(|key| LogKey::new(&exchange, key));
-            self.founding = key.map(|key| (exchange, key));
+        if matches!(record.content, Content::Genesis(_)) && self.exchange.is_none() {
+            self.exchange = Some(record.header.exchange.clone());
         }
     }
 
@@ -211,7 +209,9 @@ impl Walk {
             root: self.frontier.root(),
             roster: self.roster_digest,
         };
-        let named = self.founding.as_ref().and_then(|(_, key)| key.open(&start.checkpoint).ok());
+        let keys = self.exchange.as_ref();
+        let keys = keys.and_then(|exchange| LogKeys::of(exchange, self.roster.log_keys()));
+        let named = keys.and_then(|keys| keys.open(&start.checkpoint).ok());
         if named != Some(before) || (start.previous, start.epoch) != (self.epoch, epoch) {
             return Err(fault(
                 sequence,
@@ -226,7 +226,7 @@ impl Walk {
     }
 
     fn fold(&mut self, record: &Record, sequence: u64) -> Result<(), LogFault> {
-        let Some((exchange, _key)) = &self.founding else {
+        let Some(exchange) = &self.exchange else {
             return Err(fault(sequence, "there is no founding record before it"));
         };
         if record.header.exchange != *exchange {
@@ -242,12 +242,10 @@ impl Walk {
 
     /// Demands that the key was its publisher's at this place, and keeps the signature for its batch.
     fn note_signature(&mut self, record: &Record, sequence: u64) -> Result<(), LogFault> {
-        let log_key = self.founding.as_ref().map(|(_exchange, key)| key.verifying());
-        let own = log_key.filter(|_key| record.header.body_kind.is_hub());
-        let key = match own {
-            Some(key) if key.id() == record.key_id => Some(Arc::new(key.clone())),
-            Some(_) => None,
-            None => self.members_key(record, sequence),
+        let key = if record.header.body_kind.is_hub() {
+            self.logs_key(record, sequence)
+        } else {
+            self.members_key(record, sequence)
         };
         let key = key.ok_or_else(|| fault(sequence, "its key was not its publisher's there"))?;
         let signature = record.envelope.signatures.first();
@@ -256,6 +254,15 @@ impl Walk {
             (record.envelope.payload_type.clone(), record.envelope.payload.clone());
         self.unchecked.push(Unchecked { sequence, payload_type, payload, signature, key });
         Ok(())
+    }
+
+    /// The log's key, if it signed the hub's entries at this place.
+    fn logs_key(&mut self, record: &Record, sequence: u64) -> Option<Arc<VerifyingKey>> {
+        let term = self.roster.log_key_at(Sequence(sequence), &record.key_id)?;
+        if self.log_key.as_ref().is_none_or(|known| known.id() != term.id) {
+            self.log_key = VerifyingKey::from_spki(&term.spki).ok().map(Arc::new);
+        }
+        self.log_key.clone()
     }
 
     /// The publisher's key, if it was that at this place.

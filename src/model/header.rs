@@ -18,6 +18,9 @@ pub const HUB_PAYLOAD_TYPE: &str = "application/vnd.watchfire.hub.v1+protobuf";
 /// The DSSE payload type under which a key proves that its holder wants it registered.
 pub const POSSESSION_PAYLOAD_TYPE: &str = "application/vnd.watchfire.key-possession.v1";
 
+/// The DSSE payload type under which members vouch for the log's next key when the old one is lost.
+pub const LOG_KEY_SUCCESSION_PAYLOAD_TYPE: &str = "application/vnd.watchfire.log-key-succession.v1";
+
 macro_rules! body_kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
         /// The kinds of body that this version takes. The numbers of all others are reserved.
@@ -87,14 +90,16 @@ body_kinds! {
     Epoch = 20, "epoch";
     /// A publisher signed two headers for one name and revision.
     Conflict = 21, "conflict";
+    /// Another key signs for the log.
+    LogKeyChange = 22, "log-key-change";
     /// The exchange's founding facts.
     Genesis = 23, "genesis";
 }
 
 impl BodyKind {
-    /// Whether it changes who takes part, or with which keys.
+    /// Whether it changes who takes part, or with which keys, the log's own included.
     pub const fn is_roster(self) -> bool {
-        matches!(self, Self::RosterChange | Self::KeyChange | Self::Genesis)
+        matches!(self, Self::RosterChange | Self::KeyChange | Self::LogKeyChange | Self::Genesis)
     }
 
     /// Whether it is about the exchange itself: readable by every member, auditors and the operator included.
@@ -104,7 +109,7 @@ impl BodyKind {
 
     /// Whether the hub writes it, signed by the log key, in a payload type of its own.
     pub const fn is_hub(self) -> bool {
-        matches!(self, Self::Erasure | Self::Retention | Self::Conflict)
+        matches!(self, Self::Erasure | Self::Retention | Self::Conflict | Self::LogKeyChange)
     }
 
     /// Whether it takes a record back: it reaches everyone who could see that record, whatever the filter.

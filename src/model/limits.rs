@@ -69,6 +69,10 @@ pub const FILTER_KEPT_BYTES_MAX: usize = 2048;
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Keys that a member may have registered, retired ones included.
 pub const MEMBER_KEYS_MAX: usize = 1000;
+/// Keys that a log may have had: each checkpoint is looked for among them.
+pub const LOG_KEYS_MAX: usize = 1000;
+/// How often the operator may reset a member's keys: each leaves room for as many keys again.
+pub const KEY_RESETS_MAX: usize = 100;
 /// How far ahead of the hub's clock a ``create_time`` may be.
 pub const CREATE_TIME_AHEAD_MAX: Duration = Duration::from_mins(10);
 /// How far the clock may jump against monotonic time before appends stop.

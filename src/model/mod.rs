@@ -4,6 +4,7 @@
 pub mod audiences;
 pub mod facts;
 pub mod filter;
+pub mod fingerprint;
 pub mod handling;
 pub mod hash_algorithm;
 pub mod header;

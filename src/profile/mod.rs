@@ -3,6 +3,7 @@
 //! Private files are mode 0600 and are refused when anyone else may read them; every write is whole or absent.
 
 mod authority;
+mod confirmed;
 mod cursors;
 mod enrolment;
 mod epochs;
@@ -29,6 +30,7 @@ pub use self::authority::IssuedCertificate;
 pub use self::authority::REVOCATION_LIST_DAYS;
 pub use self::authority::RevokedCertificate;
 pub use self::authority::validity;
+pub use self::confirmed::ConfirmedKeys;
 pub use self::cursors::Offered;
 pub use self::cursors::SavedCursor;
 pub use self::enrolment::Enrolment;
@@ -314,6 +316,11 @@ impl Profile {
     /// The member's own view of others' records.
     pub fn overlays(&self) -> Result<Overlays, ProfileError> {
         Overlays::load(overlay::path(&self.folder))
+    }
+
+    /// The resets of members' keys that the user confirmed.
+    pub fn confirmed_keys(&self) -> Result<ConfirmedKeys, ProfileError> {
+        ConfirmedKeys::load(confirmed::path(&self.folder))
     }
 
     /// Where a named cursor is kept.

@@ -162,6 +162,18 @@ impl RosterService for RosterFace {
         Ok(Response::new(pb::RetireKeyResponse { receipt: Some(receipt) }))
     }
 
+    async fn reset_keys(
+        &self,
+        request: Request<pb::ResetKeysRequest>,
+    ) -> Answer<pb::ResetKeysResponse> {
+        let member = caller(&request)?;
+        let fits: fn(&Content) -> bool = |content| {
+            matches!(content, Content::RosterChange { change: RosterAction::ResetKeys { .. }, .. })
+        };
+        let receipt = change(&self.hub, member, request.into_inner().envelope, fits).await?;
+        Ok(Response::new(pb::ResetKeysResponse { receipt: Some(receipt) }))
+    }
+
     async fn set_quota(
         &self,
         request: Request<pb::SetQuotaRequest>,
@@ -260,6 +272,7 @@ fn key_to_wire(key: &RegisteredKey) -> pb::Key {
         valid_from_sequence: key.valid_from.0,
         retired_sequence: key.retired_at.map(|sequence| sequence.0),
         compromised_since_sequence: key.compromised_since.map(|sequence| sequence.0),
+        reset_sequence: key.reset.map(|reset| reset.at.0),
     }
 }
 

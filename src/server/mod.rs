@@ -27,4 +27,5 @@ pub use self::run::Exit;
 pub use self::run::ServeError;
 pub use self::run::open_log;
 pub use self::run::open_store;
+pub use self::run::secret;
 pub use self::run::serve;

@@ -33,6 +33,7 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::import;
 use crate::store::read_backup;
+use crate::transparency::LogKeys;
 use crate::wire::pb;
 
 /// The store while it is made.
@@ -184,11 +185,11 @@ fn make(
     if (report.entries, &head.checkpoint) != (summary.size, &summary.checkpoint) {
         return Err(RestoreError::OtherLog);
     }
-    let (genesis, exchange, log_key) = founding_of(&store)?;
+    let (genesis, exchange, log_keys) = founding_of(&store)?;
     let mut newer = Newer::default();
     for path in what.newer {
         progress("reading a newer copy", 0);
-        let mut copy = NewerCopy::new(&exchange, &log_key, report.entries);
+        let mut copy = NewerCopy::new(&exchange, &log_keys, report.entries);
         read_copy(path, &mut copy)?;
         copy.finish(&store, &mut newer)?;
     }
@@ -205,7 +206,7 @@ fn make(
     // Before the store has its name: from then on it could be served.
     profile::write_private(&data.join(WAITING), &text)?;
     if let Some(keys) = what.keys {
-        copy_keys(keys, data)?;
+        copy_keys(keys, data, &log_keys)?;
     }
     std::fs::rename(place, data.join("store")).map_err(disk("giving the store its name"))?;
     sync(data)?;
@@ -315,7 +316,7 @@ fn read_copy(path: &Path, copy: &mut NewerCopy<'_>) -> Result<(), RestoreError> 
     }
 }
 
-fn copy_keys(from: &Path, data: &Path) -> Result<(), RestoreError> {
+fn copy_keys(from: &Path, data: &Path, log_keys: &LogKeys) -> Result<(), RestoreError> {
     profile::create_folder(&data.join("tls"))?;
     for (name, is_private) in KEYS {
         let (source, target) = (from.join(name), data.join(name));
@@ -332,14 +333,8 @@ fn copy_keys(from: &Path, data: &Path) -> Result<(), RestoreError> {
     }
     let key = data.join("log.key");
     if key.exists() {
-        let genesis = pb::Envelope::decode(profile::read(&data.join(run::GENESIS))?.as_slice());
-        let body = genesis.ok().and_then(|genesis| pb::Body::decode(genesis.body).ok());
         let secret: SecretKey = run::secret(&key)?;
-        let is_own = match body.and_then(|body| body.content) {
-            Some(pb::body::Content::Genesis(facts)) => facts.log_key == secret.spki(),
-            Some(_) | None => false,
-        };
-        if !is_own {
+        if log_keys.current().verifying().id() != secret.id() {
             return Err(RestoreError::LogKey(from.join("log.key")));
         }
     }

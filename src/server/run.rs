@@ -341,7 +341,8 @@ async fn finish(sequencer: SequencerThread, deadline: Duration) -> Result<(), Se
     }
 }
 
-pub(super) fn secret(path: &Path) -> Result<SecretKey, ServeError> {
+/// Reads a private key; one that others may read is refused.
+pub fn secret(path: &Path) -> Result<SecretKey, ServeError> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let fault = |what: String| ServeError::File { path: path.to_owned(), what };

@@ -90,19 +90,17 @@ impl LogKey {
 
     /// Opens a checkpoint of this log.
     pub fn open(&self, note: &str) -> Result<Checkpoint, InvalidCheckpoint> {
-        if note.len() > CHECKPOINT_BYTES_MAX {
-            return Err(InvalidCheckpoint::Format);
-        }
-        let (text, signatures) = note.split_once("\n\n").ok_or(InvalidCheckpoint::Format)?;
-        let mut lines = text.split('\n');
-        let origin = lines.next().ok_or(InvalidCheckpoint::Format)?;
-        if origin != self.origin {
+        self.open_read(&Note::read(note)?)
+    }
+
+    /// The same of a note that was taken apart.
+    pub(super) fn open_read(&self, note: &Note<'_>) -> Result<Checkpoint, InvalidCheckpoint> {
+        if note.origin != self.origin {
             return Err(InvalidCheckpoint::Origin);
         }
-        let checkpoint = parse(&lines.collect::<Vec<_>>()).ok_or(InvalidCheckpoint::Format)?;
-        let body = format!("{text}\n");
-        let signed = signatures.lines().any(|line| self.is_signature(line, body.as_bytes()));
-        if signed { Ok(checkpoint) } else { Err(InvalidCheckpoint::Signature) }
+        let body = format!("{}\n", note.text);
+        let signed = note.signatures.lines().any(|line| self.is_signature(line, body.as_bytes()));
+        if signed { Ok(note.checkpoint) } else { Err(InvalidCheckpoint::Signature) }
     }
 
     fn body(&self, checkpoint: &Checkpoint) -> String {
@@ -128,6 +126,30 @@ impl LogKey {
             value: (),
         })
         .is_ok()
+    }
+}
+
+/// A note, taken apart; its signature is not checked yet.
+pub(super) struct Note<'a> {
+    origin: &'a str,
+    /// What is signed, without the last line break.
+    text: &'a str,
+    signatures: &'a str,
+    /// What it says.
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl<'a> Note<'a> {
+    /// Takes a note apart.
+    pub(super) fn read(note: &'a str) -> Result<Self, InvalidCheckpoint> {
+        if note.len() > CHECKPOINT_BYTES_MAX {
+            return Err(InvalidCheckpoint::Format);
+        }
+        let (text, signatures) = note.split_once("\n\n").ok_or(InvalidCheckpoint::Format)?;
+        let mut lines = text.split('\n');
+        let origin = lines.next().ok_or(InvalidCheckpoint::Format)?;
+        let checkpoint = parse(&lines.collect::<Vec<_>>()).ok_or(InvalidCheckpoint::Format)?;
+        Ok(Self { origin, text, signatures, checkpoint })
     }
 }
 

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod frontier;
 mod leaf;
+mod log_keys;
 pub mod proof;
 mod tree;
 
@@ -15,6 +16,7 @@ pub use self::checkpoint::LogKey;
 pub use self::checkpoint::roster_digest;
 pub use self::frontier::Frontier;
 pub use self::leaf::LeafData;
+pub use self::log_keys::LogKeys;
 pub use self::tree::Edge;
 pub use self::tree::Node;
 pub use self::tree::Nodes;

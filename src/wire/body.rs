@@ -108,6 +108,8 @@ pub enum Content {
     Epoch(EpochStart),
     /// The hub's notice that a publisher signed two headers for one name and revision.
     Conflict(Box<Conflict>),
+    /// The log's next key.
+    LogKeyChange(Box<LogKeyChange>),
     /// A change of the roster.
     RosterChange {
         /// About whom.
@@ -217,6 +219,13 @@ pub enum RosterAction {
     RetireKey(Retirement),
     /// Sets how much it may ask of the hub.
     Quota(Quota),
+    /// Puts new keys in the place of all of its keys.
+    ResetKeys {
+        /// Its new signing key.
+        signing_key: NewKey,
+        /// Its new recovery key.
+        recovery_key: NewKey,
+    },
 }
 
 /// What a member changes about its own keys.
@@ -235,6 +244,26 @@ pub struct NewKey {
     pub spki: Vec<u8>,
     /// The proof.
     pub possession_proof: Vec<u8>,
+}
+
+/// The log's next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogKeyChange {
+    /// The key, with its proof of possession.
+    pub new_key: NewKey,
+    /// Members who vouch for it; none if the old key signs.
+    pub cosignatures: Vec<Cosignature>,
+}
+
+/// A member vouches for the log's next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosignature {
+    /// Who.
+    pub member: MemberId,
+    /// With which of its keys.
+    pub key: KeyId,
+    /// The signature.
+    pub signature: Vec<u8>,
 }
 
 /// A key to be retired.
@@ -320,6 +349,7 @@ impl Content {
             | Self::Retention { .. }
             | Self::Epoch(_)
             | Self::Conflict(_)
+            | Self::LogKeyChange(_)
             | Self::Genesis(_)
             | Self::Gone => Vec::new(),
         }
@@ -379,6 +409,9 @@ fn decided(content: &pb::body::Content) -> Result<(BodyKind, Content), Refusal> 
         pb::body::Content::Retention(wire) => (BodyKind::Retention, statement::retention(wire)?),
         pb::body::Content::Epoch(wire) => (BodyKind::Epoch, statement::epoch(wire)?),
         pb::body::Content::Conflict(wire) => (BodyKind::Conflict, statement::conflict(wire)?),
+        pb::body::Content::LogKeyChange(wire) => {
+            (BodyKind::LogKeyChange, log_key_change(wire.clone())?)
+        }
         pb::body::Content::RosterChange(wire) => {
             (BodyKind::RosterChange, roster_change(wire.clone())?)
         }
@@ -431,6 +464,7 @@ fn roster_change(wire: pb::RosterChange) -> Result<Content, Refusal> {
             RosterAction::RetireKey(retirement(&wire, "body.roster_change.retire_key.key")?)
         }
         Some(pb::roster_change::Change::Quota(wire)) => RosterAction::Quota(quota(wire)),
+        Some(pb::roster_change::Change::ResetKeys(wire)) => key_reset(wire)?,
         None => return Err(invalid("body.roster_change.change", "must be set")),
     };
     Ok(Content::RosterChange { member, change })
@@ -446,6 +480,15 @@ fn admission(wire: pb::Admission) -> Result<RosterAction, Refusal> {
         recovery_key: new_key(recovery_key, "body.roster_change.admit.recovery_key")?,
         may_publish_indicators,
         display_name,
+    })
+}
+
+fn key_reset(wire: pb::KeyReset) -> Result<RosterAction, Refusal> {
+    let pb::KeyReset { signing_key, recovery_key, reason } = wire;
+    check::text(&reason, limits::TEXT_BYTES_MAX, "body.roster_change.reset_keys.reason")?;
+    Ok(RosterAction::ResetKeys {
+        signing_key: new_key(signing_key, "body.roster_change.reset_keys.signing_key")?,
+        recovery_key: new_key(recovery_key, "body.roster_change.reset_keys.recovery_key")?,
     })
 }
 
@@ -476,6 +519,23 @@ fn key_change(wire: pb::KeyChange) -> Result<Content, Refusal> {
         None => return Err(invalid("body.key_change.change", "must be set")),
     };
     Ok(Content::KeyChange(action))
+}
+
+fn log_key_change(wire: pb::LogKeyChange) -> Result<Content, Refusal> {
+    let pb::LogKeyChange { new_key: key, cosignatures } = wire;
+    let field = "body.log_key_change.cosignatures";
+    let cosignature = |wire: pb::LogKeyCosignature| {
+        let pb::LogKeyCosignature { key, signature } = wire;
+        let (member, key) = key_name(&key, field)?;
+        if signature.len() != 64 {
+            return Err(invalid(field, "a signature is 64 bytes"));
+        }
+        Ok(Cosignature { member, key, signature })
+    };
+    Ok(Content::LogKeyChange(Box::new(LogKeyChange {
+        new_key: new_key(key, "body.log_key_change.new_key")?,
+        cosignatures: cosignatures.into_iter().map(cosignature).collect::<Result<_, _>>()?,
+    })))
 }
 
 fn genesis(wire: pb::Genesis) -> Result<Content, Refusal> {
@@ -518,13 +578,17 @@ fn new_key(wire: Option<pb::PublicKey>, field: &'static str) -> Result<NewKey, R
 
 fn retirement(wire: &pb::KeyRetirement, field: &'static str) -> Result<Retirement, Refusal> {
     let pb::KeyRetirement { key, compromised, compromised_since } = wire;
+    let (member, key) = key_name(key, field)?;
+    let compromised_since = compromised.then_some(Sequence(*compromised_since));
+    Ok(Retirement { member, key, compromised_since })
+}
+
+/// A key by its full name.
+fn key_name(name: &str, field: &'static str) -> Result<(MemberId, KeyId), Refusal> {
     let rule = || invalid(field, "must be members/{member}/keys/{64 lower-case hex digits}");
-    let (owner, id) = key.split_once("/keys/").ok_or_else(rule)?;
-    Ok(Retirement {
-        member: MemberId::from_name(owner).map_err(|_not_a_member| rule())?,
-        key: id.parse().map_err(|_not_a_key| rule())?,
-        compromised_since: compromised.then_some(Sequence(*compromised_since)),
-    })
+    let (owner, id) = name.split_once("/keys/").ok_or_else(rule)?;
+    let member = MemberId::from_name(owner).map_err(|_not_a_member| rule())?;
+    Ok((member, id.parse().map_err(|_not_a_key| rule())?))
 }
 
 pub(super) fn record_name(text: &str, field: &'static str) -> Result<RecordName, Refusal> {

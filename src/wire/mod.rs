@@ -62,6 +62,7 @@ pub mod scope;
 mod sense;
 mod statement;
 mod strict;
+mod succession;
 mod terms;
 pub mod time;
 
@@ -74,6 +75,9 @@ pub use self::observable::normal_form_of_body as normal_form;
 pub use self::observable::normal_form_of_reference;
 pub use self::observable::pdq;
 pub use self::observable::query_form;
+pub use self::roster::proven_key;
 pub use self::sense::sense;
+pub use self::succession::succession_payload;
+pub use self::succession::succession_threshold;
 pub use self::terms::terms;
 pub use self::terms::text_of;

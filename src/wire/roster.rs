@@ -4,16 +4,20 @@
 //! about whose key is whose.
 
 use crate::model::audiences::AudienceConflict;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::header::BodyKind;
 use crate::model::header::POSSESSION_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::ExchangeName;
+use crate::model::names::KeyId;
 use crate::model::names::MemberId;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::KeyReset;
 use crate::model::roster::KeyUse;
+use crate::model::roster::LogKeyTerm;
 use crate::model::roster::Quota;
 use crate::model::roster::RegisteredKey;
 use crate::model::roster::Role;
@@ -24,6 +28,7 @@ use crate::model::roster::Standing;
 use crate::signing;
 use crate::signing::Claim;
 use crate::signing::InvalidKey;
+use crate::signing::SecretKey;
 use crate::signing::VerifyingKey;
 use crate::wire::body::AudienceAction;
 use crate::wire::body::Content;
@@ -32,6 +37,8 @@ use crate::wire::body::KeyAction;
 use crate::wire::body::NewKey;
 use crate::wire::body::RosterAction;
 use crate::wire::envelope::Record;
+use crate::wire::pb;
+use crate::wire::succession;
 
 /// What a record does to the roster; `None` if it does nothing.
 pub fn apply(
@@ -64,13 +71,19 @@ pub fn apply(
         | Content::Epoch(_)
         | Content::Conflict(_)
         | Content::Gone => return Ok(None),
+        Content::LogKeyChange(change) => {
+            let term = succession::succeed(roster, exchange, change, &record.key_id, place)?;
+            changed.succeed_log_key(term).map_err(conflict("body.log_key_change.new_key"))?;
+        }
         Content::Genesis(genesis) => found(&mut changed, exchange, genesis)?,
         Content::RosterChange { member, change } => {
             change_roster(&mut changed, exchange, member, change, place)?;
         }
         Content::KeyChange(KeyAction::Add(key)) => {
             let field = "body.key_change.add";
-            let key = registered(exchange, member, key, KeyUse::Signing, next(place), field)?;
+            let mut key = registered(exchange, member, key, KeyUse::Signing, next(place), field)?;
+            // What a key vouches for is as sure as it is itself.
+            key.reset = vouching(roster, member, &record.key_id)?.reset;
             changed.add_key(key).map_err(conflict(field))?;
         }
         Content::KeyChange(KeyAction::Retire(retirement)) => {
@@ -138,7 +151,46 @@ fn change_roster(
                 .retire_key(member, &retirement.key, next(place), retirement.compromised_since)
                 .map_err(conflict(field))
         }
+        RosterAction::ResetKeys { signing_key, recovery_key } => {
+            reset_keys(roster, exchange, member, [signing_key, recovery_key], place)
+        }
     }
+}
+
+/// The key of the member itself that signed a change of its keys.
+fn vouching<'a>(
+    roster: &'a Roster,
+    member: &MemberId,
+    id: &KeyId,
+) -> Result<&'a RegisteredKey, Refusal> {
+    roster.key(id).filter(|key| key.member == *member).ok_or_else(|| {
+        let field = "envelope.signatures.keyid";
+        Refusal::field(Reason::KeyNotValid, field, "the key is not one of the member's")
+    })
+}
+
+/// The keys that the operator put in the place of a member's.
+fn reset_keys(
+    roster: &mut Roster,
+    exchange: &ExchangeName,
+    member: &MemberId,
+    keys: [&NewKey; 2],
+    place: Sequence,
+) -> Result<(), Refusal> {
+    let [signing, recovery] = keys;
+    let fingerprint = Fingerprint::of_keys(&[&signing.spki, &recovery.spki]);
+    let reset = Some(KeyReset { at: place, fingerprint });
+    let fields = [
+        (signing, KeyUse::Signing, "body.roster_change.reset_keys.signing_key"),
+        (recovery, KeyUse::Recovery, "body.roster_change.reset_keys.recovery_key"),
+    ];
+    let [signing, recovery] = fields.map(|(key, key_use, field)| {
+        let key = registered(exchange, member, key, key_use, next(place), field)?;
+        Ok::<_, Refusal>(RegisteredKey { reset, ..key })
+    });
+    roster
+        .reset_keys(member, [signing?, recovery?], next(place))
+        .map_err(conflict("body.roster_change.reset_keys"))
 }
 
 fn change_audience(
@@ -222,7 +274,22 @@ fn found(roster: &mut Roster, exchange: &ExchangeName, genesis: &Genesis) -> Res
         (&genesis.operator_key, KeyUse::Signing, "body.genesis.operator_key"),
         (&genesis.operator_recovery_key, KeyUse::Recovery, "body.genesis.operator_recovery_key"),
     ];
-    admit(roster, exchange, operator, keys)
+    admit(roster, exchange, operator, keys)?;
+    let first = LogKeyTerm {
+        id: KeyId::of_spki(&genesis.log_key),
+        spki: genesis.log_key.clone(),
+        since: Sequence(0),
+    };
+    roster.succeed_log_key(first).map_err(conflict("body.genesis.log_key"))
+}
+
+/// A public key with the proof that its holder wants it registered for this member of this exchange.
+pub fn proven_key(exchange: &ExchangeName, member: &MemberId, key: &SecretKey) -> pb::PublicKey {
+    let payload = signing::possession_payload(exchange, member, &key.id());
+    pb::PublicKey {
+        spki: key.spki(),
+        possession_proof: key.sign(POSSESSION_PAYLOAD_TYPE, &payload).to_vec(),
+    }
 }
 
 fn admit(
@@ -266,6 +333,7 @@ fn registered(
         valid_from,
         retired_at: None,
         compromised_since: None,
+        reset: None,
     })
 }
 

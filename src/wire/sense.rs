@@ -41,6 +41,7 @@ pub fn sense(body: &pb::Body, create_time: Timestamp) -> Result<(), Refusal> {
             | pb::body::Content::Retention(_)
             | pb::body::Content::Epoch(_)
             | pb::body::Content::Conflict(_)
+            | pb::body::Content::LogKeyChange(_)
             | pb::body::Content::RosterChange(_)
             | pb::body::Content::KeyChange(_)
             | pb::body::Content::Genesis(_),

@@ -40,6 +40,7 @@ fn about(content: &Content) -> Vec<Term> {
         | Content::Retention { .. }
         | Content::Epoch(_)
         | Content::Conflict(_)
+        | Content::LogKeyChange(_)
         | Content::RosterChange { .. }
         | Content::KeyChange(_)
         | Content::Genesis(_)
@@ -113,6 +114,7 @@ fn texts(content: &pb::body::Content) -> Vec<&str> {
         | Content::Retention(_)
         | Content::Epoch(_)
         | Content::Conflict(_)
+        | Content::LogKeyChange(_)
         | Content::Genesis(_) => {}
     }
     texts.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect()

@@ -325,7 +325,11 @@ impl Sample<'_> {
         Total {
             record: record(by, 30),
             tlp: Tlp::Green,
-            claimant: Claimant { member: member(by), on_word_of: self.said(word_of) },
+            claimant: Claimant {
+                member: member(by),
+                on_word_of: self.said(word_of),
+                is_unconfirmed: false,
+            },
             figure,
             what: self.said(what),
             platform: self.said(""),
@@ -345,7 +349,11 @@ impl Sample<'_> {
         Attribution {
             record: record(by, 40),
             tlp: Tlp::Amber,
-            claimant: Claimant { member: member(by), on_word_of: self.said("") },
+            claimant: Claimant {
+                member: member(by),
+                on_word_of: self.said(""),
+                is_unconfirmed: true,
+            },
             actor: self.said(actor),
             actor_type: self.said("state media"),
             confidence: percent.map(|percent| Confidence::new(percent).unwrap()),
@@ -365,7 +373,11 @@ impl Sample<'_> {
     ) -> ReachFigure {
         ReachFigure {
             tlp: Tlp::Green,
-            claimant: Claimant { member: member(by), on_word_of: self.said(word_of) },
+            claimant: Claimant {
+                member: member(by),
+                on_word_of: self.said(word_of),
+                is_unconfirmed: false,
+            },
             measure,
             figure,
             currency: self.said(""),

@@ -21,6 +21,7 @@ mod existence;
 mod hearsay;
 mod hostile;
 mod interference;
+mod keys;
 mod ledger;
 mod matrix;
 mod meeting;

@@ -98,7 +98,8 @@ fn read_by(kind: BodyKind, reach: &oracle::Reach) -> (Reach, ReadBy) {
         | BodyKind::KeyChange
         | BodyKind::Erasure
         | BodyKind::Retention
-        | BodyKind::Epoch => (Reach::default(), ReadBy::Everyone),
+        | BodyKind::Epoch
+        | BodyKind::LogKeyChange => (Reach::default(), ReadBy::Everyone),
         BodyKind::AudienceChange => {
             let circle = oracle::Reach {
                 audiences: [CIRCLES[0].to_owned()].into(),

@@ -202,7 +202,7 @@ async fn keys_that_do_not_sign_here_are_refused() {
     let short_lived = SecretKey::generate().expect("a key");
     let signer = acme.signer().expect("a key");
     acme.add_key(&signer, &short_lived).await.expect("a receipt");
-    acme.retire_key(&signer, short_lived.id()).await.expect("a receipt");
+    acme.retire_key(&signer, short_lived.id(), None).await.expect("a receipt");
     check(&acme, signed_by(short_lived), Reason::KeyNotValid).await;
 
     // A key of small order: anyone could sign for it.

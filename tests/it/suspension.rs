@@ -116,6 +116,7 @@ async fn roster_calls(
     let reinstate = pb::ReinstateMemberRequest { envelope: envelope() };
     let rotate = pb::RotateKeyRequest { envelope: envelope() };
     let retire = pb::RetireKeyRequest { envelope: envelope() };
+    let reset = pb::ResetKeysRequest { envelope: envelope() };
     let quota = pb::SetQuotaRequest { envelope: envelope() };
     let said = [
         ("GetExchange", outcome(roster.get_exchange(pb::GetExchangeRequest {}).await)),
@@ -129,6 +130,7 @@ async fn roster_calls(
         ("ReinstateMember", outcome(roster.reinstate_member(reinstate).await)),
         ("RotateKey", outcome(roster.rotate_key(rotate).await)),
         ("RetireKey", outcome(roster.retire_key(retire).await)),
+        ("ResetKeys", outcome(roster.reset_keys(reset).await)),
         ("ListKeys", outcome(roster.list_keys(list).await)),
         ("SetQuota", outcome(roster.set_quota(quota).await)),
         ("GetQuota", outcome(roster.get_quota(pb::GetQuotaRequest {}).await)),

@@ -118,8 +118,18 @@ class Roster:
 
     def retire(self, member: str, name: str, at: int) -> None:
         key = self.keys.get(name.removeprefix(f"{member}/keys/"))
-        demand(key is not None and key.member == member and key.retired_at is None, f"{name} cannot be retired")
-        key.retired_at = at
+        demand(key is not None and key.member == member, f"{name} cannot be retired")
+        # A key that is retired may still be said to have been compromised; it stays retired where it was.
+        if key.retired_at is None:
+            key.retired_at = at
+
+    def reset(self, member: str, change: "body_pb2.KeyReset", at: int) -> None:
+        demand(member in self.suspended, f"{member} has no keys to be reset")
+        for key in self.keys.values():
+            if key.member == member and key.retired_at is None:
+                key.retired_at = at
+        self.register(member, change.signing_key, False, at)
+        self.register(member, change.recovery_key, True, at)
 
     def fold(self, verified: "Verified") -> None:
         """Takes in an entry that was verified under the roster before it."""
@@ -140,6 +150,8 @@ class Roster:
                         self.suspended[change.member] = False
                     case "retire_key":
                         self.retire(change.member, change.retire_key.key, place + 1)
+                    case "reset_keys":
+                        self.reset(change.member, change.reset_keys, place + 1)
                     case other:
                         raise Refuted(f"a roster change of an unknown kind, {other}")
             case "key_change":

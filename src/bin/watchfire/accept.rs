@@ -15,6 +15,7 @@ use watchfire::profile::Profile;
 use watchfire::profile::Settings;
 
 use crate::context::Context;
+use crate::crl;
 use crate::output;
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,10 @@ pub(crate) fn complete(folder: &Path, grant: &Grant) -> anyhow::Result<()> {
     }
     let genesis = grant.genesis()?;
     let (ca, certificate) = (&grant.certificate_authority, &grant.certificate);
-    Enrolment::accept(folder, &settings, ca, certificate, &genesis)?;
+    let profile = Enrolment::accept(folder, &settings, ca, certificate, &genesis)?;
+    // One's own keys are confirmed, if they are to take the place of lost ones: they were made here.
+    let keys = request.fingerprint()?;
+    profile.confirmed_keys()?.confirm(&settings.member, keys, crl::now())?;
     show(folder, grant, &pin)?;
     Ok(())
 }
@@ -107,6 +111,7 @@ fn show(folder: &Path, grant: &Grant, pin: &Pin) -> anyhow::Result<()> {
         ),
         "Compare with what the operator told you by another way:".to_owned(),
         format!("  exchange      {}", pin.exchange()),
+        format!("  in words      {}", pin.fingerprint().words()),
         format!("  operator key  {}", pin.operator_key_id()),
         format!("  log key       {}", pin.log_key_id()),
     ];

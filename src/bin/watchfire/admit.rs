@@ -105,11 +105,27 @@ async fn by_request(context: &Context, file: &Path, args: &Args) -> anyhow::Resu
     let text = String::from_utf8(profile::read(file)?).context("the request is not UTF-8")?;
     let request = JoinRequest::parse(&text)?;
     let client = context.connect().await?;
+    show_request(&request)?;
     let grant = admit(&client, &request, args).await?;
     profile::write_public(&args.out, grant.to_json().as_bytes())?;
     output::line(&format!("The grant for {} is in {}.", grant.member, args.out.display()))?;
-    output::line(&format!("  tell the member by another way: {}", grant.exchange))?;
+    tell_the_exchange(&client, &grant)?;
     Ok(output::line(&format!("  watchfire --profile DIR accept {}", args.out.display()))?)
+}
+
+/// What the operator compares with the member, by another way than the request came.
+pub(crate) fn show_request(request: &JoinRequest) -> anyhow::Result<()> {
+    let [signing_key, recovery_key] = request.keys()?;
+    output::line(&format!("The request of {} is for these keys:", request.member()?))?;
+    output::line(&format!("  signing key   {}", KeyId::of_spki(&signing_key.spki)))?;
+    output::line(&format!("  recovery key  {}", KeyId::of_spki(&recovery_key.spki)))?;
+    Ok(output::line(&format!("  in words      {}", request.fingerprint()?.words()))?)
+}
+
+/// What the member compares with the operator, by another way than the grant comes.
+pub(crate) fn tell_the_exchange(client: &Client, grant: &Grant) -> anyhow::Result<()> {
+    output::line(&format!("  tell the member by another way: {}", grant.exchange))?;
+    Ok(output::line(&format!("  or in words: {}", client.pin().fingerprint().words()))?)
 }
 
 /// Admits the member and certifies it.
@@ -157,7 +173,11 @@ async fn admit(client: &Client, request: &JoinRequest, args: &Args) -> Result<Gr
     }))
 }
 
-async fn holds_key(client: &Client, member: &MemberId, id: KeyId) -> Result<bool, ClientError> {
+pub(crate) async fn holds_key(
+    client: &Client,
+    member: &MemberId,
+    id: KeyId,
+) -> Result<bool, ClientError> {
     let verifier = client.roster().await?;
     Ok(verifier
         .roster()

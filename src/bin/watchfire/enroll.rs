@@ -33,10 +33,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::line(&format!("The keys of {member} are in {}.", out.display()))?;
     output::line(&format!("  signing key   {}", enrolment.signing_key.id()))?;
     output::line(&format!("  recovery key  {}", enrolment.recovery_key.id()))?;
+    output::line(&format!("  in words      {}", request.fingerprint()?.words()))?;
     output::line("Next:")?;
     let path = Enrolment::request_path(out);
     output::line(&format!(
-        "  send {} to the operator, which holds nothing secret",
+        "  send {} to the operator, which holds nothing secret, and tell it the words by another way",
         path.display()
     ))?;
     Ok(output::line(&format!("  watchfire --profile {} accept GRANT", out.display()))?)

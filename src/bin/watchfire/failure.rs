@@ -7,6 +7,7 @@ use watchfire::client::ClientError;
 use watchfire::client::SavedEntryError;
 use watchfire::client::SinkError;
 use watchfire::client::VerificationError;
+use watchfire::model::names::MemberId;
 use watchfire::model::reason::Reason;
 
 use crate::output;
@@ -23,6 +24,12 @@ pub(crate) enum Failure {
     /// Some of it still waits in the outbox.
     #[error(transparent)]
     Unfinished(Box<Unfinished>),
+    /// What the member says is not what its new keys are.
+    #[error("{0} has no new keys with that fingerprint: nothing is confirmed")]
+    OtherKeys(MemberId),
+    /// The request is for another log key than the one that was told.
+    #[error("the request is for another log key: nothing is signed")]
+    OtherLogKey,
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
@@ -106,7 +113,11 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
             Failure::Unfinished(unfinished) => unfinished.cause.exit_code(),
-            Failure::SomeUnverified(_) | Failure::Unproven(_) | Failure::SomeDiffer(_) => 5,
+            Failure::OtherKeys(_)
+            | Failure::OtherLogKey
+            | Failure::SomeUnverified(_)
+            | Failure::Unproven(_)
+            | Failure::SomeDiffer(_) => 5,
         });
     }
     if let Some(error) = cause.downcast_ref::<SinkError>() {

@@ -138,7 +138,8 @@ fn by(edge: &LinkEdge) -> String {
 /// A node in full.
 fn label(node: &LinkNode) -> String {
     let name = node.record.as_ref().map(|record| format!("  {record}")).unwrap_or_default();
-    format!("{}{name}", short(node))
+    let doubts = node.entry.as_ref().map_or("", table::doubts);
+    format!("{}{name}{doubts}", short(node))
 }
 
 fn short(node: &LinkNode) -> String {

@@ -20,6 +20,7 @@ use crate::operation_text::span;
 use crate::operation_text::texts;
 use crate::operation_text::time;
 use crate::table;
+use crate::table::doubts;
 use crate::table::harmless_text;
 use crate::table::word;
 
@@ -85,7 +86,7 @@ fn total(claim: &TotalClaim) -> [String; 8] {
         _ => pb::Indicator::default(),
     };
     [
-        marked(&claim.publisher, claim.voucher()),
+        marked(&claim.publisher, claim.voucher()) + claim.entry.as_ref().map_or("", doubts),
         harmless_text(&claim.platform),
         self::count(count.as_ref(), *of),
         counts(parts),

@@ -17,6 +17,7 @@ use watchfire::wire::pb;
 use crate::operation_claims;
 use crate::operation_subjects::Subjects;
 use crate::table;
+use crate::table::doubts;
 use crate::table::harmless_text;
 use crate::table::word;
 
@@ -265,8 +266,7 @@ fn links(view: &OperationView, subjects: &Subjects<'_>, out: &mut String) {
 
 /// Who published a record.
 pub(crate) fn by(entry: &VerifiedEntry) -> String {
-    let doubt = if entry.is_in_doubt() { " (key compromised)" } else { "" };
-    format!("{}{doubt}", entry.name().member)
+    format!("{}{}", entry.name().member, doubts(entry))
 }
 
 /// Under which name.

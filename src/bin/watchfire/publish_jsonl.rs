@@ -53,7 +53,7 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Lines that are read ahead.
 const LINES_AHEAD: usize = 2 * limits::BATCH_RECORDS_MAX;
 /// Fields that `subscribe` prints and that are not the publisher's to say.
-const PASSED_OVER: [&str; 14] = [
+const PASSED_OVER: [&str; 15] = [
     "epoch",
     "sequence",
     "accept_time",
@@ -67,6 +67,7 @@ const PASSED_OVER: [&str; 14] = [
     "header_digest",
     "verified",
     "in_doubt",
+    "unconfirmed",
     "envelope",
 ];
 

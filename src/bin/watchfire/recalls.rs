@@ -13,6 +13,7 @@ use watchfire::wire::pb;
 
 use crate::context::Context;
 use crate::crl::now;
+use crate::operation_text::by;
 use crate::operation_text::moment;
 use crate::output;
 use crate::output::Format;
@@ -83,7 +84,7 @@ fn own(recalls: &[ListedRecall], known: &Known) -> String {
             recall.record.record.to_string(),
             what(recall, known),
             recall.withdrawal.sequence().to_string(),
-            recall.withdrawal.name().member.to_string(),
+            by(&recall.withdrawal),
             reason(recall),
             asked(recall, now()),
             hubs_copy(recall),
@@ -109,7 +110,7 @@ fn to_answer(recalls: &[ListedRecall], known: &Known) -> String {
             recall.record.to_string(),
             what(recall, known),
             recall.withdrawal.sequence().to_string(),
-            recall.withdrawal.name().member.to_string(),
+            by(&recall.withdrawal),
             reason(recall),
             asked(recall, now()),
             hubs_copy(recall),

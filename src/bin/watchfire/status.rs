@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use watchfire::client::Client;
+use watchfire::client::Verifier;
+use watchfire::model::roster::KeyReset;
 use watchfire::model::roster::Role;
 use watchfire::model::time::Timestamp;
 use watchfire::pki;
@@ -34,8 +36,29 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     if let Some(time) = welcome.time {
         output::line(&format!("hub's time   {time}"))?;
     }
-    client.roster().await?;
+    let verifier = client.roster().await?;
+    warn_of_resets(&verifier, client.profile())?;
     Ok(client.remember_roster().await?)
+}
+
+/// Keys that the operator put in the place of a member's, and that the user has not compared with the member yet.
+fn warn_of_resets(verifier: &Verifier, profile: &Profile) -> anyhow::Result<()> {
+    let confirmed = profile.confirmed_keys()?.resets();
+    let roster = verifier.roster();
+    for member in roster.members() {
+        let resets = roster.resets_of(&member.id);
+        let is_open =
+            |reset: &&KeyReset| !confirmed.contains(&(member.id.clone(), reset.fingerprint));
+        if let Some(reset) = resets.iter().rev().find(is_open) {
+            let (id, folder) = (&member.id, profile.folder().display());
+            output::note(&format!(
+                "warning: the operator reset the keys of {id} at sequence {}; what {id} says since is unconfirmed: \
+                 watchfire --profile {folder} keys confirm {id}",
+                reset.at
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What can be said without the hub.

@@ -80,19 +80,28 @@ pub(crate) fn trimmed(table: &Table) -> String {
 fn row(entry: &VerifiedEntry, reading: Reading<'_>) -> [String; 8] {
     let header = entry.header();
     let (kind, platform, says) = said(entry);
-    let doubt = if entry.is_in_doubt() { " (key compromised)" } else { "" };
     let time = entry.accept_time().to_string();
     let second = time.split('.').next().unwrap_or_default();
     [
         entry.sequence().to_string(),
         format!("{second}Z"),
-        header.name.member.to_string() + doubt,
+        header.name.member.to_string() + doubts(entry),
         clean(&kind),
         clean(&platform),
         says_with(&cut(&says), &asides(entry, reading)),
         header.handling.tlp.to_string(),
         format!("{}@{}", header.name.record, header.revision),
     ]
+}
+
+/// What readers are told about the key that signed a record.
+pub(crate) const fn doubts(entry: &VerifiedEntry) -> &'static str {
+    match (entry.is_in_doubt(), entry.is_unconfirmed()) {
+        (false, false) => "",
+        (true, false) => " (key compromised)",
+        (false, true) => " (key unconfirmed)",
+        (true, true) => " (key compromised, and unconfirmed)",
+    }
 }
 
 /// How sure the publisher is, and the reader; until when it may be acted on; and whether the hub still has it.
@@ -214,6 +223,7 @@ fn statement(content: &pb::body::Content) -> String {
         Content::Conflict(said) => {
             format!("a second header for the record at sequence {}", said.first_sequence)
         }
+        Content::LogKeyChange(_) => "puts the log's next key in place".to_owned(),
         Content::Genesis(genesis) => format!("founds {}", genesis.title),
     }
 }
@@ -283,6 +293,7 @@ fn roster_change(change: &pb::RosterChange) -> &'static str {
         Some(pb::roster_change::Change::Reinstate(_)) => "reinstates",
         Some(pb::roster_change::Change::RetireKey(_)) => "retires a key of",
         Some(pb::roster_change::Change::Quota(_)) => "sets the quota of",
+        Some(pb::roster_change::Change::ResetKeys(_)) => "resets the keys of",
         None => "changes",
     }
 }

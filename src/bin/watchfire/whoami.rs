@@ -1,5 +1,6 @@
 //! `watchfire whoami`: who the hub takes this profile for.
 
+use watchfire::model::fingerprint::Fingerprint;
 use watchfire::wire::pb;
 
 use crate::context::Context;
@@ -15,6 +16,9 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     }
     output::line(&format!("role      {}", role.trim_start_matches("ROLE_").to_ascii_lowercase()))?;
     output::line(&format!("exchange  {}", client.pin().exchange().name()))?;
-    output::line(&format!("key       {}", client.signer()?.key().id()))?;
+    output::line(&format!("in words  {}", client.pin().fingerprint().words()))?;
+    let key = client.signer()?.key().id();
+    output::line(&format!("key       {key}"))?;
+    output::line(&format!("in words  {}", Fingerprint::of_key(key).words()))?;
     Ok(output::line(&format!("admitted  at sequence {}", caller.admitted_sequence))?)
 }

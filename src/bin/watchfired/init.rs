@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use prost::Message as _;
 use watchfire::client::Founding;
 use watchfire::client::found;
+use watchfire::model::fingerprint::Fingerprint;
 use watchfire::model::names::ExchangeName;
 use watchfire::model::names::MemberId;
 use watchfire::model::roster::Role;
@@ -203,6 +204,9 @@ fn report(data: &Path, founded: &Founded) -> io::Result<()> {
     let operator = operator.display();
     let mut out = io::stdout().lock();
     writeln!(out, "The exchange {} is founded in {data}.", founded.exchange.name())?;
+    let (operator_key, log_key) = (founded.operator_key.spki(), founded.log_key.spki());
+    let words = Fingerprint::of_keys(&[&operator_key, &log_key]).words();
+    writeln!(out, "  in words      {words}")?;
     writeln!(out, "  operator key  {}", founded.operator_key.id())?;
     writeln!(out, "  log key       {}", founded.log_key.id())?;
     writeln!(

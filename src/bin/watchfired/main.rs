@@ -2,6 +2,7 @@
 
 mod backup;
 mod init;
+mod log_key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Begin the next epoch of a restored log with what the operator signed.
     BeginEpoch(backup::BeginArgs),
+    /// Let another key sign for the log, with the hub stopped: by the old key's word, or by members' where it is lost.
+    RotateLogKey(log_key::Args),
     /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
     Verify(DataArgs),
 }
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::BeginEpoch(args) => backup::begin(&args),
+        Command::RotateLogKey(args) => log_key::run(&args),
         Command::Verify(args) => verify(&args),
     };
     match outcome {

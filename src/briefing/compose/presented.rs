@@ -233,6 +233,7 @@ fn counted(counted: Counted) -> Line {
 
 fn claimant(claimant: &Claimant) -> Line {
     let line = Line::new().text(claimant.member.as_str());
+    let line = if claimant.is_unconfirmed { line.muted(UNCONFIRMED) } else { line };
     if claimant.on_word_of.is_empty() {
         return line;
     }
@@ -273,6 +274,9 @@ fn cards(said: Line, totals: &[&Total], room: &mut usize) -> Vec<Block> {
     let said = (!said.is_blank()).then_some(Block::Text(said));
     said.into_iter().chain([Block::Cards(cards)]).collect()
 }
+
+/// Said of a member whose key goes back to a reset by the operator that the reader has not confirmed.
+const UNCONFIRMED: &str = " (key unconfirmed)";
 
 /// Whether two claimants give different totals of the same thing.
 fn compete(one: &Total, other: &Total) -> bool {
@@ -361,8 +365,10 @@ fn attribution(attribution: &Attribution) -> Section {
     facts.push(Fact { name: "Shared", value: words::moment(attribution.shared_at).into() });
     facts.push(Fact { name: "Record", value: record(&attribution.record) });
     blocks.push(Block::Facts(facts));
-    let Claimant { member, on_word_of } = &attribution.claimant;
-    let title = Line::new().text(member.as_str()).text(" says");
+    let Claimant { member, on_word_of, is_unconfirmed } = &attribution.claimant;
+    let title = Line::new().text(member.as_str());
+    let title = if *is_unconfirmed { title.muted(UNCONFIRMED) } else { title };
+    let title = title.text(" says");
     let title = if on_word_of.is_empty() {
         title
     } else {

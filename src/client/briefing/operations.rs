@@ -191,7 +191,11 @@ fn operation(entry: &VerifiedEntry, said: &pb::Operation, title: Said) -> Operat
 }
 
 fn claimant(entry: &VerifiedEntry, on_word_of: &str) -> Claimant {
-    Claimant { member: entry.name().member.clone(), on_word_of: Said::from(on_word_of) }
+    Claimant {
+        member: entry.name().member.clone(),
+        on_word_of: Said::from(on_word_of),
+        is_unconfirmed: entry.is_unconfirmed(),
+    }
 }
 
 fn tlp(entry: &VerifiedEntry) -> Tlp {

@@ -44,6 +44,8 @@ const TABLES: &str = include_str!("sqlite.sql");
 /// What was held when each withdrawal came; databases that were made before get it when they are opened.
 const HELD: &str = "CREATE TABLE IF NOT EXISTS held (
     of TEXT NOT NULL, name TEXT NOT NULL, holding TEXT NOT NULL, PRIMARY KEY (of, name)) STRICT";
+/// Whether the operator's reset of a member's keys was confirmed by then; the same.
+const UNCONFIRMED: &str = "ALTER TABLE records ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0";
 /// Records that can be taken back, as `effects::is_recallable` has it.
 macro_rules! recallable {
     () => {
@@ -82,7 +84,7 @@ impl SqliteSink {
         if is_new {
             create(&mut connection, origin).map_err(failed)?;
         }
-        connection.execute_batch(HELD).map_err(failed)?;
+        complete(&mut connection).map_err(failed)?;
         let (place, steps) = load(&connection, &path, origin)?;
         let mut sink = Self {
             path,
@@ -209,6 +211,17 @@ fn create(connection: &mut Connection, origin: &Origin) -> rusqlite::Result<()> 
     transaction.commit()
 }
 
+/// Adds what databases that were made before do not have.
+fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(HELD)?;
+    let columns = "SELECT count(*) FROM pragma_table_info('records') WHERE name = 'unconfirmed'";
+    if transaction.query_row(columns, [], |row| row.get::<_, i64>(0))? == 0 {
+        transaction.execute_batch(UNCONFIRMED)?;
+    }
+    transaction.commit()
+}
+
 fn load(connection: &Connection, path: &Path, origin: &Origin) -> Result<(Place, i64), SinkError> {
     let row = connection.query_row(
         "SELECT exchange, member, filter, cursor, epoch, sequence, steps FROM sink",
@@ -310,10 +323,10 @@ impl Work<'_> {
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO records (epoch, sequence, name, revision, publisher, kind, accept_time, header_digest,
                 previous_digest, create_time, tlp, audiences, recipients, onward_uses, use_until, in_doubt, left_filter,
-                withdrawn_epoch, withdrawn_sequence, deleted, erased_by, body, body_digest, envelope)
+                unconfirmed, withdrawn_epoch, withdrawn_sequence, deleted, erased_by, body, body_digest, envelope)
              VALUES (:epoch, :sequence, :name, :revision, :publisher, :kind, :accept_time, :header_digest,
                 :previous_digest, :create_time, :tlp, :audiences, :recipients, :onward_uses, :use_until, :in_doubt, :left_filter,
-                :withdrawn_epoch, :withdrawn_sequence, :deleted, :erased_by, :body, :body_digest, :envelope)
+                :unconfirmed, :withdrawn_epoch, :withdrawn_sequence, :deleted, :erased_by, :body, :body_digest, :envelope)
              ON CONFLICT (epoch, sequence) DO NOTHING",
         )?;
         let rows = statement.execute(named_params! {
@@ -332,8 +345,9 @@ impl Work<'_> {
             ":recipients": reach.map(|reach| names(reach.recipients.iter().map(ToString::to_string).collect())),
             ":onward_uses": handling.map(|handling| names(handling.onward_uses.iter().copied().map(word).collect())),
             ":use_until": handling.and_then(|handling| handling.use_until).map(|time| time.to_string()),
-            ":in_doubt": item.is_in_doubt,
+            ":in_doubt": item.doubts.compromised,
             ":left_filter": item.has_left_filter,
+            ":unconfirmed": item.doubts.unconfirmed,
             ":withdrawn_epoch": withdrawn.map(|(epoch, _, _)| epoch),
             ":withdrawn_sequence": withdrawn.map(|(_, sequence, _)| sequence),
             ":deleted": is_deleted,
@@ -602,6 +616,25 @@ mod tests {
         let connection = Connection::open(&newer).unwrap();
         connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
         assert!(matches!(open(&newer), Err(SinkError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_database_that_knew_nothing_of_unconfirmed_keys_learns_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.db");
+        let maker = Maker::new();
+        let mut sink = open(&path).unwrap();
+        sink.apply(&step(vec![maker.revision(3, &maker.record(), 1)])).unwrap();
+        sink.connection.execute_batch("ALTER TABLE records DROP COLUMN unconfirmed").unwrap();
+        drop(sink);
+        let mut sink = open(&path).unwrap();
+        let mut item = maker.revision(4, &maker.record(), 1);
+        item.doubts.unconfirmed = true;
+        sink.apply(&step(vec![item])).unwrap();
+        let flags =
+            "SELECT group_concat(unconfirmed) FROM (SELECT * FROM current ORDER BY sequence)";
+        let flags: String = sink.connection.query_row(flags, [], |row| row.get(0)).unwrap();
+        assert_eq!(flags, "0,1");
     }
 
     #[test]

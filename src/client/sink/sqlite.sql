@@ -34,6 +34,7 @@ CREATE TABLE records (
     erased_by INTEGER,
     body TEXT,
     envelope BLOB,
+    unconfirmed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (epoch, sequence)
 ) STRICT;
 

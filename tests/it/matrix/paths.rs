@@ -457,6 +457,7 @@ fn matches(filter: &pb::Filter, piece: &Piece) -> bool {
         BodyKind::Genesis,
         BodyKind::Erasure,
         BodyKind::Retention,
+        BodyKind::LogKeyChange,
     ]
     .map(BodyKind::number);
     let only_those = !filter.body_kinds.is_empty()

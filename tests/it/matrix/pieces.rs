@@ -319,6 +319,7 @@ fn about(content: &Content) -> Vec<RecordName> {
         | Content::Retention(_)
         | Content::Epoch(_)
         | Content::Conflict(_)
+        | Content::LogKeyChange(_)
         | Content::Genesis(_) => Vec::new(),
     };
     names.iter().filter_map(|name| name.parse().ok()).collect()
