@@ -38,6 +38,8 @@ use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
+use crate::exchange::testimony;
+use crate::exchange::testimony::Testimony;
 use crate::exchange::token::Tokens;
 use crate::exchange::turns::Halt;
 use crate::exchange::turns::Turns;
@@ -74,6 +76,9 @@ use crate::wire::MARK_PAYLOAD_TYPE;
 use crate::wire::MarkStatement;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
+use crate::wire::head::LISTING_PAYLOAD_TYPE;
+use crate::wire::head::ListingStatement;
+use crate::wire::head::Signed;
 use crate::wire::pb;
 
 /// What the operator may choose.
@@ -147,6 +152,7 @@ pub struct Hub {
     streams: Streams,
     quotas: Arc<Quotas>,
     pub(super) durable: Arc<durable::Registry>,
+    pub(super) testimony: Arc<Testimony>,
     pub(super) deliveries: Deliveries,
     /// The first sequence whose body is kept, as far as retention goes.
     pub(super) floor: Arc<AtomicU64>,
@@ -161,8 +167,9 @@ pub struct Hub {
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
-    /// Signs marks.
+    /// Signs marks and listings.
     log_secret: SecretKey,
+    pub(super) log_key: LogKey,
     genesis: pb::Entry,
     trust_domain: String,
 }
@@ -187,6 +194,7 @@ impl Hub {
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
         let durable = Arc::new(durable::Registry::load(&store)?);
+        let testimony = Arc::new(Testimony::load(&store, &founding.log_key)?);
         let deliveries = Deliveries::load(&store)?;
         let eraser = Eraser::load(&store, settings.retention)?;
         let (floor, demands) = (eraser.floor(), eraser.counted());
@@ -194,6 +202,7 @@ impl Hub {
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
+            testimony: Arc::clone(&testimony),
             eraser,
             deliveries: deliveries.clone(),
             tally: Arc::clone(&tally),
@@ -223,6 +232,7 @@ impl Hub {
             streams: Streams::default(),
             quotas,
             durable,
+            testimony,
             deliveries,
             floor,
             demands,
@@ -235,6 +245,7 @@ impl Hub {
             queue,
             clock,
             log_secret,
+            log_key: founding.log_key,
             genesis,
             trust_domain: founding.trust_domain,
         };
@@ -277,6 +288,13 @@ impl Hub {
         let bytes = statement.to_bytes();
         let signature = self.log_secret.sign(MARK_PAYLOAD_TYPE, &bytes);
         (bytes, signature)
+    }
+
+    /// Signs what was listed.
+    pub(super) fn sign_listing(&self, listing: &ListingStatement) -> Signed {
+        let statement = listing.to_bytes();
+        let signature = self.log_secret.sign(LISTING_PAYLOAD_TYPE, &statement).to_vec();
+        Signed { statement, signature }
     }
 
     /// Lets the hub do what time alone brings about: erase what is due. To be called about once a second.
@@ -389,6 +407,14 @@ impl Hub {
             return Err(draining());
         }
         self.enqueue(Work::Keep(request)).await
+    }
+
+    /// Hands what a member signed beside the log to the sequencer's thread.
+    pub(super) async fn keep_testimony(&self, request: testimony::Request) -> Result<(), Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        self.enqueue(Work::Testify(request)).await
     }
 
     async fn enqueue(&self, work: Work) -> Result<(), Refusal> {

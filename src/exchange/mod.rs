@@ -8,6 +8,7 @@ mod deliveries;
 mod durable;
 mod entries;
 mod eraser;
+mod heads;
 mod hub;
 mod hub_entries;
 mod ledger;
@@ -25,16 +26,20 @@ mod streams;
 mod subscription;
 mod tail;
 mod tally;
+mod testimony;
 #[cfg(test)]
 mod tests;
 mod token;
 mod turns;
 mod whole_log;
+mod witnesses;
 
 pub use self::account::MarkProofs;
 pub use self::durable::DurableSubscription;
 pub use self::durable::SeekTo;
 pub use self::eraser::Retention;
+pub use self::heads::EntriesQuery;
+pub use self::heads::PublisherEntries;
 pub use self::hub::ExchangeError;
 pub use self::hub::Hub;
 pub use self::hub::OpenError;

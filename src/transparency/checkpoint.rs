@@ -27,8 +27,11 @@ pub enum InvalidCheckpoint {
     #[error("the checkpoint is of another log")]
     Origin,
     /// No valid signature of the log's key.
-    #[error("the checkpoint has no valid signature of the log's key")]
+    #[error("the checkpoint has no valid signature of the key that must have signed it")]
     Signature,
+    /// Both may be of one history.
+    #[error("the two checkpoints do not contradict each other")]
+    NoConflict,
 }
 
 /// The size and root of a log at one moment.
@@ -80,6 +83,11 @@ impl LogKey {
 
     /// Opens a checkpoint of this log.
     pub fn open(&self, note: &str) -> Result<Checkpoint, InvalidCheckpoint> {
+        self.bare(note).map(|(checkpoint, _bare)| checkpoint)
+    }
+
+    /// The same, and the note without other signatures than the log's.
+    pub(super) fn bare(&self, note: &str) -> Result<(Checkpoint, String), InvalidCheckpoint> {
         if note.len() > CHECKPOINT_BYTES_MAX {
             return Err(InvalidCheckpoint::Format);
         }
@@ -91,8 +99,10 @@ impl LogKey {
         }
         let checkpoint = parse(&lines.collect::<Vec<_>>()).ok_or(InvalidCheckpoint::Format)?;
         let body = format!("{text}\n");
-        let signed = signatures.lines().any(|line| self.is_signature(line, body.as_bytes()));
-        if signed { Ok(checkpoint) } else { Err(InvalidCheckpoint::Signature) }
+        let mut lines = signatures.lines();
+        let line = lines.find(|line| self.is_signature(line, body.as_bytes()));
+        let line = line.ok_or(InvalidCheckpoint::Signature)?;
+        Ok((checkpoint, format!("{body}\n{line}\n")))
     }
 
     fn body(&self, checkpoint: &Checkpoint) -> String {
