@@ -17,7 +17,9 @@ mod error;
 mod evidence;
 mod exec;
 mod founding;
+mod heads;
 mod import;
+mod journal;
 mod json;
 mod known;
 mod ledger;
@@ -38,6 +40,7 @@ mod sink;
 mod subscribe;
 mod trust;
 mod verifier;
+mod witness;
 
 pub use self::account::Deviation;
 pub use self::audience::KeeperChange;
@@ -89,6 +92,11 @@ pub use self::founding::Founding;
 pub use self::founding::found;
 pub use self::founding::proven_key;
 pub use self::founding::unaddressed;
+pub use self::heads::CheckedHead;
+pub use self::heads::HEAD_DUE_AFTER;
+pub use self::heads::HeadState;
+pub use self::heads::PutHeads;
+pub use self::heads::compare_head;
 pub use self::import::ImportAccount;
 pub use self::import::ImportPlan;
 pub use self::import::ImportProblem;
@@ -169,6 +177,7 @@ pub use self::subscribe::Subscription;
 pub use self::verifier::VerificationError;
 pub use self::verifier::VerifiedEntry;
 pub use self::verifier::Verifier;
+pub use self::witness::Finality;
 
 #[cfg(test)]
 pub(crate) mod tests;

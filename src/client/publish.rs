@@ -196,6 +196,7 @@ impl Client {
             let failed = self.attempt(batch, outcomes).await.err();
             let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
             if open == 0 {
+                self.journalise(batch, outcomes);
                 return self.let_go(waiting);
             }
             let error = failed
@@ -203,6 +204,7 @@ impl Client {
             // A quota says when there is more of it: to ask before is in vain.
             let pause = backoff.next().max(error.retry_after().unwrap_or_default());
             if !error.is_transient() || Instant::now() + pause > deadline {
+                self.journalise(batch, outcomes);
                 self.keep_rest(waiting, batch, outcomes)?;
                 return Err(error);
             }
@@ -417,20 +419,22 @@ impl Pipeline {
             return Err(VerificationError::answer("there is not one result for each record").into());
         }
         let checkpoint = self.client.receipts_checkpoint(&results, known, &growth_proof).await?;
-        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut answered = vec![None; batch.len()];
         let mut later = Vec::new();
-        for (envelope, result) in batch.iter().zip(results) {
+        for ((envelope, result), slot) in batch.iter().zip(results).zip(&mut answered) {
             match outcome(envelope, result, checkpoint.as_ref())? {
-                Answered::For(outcome) => outcomes.push(outcome),
+                Answered::For(outcome) => *slot = Some(outcome),
                 Answered::Later(_refused) => later.push(envelope),
             }
         }
+        // Before the outbox lets go of them.
+        self.client.journalise(&batch, &answered);
         if later.is_empty() {
             self.client.let_go(&waiting)?;
         } else {
             self.client.profile().outbox()?.shrink(&waiting, &encode(later.into_iter()))?;
         }
-        Ok(Some(outcomes))
+        Ok(Some(answered.into_iter().flatten().collect()))
     }
 
     /// Says that no more batches come; the answers to those under way still do.

@@ -35,6 +35,8 @@ use crate::wire::pb;
 /// A mark that says more than so long after its time that all was sent, says nothing: the hub signs one every second
 /// under traffic, and every 15 seconds without.
 const FRESH_WITHIN: Duration = Duration::from_secs(30);
+/// How often publishers' heads are checked while a stream is followed.
+const HEADS_EVERY: Duration = Duration::from_mins(1);
 /// From this many entries on, signatures are checked off the runtime's threads.
 const BLOCKING_ENTRIES_MIN: usize = 16;
 
@@ -177,6 +179,9 @@ pub struct Subscription {
     heard: Instant,
     /// Whether every roster entry from the known position on comes on this stream.
     shows_roster: bool,
+    /// How often publishers' heads are checked meanwhile; `None`: not at all.
+    heads_every: Option<Duration>,
+    heads_checked: Instant,
 }
 
 impl From {
@@ -221,7 +226,12 @@ impl Client {
             progress: Progress::Unopened,
             backoff: Backoff::default(),
             heard: Instant::now(),
+            heads_every: None,
+            heads_checked: Instant::now(),
         };
+        if !subscription.options.until_head {
+            subscription.heads_every = Some(HEADS_EVERY);
+        }
         subscription.open().await?;
         Ok(subscription)
     }
@@ -325,6 +335,7 @@ impl Subscription {
             }
             if let Some((mark, hidden)) = self.unchecked.take() {
                 self.take_mark(mark, &hidden)?;
+                self.check_heads().await?;
                 continue;
             }
             if self.stream.is_none() {
@@ -342,6 +353,26 @@ impl Subscription {
                 Err(error) => self.lost(error)?,
             }
         }
+    }
+
+    /// Checks publishers' heads so often while the stream runs, instead of once a minute. What is wrong ends it.
+    pub const fn check_heads_every(&mut self, interval: Duration) {
+        self.heads_every = Some(interval);
+    }
+
+    /// Checks publishers' heads, if it is time. A hub that cannot answer now is asked with the next mark again.
+    async fn check_heads(&mut self) -> Result<(), ClientError> {
+        let is_due = |every: Duration| self.heads_checked.elapsed() >= every;
+        if self.progress != Progress::AtHead || !self.heads_every.is_some_and(is_due) {
+            return Ok(());
+        }
+        match self.client.demand_heads().await {
+            Ok(_held) => {}
+            Err(error) if error.is_transient() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.heads_checked = Instant::now();
+        Ok(())
     }
 
     /// The next frame. Only what is waited for counts as silence: a caller that takes its time is not the hub's fault.

@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// Asks for the proof that a later log is a continuation of an earlier one, and checks it.
-    async fn demand_growth(
+    pub(super) async fn demand_growth(
         &self,
         earlier: &Checkpoint,
         later: &Checkpoint,
@@ -227,7 +227,7 @@ impl Client {
         Ok(checkpoint)
     }
 
-    async fn opened(&self, note: &str) -> Result<Checkpoint, ClientError> {
+    pub(super) async fn opened(&self, note: &str) -> Result<Checkpoint, ClientError> {
         match self.open_checkpoint(note) {
             Ok(checkpoint) => Ok(checkpoint),
             Err(deviation) => {
@@ -238,7 +238,7 @@ impl Client {
         }
     }
 
-    async fn deviates_at(
+    pub(super) async fn deviates_at(
         &self,
         deviation: Deviation,
         checkpoint: Checkpoint,

@@ -94,6 +94,7 @@ fn settings(grant: &Grant, pin: &Pin) -> anyhow::Result<Settings> {
         member,
         role,
         hub_data: None,
+        witnesses: None,
     })
 }
 

@@ -29,6 +29,9 @@ pub(crate) enum Failure {
     /// The hub answered something else than its log says.
     #[error("{0} numbers of the hub are not what its entries say")]
     SomeDiffer(usize),
+    /// What publishers signed of their own entries is not what the hub lists.
+    #[error("{0} heads of publishers are not what the hub lists")]
+    HeadsDiffer(usize),
 }
 
 /// Some of it still waits in the outbox: how much, and how to go on.
@@ -96,7 +99,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
             Failure::Unfinished(unfinished) => unfinished.cause.exit_code(),
-            Failure::SomeUnverified(_) | Failure::SomeDiffer(_) => 5,
+            Failure::SomeUnverified(_) | Failure::SomeDiffer(_) | Failure::HeadsDiffer(_) => 5,
         });
     }
     if let Some(error) = cause.downcast_ref::<SinkError>() {
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);
         assert_eq!(code(&SinkError::InUse { path: "records".into() }.into()), 1);
         assert_eq!(code(&Failure::SomeDiffer(1).into()), 5);
+        assert_eq!(code(&Failure::HeadsDiffer(1).into()), 5);
         assert_eq!(code(&anyhow::anyhow!("a disk")), 1);
     }
 }

@@ -11,6 +11,7 @@ mod bench;
 mod briefing;
 mod completions;
 mod context;
+mod cosign;
 mod crl;
 mod demo;
 mod ends;
@@ -21,6 +22,7 @@ mod filter_flags;
 mod follow;
 mod get;
 mod handling_flags;
+mod heads;
 mod keeper;
 mod keys;
 mod ledger;
@@ -168,7 +170,12 @@ enum Command {
     /// Show who the hub takes this profile for.
     Whoami,
     /// Show how the profile and the hub stand, and what ends soon.
-    Status,
+    Status(status::Args),
+    /// Be a witness: check the newest checkpoint against what is remembered, and cosign it.
+    Cosign(cosign::Args),
+    /// What publishers sign of their own entries, so that none can be left out unseen.
+    #[command(subcommand)]
+    Heads(heads::Command),
     /// Keys of members, and one's own.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -231,7 +238,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Links(args) => links::run(context, args).await,
         Command::Ledger(args) => ledger::run(context, args).await,
         Command::Whoami => whoami::run(context).await,
-        Command::Status => status::run(context).await,
+        Command::Status(args) => status::run(context, args).await,
+        Command::Cosign(args) => cosign::run(context, args).await,
+        Command::Heads(command) => heads::run(context, command).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Verify(args) => verify::run(context, &args),
         // As a task among those of the connection: this thread would be woken for each message.
