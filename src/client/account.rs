@@ -51,6 +51,22 @@ pub enum Deviation {
     /// A larger tree does not begin with the smaller one.
     #[error("the log is not a continuation of what it was: the hub shows two histories")]
     NotAContinuation,
+    /// The roster that was shown is not the one that the checkpoint signs.
+    #[error(
+        "the roster that the hub shows is not the one that it signs: it hides or adds a change of who takes part"
+    )]
+    Roster,
+    /// An entry is said to have been taken in before the one in front of it.
+    #[error("the entry at sequence {0} was taken in before the one in front of it")]
+    BackDated(u64),
+    /// One revision of a record is there twice.
+    #[error("sequences {first} and {second} have the same name and revision")]
+    TakenTwice {
+        /// The first place.
+        first: u64,
+        /// The second.
+        second: u64,
+    },
     /// It says that it is another epoch's.
     #[error("the log's epoch changed on an open stream")]
     Epoch,
@@ -336,7 +352,7 @@ pub(super) fn demand_growth(
     if later.size < earlier.size {
         return Err(Deviation::RolledBack);
     }
-    if later.size == earlier.size && later.root != earlier.root {
+    if later.size == earlier.size && later != earlier {
         return Err(Deviation::TwoHistories);
     }
     proof::check_consistency((earlier.size, &earlier.root), (later.size, &later.root), path)
@@ -345,7 +361,12 @@ pub(super) fn demand_growth(
 
 /// The log that the hub says there is.
 pub(super) const fn log_of(statement: &MarkStatement) -> Checkpoint {
-    Checkpoint { epoch: statement.epoch, size: statement.head, root: statement.root }
+    Checkpoint {
+        epoch: statement.epoch,
+        size: statement.head,
+        root: statement.root,
+        roster: statement.roster_digest,
+    }
 }
 
 /// Opens what the hub signed with a mark.

@@ -78,7 +78,8 @@ impl Client {
             .into());
         }
         let known = KnownRoster::load(&profile, &pin)?;
-        let trust = Trust::load(&profile, pin.log_key())?;
+        let profile = Arc::new(profile);
+        let trust = Trust::load(Arc::clone(&profile), pin.log_key())?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
@@ -88,7 +89,7 @@ impl Client {
         let welcome = welcome(&pin, response)?;
         let mut client = Self {
             channel,
-            profile: Arc::new(profile),
+            profile,
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
             trust: Arc::new(StdMutex::new(trust)),
@@ -223,19 +224,36 @@ impl Client {
             Err(status) => return Err(rolled_back(status.into())),
         };
         while let Some(frame) = stream.message().await? {
-            let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
-            for entry in entries {
-                known.fold(entry.clone())?;
+            let taken = self.take_roster(known, &mut account, &frame);
+            if let Err(ClientError::Unverified(error)) = taken {
+                return Err(self.keep_frame(error, Some(&frame)).await.into());
             }
-            let marked = follow(&mut account, &frame).map_err(VerificationError::deviation);
-            if let Some(checkpoint) = marked?
-                && let Some(mark) = &frame.mark
-            {
-                self.remember(&checkpoint, &mark.checkpoint)?;
-                known.reach(mark.position);
-            }
+            taken?;
         }
         known.save(&self.profile)?;
+        Ok(())
+    }
+
+    fn take_roster(
+        &self,
+        known: &mut KnownRoster,
+        account: &mut Account,
+        frame: &pb::SubscribeResponse,
+    ) -> Result<(), ClientError> {
+        let entries = frame.entries.iter().filter(|entry| concerns_roster(entry));
+        for entry in entries {
+            known.fold(entry.clone())?;
+        }
+        let marked = follow(account, frame).map_err(VerificationError::deviation);
+        if let Some(checkpoint) = marked?
+            && let Some(mark) = &frame.mark
+        {
+            self.remember(&checkpoint, &mark.checkpoint)?;
+            known.reach(mark.position);
+            if !known.fits(&checkpoint) {
+                return Err(VerificationError::deviation(Deviation::Roster).into());
+            }
+        }
         Ok(())
     }
 }

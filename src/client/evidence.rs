@@ -107,6 +107,13 @@ pub enum Contradiction {
         /// Their roots.
         roots: [Digest; 2],
     },
+    /// Two rosters of one log.
+    TwoRosters {
+        /// The epoch.
+        epoch: u32,
+        /// The size.
+        size: u64,
+    },
     /// A log that was shorter later on, in the same epoch.
     RolledBack {
         /// The size that it had.
@@ -154,6 +161,10 @@ impl fmt::Display for Contradiction {
                 "the hub signed two different logs of {size} entries in epoch {epoch}, with the roots {} and {}",
                 hex::encode(one),
                 hex::encode(other)
+            ),
+            Self::TwoRosters { epoch, size } => write!(
+                formatter,
+                "the hub signed two different rosters for its log of {size} entries in epoch {epoch}"
             ),
             Self::RolledBack { before, at, after, later } => write!(
                 formatter,
@@ -268,6 +279,8 @@ impl Evidence {
 #[derive(Default)]
 struct Signed {
     checkpoints: Vec<Checkpoint>,
+    /// Epoch, size and root of logs.
+    roots: Vec<(u32, u64, Digest)>,
     marks: Vec<MarkStatement>,
     leaves: Vec<(u32, u64, Digest)>,
 }
@@ -292,9 +305,9 @@ impl Signed {
                 proof::check_inclusion(leaf, *sequence, tree, &path).ok()?;
                 self.checkpoints.push(checkpoint);
                 // What the same log was when this entry was its last.
-                let (epoch, size) = (checkpoint.epoch, sequence.checked_add(1)?);
+                let size = sequence.checked_add(1)?;
                 let root = proof::root_then(leaf, *sequence, checkpoint.size, &path);
-                self.checkpoints.push(Checkpoint { epoch, size, root });
+                self.roots.push((checkpoint.epoch, size, root));
                 self.leaves.push((checkpoint.epoch, *sequence, leaf));
             }
             Exhibit::Received { .. } => {}
@@ -303,14 +316,25 @@ impl Signed {
     }
 
     fn contradiction(&self) -> Option<Contradiction> {
-        let histories = pairs(&self.checkpoints).find_map(|(one, other)| {
-            let same = (one.epoch, one.size) == (other.epoch, other.size);
-            (same && one.root != other.root).then_some(Contradiction::TwoHistories {
-                epoch: one.epoch,
-                size: one.size,
-                roots: [one.root, other.root],
+        let signed = self.checkpoints.iter();
+        let mut roots: Vec<(u32, u64, Digest)> =
+            signed.map(|signed| (signed.epoch, signed.size, signed.root)).collect();
+        roots.extend(&self.roots);
+        let histories = pairs(&roots).find_map(|(one, other)| {
+            let same = (one.0, one.1) == (other.0, other.1);
+            (same && one.2 != other.2).then_some(Contradiction::TwoHistories {
+                epoch: one.0,
+                size: one.1,
+                roots: [one.2, other.2],
             })
         });
+        let rosters = || {
+            pairs(&self.checkpoints).find_map(|(one, other)| {
+                let same = (one.epoch, one.size) == (other.epoch, other.size);
+                (same && one.roster != other.roster)
+                    .then_some(Contradiction::TwoRosters { epoch: one.epoch, size: one.size })
+            })
+        };
         let leaves = || {
             pairs(&self.leaves).find_map(|(one, other)| {
                 let same = (one.0, one.1) == (other.0, other.1);
@@ -321,7 +345,7 @@ impl Signed {
             })
         };
         let marks = || pairs(&self.marks).find_map(|(one, other)| between_marks(one, other));
-        histories.or_else(leaves).or_else(marks)
+        histories.or_else(rosters).or_else(leaves).or_else(marks)
     }
 }
 
@@ -371,7 +395,7 @@ mod tests {
     }
 
     fn note(world: &World, size: u64, root: Digest) -> String {
-        let checkpoint = Checkpoint { epoch: 1, size, root };
+        let checkpoint = Checkpoint { epoch: 1, size, root, roster: [0; 32] };
         world.pin().log_key().sign(&checkpoint, &world.log_secret)
     }
 
@@ -390,6 +414,7 @@ mod tests {
             count: 5,
             digest: [5; 32],
             time: world.now,
+            roster_digest: [0; 32],
         };
         change(&mut statement);
         let bytes = statement.to_bytes();
@@ -432,6 +457,8 @@ mod tests {
         );
         let other = mark(&world, |mark| mark.root = [9; 32]);
         check(&world, vec![mark(&world, |_same| {}), other], Some("two different logs"));
+        let other = mark(&world, |mark| mark.roster_digest = [9; 32]);
+        check(&world, vec![mark(&world, |_same| {}), other], Some("two different rosters"));
         let later = mark(&world, |mark| {
             mark.time = mark.time.saturating_add(std::time::Duration::from_secs(1));
             (mark.position, mark.head, mark.root) = (7, 7, [7; 32]);
@@ -470,7 +497,7 @@ mod tests {
     #[test]
     fn evidence_that_the_log_did_not_sign_is_refused() {
         let (world, stranger) = (World::new(), World::new());
-        let checkpoint = Checkpoint { epoch: 1, size: 8, root: [1; 32] };
+        let checkpoint = Checkpoint { epoch: 1, size: 8, root: [1; 32], roster: [0; 32] };
         let forged = world.pin().log_key().sign(&checkpoint, &stranger.log_secret);
         let honest = Exhibit::checkpoint(&note(&world, 8, [2; 32]));
         let mixed = evidence(&world, vec![honest.clone(), Exhibit::checkpoint(&forged)]);

@@ -353,11 +353,13 @@ impl Client {
 
     /// Demands that a listing is of the log that this client follows.
     async fn demand_listed(&self, listing: &ListingStatement) -> Result<(), ClientError> {
-        let listed = Checkpoint { epoch: listing.epoch, size: listing.size, root: listing.root };
         let newest = self.newest_checkpoint();
-        let Some(newest) = newest.filter(|newest| newest.size >= listed.size) else {
+        let Some(newest) = newest.filter(|newest| newest.size >= listing.size) else {
             return Ok(());
         };
+        // It says nothing of the roster.
+        let ListingStatement { epoch, size, root, .. } = *listing;
+        let listed = Checkpoint { epoch, size, root, roster: newest.roster };
         let grown = self.demand_growth(&listed, &newest).await?;
         grown.map_err(|deviation| VerificationError::deviation(deviation).into())
     }

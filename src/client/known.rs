@@ -19,11 +19,14 @@ use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
 use crate::client::verifier::prepare;
+use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::Sequence;
 use crate::model::roster::KeyUse;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
+use crate::transparency::Checkpoint;
+use crate::transparency::roster_digest;
 use crate::wire;
 use crate::wire::pb;
 
@@ -38,6 +41,8 @@ pub struct KnownRoster {
     entries: BTreeMap<u64, pb::Entry>,
     epoch: u32,
     position: u64,
+    /// Running digest over the entries that were folded, as checkpoints have it.
+    digest: Digest,
     saved: u64,
     is_changed: bool,
 }
@@ -73,6 +78,7 @@ impl KnownRoster {
             entries: BTreeMap::new(),
             epoch: 1,
             position: 0,
+            digest: [0; 32],
             saved: 0,
             is_changed: false,
         }
@@ -99,6 +105,10 @@ impl KnownRoster {
             let entry = pb::Entry::decode(bytes.as_slice())
                 .map_err(|error| malformed(error.to_string()))?;
             known.fold(entry)?;
+        }
+        if position > 0 && !known.entries.contains_key(&0) {
+            // Without the founding record there is no digest to compare: it is folded anew from the log.
+            return Ok(Self::new(pin));
         }
         known.epoch = epoch;
         known.reach(position);
@@ -145,6 +155,9 @@ impl KnownRoster {
             return Ok(());
         }
         self.verifier.verify_prepared(vec![prepared.clone()])?;
+        self.digest = roster_digest(&self.digest, &prepared.leaf_hash());
+        self.entries.insert(sequence, prepared.to_entry());
+        self.is_changed = true;
         // The founding record is folded already: it is what was pinned.
         if sequence > 0 {
             let place = Sequence(sequence);
@@ -157,8 +170,6 @@ impl KnownRoster {
             .map_err(|refusal| VerificationError::at(sequence, Fault::Roster(refusal)))?;
             if let Some(roster) = roster {
                 Arc::make_mut(&mut self.verifier).adopt(roster);
-                self.entries.insert(sequence, prepared.to_entry());
-                self.is_changed = true;
             }
         }
         self.reach(sequence.saturating_add(1));
@@ -173,6 +184,11 @@ impl KnownRoster {
     /// The next save is worth a write if anything is new, the position alone included.
     pub(super) const fn touch(&mut self) {
         self.is_changed |= self.position > self.saved;
+    }
+
+    /// Whether a checkpoint of this position signs the roster that was folded; one of another says nothing of it.
+    pub(super) fn fits(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.size != self.position || checkpoint.roster == self.digest
     }
 
     /// Everything below this place is folded.

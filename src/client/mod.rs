@@ -5,6 +5,7 @@
 
 mod account;
 mod audience;
+mod audit;
 mod backoff;
 mod batch;
 mod briefing;
@@ -46,6 +47,8 @@ pub use self::account::Deviation;
 pub use self::audience::KeeperChange;
 pub use self::audience::ListedAudience;
 pub use self::audience::draw_audience;
+pub use self::audit::Audit;
+pub use self::audit::Audited;
 pub use self::batch::BATCH_BYTES_MAX;
 pub use self::batch::BATCH_ENTRIES_MAX;
 pub use self::batch::Batch;

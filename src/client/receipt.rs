@@ -155,7 +155,7 @@ mod tests {
         (0..7).for_each(|place| tree.push([place; 32]));
         let beside: Vec<Digest> = tree.peaks().iter().rev().copied().collect();
         tree.push(leaf.hash());
-        let checkpoint = Checkpoint { epoch: 1, size: 8, root: tree.root() };
+        let checkpoint = Checkpoint { epoch: 1, size: 8, root: tree.root(), roster: [0; 32] };
         let receipt = pb::Receipt {
             header_digest: sha256(&envelope.payload).to_vec(),
             epoch: 1,

@@ -111,7 +111,7 @@ impl Client {
             }
             Err(error) => return Err(error),
         };
-        let checkpoint = self.receipt_checkpoint(&receipt).await?;
+        let checkpoint = self.continued(&receipt.checkpoint).await?;
         let receipt = receipt::check(&envelope, receipt, &checkpoint)?;
         self.let_go(&waiting)?;
         Ok(receipt)

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use prost::Message as _;
 use tokio::time::Instant;
 use tonic::Streaming;
 
@@ -12,12 +11,10 @@ use crate::client::account::Account;
 use crate::client::account::Beginning;
 use crate::client::account::Deviation;
 use crate::client::account::Hashes;
-use crate::client::account::open_statement;
 use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
-use crate::client::evidence::Exhibit;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
@@ -319,9 +316,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
         match self.advance().await {
             Err(ClientError::Unverified(error)) => {
-                let (exhibits, later) = self.exhibits();
-                let later = later.as_ref().map(|(checkpoint, note)| (*checkpoint, note.as_str()));
-                Err(self.client.keep_evidence(error, exhibits, later).await.into())
+                Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
             }
             other => other,
         }
@@ -334,7 +329,7 @@ impl Subscription {
                 return Ok(Some(delivery));
             }
             if let Some((mark, hidden)) = self.unchecked.take() {
-                self.take_mark(mark, &hidden)?;
+                self.take_mark(mark, &hidden).await?;
                 self.check_heads().await?;
                 continue;
             }
@@ -577,27 +572,7 @@ impl Subscription {
         taken.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
 
-    /// What came last, and the checkpoint that came with it.
-    fn exhibits(&self) -> (Vec<Exhibit>, Option<(Checkpoint, String)>) {
-        let Some(frame) = &self.frame else { return (Vec::new(), None) };
-        let mut exhibits = Vec::new();
-        let mut later = None;
-        if let Some(mark) = &frame.mark {
-            let log_key = self.client.pin().log_key();
-            if let Ok(checkpoint) = log_key.open(&mark.checkpoint) {
-                exhibits.push(Exhibit::checkpoint(&mark.checkpoint));
-                later = Some((checkpoint, mark.checkpoint.clone()));
-            }
-            let (statement, signature) = (&mark.statement, &mark.statement_signature);
-            if open_statement(log_key, statement, signature).is_ok() {
-                exhibits.push(Exhibit::mark(statement, signature));
-            }
-        }
-        exhibits.push(Exhibit::received("a frame of a subscription", &frame.encode_to_vec()));
-        (exhibits, later)
-    }
-
-    fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
+    async fn take_mark(&mut self, mark: pb::Mark, hidden: &[u8]) -> Result<(), ClientError> {
         let account = self.account.as_mut();
         let account = account.ok_or_else(|| VerificationError::answer("no stream"))?;
         let marked = Hashes::of(hidden).and_then(|hashes| account.mark(&mark, hashes));
@@ -607,6 +582,13 @@ impl Subscription {
             self.client.remember_mark(&mark.statement, &mark.statement_signature);
         }
         self.client.remember(&marked.checkpoint, &mark.checkpoint)?;
+        if self.shows_roster {
+            let mut known = self.client.known().lock().await;
+            known.reach(mark.position);
+            if !known.fits(&marked.checkpoint) {
+                return Err(VerificationError::deviation(Deviation::Roster).into());
+            }
+        }
         let pb::Mark { cursor, epoch, position, head, .. } = mark;
         let cursor = Cursor { bytes: cursor, position };
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };

@@ -1,9 +1,12 @@
 //! The newest checkpoint that this member has seen: every later one must be a continuation of it, on every connection
 //! and across restarts. It is kept in the profile.
 
+use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
+
+use prost::Message as _;
 
 use crate::client::account::Deviation;
 use crate::client::account::Follower;
@@ -29,9 +32,10 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the hub is asked for what shows that it deviates.
 const EVIDENCE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The newest checkpoint, and its note.
-#[derive(Debug, Default)]
+/// The newest checkpoint, and its note. What is not written yet is when this goes.
+#[derive(Debug)]
 pub(super) struct Trust {
+    profile: Arc<Profile>,
     newest: Option<Checkpoint>,
     note: String,
     saved: Option<Instant>,
@@ -44,15 +48,26 @@ pub(super) struct Trust {
 
 impl Trust {
     /// What a profile remembers.
-    pub(super) fn load(profile: &Profile, log_key: &LogKey) -> Result<Self, ClientError> {
-        let Some(note) = profile.checkpoint()? else { return Ok(Self::default()) };
+    pub(super) fn load(profile: Arc<Profile>, log_key: &LogKey) -> Result<Self, ClientError> {
+        let mut trust = Self {
+            profile,
+            newest: None,
+            note: String::new(),
+            saved: None,
+            is_changed: false,
+            mark: None,
+            opened: None,
+        };
+        let profile = &trust.profile;
+        let Some(note) = profile.checkpoint()? else { return Ok(trust) };
         let newest = log_key.open(&note).map_err(|error| ProfileError::Malformed {
             path: profile.folder().join("checkpoint"),
             why: error.to_string(),
         })?;
         // It is of use where it can be read.
         let mark = profile.last_mark()?.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(Self { newest: Some(newest), note, mark, ..Self::default() })
+        (trust.newest, trust.note, trust.mark) = (Some(newest), note, mark);
+        Ok(trust)
     }
 
     fn take(&mut self, checkpoint: &Checkpoint, note: &str) {
@@ -65,14 +80,14 @@ impl Trust {
         }
     }
 
-    fn save(&mut self, profile: &Profile) -> Result<(), ProfileError> {
+    fn save(&mut self) -> Result<(), ProfileError> {
         if !std::mem::take(&mut self.is_changed) {
             return Ok(());
         }
         self.saved = Some(Instant::now());
-        profile.save_checkpoint(&self.note)?;
+        self.profile.save_checkpoint(&self.note)?;
         let mark = self.mark.as_ref().and_then(|mark| serde_json::to_string(mark).ok());
-        mark.map_or(Ok(()), |mark| profile.save_last_mark(&mark))
+        mark.map_or(Ok(()), |mark| self.profile.save_last_mark(&mark))
     }
 
     fn is_due(&self) -> bool {
@@ -82,6 +97,13 @@ impl Trust {
 
 /// What the log was later than what was known, and its note.
 type Later<'a> = Option<(Checkpoint, &'a str)>;
+
+impl Drop for Trust {
+    fn drop(&mut self) {
+        // Who must know whether it was written says so before: `Client::save_checkpoint`.
+        drop(self.save());
+    }
+}
 
 impl Client {
     /// Demands of a hub that was just reached that its log is a continuation of the one that is remembered.
@@ -162,7 +184,7 @@ impl Client {
         let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
         trust.take(checkpoint, note);
         if trust.is_due() {
-            trust.save(self.profile())?;
+            trust.save()?;
         }
         Ok(())
     }
@@ -177,7 +199,7 @@ impl Client {
     /// Writes the newest checkpoint, if it is not written yet.
     pub fn save_checkpoint(&self) -> Result<(), ClientError> {
         let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(trust.save(self.profile())?)
+        Ok(trust.save()?)
     }
 
     /// The checkpoint of the receipts of one answer, which is a continuation of what was known when the call was made.
@@ -208,12 +230,16 @@ impl Client {
         Ok(Some(checkpoint))
     }
 
-    /// The same for a receipt that came without its proof, which is asked for.
-    pub(super) async fn receipt_checkpoint(
-        &self,
-        receipt: &pb::Receipt,
-    ) -> Result<Checkpoint, ClientError> {
-        let note = &receipt.checkpoint;
+    /// The hub's newest checkpoint and its note.
+    pub(super) async fn newest(&self) -> Result<(Checkpoint, String), ClientError> {
+        let request = pb::GetCheckpointRequest {};
+        let answer = self.transparency_service().get_checkpoint(request).await?;
+        let note = answer.into_inner().checkpoint;
+        Ok((self.continued(&note).await?, note))
+    }
+
+    /// A checkpoint that came without its proof, which is asked for.
+    pub(super) async fn continued(&self, note: &str) -> Result<Checkpoint, ClientError> {
         let checkpoint = self.opened(note).await?;
         if let Some(known) = self.newest_checkpoint() {
             // Another call of this client may have seen a later one meanwhile.
@@ -286,6 +312,31 @@ impl Client {
             Ok(path) => error.with_evidence(path),
             Err(_unwritten) => error,
         }
+    }
+
+    /// The same for what came with a frame of a stream.
+    pub(super) async fn keep_frame(
+        &self,
+        error: VerificationError,
+        frame: Option<&pb::SubscribeResponse>,
+    ) -> VerificationError {
+        let mut exhibits = Vec::new();
+        let mut later = None;
+        if let Some(mark) = frame.and_then(|frame| frame.mark.as_ref()) {
+            let log_key = self.pin().log_key();
+            if let Ok(checkpoint) = log_key.open(&mark.checkpoint) {
+                exhibits.push(Exhibit::checkpoint(&mark.checkpoint));
+                later = Some((checkpoint, mark.checkpoint.as_str()));
+            }
+            let (statement, signature) = (&mark.statement, &mark.statement_signature);
+            if open_statement(log_key, statement, signature).is_ok() {
+                exhibits.push(Exhibit::mark(statement, signature));
+            }
+        }
+        if let Some(frame) = frame {
+            exhibits.push(Exhibit::received("a frame of a subscription", &frame.encode_to_vec()));
+        }
+        self.keep_evidence(error, exhibits, later).await
     }
 
     /// Where the later log has the entry that was the last of the earlier one: it tells what the log was then.

@@ -33,7 +33,7 @@ pub struct Finality {
 impl Client {
     /// Checks the newest checkpoint as a continuation of what is remembered, and cosigns it with the profile's signing key.
     pub async fn cosign(&self) -> Result<Cosigned, ClientError> {
-        let (checkpoint, note, _others) = self.newest().await?;
+        let (checkpoint, note, _others) = self.newest_cosigned().await?;
         self.save_checkpoint()?;
         let signer = self.signer()?;
         let key = VerifyingKey::from_spki(&signer.key().spki())?;
@@ -52,7 +52,7 @@ impl Client {
     /// How far the log is final. Every checkpoint that a named witness has cosigned must be of the history that this
     /// client follows.
     pub async fn finality(&self, witnesses: &Witnesses) -> Result<Finality, ClientError> {
-        let (checkpoint, _note, notes) = self.newest().await?;
+        let (checkpoint, _note, notes) = self.newest_cosigned().await?;
         let verifier = self.roster().await?;
         let mut cosigned = BTreeMap::new();
         for member in witnesses.members() {
@@ -71,18 +71,18 @@ impl Client {
     /// that this client follows.
     pub async fn check_checkpoint(&self, note: &str) -> Result<Checkpoint, ClientError> {
         let shown = self.opened(note).await?;
-        let (own, _note, _cosigned) = self.newest().await?;
+        let (own, _note, _cosigned) = self.newest_cosigned().await?;
         self.demand_same_history(&shown, note, &own).await?;
         Ok(shown)
     }
 
     /// The newest checkpoint of the hub, which is a continuation of what was known.
     pub(super) async fn follow_newest(&self) -> Result<Checkpoint, ClientError> {
-        Ok(self.newest().await?.0)
+        Ok(self.newest_cosigned().await?.0)
     }
 
     /// The newest checkpoint of the hub, which is a continuation of what was known, its note, and what witnesses cosigned.
-    async fn newest(&self) -> Result<(Checkpoint, String, Vec<String>), ClientError> {
+    async fn newest_cosigned(&self) -> Result<(Checkpoint, String, Vec<String>), ClientError> {
         let known = self.newest_checkpoint();
         let answer =
             self.transparency_service().get_checkpoint(pb::GetCheckpointRequest {}).await?;

@@ -721,13 +721,13 @@ impl Founding {
             payload: &payload,
             signature: &signature,
             key: &self.verifying,
-            value: self.record.clone(),
+            value: Box::new(self.record.clone()),
         })
         .map_err(|error| OpenError::Genesis(error.to_string()))?;
         let accept_time = clock.now();
         let mut head = Head { epoch: 1, accept_time, ..Head::default() };
         let leaf_hash = entries::leaf(&self.record, Sequence(0), accept_time).hash();
-        head.frontier.push(leaf_hash);
+        head.push(self.record.header.body_kind, leaf_hash);
         head.checkpoint = self.log_key.sign(&head.summary(), log_secret);
         let framed = entries::encode(1, Sequence(0), accept_time, &self.record.envelope);
         let entry = NewEntry {

@@ -34,7 +34,7 @@ pub(super) fn notice(
     kind: BodyKind,
     content: pb::body::Content,
     now: Timestamp,
-) -> Result<Verified<Record>, StoreError> {
+) -> Result<Verified<Box<Record>>, StoreError> {
     let body = pb::Body { salt: random::<32>()?.to_vec(), content: Some(content) }.encode_to_vec();
     let header = Header {
         exchange: exchange.clone(),
@@ -71,7 +71,7 @@ pub(super) fn notice(
         payload: &payload,
         signature: &signature,
         key: &key,
-        value: record,
+        value: Box::new(record),
     })
     .map_err(|error| failed(error.to_string()))
 }

@@ -80,7 +80,7 @@ pub(super) type Checked = Result<Ready, Refusal>;
 /// A record with what was worked out of it before its turn came.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) record: Verified<Record>,
+    pub(super) record: Verified<Box<Record>>,
     /// What it is found by in the indexes, besides what its facts will say.
     pub(super) terms: Vec<Term>,
     /// What its publisher may want to look at again.
@@ -109,7 +109,7 @@ pub enum Warning {
 
 impl Ready {
     /// Works out what can be of a record whose signature was checked.
-    pub(super) fn of(record: Verified<Record>, lists: Option<&WarningLists>) -> Self {
+    pub(super) fn of(record: Verified<Box<Record>>, lists: Option<&WarningLists>) -> Self {
         let terms = wire::terms(&record.get().content, &record.get().body);
         let warnings = lists.map(|lists| warnings(&record.get().content, lists));
         Self { record, terms, warnings: warnings.unwrap_or_default() }
@@ -210,11 +210,12 @@ fn prepare(
     envelopes: Vec<pb::Envelope>,
     roster: &Roster,
     keys: &KeyRing,
-) -> Vec<Result<Verified<Record>, Refusal>> {
-    let parsed: Vec<Result<(Record, Arc<VerifyingKey>), Refusal>> = envelopes
+) -> Vec<Result<Verified<Box<Record>>, Refusal>> {
+    // Boxed: a record is some kilobytes, and goes through many hands.
+    let parsed: Vec<Result<(Box<Record>, Arc<VerifyingKey>), Refusal>> = envelopes
         .into_iter()
         .map(|envelope| {
-            let record = wire::envelope::record(envelope)?;
+            let record = Box::new(wire::envelope::record(envelope)?);
             let key = keys.key(roster, &record.key_id).ok_or_else(unknown_key)?;
             Ok((record, key))
         })

@@ -585,7 +585,7 @@ impl Draft {
             self.warnings.insert(index, warnings);
         }
         self.leaves.push((parsed.header_digest, leaf));
-        self.group.head.frontier.push(leaf);
+        self.group.head.push(parsed.header.body_kind, leaf);
         self.group.head.accept_time = accept_time;
         let bytes = u64::try_from(framed.len()).unwrap_or(u64::MAX);
         self.group.head.bytes = self.group.head.bytes.saturating_add(bytes);
@@ -657,7 +657,7 @@ pub(super) fn durable_head(head: &Head, roster: &Arc<Roster>) -> DurableHead {
         bytes: head.bytes,
         epoch: head.epoch,
         accept_time: head.accept_time,
-        root: head.frontier.root(),
+        summary: head.summary(),
         checkpoint: head.checkpoint.as_str().into(),
         roster: Arc::clone(roster),
     }

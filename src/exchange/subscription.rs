@@ -577,10 +577,11 @@ impl Subscription {
             start: self.account.start,
             position: self.position,
             head: head.size,
-            root: head.root,
+            root: head.summary.root,
             count: self.account.count,
             digest: self.account.digest,
             time: self.hub.clock().now(),
+            roster_digest: head.summary.roster,
         }
     }
 

@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use crate::model::limits::TAIL_BYTES_MAX;
-use crate::model::names::Digest;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
 use crate::store::LogBlock;
+use crate::transparency::Checkpoint;
 
 /// What readers know of the head: durable and checkpointed.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub struct DurableHead {
     pub epoch: u32,
     /// The accept time of the last entry.
     pub accept_time: Timestamp,
-    /// The root of the tree of this size.
-    pub root: Digest,
+    /// What the checkpoint signs.
+    pub summary: Checkpoint,
     /// The signed checkpoint of this size.
     pub checkpoint: Arc<str>,
     /// Who takes part as of this size: no change behind it is in there, and none below it is missing.

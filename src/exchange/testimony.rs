@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn witnessed(size: u64, time: u64) -> Said {
-        let checkpoint = Checkpoint { epoch: 1, size, root: [1; 32] };
+        let checkpoint = Checkpoint { epoch: 1, size, root: [1; 32], roster: [1; 32] };
         let note = format!("{size} at {time}");
         let key = KeyId::of_spki(b"key");
         let member = "birch-social".parse().unwrap();

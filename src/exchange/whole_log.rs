@@ -24,6 +24,7 @@ use crate::transparency::Edge;
 use crate::transparency::Frontier;
 use crate::transparency::LogKey;
 use crate::transparency::TileId;
+use crate::transparency::roster_digest;
 use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
@@ -82,6 +83,9 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
     if walk.frontier != head.frontier {
         return Err(LogFault::Head("the tree is another"));
     }
+    if walk.roster_digest != head.roster {
+        return Err(LogFault::Head("its digest of the roster is another"));
+    }
     if walk.accept_time != head.accept_time {
         return Err(LogFault::Head("its time is another"));
     }
@@ -99,6 +103,7 @@ pub fn verify_log(store: &Store, mut progress: impl FnMut(u64)) -> Result<LogRep
 #[derive(Default)]
 struct Walk {
     frontier: Frontier,
+    roster_digest: Digest,
     edge: Edge,
     accept_time: Timestamp,
     roster: Roster,
@@ -156,6 +161,9 @@ impl Walk {
         check_derived(store, &record, stored, sequence)?;
         let leaf_hash = entries::leaf(&record, Sequence(sequence), time).hash();
         self.frontier.push(leaf_hash);
+        if record.header.body_kind.is_roster() {
+            self.roster_digest = roster_digest(&self.roster_digest, &leaf_hash);
+        }
         self.note_node(store, leaf_hash)
     }
 

@@ -20,7 +20,7 @@
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
 //! | `0x50` | index, u8; 3; level, u8; run, u64; part, u8; value, u64; sequence, u64 | postings to be swept, sealed | with an erasure, until then |
 //!
-//! A sealed value begins with the CRC-32 of the rest. Format 1 had `0x02`, `0x20`, `0x40` and `0x41` besides.
+//! A sealed value begins with the CRC-32 of the rest.
 
 use crate::model::head::HeadName;
 use crate::model::names::MemberId;

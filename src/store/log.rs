@@ -46,14 +46,12 @@ use crate::store::tree;
 use crate::transparency::Checkpoint;
 use crate::transparency::Edge;
 use crate::transparency::Frontier;
-use crate::wire;
+use crate::transparency::roster_digest;
 use crate::wire::disk;
 use crate::wire::envelope::Record;
 
-/// The format of the data directory; another number is refused, but for the one before.
-const FORMAT: u32 = 3;
-/// The format before: its indexes had other keys, and no list of demands to erase.
-const FORMAT_BEFORE: u32 = 2;
+/// The format of the data directory; another number is refused.
+const FORMAT: u32 = 4;
 /// Bytes of sled's page cache; resident memory is two to three times that.
 const CACHE_BYTES: u64 = 24 * 1024 * 1024;
 /// How often a page is asked for that is read out of order: half a microsecond each.
@@ -77,6 +75,8 @@ pub struct Head {
     pub accept_time: Timestamp,
     /// The epoch.
     pub epoch: u32,
+    /// Running digest over the entries about the roster.
+    pub roster: Digest,
     /// The signed checkpoint of this size.
     pub checkpoint: String,
     /// Bytes of all entries up to here, as they were when they were taken in.
@@ -84,10 +84,18 @@ pub struct Head {
 }
 
 impl Head {
+    /// Goes on behind an entry.
+    pub fn push(&mut self, kind: BodyKind, leaf_hash: Digest) {
+        self.frontier.push(leaf_hash);
+        if kind.is_roster() {
+            self.roster = roster_digest(&self.roster, &leaf_hash);
+        }
+    }
+
     /// What its checkpoint signs.
     pub fn summary(&self) -> Checkpoint {
         let (size, root) = (self.frontier.size(), self.frontier.root());
-        Checkpoint { epoch: self.epoch, size, root }
+        Checkpoint { epoch: self.epoch, size, root, roster: self.roster }
     }
 }
 
@@ -95,7 +103,7 @@ impl Head {
 #[derive(Debug)]
 pub struct NewEntry {
     /// The record.
-    pub record: Verified<Record>,
+    pub record: Verified<Box<Record>>,
     /// The facts that admission derived.
     pub facts: Facts,
     /// Its encoding as a field of a stream frame.
@@ -216,11 +224,7 @@ impl Store {
     /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
     pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
         let store = Self::open_log(path, min_free_bytes)?;
-        if store.format()? == FORMAT_BEFORE {
-            store.bring_up()?;
-        } else {
-            store.catch_up()?;
-        }
+        store.catch_up()?;
         store.raise_tree()?;
         Ok(store)
     }
@@ -653,15 +657,11 @@ impl Store {
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
-        if self.format()? == FORMAT_BEFORE {
-            self.bring_up()?;
-        } else {
-            self.clear_indexes()?;
-            self.catch_up()?;
-            self.sync()?;
-        }
+        self.clear_indexes()?;
+        self.catch_up()?;
         self.clear_tree()?;
         self.raise_tree()?;
+        self.sync()?;
         Ok(Rebuilt {
             entries: self.head()?.frontier.size(),
             unchanged: before == Some(self.views_digest()?),
@@ -756,39 +756,11 @@ impl Store {
         Ok(())
     }
 
-    /// Brings the format before up to this one: folds the indexes anew and lists the demands. The number is written last,
-    /// so that whatever interrupts this, the next start begins again.
-    fn bring_up(&self) -> Result<(), StoreError> {
-        tracing::info!("bringing the store up to this version: its indexes are folded anew");
-        self.clear_indexes()?;
-        self.catch_up()?;
-        let head = self.head()?.frontier.size();
-        let (mut next, mut rows) = (0, Rows::new());
-        while next < head {
-            let blocks = self.blocks_from(next, 4 * 1024 * 1024)?;
-            let Some(end) = blocks.last().map(LogBlock::end) else { break };
-            for block in &blocks {
-                insert_demands(&mut rows, block)?;
-            }
-            next = end;
-        }
-        rows.push((keys::FORMAT.to_vec(), Some(FORMAT.to_be_bytes().to_vec())));
-        self.write(rows)?;
-        self.sync()
-    }
-
     fn clear_indexes(&self) -> Result<(), StoreError> {
         for index in [&self.names, &self.values, &self.terms] {
             index.clear(&self.db)?;
         }
         Ok(())
-    }
-
-    fn format(&self) -> Result<u32, StoreError> {
-        let format = self.get(&keys::FORMAT)?;
-        Ok(format
-            .and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)))
-            .unwrap_or(0))
     }
 
     /// Folds one entry into the indexes that do not have it yet: those that begin at or before its place.
@@ -940,7 +912,7 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         return Ok(key);
     };
     let found = format.as_ref().try_into().map_or(0, u32::from_be_bytes);
-    if found != FORMAT && found != FORMAT_BEFORE {
+    if found != FORMAT {
         return Err(StoreError::Format { found, expected: FORMAT });
     }
     db.get(keys::CURSOR_KEY)
@@ -1072,18 +1044,6 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
     Ok(blocks)
 }
 
-/// The demands to erase that entries of a block make.
-fn insert_demands(rows: &mut Rows, block: &LogBlock) -> Result<(), StoreError> {
-    let recalls = block.entries_from(0).filter(|(_, stored)| stored.facts.withdraws.is_some());
-    for (sequence, stored) in recalls {
-        let damaged = || StoreError::corrupt(format!("sequence {sequence}"), "it is unreadable");
-        let entry = wire::entry::decode(block.framed(stored)).ok_or_else(damaged)?;
-        let record = wire::envelope::of_entry(entry).map_err(|_unreadable| damaged())?;
-        insert_demand(rows, sequence, &record);
-    }
-    Ok(())
-}
-
 fn insert_demand(rows: &mut Rows, sequence: u64, record: &Record) {
     if let Some((due, of)) = record.content.demand() {
         let key = keys::demand(due.map_or(0, Timestamp::as_micros), sequence);
@@ -1110,7 +1070,7 @@ fn revision_digest(member: &MemberId, record: Uuid, revision: u32) -> Digest {
 
 fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {
     let damaged = || StoreError::corrupt("the head", "it is unreadable");
-    let disk::Head { size, accept_time_us, epoch, frontier, checkpoint, bytes } =
+    let disk::Head { size, accept_time_us, epoch, frontier, checkpoint, bytes, roster } =
         disk::Head::decode(payload).map_err(|_undecodable| damaged())?;
     let peaks = frontier
         .iter()
@@ -1121,6 +1081,7 @@ fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {
         frontier: Frontier::from_peaks(size, peaks).ok_or_else(damaged)?,
         accept_time: Timestamp::from_micros(accept_time_us).ok_or_else(damaged)?,
         epoch,
+        roster: roster.try_into().map_err(|_other_length| damaged())?,
         checkpoint,
         bytes,
     })
@@ -1132,6 +1093,7 @@ fn head_to_disk(head: &Head) -> disk::Head {
         accept_time_us: head.accept_time.as_micros(),
         epoch: head.epoch,
         frontier: head.frontier.peaks().iter().map(|peak| peak.to_vec()).collect(),
+        roster: head.roster.to_vec(),
         checkpoint: head.checkpoint.clone(),
         bytes: head.bytes,
     }

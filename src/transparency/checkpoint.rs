@@ -43,6 +43,16 @@ pub struct Checkpoint {
     pub size: u64,
     /// The root of the Merkle tree over their leaf hashes.
     pub root: Digest,
+    /// Running digest over the leaf hashes of the entries about the roster among them, see [`roster_digest`]: who folds
+    /// them has all of them, and the hub cannot show one member another roster without signing another checkpoint. An
+    /// extension line of the note.
+    pub roster: Digest,
+}
+
+/// The running digest over roster entries, with one more: SHA-256(digest before || leaf hash). It begins with 32 zero
+/// bytes.
+pub fn roster_digest(before: &Digest, leaf_hash: &Digest) -> Digest {
+    Sha256::new().chain_update(before).chain_update(leaf_hash).finalize().into()
 }
 
 /// Who signs checkpoints of which log.
@@ -106,8 +116,9 @@ impl LogKey {
     }
 
     fn body(&self, checkpoint: &Checkpoint) -> String {
-        let Checkpoint { epoch, size, root } = checkpoint;
-        format!("{}\n{size}\n{}\nepoch {epoch}\n", self.origin, BASE64.encode(root))
+        let Checkpoint { epoch, size, root, roster } = checkpoint;
+        let (root, roster) = (BASE64.encode(root), BASE64.encode(roster));
+        format!("{}\n{size}\n{root}\nepoch {epoch}\nroster {roster}\n", self.origin)
     }
 
     fn is_signature(&self, line: &str, body: &[u8]) -> bool {
@@ -130,16 +141,20 @@ impl LogKey {
     }
 }
 
-/// The lines behind the origin: size, root, epoch. Checkpoints had no epoch while there was only the first.
+/// The lines behind the origin.
 fn parse(lines: &[&str]) -> Option<Checkpoint> {
-    let (size, root, epoch) = match lines {
-        [size, root] => (size, root, "1"),
-        [size, root, epoch] => (size, root, epoch.strip_prefix("epoch ")?),
-        _ => return None,
-    };
-    let root = BASE64.decode(root).ok()?.try_into().ok()?;
-    let epoch = u32::try_from(number(epoch)?).ok().filter(|epoch| *epoch > 0)?;
-    Some(Checkpoint { epoch, size: number(size)?, root })
+    let [size, root, epoch, roster] = lines else { return None };
+    let epoch = u32::try_from(number(epoch.strip_prefix("epoch ")?)?).ok();
+    Some(Checkpoint {
+        epoch: epoch.filter(|epoch| *epoch > 0)?,
+        size: number(size)?,
+        root: digest(root)?,
+        roster: digest(roster.strip_prefix("roster ")?)?,
+    })
+}
+
+fn digest(text: &str) -> Option<Digest> {
+    BASE64.decode(text).ok()?.try_into().ok()
 }
 
 /// A decimal number in its one spelling.
@@ -162,17 +177,21 @@ mod tests {
     #[test]
     fn a_checkpoint_survives_its_note() {
         let (log, secret) = log();
-        let checkpoint = Checkpoint { epoch: 1, size: 12, root: [7; 32] };
+        let checkpoint = Checkpoint { epoch: 1, size: 12, root: [7; 32], roster: [8; 32] };
         let note = log.sign(&checkpoint, &secret);
         assert!(note.starts_with("watchfire/spring-0123456789abcdef\n12\nBwcH"));
-        assert!(note.contains("=\nepoch 1\n\n\u{2014} watchfire/spring"));
+        assert!(
+            note.contains("=\nepoch 1\nroster CAgI")
+                && note.contains("=\n\n\u{2014} watchfire/spring")
+        );
         assert_eq!(log.open(&note), Ok(checkpoint));
     }
 
     #[test]
     fn a_changed_checkpoint_is_refused() {
         let (log, secret) = log();
-        let note = log.sign(&Checkpoint { epoch: 1, size: 12, root: [7; 32] }, &secret);
+        let note =
+            log.sign(&Checkpoint { epoch: 1, size: 12, root: [7; 32], roster: [8; 32] }, &secret);
         assert_eq!(log.open(&note.replace("\n12\n", "\n13\n")), Err(InvalidCheckpoint::Signature));
         assert_eq!(
             log.open(&note.replace("epoch 1", "epoch 2")),
@@ -185,7 +204,8 @@ mod tests {
         assert_eq!(log.open(&note.replace("spring", "autumn")), Err(InvalidCheckpoint::Origin));
         assert_eq!(log.open(&note.replace("\n12\n", "\n012\n")), Err(InvalidCheckpoint::Format));
         let (_other, stranger) = self::log();
-        let forged = log.sign(&Checkpoint { epoch: 1, size: 12, root: [7; 32] }, &stranger);
+        let forged =
+            log.sign(&Checkpoint { epoch: 1, size: 12, root: [7; 32], roster: [8; 32] }, &stranger);
         assert_eq!(log.open(&forged), Err(InvalidCheckpoint::Signature));
     }
 }

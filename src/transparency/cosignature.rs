@@ -147,12 +147,12 @@ fn body_of(note: &str) -> Option<&str> {
 }
 
 impl ConflictingCheckpoints {
-    /// Demands that the log's key signed both, and that both cannot be: one epoch and size, two roots.
+    /// Demands that the log's key signed both, and that both cannot be: one epoch and size, and two roots or rosters.
     pub fn check(&self, log_key: &LogKey) -> Result<[Checkpoint; 2], InvalidCheckpoint> {
         let [one, other] = &self.notes;
         let both = [log_key.open(one)?, log_key.open(other)?];
         let [one, other] = &both;
-        let conflict = (one.epoch, one.size) == (other.epoch, other.size) && one.root != other.root;
+        let conflict = (one.epoch, one.size) == (other.epoch, other.size) && one != other;
         if conflict { Ok(both) } else { Err(InvalidCheckpoint::NoConflict) }
     }
 }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn checkpoint(size: u64) -> Checkpoint {
-        Checkpoint { epoch: 1, size, root: [7; 32] }
+        Checkpoint { epoch: 1, size, root: [7; 32], roster: [6; 32] }
     }
 
     impl Scene {
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn two_logs_of_one_size_are_evidence_and_nothing_else_is() {
         let scene = scene();
-        let note = |size, root| scene.note(&Checkpoint { epoch: 1, size, root });
+        let note = |size, root| scene.note(&Checkpoint { epoch: 1, size, root, roster: [6; 32] });
         let pair = |one: &str, other: &str| ConflictingCheckpoints {
             notes: [one.to_owned(), other.to_owned()],
         };
@@ -285,8 +285,10 @@ mod tests {
         assert!(pair(&other, &witnessed).check(&scene.log).is_ok());
         let none = Err(InvalidCheckpoint::NoConflict);
         assert_eq!(pair(&one, &witnessed).check(&scene.log), none);
+        let roster = scene.note(&Checkpoint { roster: [5; 32], ..checkpoint(12) });
+        assert!(pair(&one, &roster).check(&scene.log).is_ok(), "another roster");
         assert_eq!(pair(&one, &note(13, [8; 32])).check(&scene.log), none);
-        let forged = self::scene().note(&Checkpoint { epoch: 1, size: 12, root: [9; 32] });
+        let forged = self::scene().note(&Checkpoint { root: [9; 32], ..checkpoint(12) });
         assert_eq!(pair(&one, &forged).check(&scene.log), Err(InvalidCheckpoint::Signature));
     }
 

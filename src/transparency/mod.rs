@@ -13,6 +13,7 @@ mod tree;
 pub use self::checkpoint::Checkpoint;
 pub use self::checkpoint::InvalidCheckpoint;
 pub use self::checkpoint::LogKey;
+pub use self::checkpoint::roster_digest;
 pub use self::cosignature::ConflictingCheckpoints;
 pub use self::cosignature::Cosigned;
 pub use self::cosignature::Cosigner;

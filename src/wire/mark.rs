@@ -47,6 +47,8 @@ pub struct MarkStatement {
     pub digest: Digest,
     /// The hub's time.
     pub time: Timestamp,
+    /// Running digest over the entries about the roster below the log's size.
+    pub roster_digest: Digest,
 }
 
 impl MarkStatement {
@@ -66,6 +68,7 @@ impl MarkStatement {
             count: self.count,
             digest: self.digest.to_vec(),
             time: Some(time::timestamp_to_wire(self.time)),
+            roster_digest: self.roster_digest.to_vec(),
         }
         .encode_to_vec()
     }
@@ -86,6 +89,7 @@ impl MarkStatement {
             count,
             digest,
             time: wire_time,
+            roster_digest,
         } = strict::decode(bytes, "statement")?;
         let malformed = |field: &'static str| {
             Refusal::field(Reason::MalformedEnvelope, field, "is not what it must be")
@@ -108,6 +112,8 @@ impl MarkStatement {
             count,
             digest: fixed(&digest).ok_or_else(|| malformed("statement.digest"))?,
             time: time::timestamp(&time, "statement.time")?,
+            roster_digest: fixed(&roster_digest)
+                .ok_or_else(|| malformed("statement.roster_digest"))?,
         })
     }
 }
@@ -135,6 +141,7 @@ mod tests {
             count: 8,
             digest: [9; 32],
             time: Timestamp::from_micros(1_800_000_000_000_001).unwrap(),
+            roster_digest: [10; 32],
         }
     }
 

@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod audit;
 mod august_2018;
 mod bounds;
 mod briefing;
@@ -18,6 +19,7 @@ mod durable;
 mod existence;
 mod heads;
 mod hearsay;
+mod hostile;
 mod interference;
 mod ledger;
 mod matrix;

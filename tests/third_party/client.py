@@ -238,9 +238,10 @@ def leaf_hash(envelope: "entry_pb2.Envelope", sequence: int, accept_time) -> byt
 
 
 def open_checkpoint(roster: Roster, note: str) -> tuple[int, bytes]:
-    """A C2SP signed note by the log key: size and root."""
+    """A C2SP signed note by the log key: size and root; behind them the epoch and the digest of the roster."""
     text, _, signatures = note.partition("\n\n")
-    origin, size, root = text.split("\n")
+    origin, size, root, epoch, roster_digest = text.split("\n")
+    demand(epoch.startswith("epoch ") and roster_digest.startswith("roster "), "a checkpoint has an epoch and a roster")
     demand(origin == "watchfire/" + roster.exchange.removeprefix("exchanges/"), "a checkpoint of another log")
     raw = roster.log_key[-32:]
     hint = sha256(origin.encode() + b"\n\x01" + raw)[:4]
@@ -257,8 +258,26 @@ def verify_receipt(roster: Roster, envelope: "entry_pb2.Envelope", receipt: "ent
     demand(receipt.header_digest == sha256(envelope.payload), "the receipt is for another record")
     leaf = leaf_hash(envelope, receipt.sequence, receipt.accept_time)
     demand(leaf == receipt.leaf_hash, "the leaf is not that of the record")
-    size, _root = open_checkpoint(roster, receipt.checkpoint)
+    size, root = open_checkpoint(roster, receipt.checkpoint)
     demand(size > receipt.sequence, "the checkpoint does not cover the place")
+    path = [receipt.inclusion_proof[at : at + 32] for at in range(0, len(receipt.inclusion_proof), 32)]
+    demand(root_by_path(leaf, receipt.sequence, size, path) == root, "the record is not in the tree of its checkpoint")
+
+
+def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes | None:
+    """The root that an inclusion proof leads to (RFC 9162, section 2.1.3.2); none if it is too long or too short."""
+    own, last, value = index, size - 1, leaf
+    for beside in path:
+        if last == 0:
+            return None
+        if own % 2 == 1 or own == last:
+            value = sha256(b"\1" + beside + value)
+            while own % 2 == 0 and own != 0:
+                own, last = own >> 1, last >> 1
+        else:
+            value = sha256(b"\1" + value + beside)
+        own, last = own >> 1, last >> 1
+    return value if last == 0 else None
 
 
 # The client

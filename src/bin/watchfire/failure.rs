@@ -26,6 +26,9 @@ pub(crate) enum Failure {
     /// Some of it does not verify.
     #[error("{0} entries do not verify")]
     SomeUnverified(usize),
+    /// Evidence does not prove what it is about, or is none.
+    #[error("{0} files do not prove anything by themselves")]
+    Unproven(usize),
     /// The hub answered something else than its log says.
     #[error("{0} numbers of the hub are not what its entries say")]
     SomeDiffer(usize),
@@ -99,7 +102,10 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::Usage(_) => 2,
             Failure::SomeRefused(_) => 3,
             Failure::Unfinished(unfinished) => unfinished.cause.exit_code(),
-            Failure::SomeUnverified(_) | Failure::SomeDiffer(_) | Failure::HeadsDiffer(_) => 5,
+            Failure::SomeUnverified(_)
+            | Failure::Unproven(_)
+            | Failure::SomeDiffer(_)
+            | Failure::HeadsDiffer(_) => 5,
         });
     }
     if let Some(error) = cause.downcast_ref::<SinkError>() {

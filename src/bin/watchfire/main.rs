@@ -7,6 +7,7 @@ mod admit;
 mod ask;
 mod attribute;
 mod audience;
+mod audit;
 mod bench;
 mod briefing;
 mod completions;
@@ -179,7 +180,9 @@ enum Command {
     /// Keys of members, and one's own.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Check saved entries offline.
+    /// Check every leaf of the log against what the hub signs, without seeing a body.
+    Audit(audit::Args),
+    /// Check saved entries, or evidence against a hub, offline.
     Verify(verify::Args),
     /// Measure a hub: throughput, latency, processor time, memory.
     Bench(bench::Args),
@@ -242,6 +245,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Cosign(args) => cosign::run(context, args).await,
         Command::Heads(command) => heads::run(context, command).await,
         Command::Keys(command) => keys::run(context, command).await,
+        Command::Audit(args) => audit::run(context, &args).await,
         Command::Verify(args) => verify::run(context, &args),
         // As a task among those of the connection: this thread would be woken for each message.
         Command::Bench(args) => TaskTracker::new().spawn(bench::run(args)).await?,

@@ -393,7 +393,7 @@ mod tests {
             sequence: 7,
             accept_time: Timestamp::from_micros(1).unwrap(),
             leaf_hash: [2; 32],
-            checkpoint: Checkpoint { epoch: 1, size: 8, root: [3; 32] },
+            checkpoint: Checkpoint { epoch: 1, size: 8, root: [3; 32], roster: [4; 32] },
             repeated: false,
             warnings,
         }

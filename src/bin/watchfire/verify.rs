@@ -1,4 +1,5 @@
-//! `watchfire verify FILE...`: saved entries, checked offline against the pinned exchange and the known keys.
+//! `watchfire verify FILE...`: saved entries, checked offline against the pinned exchange and the known keys; and
+//! evidence against a hub, checked with the hub's public key alone.
 
 use std::fs::File;
 use std::io::BufRead as _;
@@ -7,9 +8,13 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use watchfire::client::EVIDENCE_BYTES_MAX;
+use watchfire::client::Evidence;
 use watchfire::client::Fact;
+use watchfire::client::InvalidEvidence;
 use watchfire::client::KnownRoster;
 use watchfire::client::Pin;
+use watchfire::client::Verdict;
 use watchfire::client::entry_from_json;
 
 use crate::context::Context;
@@ -21,7 +26,7 @@ const TOLD_MAX: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files of `--format jsonl`, or of a sink.
+    /// Files of `--format jsonl`, or of a sink; or files of evidence, for which no profile is needed.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -36,12 +41,77 @@ struct Count {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let mut saved = Vec::new();
+    let (mut judged, mut unproven) = (0, 0);
+    for path in &args.files {
+        match evidence(path)? {
+            None => saved.push(path),
+            Some(evidence) => {
+                judged += 1;
+                unproven += usize::from(!judge(path, evidence)?);
+            }
+        }
+    }
+    if judged == 0 || !saved.is_empty() {
+        check_saved(context, &saved)?;
+    }
+    if unproven > 0 { Err(Failure::Unproven(unproven).into()) } else { Ok(()) }
+}
+
+/// The evidence that a file holds, if that is what it is.
+fn evidence(path: &Path) -> anyhow::Result<Option<Result<Evidence, InvalidEvidence>>> {
+    let unreadable = || format!("{} cannot be read", path.display());
+    let length = std::fs::metadata(path).with_context(unreadable)?.len();
+    if usize::try_from(length).map_or(true, |length| length > EVIDENCE_BYTES_MAX) {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).with_context(unreadable)?;
+    Ok(std::str::from_utf8(&bytes).ok().and_then(Evidence::parse))
+}
+
+/// Says what evidence comes to; whether it proves anything.
+fn judge(path: &Path, evidence: Result<Evidence, InvalidEvidence>) -> anyhow::Result<bool> {
+    let path = path.display();
+    let verdict = evidence.and_then(|evidence| {
+        let (verdict, pin) = (evidence.judge()?, evidence.pin()?);
+        Ok((evidence, verdict, pin))
+    });
+    let (evidence, verdict, pin) = match verdict {
+        Ok(judged) => judged,
+        Err(error) => {
+            output::line(&output::clean(&format!("{path}: INVALID: {error}")))?;
+            return Ok(false);
+        }
+    };
+    let Evidence { exchange, finder, time, deviation, exhibits, .. } = &evidence;
+    let (proven, words) = match verdict {
+        Verdict::Proven(contradiction) => (true, format!("PROVEN: {contradiction}")),
+        Verdict::Unproven => (
+            false,
+            "not proven by this file alone: what the hub signed in it holds together; that something else came, its \
+             finder says"
+                .to_owned(),
+        ),
+    };
+    for line in [
+        format!("{path}: {words}"),
+        format!("  exchange   {exchange}"),
+        format!("  log key    {} (compare it with the one that you know)", pin.log_key_id()),
+        format!("  found      by {finder} at {time}: {deviation}"),
+        format!("  exhibits   {}", exhibits.len()),
+    ] {
+        output::line(&output::clean(&line))?;
+    }
+    Ok(proven)
+}
+
+fn check_saved(context: &Context, files: &[&PathBuf]) -> anyhow::Result<()> {
     let profile = context.profile()?;
     let pin = Pin::open(&profile.genesis()?)?;
     let known = KnownRoster::load(&profile, &pin)?;
     let mut count = Count::default();
     let mut foreign = Vec::new();
-    for path in &args.files {
+    for path in files {
         if !check(path, &known, &mut count)? {
             foreign.push(path.display().to_string());
         }
