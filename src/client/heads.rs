@@ -21,6 +21,8 @@ use crate::model::head::Counted;
 use crate::model::head::HeadName;
 use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
+use crate::model::head::SeenHead;
+use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
@@ -30,6 +32,7 @@ use crate::signing::VerifyingKey;
 use crate::transparency::Checkpoint;
 use crate::wire::head::ListingStatement;
 use crate::wire::head::Omission;
+use crate::wire::head::SeenOtherwise;
 use crate::wire::head::Signed;
 use crate::wire::pb;
 
@@ -69,6 +72,8 @@ pub enum HeadState {
     Behind,
     /// The hub lists something else than the publisher counts.
     Omitted(Box<Omission>),
+    /// It tells of another publisher's head that counts something else than the hub lists.
+    SeenOtherwise(Box<SeenOtherwise>),
     /// A later head was seen before: the hub shows an old one, or the publisher signed two that cannot both be.
     WentBack(Box<[Signed; 2]>),
 }
@@ -82,7 +87,7 @@ pub fn compare_head(head: &PublisherHead, listing: &ListingStatement) -> Option<
 
 /// What is remembered of heads that held.
 #[derive(Debug, Default)]
-struct Seen(BTreeMap<HeadName, Signed>);
+pub(super) struct Seen(BTreeMap<HeadName, Signed>);
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +126,25 @@ impl Seen {
         serde_json::to_string(&Saved { heads }).unwrap_or_default()
     }
 
+    /// The newest heads of others in a scope, to be told of.
+    pub(super) fn in_scope(&self, scope: &HeadScope, but: &MemberId) -> Vec<SeenHead> {
+        let others =
+            self.0.iter().filter(|(name, _)| name.scope == *scope && name.publisher != *but);
+        let mut heads: Vec<PublisherHead> =
+            others.filter_map(|(_, signed)| signed.head_unchecked().ok()).collect();
+        heads.sort_by_key(|head| std::cmp::Reverse(head.time));
+        heads.truncate(limits::HEADS_SEEN_MAX);
+        heads.sort_by(|one, other| one.name.cmp(&other.name));
+        let seen = |head: PublisherHead| SeenHead {
+            publisher: head.name.publisher,
+            key: head.name.key,
+            epoch: head.epoch,
+            size: head.size,
+            counted: head.counted,
+        };
+        heads.into_iter().map(seen).collect()
+    }
+
     /// A head that held before, bit for bit.
     fn same(&self, signed: &Signed) -> Option<PublisherHead> {
         let head = signed.head_unchecked().ok()?;
@@ -142,7 +166,7 @@ impl Client {
         let listed = self.list_heads(publisher).await?;
         let mut seen = self.seen_heads()?;
         let (mut checked, mut is_changed) = (Vec::with_capacity(listed.len()), false);
-        let mut verifier = None;
+        let (mut verifier, mut told) = (None, Vec::new());
         for signed in listed {
             if let Some(head) = seen.same(&signed) {
                 let is_overdue = head.next_due < self.now();
@@ -159,8 +183,19 @@ impl Client {
                 let before = seen.0.insert(head.name.clone(), signed.clone());
                 is_changed |= before.as_ref() != Some(&signed);
             }
+            told.extend((!head.seen.is_empty()).then_some((checked.len(), signed)));
             let is_overdue = head.next_due < self.now();
             checked.push(CheckedHead { head, state, is_overdue });
+        }
+        // Behind all others, which may be newer than what is told of them.
+        for (place, signed) in told {
+            let Some(one) = checked.get_mut(place) else { continue };
+            if one.state == HeadState::Held
+                && let Some(otherwise) = self.check_told(&one.head, signed, &seen).await?
+            {
+                seen.0.remove(&one.head.name);
+                one.state = HeadState::SeenOtherwise(Box::new(otherwise));
+            }
         }
         if is_changed {
             self.profile().save_heads(&seen.to_json())?;
@@ -176,6 +211,9 @@ impl Client {
                 HeadState::Held | HeadState::Behind => continue,
                 HeadState::Omitted(omission) => {
                     (omitted(head, omission), [&omission.head, &omission.listing])
+                }
+                HeadState::SeenOtherwise(otherwise) => {
+                    (seen_otherwise(head), [&otherwise.head, &otherwise.listing])
                 }
                 HeadState::WentBack(both) => {
                     let [earlier, later] = &**both;
@@ -199,7 +237,13 @@ impl Client {
     pub async fn check_given_head(&self, signed: &Signed) -> Result<CheckedHead, ClientError> {
         let verifier = self.roster().await?;
         let head = self.open_head(&verifier, signed)?;
-        let state = self.check_head(&head, signed, &Seen::default()).await?;
+        let nothing = Seen::default();
+        let mut state = self.check_head(&head, signed, &nothing).await?;
+        if state == HeadState::Held
+            && let Some(otherwise) = self.check_told(&head, signed.clone(), &nothing).await?
+        {
+            state = HeadState::SeenOtherwise(Box::new(otherwise));
+        }
         let is_overdue = head.next_due < self.now();
         Ok(CheckedHead { head, state, is_overdue })
     }
@@ -229,7 +273,7 @@ impl Client {
         }
     }
 
-    fn seen_heads(&self) -> Result<Seen, ClientError> {
+    pub(super) fn seen_heads(&self) -> Result<Seen, ClientError> {
         let Some(text) = self.profile().heads()? else { return Ok(Seen::default()) };
         let malformed = || ProfileError::Malformed {
             path: self.profile().folder().join("heads.json"),
@@ -295,6 +339,38 @@ impl Client {
         }
         let omission = Omission { head: signed.clone(), listing };
         Ok(HeadState::Omitted(Box::new(omission)))
+    }
+
+    /// Holds what a head tells of others' heads against what the hub lists: of those for which it shows no head as new.
+    async fn check_told(
+        &self,
+        head: &PublisherHead,
+        signed: Signed,
+        seen: &Seen,
+    ) -> Result<Option<SeenOtherwise>, ClientError> {
+        for told in &head.seen {
+            let name = told.name_in(&head.name.scope);
+            let own = seen.head(&name).filter(|own| own.epoch == told.epoch);
+            if told.epoch != head.epoch || own.as_ref().is_some_and(|own| own.size > told.size) {
+                continue;
+            }
+            let named = PublisherHead {
+                name,
+                size: told.size,
+                counted: told.counted,
+                seen: Vec::new(),
+                ..head.clone()
+            };
+            if !self.reaches(&named).await? {
+                continue;
+            }
+            let from = own.map(|own| (own.size, own.counted)).unwrap_or_default();
+            let (listing, statement) = self.listing(&named, from).await?;
+            if compare_head(&named, &statement) == Some(false) {
+                return Ok(Some(SeenOtherwise { head: signed, listing }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the log has grown to what a head counts.
@@ -379,6 +455,14 @@ fn omitted(head: &PublisherHead, omission: &Omission) -> String {
     )
 }
 
+fn seen_otherwise(head: &PublisherHead) -> String {
+    let HeadName { publisher, scope, .. } = &head.name;
+    format!(
+        "{publisher} signed that it has checked a head of another member for {scope}, and the hub lists other entries: \
+         some were left out here, or {publisher} tells what it has not seen"
+    )
+}
+
 fn went_back(head: &PublisherHead) -> String {
     let HeadName { publisher, scope, .. } = &head.name;
     format!(
@@ -408,6 +492,7 @@ mod tests {
             counted: Counted { count, digest: [u8::try_from(count).unwrap(); 32] },
             time: Timestamp::default(),
             next_due: Timestamp::MAX,
+            seen: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::client::connection::Client;
 use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::heads::PutHeads;
+use crate::client::heads::Seen;
 use crate::client::publish::Outcome;
 use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
@@ -55,6 +56,7 @@ impl Client {
         let journal = self.profile().journal();
         let own = journal.heads(&key)?.into_iter();
         let own: Vec<OwnHead> = own.filter(|head| all || head.counted.count > head.put).collect();
+        let seen = if own.is_empty() { Seen::default() } else { self.seen_heads()? };
         let mut outcome = PutHeads::default();
         for own in own {
             let now = self.now();
@@ -70,6 +72,7 @@ impl Client {
                 counted: own.counted,
                 time: now,
                 next_due: now.saturating_add(due),
+                seen: seen.in_scope(&own.scope, signer.member()),
             };
             let statement = head_bytes(&head);
             let signature = signer.key().sign(HEAD_PAYLOAD_TYPE, &statement).to_vec();

@@ -300,6 +300,7 @@ mod tests {
             counted: Counted { count: size, digest },
             time: Timestamp::from_micros(time).unwrap(),
             next_due: Timestamp::MAX,
+            seen: Vec::new(),
         };
         let statement = crate::wire::head::head_bytes(&head);
         let signed = Signed { statement, signature: vec![1; 64] };

@@ -133,6 +133,30 @@ pub struct PublisherHead {
     pub time: Timestamp,
     /// When the next one is signed at the latest.
     pub next_due: Timestamp,
+    /// Heads of others in the same scope that its publisher has checked, by publisher and key.
+    pub seen: Vec<SeenHead>,
+}
+
+/// A head of another publisher, as one who has checked it tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenHead {
+    /// Whose.
+    pub publisher: MemberId,
+    /// The key that signed it.
+    pub key: KeyId,
+    /// The epoch.
+    pub epoch: u32,
+    /// Only entries below this place count.
+    pub size: u64,
+    /// Those entries.
+    pub counted: Counted,
+}
+
+impl SeenHead {
+    /// What it is about, if it is told of in a head of this scope.
+    pub fn name_in(&self, scope: &HeadScope) -> HeadName {
+        HeadName { publisher: self.publisher.clone(), key: self.key, scope: scope.clone() }
+    }
 }
 
 impl PublisherHead {
@@ -173,6 +197,7 @@ mod tests {
             counted,
             time: Timestamp::default(),
             next_due: Timestamp::default(),
+            seen: Vec::new(),
         }
     }
 

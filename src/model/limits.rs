@@ -187,5 +187,7 @@ pub const ERASING_PER_TICK: Duration = Duration::from_millis(50);
 pub const HEADS_MAX: usize = 1024;
 /// Entries of a publisher that are looked at to count what a new head adds; a head that adds more is kept uncounted.
 pub const HEAD_EXAMINED_MAX: usize = 50_000;
+/// Heads of others that a head tells of.
+pub const HEADS_SEEN_MAX: usize = 16;
 /// How far ahead a head may say that the next one is due.
 pub const HEAD_DUE_MAX: Duration = Duration::from_hours(31 * 24);

@@ -6,6 +6,8 @@ use prost::Message as _;
 use crate::model::head::Counted;
 use crate::model::head::HeadName;
 use crate::model::head::PublisherHead;
+use crate::model::head::SeenHead;
+use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
@@ -23,8 +25,8 @@ use crate::wire::time;
 pub const HEAD_PAYLOAD_TYPE: &str = "application/vnd.watchfire.head.v1+protobuf";
 /// The DSSE payload type of a listing.
 pub const LISTING_PAYLOAD_TYPE: &str = "application/vnd.watchfire.listing.v1+protobuf";
-/// Bytes of either statement at most: names, two digests and a few numbers.
-const STATEMENT_BYTES_MAX: usize = 1024;
+/// Bytes of either statement at most: names, digests and a few numbers, and the heads of others.
+const STATEMENT_BYTES_MAX: usize = 4096;
 
 /// What the hub signs with a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +110,7 @@ fn bad_signature() -> Refusal {
 
 /// The bytes of a head, to be signed.
 pub fn head_bytes(head: &PublisherHead) -> Vec<u8> {
-    let PublisherHead { exchange, name, epoch, size, counted, time, next_due } = head;
+    let PublisherHead { exchange, name, epoch, size, counted, time, next_due, seen } = head;
     pb::HeadStatement {
         exchange: exchange.name(),
         member: name.publisher.name(),
@@ -120,6 +122,7 @@ pub fn head_bytes(head: &PublisherHead) -> Vec<u8> {
         digest: counted.digest.to_vec(),
         time: Some(time::timestamp_to_wire(*time)),
         next_due_time: Some(time::timestamp_to_wire(*next_due)),
+        seen: seen.iter().map(seen_to_wire).collect(),
     }
     .encode_to_vec()
 }
@@ -138,6 +141,7 @@ pub fn head(bytes: &[u8]) -> Result<PublisherHead, Refusal> {
         digest,
         time,
         next_due_time,
+        seen,
     } = strict::decode(bytes, "head.statement")?;
     let counted = counted(size, count, &digest)?;
     if epoch == 0 {
@@ -156,7 +160,43 @@ pub fn head(bytes: &[u8]) -> Result<PublisherHead, Refusal> {
         counted,
         time,
         next_due,
+        seen: seen_from_wire(seen)?,
     })
+}
+
+fn seen_to_wire(seen: &SeenHead) -> pb::SeenHead {
+    let SeenHead { publisher, key, epoch, size, counted } = seen;
+    pb::SeenHead {
+        member: publisher.name(),
+        key: key.to_string(),
+        epoch: *epoch,
+        size: *size,
+        count: counted.count,
+        digest: counted.digest.to_vec(),
+    }
+}
+
+fn seen_from_wire(wire: Vec<pb::SeenHead>) -> Result<Vec<SeenHead>, Refusal> {
+    if wire.len() > limits::HEADS_SEEN_MAX {
+        return Err(malformed("seen"));
+    }
+    let parse = |wire: pb::SeenHead| {
+        let pb::SeenHead { member, key, epoch, size, count, digest } = wire;
+        Ok(SeenHead {
+            publisher: MemberId::from_name(&member).map_err(|_invalid| malformed("seen.member"))?,
+            key: key.parse().map_err(|_invalid| malformed("seen.key"))?,
+            epoch,
+            size,
+            counted: counted(size, count, &digest)?,
+        })
+    };
+    let seen = wire.into_iter().map(parse).collect::<Result<Vec<_>, Refusal>>()?;
+    let order = |one: &SeenHead| (one.publisher.clone(), one.key);
+    if seen.is_sorted_by(|one, next| order(one) < order(next)) {
+        Ok(seen)
+    } else {
+        Err(malformed("seen"))
+    }
 }
 
 impl ListingStatement {
@@ -267,6 +307,41 @@ pub struct Omission {
     pub listing: Signed,
 }
 
+/// A head of one publisher that tells of another's, and a listing of the other's entries that differs from what it tells.
+/// It is the word of a member against that of the hub, each signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenOtherwise {
+    /// What the member signed that has seen another's head.
+    pub head: Signed,
+    /// What the hub signed.
+    pub listing: Signed,
+}
+
+impl SeenOtherwise {
+    /// Demands that both are signed, the head by that member's key and the listing by the log's, that the listing is of
+    /// entries that the head tells of, and that they differ.
+    pub fn check(
+        &self,
+        log_key: &VerifyingKey,
+        key: &VerifyingKey,
+    ) -> Result<(SeenHead, ListingStatement), NoOmission> {
+        let head = self.head.head(key);
+        let head = head.map_err(|refusal| NoOmission::Unsigned("head", refusal))?;
+        let listing = self.listing.listing(log_key);
+        let listing = listing.map_err(|refusal| NoOmission::Unsigned("listing", refusal))?;
+        let is_same = |seen: &&SeenHead| {
+            seen.name_in(&head.name.scope) == listing.name
+                && (seen.epoch, seen.size) == (listing.epoch, listing.size)
+        };
+        let seen = head.seen.iter().find(is_same).filter(|_| head.exchange == listing.exchange);
+        let seen = seen.ok_or(NoOmission::Apart)?.clone();
+        if seen.counted == listing.counted {
+            return Err(NoOmission::Same);
+        }
+        Ok((seen, listing))
+    }
+}
+
 /// Why a head and a listing are no evidence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoOmission {
@@ -330,6 +405,7 @@ mod tests {
             counted: Counted { count: 3, digest: [7; 32] },
             time: Timestamp::from_micros(1_800_000_000_000_001).unwrap(),
             next_due: Timestamp::from_micros(1_800_086_400_000_001).unwrap(),
+            seen: Vec::new(),
         }
     }
 
@@ -442,6 +518,39 @@ mod tests {
         let head = signed_head(&example(secret.id()), &secret);
         let forged = Omission { head, listing: signed_listing(&listing(secret.id()), &secret) };
         assert!(matches!(forged.check(&log_key, &own), Err(NoOmission::Unsigned("listing", _))));
+    }
+
+    #[test]
+    fn what_a_head_tells_of_others_is_bounded_sorted_and_evidence_if_the_hub_differs() {
+        let (log, secret) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+        let key = |secret: &SecretKey| VerifyingKey::from_spki(&secret.spki()).unwrap();
+        let seen = |number: usize| SeenHead {
+            publisher: format!("member-{number:02}").parse().unwrap(),
+            key: secret.id(),
+            epoch: 1,
+            size: 12,
+            counted: Counted { count: 3, digest: [7; 32] },
+        };
+        let telling = |seen: Vec<SeenHead>| PublisherHead { seen, ..example(secret.id()) };
+        let most = telling((0..limits::HEADS_SEEN_MAX).map(seen).collect());
+        assert_eq!(head(&head_bytes(&most)), Ok(most));
+        let more = telling((0..=limits::HEADS_SEEN_MAX).map(seen).collect());
+        assert_eq!(head(&head_bytes(&more)).unwrap_err().field, "seen");
+        for odd in [vec![seen(1), seen(0)], vec![seen(1), seen(1)]] {
+            assert_eq!(head(&head_bytes(&telling(odd))).unwrap_err().field, "seen");
+        }
+        let told = |of: usize, counted: Counted| {
+            let mut listing = listing(secret.id());
+            listing.name.publisher = seen(of).publisher;
+            listing.counted = counted;
+            let head = signed_head(&telling(vec![seen(4), seen(5)]), &secret);
+            SeenOtherwise { head, listing: signed_listing(&listing, &log) }
+                .check(&key(&log), &key(&secret))
+        };
+        let fewer = Counted { count: 2, digest: [8; 32] };
+        assert_eq!(told(5, fewer).unwrap().0, seen(5));
+        assert_eq!(told(5, seen(5).counted), Err(NoOmission::Same));
+        assert_eq!(told(6, fewer), Err(NoOmission::Apart));
     }
 
     proptest! {

@@ -447,6 +447,7 @@ fn put_request(signer: &watchfire::client::Signer, scope: &str) -> pb::PutPublis
         counted: watchfire::model::head::Counted::default(),
         time: watchfire::model::time::Timestamp::default(),
         next_due: watchfire::model::time::Timestamp::default(),
+        seen: Vec::new(),
     };
     let statement = watchfire::wire::head::head_bytes(&head);
     let signature =

@@ -111,6 +111,7 @@ fn signed(signer: &Signer, change: impl FnOnce(&mut PublisherHead)) -> Signed {
         counted: Counted::default(),
         time: now,
         next_due: now.saturating_add(Duration::from_hours(1)),
+        seen: Vec::new(),
     };
     change(&mut head);
     let statement = head_bytes(&head);
@@ -321,6 +322,41 @@ async fn an_entry_that_is_left_out_is_proven_by_what_both_signed() {
     let birch = world.client("cedar-chat").await;
     let checked = birch.check_given_head(&heads[0]).await.expect("a verdict");
     assert_eq!(checked.state, HeadState::Held);
+    liar.finish();
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_member_has_seen_tells_another_of_what_is_hidden_from_it() {
+    let mut world = World::with(MEMBERS).await;
+    let birch = world.client("birch-social").await;
+    publish(&birch, domain("known-to-all.example")).await;
+    world.stop();
+    let mut liar = world.twin();
+    world.start(&[]).await;
+    liar.start(&[]).await;
+    let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
+    publish(&acme, domain("one.example")).await;
+    put_all(&acme).await;
+    assert_eq!(check(&birch).await.len(), 1);
+    put_all(&birch).await;
+    // Birch's head names acme's, and both hold where nothing is hidden.
+    let cedar = world.client("cedar-chat").await;
+    let held = check(&cedar).await;
+    assert!(held.len() == 2 && held.iter().all(|(_, _, state)| *state == HeadState::Held));
+    let birchs = birch.list_heads(Some(birch.signer().expect("a key").member())).await;
+    let birchs = birchs.expect("heads").remove(0);
+    assert_eq!(birchs.head_unchecked().expect("a head").seen.len(), 1);
+    // Where acme's record is hidden, birch's head tells of it, and is true itself.
+    let other = liar.client("cedar-chat").await;
+    publish(&other, domain("another.example")).await;
+    let checked = other.check_given_head(&birchs).await.expect("a verdict");
+    let HeadState::SeenOtherwise(otherwise) = checked.state else { panic!("{checked:?}") };
+    let key = VerifyingKey::from_spki(&birch.signer().expect("a key").key().spki());
+    let log_key = other.pin().log_key().verifying();
+    let (seen, listing) = otherwise.check(log_key, &key.expect("a key")).expect("evidence");
+    assert_eq!(seen.publisher.as_str(), "acme-video");
+    assert_eq!((seen.counted.count, listing.counted.count), (1, 0));
     liar.finish();
     world.finish();
 }
