@@ -15,6 +15,7 @@ use crate::client::connection::Client;
 use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::evidence::Exhibit;
+use crate::client::received::Received;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
 use crate::model::head::Counted;
@@ -23,6 +24,7 @@ use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
 use crate::model::head::SeenHead;
 use crate::model::limits;
+use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
@@ -72,10 +74,26 @@ pub enum HeadState {
     Behind,
     /// The hub lists something else than the publisher counts.
     Omitted(Box<Omission>),
+    /// The hub lists what the publisher counts, and has not sent all of it on a stream that brings everything.
+    NotSent(Box<NotSent>),
     /// It tells of another publisher's head that counts something else than the hub lists.
     SeenOtherwise(Box<SeenOtherwise>),
     /// A later head was seen before: the hub shows an old one, or the publisher signed two that cannot both be.
     WentBack(Box<[Signed; 2]>),
+}
+
+/// An entry that a publisher counts and the hub lists, and that did not come on a stream without a filter, whose signed
+/// marks say that everything came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotSent {
+    /// What the publisher signed.
+    pub head: Signed,
+    /// What the hub signed.
+    pub listing: Signed,
+    /// The first entry that did not come.
+    pub sequence: u64,
+    /// Its header's digest.
+    pub header_digest: Digest,
 }
 
 /// Compares what a publisher signed with what the hub did.
@@ -163,6 +181,15 @@ impl Client {
         &self,
         publisher: Option<&MemberId>,
     ) -> Result<Vec<CheckedHead>, ClientError> {
+        self.check_heads_with(publisher, None).await
+    }
+
+    /// The same, against what came on a stream, too.
+    async fn check_heads_with(
+        &self,
+        publisher: Option<&MemberId>,
+        received: Option<&Received>,
+    ) -> Result<Vec<CheckedHead>, ClientError> {
         let listed = self.list_heads(publisher).await?;
         let mut seen = self.seen_heads()?;
         let (mut checked, mut is_changed) = (Vec::with_capacity(listed.len()), false);
@@ -178,7 +205,7 @@ impl Client {
                 None => verifier.insert(self.roster().await?),
             };
             let head = self.open_head(verifier, &signed)?;
-            let state = self.check_head(&head, &signed, &seen).await?;
+            let state = self.check_head(&head, &signed, (&seen, received)).await?;
             if state == HeadState::Held && seen.0.len() < REMEMBERED_MAX {
                 let before = seen.0.insert(head.name.clone(), signed.clone());
                 is_changed |= before.as_ref() != Some(&signed);
@@ -203,14 +230,27 @@ impl Client {
         Ok(checked)
     }
 
-    /// The same for a client that only goes on if every head holds: what is wrong is an error, with its evidence kept.
-    pub async fn demand_heads(&self) -> Result<Vec<CheckedHead>, ClientError> {
-        let checked = self.check_heads(None).await?;
+    /// The same for a stream, which only goes on if every head holds: what is wrong is an error, with its evidence kept.
+    /// `false`: something did not come that should have; whether that is surely so, the caller says.
+    pub(super) async fn demand_heads(
+        &self,
+        received: Option<&Received>,
+        is_surely_missed: bool,
+    ) -> Result<bool, ClientError> {
+        let checked = self.check_heads_with(None, received).await?;
+        let mut is_missed = false;
         for CheckedHead { head, state, .. } in &checked {
             let (why, exhibits) = match state {
                 HeadState::Held | HeadState::Behind => continue,
                 HeadState::Omitted(omission) => {
                     (omitted(head, omission), [&omission.head, &omission.listing])
+                }
+                HeadState::NotSent(_) if !is_surely_missed => {
+                    is_missed = true;
+                    continue;
+                }
+                HeadState::NotSent(missed) => {
+                    (not_sent(head, missed), [&missed.head, &missed.listing])
                 }
                 HeadState::SeenOtherwise(otherwise) => {
                     (seen_otherwise(head), [&otherwise.head, &otherwise.listing])
@@ -229,7 +269,7 @@ impl Client {
             let error = VerificationError::answer(why);
             return Err(self.keep_evidence(error, exhibits.collect(), None).await.into());
         }
-        Ok(checked)
+        Ok(!is_missed)
     }
 
     /// Holds a head that came from elsewhere, from its publisher or from another member, against what the hub lists. It
@@ -238,7 +278,7 @@ impl Client {
         let verifier = self.roster().await?;
         let head = self.open_head(&verifier, signed)?;
         let nothing = Seen::default();
-        let mut state = self.check_head(&head, signed, &nothing).await?;
+        let mut state = self.check_head(&head, signed, (&nothing, None)).await?;
         if state == HeadState::Held
             && let Some(otherwise) = self.check_told(&head, signed.clone(), &nothing).await?
         {
@@ -314,7 +354,7 @@ impl Client {
         &self,
         head: &PublisherHead,
         signed: &Signed,
-        seen: &Seen,
+        (seen, received): (&Seen, Option<&Received>),
     ) -> Result<HeadState, ClientError> {
         let before = seen.head(&head.name);
         if let Some(before) = &before
@@ -324,6 +364,10 @@ impl Client {
             let both = earlier.map(|earlier| Box::new([earlier, signed.clone()]));
             return Ok(both.map_or(HeadState::Behind, HeadState::WentBack));
         }
+        if received.is_some_and(|received| !received.reaches(head.size)) {
+            // It is asked for again when the stream has come so far.
+            return Ok(HeadState::Behind);
+        }
         let newest = self.newest_checkpoint().filter(|newest| newest.epoch == head.epoch);
         if newest.is_none_or(|newest| newest.size < head.size) && !self.reaches(head).await? {
             return Ok(HeadState::Behind);
@@ -331,9 +375,22 @@ impl Client {
         // What held before is not listed again.
         let before = before.filter(|before| before.epoch == head.epoch);
         let from = before.map(|before| (before.size, before.counted)).unwrap_or_default();
-        let (listing, statement) = self.listing(head, from).await?;
+        let mut missed = None;
+        let mut each = |sequence: u64, digest: &Digest| {
+            let is_missed =
+                received.is_some_and(|received| received.misses(head.epoch, sequence, digest));
+            if is_missed && missed.is_none() {
+                missed = Some((sequence, *digest));
+            }
+        };
+        let (listing, statement) = self.listing(head, from, &mut each).await?;
         let compared = compare_head(head, &statement);
         let compared = compared.ok_or_else(|| VerificationError::answer(OTHER_LISTING))?;
+        if let (true, Some((sequence, header_digest))) = (compared, missed) {
+            let head = signed.clone();
+            let missed = NotSent { head, listing, sequence, header_digest };
+            return Ok(HeadState::NotSent(Box::new(missed)));
+        }
         if compared {
             return Ok(HeadState::Held);
         }
@@ -365,7 +422,7 @@ impl Client {
                 continue;
             }
             let from = own.map(|own| (own.size, own.counted)).unwrap_or_default();
-            let (listing, statement) = self.listing(&named, from).await?;
+            let (listing, statement) = self.listing(&named, from, &mut |_, _| ()).await?;
             if compare_head(&named, &statement) == Some(false) {
                 return Ok(Some(SeenOtherwise { head: signed, listing }));
             }
@@ -384,6 +441,7 @@ impl Client {
         &self,
         head: &PublisherHead,
         from: (u64, Counted),
+        each: &mut (dyn FnMut(u64, &Digest) + Send),
     ) -> Result<(Signed, ListingStatement), ClientError> {
         let (mut start, mut counted) = from;
         let wrong = || ClientError::from(VerificationError::answer(OTHER_LISTING));
@@ -405,6 +463,7 @@ impl Client {
                 }
                 start = entry.sequence.saturating_add(1);
                 counted.take(entry.sequence, &digest);
+                each(entry.sequence, &digest);
             }
             let Some(listing) = page.listing else {
                 if page.next_sequence < start || page.next_sequence == 0 {
@@ -452,6 +511,14 @@ fn omitted(head: &PublisherHead, omission: &Omission) -> String {
     format!(
         "{publisher} signed that it has {count} entries for {scope} below {size}, and the hub signed that it has \
          {listed} of them: entries were left out, or {publisher} counts what it has no receipts for"
+    )
+}
+
+fn not_sent(head: &PublisherHead, missed: &NotSent) -> String {
+    let HeadName { publisher, scope, .. } = &head.name;
+    format!(
+        "the entry at sequence {} of {publisher} for {scope} did not come on a stream whose marks say that all came",
+        missed.sequence
     )
 }
 

@@ -15,6 +15,7 @@ use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
+use crate::client::received::Received;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
@@ -32,6 +33,8 @@ use crate::wire::pb;
 /// A mark that says more than so long after its time that all was sent, says nothing: the hub signs one every second
 /// under traffic, and every 15 seconds without.
 const FRESH_WITHIN: Duration = Duration::from_secs(30);
+/// What did not come for so long, though it should have, was left out: access that is gained shows within a second.
+const MISSED_FOR: Duration = Duration::from_secs(10);
 /// How often publishers' heads are checked while a stream is followed.
 const HEADS_EVERY: Duration = Duration::from_mins(1);
 /// From this many entries on, signatures are checked off the runtime's threads.
@@ -179,6 +182,10 @@ pub struct Subscription {
     /// How often publishers' heads are checked meanwhile; `None`: not at all.
     heads_every: Option<Duration>,
     heads_checked: Instant,
+    /// Since when a check has found that something did not come which should have.
+    missed_since: Option<Instant>,
+    /// What came, if there is no filter.
+    received: Option<Received>,
 }
 
 impl From {
@@ -225,9 +232,12 @@ impl Client {
             heard: Instant::now(),
             heads_every: None,
             heads_checked: Instant::now(),
+            missed_since: None,
+            received: None,
         };
         if !subscription.options.until_head {
             subscription.heads_every = Some(HEADS_EVERY);
+            subscription.received = subscription.shows_roster.then(Received::default);
         }
         subscription.open().await?;
         Ok(subscription)
@@ -361,12 +371,17 @@ impl Subscription {
         if self.progress != Progress::AtHead || !self.heads_every.is_some_and(is_due) {
             return Ok(());
         }
-        match self.client.demand_heads().await {
-            Ok(_held) => {}
-            Err(error) if error.is_transient() => return Ok(()),
+        let is_surely_missed = self.missed_since.is_some_and(|since| since.elapsed() >= MISSED_FOR);
+        match self.client.demand_heads(self.received.as_ref(), is_surely_missed).await {
+            Ok(true) => {
+                self.missed_since = None;
+                self.heads_checked = Instant::now();
+            }
+            // With the next marks again: access may have been gained just now.
+            Ok(false) => drop(self.missed_since.get_or_insert_with(Instant::now)),
+            Err(error) if error.is_transient() => {}
             Err(error) => return Err(error),
         }
-        self.heads_checked = Instant::now();
         Ok(())
     }
 
@@ -532,6 +547,11 @@ impl Subscription {
         self.demand_rising(&entries, backfill)?;
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let rest = self.account_for(&prepared, backfill, &hidden)?;
+        if let Some(received) = &mut self.received {
+            for one in &prepared {
+                received.take(one.epoch, one.sequence, one.record.header_digest);
+            }
+        }
         match mark {
             Some(mark) => self.unchecked = Some((mark, rest)),
             None if rest.is_empty() => {}
@@ -590,6 +610,10 @@ impl Subscription {
             }
         }
         let pb::Mark { cursor, epoch, position, head, .. } = mark;
+        if let Some(received) = &mut self.received {
+            let start = marked.statement.as_ref().map(|statement| statement.start);
+            received.marked(epoch, position, start);
+        }
         let cursor = Cursor { bytes: cursor, position };
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };
         self.ready.push_back(Delivery::Mark(Mark { cursor, epoch, position, head }));

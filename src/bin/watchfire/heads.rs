@@ -98,12 +98,16 @@ async fn check(client: &Client, publisher: Option<&MemberId>) -> anyhow::Result<
             (HeadState::Held, true) => "all there, the next is overdue",
             (HeadState::Behind, _) => "ahead of the log that is shown",
             (HeadState::Omitted(_), _) => "ENTRIES ARE LEFT OUT",
+            (HeadState::NotSent(_), _) => "ENTRIES WERE NOT SENT",
             (HeadState::SeenOtherwise(_), _) => "TELLS OF ENTRIES THAT ARE LEFT OUT",
             (HeadState::WentBack(_), _) => "PUT BACK",
         };
         wrong += match state {
             HeadState::Held | HeadState::Behind => 0,
-            HeadState::Omitted(_) | HeadState::SeenOtherwise(_) | HeadState::WentBack(_) => 1,
+            HeadState::Omitted(_)
+            | HeadState::NotSent(_)
+            | HeadState::SeenOtherwise(_)
+            | HeadState::WentBack(_) => 1,
         };
         table.add_row([
             head.name.publisher.to_string(),

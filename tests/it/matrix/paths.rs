@@ -110,41 +110,41 @@ impl Asking<'_> {
         self.same("heads", &self.listed_heads().await, &open);
         for ((publisher, scope), only) in &scopes {
             let member = publisher.trim_start_matches("members/").parse().expect("a member");
-            let mut keys = verifier.roster().keys_of(&member);
-            let key = keys.find(|key| key.key_use == KeyUse::Signing).expect("a key");
-            let request = pb::ListPublisherEntriesRequest {
-                publisher: publisher.clone(),
-                key: key.id.to_string(),
-                scope: scope.clone(),
-                page_size: 1000,
-                ..pb::ListPublisherEntriesRequest::default()
-            };
-            let answer = self.client.transparency_service().list_publisher_entries(request).await;
-            let heard = self.hear("TransparencyService/ListPublisherEntries", answer);
+            let keys = verifier.roster().keys_of(&member);
+            let keys = keys.filter(|key| key.key_use == KeyUse::Signing).map(|key| key.id);
+            let is_open = open.contains(&(publisher.clone(), scope.clone()));
             let expected = self.visible(|index| {
                 let piece = &self.book.pieces[index];
                 let named = only.audiences.is_subset(&piece.reach.audiences)
                     && only.recipients.is_subset(&piece.reach.recipients);
-                open.contains(&(publisher.clone(), scope.clone()))
-                    && chosen(piece)
-                    && piece.name.member == member
-                    && named
+                is_open && chosen(piece) && piece.name.member == member && named
             });
-            match heard {
-                Ok(page) => {
-                    let digests = page.entries.iter().map(|entry| &entry.header_digest);
-                    let shown = digests.filter_map(|digest| {
-                        let digest: &[u8; 32] = digest.as_slice().try_into().ok()?;
-                        self.book.by_digest.get(digest).copied()
-                    });
-                    self.compare(&format!("entries for {scope}"), &shown.collect(), &expected);
-                }
-                Err(status) => {
-                    let is_open = open.contains(&(publisher.clone(), scope.clone()));
-                    let refused = status.code() == tonic::Code::PermissionDenied;
-                    self.same("entries are refused", &(refused, is_open), &(true, false));
+            let mut shown = Shown::new();
+            for key in keys.collect::<Vec<_>>() {
+                let request = pb::ListPublisherEntriesRequest {
+                    publisher: publisher.clone(),
+                    key: key.to_string(),
+                    scope: scope.clone(),
+                    page_size: 1000,
+                    ..pb::ListPublisherEntriesRequest::default()
+                };
+                let mut log = self.client.transparency_service();
+                let answer = log.list_publisher_entries(request).await;
+                match self.hear("TransparencyService/ListPublisherEntries", answer) {
+                    Ok(page) => {
+                        self.same("a listing is whole", &page.listing.is_some(), &true);
+                        shown.extend(page.entries.iter().filter_map(|entry| {
+                            let digest: [u8; 32] = entry.header_digest.clone().try_into().ok()?;
+                            self.book.by_digest.get(&digest).copied()
+                        }));
+                    }
+                    Err(status) => {
+                        let refused = status.code() == tonic::Code::PermissionDenied;
+                        self.same("entries are refused", &(refused, is_open), &(true, false));
+                    }
                 }
             }
+            self.compare(&format!("entries for {scope}"), &shown, &expected);
         }
     }
 
