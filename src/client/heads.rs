@@ -446,44 +446,46 @@ impl Client {
         let (mut start, mut counted) = from;
         let wrong = || ClientError::from(VerificationError::answer(OTHER_LISTING));
         loop {
-            let request = pb::ListPublisherEntriesRequest {
-                publisher: head.name.publisher.name(),
-                key: head.name.key.to_string(),
-                scope: head.name.scope.to_string(),
-                start_sequence: start,
-                size: head.size,
-                page_size: PAGE_ENTRIES,
-            };
-            let page = self.transparency_service().list_publisher_entries(request).await?;
-            let page = page.into_inner();
-            for entry in page.entries {
-                let digest = entry.header_digest.try_into().map_err(|_length| wrong())?;
-                if entry.sequence < start || entry.sequence >= head.size {
-                    return Err(wrong());
-                }
-                start = entry.sequence.saturating_add(1);
-                counted.take(entry.sequence, &digest);
-                each(entry.sequence, &digest);
+            let asked = start;
+            let page = self.listing_page(head, asked).await?;
+            let taken = take_page(page.entries, (asked, head.size), &mut counted, each);
+            start = taken.ok_or_else(wrong)?;
+            if let Some(listing) = page.listing {
+                let listing = Signed::from_wire(listing);
+                let statement = self.open_listing(&listing, &counted).ok_or_else(wrong)?;
+                self.demand_listed(&statement).await?;
+                return Ok((listing, statement));
             }
-            let Some(listing) = page.listing else {
-                if page.next_sequence < start || page.next_sequence == 0 {
-                    return Err(wrong());
-                }
-                start = page.next_sequence;
-                continue;
-            };
-            let listing = Signed::from_wire(listing);
-            let statement = listing.listing(self.pin().log_key().verifying());
-            let statement = statement.map_err(|_refused| wrong())?;
-            let is_own = statement.exchange == *self.pin().exchange()
-                && statement.member == self.profile().settings().member
-                && statement.counted == counted;
-            if !is_own {
-                return Err(wrong());
-            }
-            self.demand_listed(&statement).await?;
-            return Ok((listing, statement));
+            // It comes to an end.
+            let next = Some(page.next_sequence).filter(|next| *next > asked && *next >= start);
+            start = next.ok_or_else(wrong)?;
         }
+    }
+
+    async fn listing_page(
+        &self,
+        head: &PublisherHead,
+        start_sequence: u64,
+    ) -> Result<pb::ListPublisherEntriesResponse, ClientError> {
+        let request = pb::ListPublisherEntriesRequest {
+            publisher: head.name.publisher.name(),
+            key: head.name.key.to_string(),
+            scope: head.name.scope.to_string(),
+            start_sequence,
+            size: head.size,
+            page_size: PAGE_ENTRIES,
+        };
+        let page = self.transparency_service().list_publisher_entries(request).await?;
+        Ok(page.into_inner())
+    }
+
+    /// What the hub signs that it has listed to this member, if that is what came.
+    fn open_listing(&self, listing: &Signed, came: &Counted) -> Option<ListingStatement> {
+        let statement = listing.listing(self.pin().log_key().verifying()).ok()?;
+        let is_own = statement.exchange == *self.pin().exchange()
+            && statement.member == self.profile().settings().member
+            && statement.counted == *came;
+        is_own.then_some(statement)
     }
 
     /// Demands that a listing is of the log that this client follows.
@@ -498,6 +500,25 @@ impl Client {
         let grown = self.demand_growth(&listed, &newest).await?;
         grown.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
+}
+
+/// Counts the entries of a page, which rise from a place on and stay below a size; the place behind them.
+fn take_page(
+    entries: Vec<pb::PublisherEntry>,
+    (mut start, size): (u64, u64),
+    counted: &mut Counted,
+    each: &mut (dyn FnMut(u64, &Digest) + Send),
+) -> Option<u64> {
+    for entry in entries {
+        let digest = entry.header_digest.try_into().ok()?;
+        if !(start..size).contains(&entry.sequence) {
+            return None;
+        }
+        start = entry.sequence.saturating_add(1);
+        counted.take(entry.sequence, &digest);
+        each(entry.sequence, &digest);
+    }
+    Some(start)
 }
 
 const OTHER_LISTING: &str =

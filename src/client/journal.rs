@@ -78,17 +78,14 @@ impl Client {
             let signature = signer.key().sign(HEAD_PAYLOAD_TYPE, &statement).to_vec();
             let head = Some(Signed { statement, signature }.to_wire());
             let request = pb::PutPublisherHeadRequest { head };
-            match self.transparency_service().put_publisher_head(request).await {
+            let put = self.transparency_service().put_publisher_head(request).await;
+            match put.map_err(ClientError::from).map_err(about_this_head) {
                 Ok(_kept) => outcome.put.push(own),
-                Err(status) => match ClientError::from(status) {
-                    ClientError::Refused(refused) if is_about_this_head(&refused) => {
-                        outcome.refused.push((own.scope, *refused));
-                    }
-                    error => {
-                        journal.put(&key, &outcome.put)?;
-                        return Err(error);
-                    }
-                },
+                Err(Ok(refused)) => outcome.refused.push((own.scope, refused)),
+                Err(Err(error)) => {
+                    journal.put(&key, &outcome.put)?;
+                    return Err(error);
+                }
             }
         }
         if !outcome.put.is_empty() {
@@ -122,9 +119,22 @@ impl Client {
     }
 }
 
-/// Whether a refusal is about one head, so that those of other scopes may be put all the same.
-fn is_about_this_head(refused: &Refused) -> bool {
-    [Reason::FieldInvalid, Reason::AudienceForbidden].into_iter().any(|reason| refused.is(reason))
+/// The refusal, if it is about one head, so that those of other scopes may be put all the same.
+fn about_this_head(error: ClientError) -> Result<Refused, ClientError> {
+    let reasons = [Reason::FieldInvalid, Reason::AudienceForbidden];
+    match error {
+        ClientError::Refused(refused) if reasons.into_iter().any(|reason| refused.is(reason)) => {
+            Ok(*refused)
+        }
+        ClientError::Refused(_)
+        | ClientError::Invalid(_)
+        | ClientError::Unverified(_)
+        | ClientError::Paper(_)
+        | ClientError::Connect(_)
+        | ClientError::Unreachable(_)
+        | ClientError::Profile(_)
+        | ClientError::Key(_) => Err(error),
+    }
 }
 
 fn of_entry(one: &VerifiedEntry, key: &KeyId) -> Option<JournalEntry> {

@@ -56,11 +56,9 @@ impl Client {
         let verifier = self.roster().await?;
         let mut cosigned = BTreeMap::new();
         for member in witnesses.members() {
-            for note in &notes {
-                let Some(found) = self.cosigned_by(&verifier, member, note) else { continue };
-                self.demand_same_history(&found.checkpoint, note, &checkpoint).await?;
-                let size = cosigned.entry(member.clone()).or_insert(0);
-                *size = found.checkpoint.size.max(*size);
+            let by = (&*verifier, member);
+            if let Some(size) = self.cosigned_size(by, &notes, &checkpoint).await? {
+                cosigned.insert(member.clone(), size);
             }
         }
         let final_size = witnesses.final_size(&cosigned);
@@ -95,6 +93,22 @@ impl Client {
         }
         self.remember(&checkpoint, &note)?;
         Ok((checkpoint, note, cosigned))
+    }
+
+    /// How large a log a member has cosigned, all of it of the history of a checkpoint.
+    async fn cosigned_size(
+        &self,
+        (verifier, member): (&Verifier, &MemberId),
+        notes: &[String],
+        own: &Checkpoint,
+    ) -> Result<Option<u64>, ClientError> {
+        let mut largest = None;
+        for note in notes {
+            let Some(found) = self.cosigned_by(verifier, member, note) else { continue };
+            self.demand_same_history(&found.checkpoint, note, own).await?;
+            largest = largest.max(Some(found.checkpoint.size));
+        }
+        Ok(largest)
     }
 
     /// A note that a member cosigned with one of its signing keys that is not retired.

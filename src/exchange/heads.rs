@@ -3,6 +3,8 @@
 //! What the hub counts of a publisher's entries is what it knew of the head before, and the entries since: a head costs
 //! what is new.
 
+use std::ops::ControlFlow;
+
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -319,26 +321,55 @@ impl Walk<'_> {
             let aligned = next - next % COARSE_SEQUENCES;
             let places = self.store.find_term(term, group, aligned, POSTINGS_READ)?;
             let is_last = places.len() < POSTINGS_READ;
-            for place in places {
-                let first = place.max(next);
-                let end = place.saturating_add(COARSE_SEQUENCES).min(range.end);
-                let mut block = None;
-                for sequence in first..end {
-                    let Some(left) = budget.checked_sub(1) else { return Ok(Some(sequence)) };
-                    *budget = left;
-                    if let Some(digest) = self.at(sequence, &mut block)?
-                        && !take(sequence, digest)
-                    {
-                        return Ok(None);
-                    }
-                }
-                next = end.max(next);
+            let walked = self.groups(&places, (&mut next, range.end), budget, &mut take)?;
+            if let ControlFlow::Break(at) = walked {
+                return Ok(at);
             }
             if is_last {
                 return Ok(None);
             }
         }
         Ok(None)
+    }
+
+    /// The same for what some postings stand for, from a place on, which moves on with it.
+    fn groups(
+        &self,
+        places: &[u64],
+        (next, limit): (&mut u64, u64),
+        budget: &mut usize,
+        take: &mut impl FnMut(u64, Digest) -> bool,
+    ) -> Result<ControlFlow<Option<u64>>, StoreError> {
+        for place in places {
+            let end = place.saturating_add(COARSE_SEQUENCES).min(limit);
+            let walked = self.through((*next).max(*place)..end, budget, take)?;
+            if walked.is_break() {
+                return Ok(walked);
+            }
+            *next = end.max(*next);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The same for every place of a range.
+    fn through(
+        &self,
+        range: std::ops::Range<u64>,
+        budget: &mut usize,
+        take: &mut impl FnMut(u64, Digest) -> bool,
+    ) -> Result<ControlFlow<Option<u64>>, StoreError> {
+        let mut block = None;
+        for sequence in range {
+            let Some(left) = budget.checked_sub(1) else {
+                return Ok(ControlFlow::Break(Some(sequence)));
+            };
+            *budget = left;
+            let found = self.at(sequence, &mut block)?;
+            if found.is_some_and(|digest| !take(sequence, digest)) {
+                return Ok(ControlFlow::Break(None));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The header digest of the entry at a place, if it is one of those.

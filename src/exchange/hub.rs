@@ -178,6 +178,7 @@ impl Hub {
     /// Opens the log, appends the genesis record if it is empty, folds the roster and starts the sequencer's
     /// thread. The thread ends when every handle of the hub is gone; it ends with an error when a write failed,
     /// and then the process must end.
+    #[expect(clippy::too_many_lines, reason = "one field a line, of two long structs")]
     pub fn start(
         store: Store,
         genesis: pb::Envelope,

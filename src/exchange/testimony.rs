@@ -4,6 +4,7 @@
 //! it is on the disk before it is answered, and judges what follows what, so that nothing goes back.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -60,10 +61,12 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) said: Said,
-    pub(super) answer: oneshot::Sender<Result<(), Refusal>>,
+    pub(super) answer: oneshot::Sender<Decided>,
 }
 
-#[derive(Clone, Debug, Default)]
+type Decided = Result<(), Refusal>;
+
+#[derive(Debug, Default)]
 struct Kept {
     witnessed: BTreeMap<MemberId, Witnessed>,
     heads: BTreeMap<HeadName, KeptHead>,
@@ -79,7 +82,7 @@ pub(super) struct Testimony {
 pub(super) struct Judged {
     pub(super) changes: Vec<StateChange>,
     after: Vec<Change>,
-    answers: Vec<(oneshot::Sender<Result<(), Refusal>>, Result<(), Refusal>)>,
+    answers: Vec<(oneshot::Sender<Decided>, Decided)>,
 }
 
 enum Change {
@@ -88,6 +91,20 @@ enum Change {
 }
 
 impl Judged {
+    /// Takes note of what follows from something that was said.
+    fn take(&mut self, draft: &mut Kept, said: Said, Changed { is_new, gone }: Changed) {
+        if let Some(gone) = gone {
+            draft.heads.remove(&gone);
+            self.changes.push(StateChange { key: StateKey::Head(gone.clone()), bytes: None });
+            self.after.push(Change::Gone(gone));
+        }
+        if is_new {
+            draft.take(said.clone());
+            self.changes.push(change(&said));
+            self.after.push(Change::Said(said));
+        }
+    }
+
     /// Answers everyone, with what was judged, or with why nothing came of it.
     pub(super) fn answer(self, failed: Option<&Refusal>) {
         for (answer, outcome) in self.answers {
@@ -146,22 +163,11 @@ impl Testimony {
         if requests.is_empty() {
             return judged;
         }
-        let mut draft = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let who: BTreeSet<MemberId> = requests.iter().map(|one| one.said.by().clone()).collect();
+        let mut draft = self.kept.read().unwrap_or_else(PoisonError::into_inner).of(&who);
         for Request { said, answer } in requests {
-            let outcome = draft.judge(&said).map(|changed| {
-                if let Some(gone) = changed.gone {
-                    judged
-                        .changes
-                        .push(StateChange { key: StateKey::Head(gone.clone()), bytes: None });
-                    draft.heads.remove(&gone);
-                    judged.after.push(Change::Gone(gone));
-                }
-                if changed.is_new {
-                    draft.take(said.clone());
-                    judged.changes.push(change(&said));
-                    judged.after.push(Change::Said(said));
-                }
-            });
+            let outcome = draft.judge(&said);
+            let outcome = outcome.map(|changed| judged.take(&mut draft, said, changed));
             judged.answers.push((answer, outcome));
         }
         judged
@@ -189,7 +195,27 @@ struct Changed {
     gone: Option<HeadName>,
 }
 
+impl Said {
+    /// Who said it.
+    const fn by(&self) -> &MemberId {
+        match self {
+            Self::Witnessed(member, _) => member,
+            Self::Head(kept) => &kept.head.name.publisher,
+        }
+    }
+}
+
 impl Kept {
+    /// What some members said: nothing that others say decides about it.
+    fn of(&self, who: &BTreeSet<MemberId>) -> Self {
+        let witnessed = self.witnessed.iter().filter(|(member, _kept)| who.contains(*member));
+        let heads = self.heads.iter().filter(|(name, _kept)| who.contains(&name.publisher));
+        Self {
+            witnessed: witnessed.map(|(member, kept)| (member.clone(), kept.clone())).collect(),
+            heads: heads.map(|(name, kept)| (name.clone(), kept.clone())).collect(),
+        }
+    }
+
     fn take(&mut self, said: Said) {
         match said {
             Said::Witnessed(member, witnessed) => drop(self.witnessed.insert(member, *witnessed)),

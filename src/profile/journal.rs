@@ -246,13 +246,12 @@ impl Recent {
     fn count(&self, tallies: &mut BTreeMap<String, Counted>) {
         let digest = digest(&self.digest);
         for scope in &self.scopes {
-            match tallies.get_mut(scope) {
-                Some(counted) => counted.take(self.sequence, &digest),
-                None => {
-                    let mut counted = Counted::default();
-                    counted.take(self.sequence, &digest);
-                    tallies.insert(scope.clone(), counted);
-                }
+            if let Some(counted) = tallies.get_mut(scope) {
+                counted.take(self.sequence, &digest);
+            } else {
+                let mut counted = Counted::default();
+                counted.take(self.sequence, &digest);
+                tallies.insert(scope.clone(), counted);
             }
         }
     }
