@@ -56,7 +56,8 @@ pub fn sign_epoch(profile: &Profile, what: &SignEpoch<'_>) -> Result<pb::Envelop
     let pin = Pin::open(&profile.genesis()?)?;
     let invalid =
         |field, why: String| ClientError::Invalid(Refusal::field(Reason::FieldInvalid, field, why));
-    let named = pin.log_key().open(what.checkpoint);
+    let log_keys = KnownRoster::load(profile, &pin)?.log_keys();
+    let named = log_keys.load().open(what.checkpoint);
     let named = named.map_err(|error| invalid("checkpoint", error.to_string()))?;
     if profile.settings().role != crate::model::roster::Role::Operator {
         return Err(crate::profile::ProfileError::NotOperator.into());
@@ -297,7 +298,7 @@ impl Client {
             verifier.verify_prepared(vec![prepared.clone()])?;
             let before = begun.last().map_or(1, |last| last.start.epoch);
             let Content::Epoch(start) = prepared.record.content.clone() else { continue };
-            let named = self.pin().log_key().open(&start.checkpoint);
+            let named = self.log_keys().load().open(&start.checkpoint);
             let named =
                 named.map_err(|_invalid| VerificationError::deviation(Deviation::Checkpoint))?;
             let fits = start.previous == before

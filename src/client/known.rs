@@ -657,6 +657,7 @@ mod tests {
             member: world.acme.member().clone(),
             role: crate::model::roster::Role::Company,
             hub_data: None,
+            witnesses: None,
         };
         let new = crate::profile::NewProfile {
             settings: &settings,

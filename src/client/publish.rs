@@ -232,6 +232,7 @@ impl Client {
             let failed = self.attempt(batch, outcomes).await.err();
             let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
             if open == 0 {
+                self.journalise(batch, outcomes);
                 return self.let_go_sent(waiting, with_answers(batch, outcomes));
             }
             let error = failed
@@ -239,6 +240,7 @@ impl Client {
             // A quota says when there is more of it: to ask before is in vain.
             let pause = backoff.next().max(error.retry_after().unwrap_or_default());
             if !error.is_transient() || Instant::now() + pause > deadline {
+                self.journalise(batch, outcomes);
                 self.keep_rest(waiting, batch, outcomes)?;
                 return Err(self.explain(error).await);
             }
@@ -478,6 +480,8 @@ impl Pipeline {
                 Answered::Later(_refused) => None,
             });
         }
+        // Before the outbox lets go of them.
+        self.client.journalise(&batch, &outcomes);
         if outcomes.iter().all(Option::is_some) {
             self.client.let_go_sent(&waiting, with_answers(&batch, &outcomes))?;
         } else {

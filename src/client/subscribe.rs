@@ -16,6 +16,7 @@ use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
+use crate::client::received::Received;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
@@ -33,6 +34,10 @@ use crate::wire::pb;
 /// A mark that says more than so long after its time that all was sent, says nothing: the hub signs one every second
 /// under traffic, and every 15 seconds without.
 const FRESH_WITHIN: Duration = Duration::from_secs(30);
+/// What did not come for so long, though it should have, was left out: access that is gained shows within a second.
+const MISSED_FOR: Duration = Duration::from_secs(10);
+/// How often publishers' heads are checked while a stream is followed.
+const HEADS_EVERY: Duration = Duration::from_mins(1);
 /// From this many entries on, signatures are checked off the runtime's threads.
 const BLOCKING_ENTRIES_MIN: usize = 16;
 
@@ -175,6 +180,13 @@ pub struct Subscription {
     heard: Instant,
     /// Whether every roster entry from the known position on comes on this stream.
     shows_roster: bool,
+    /// How often publishers' heads are checked meanwhile; `None`: not at all.
+    heads_every: Option<Duration>,
+    heads_checked: Instant,
+    /// Since when a check has found that something did not come which should have.
+    missed_since: Option<Instant>,
+    /// What came, if there is no filter.
+    received: Option<Received>,
 }
 
 impl From {
@@ -219,7 +231,15 @@ impl Client {
             progress: Progress::Unopened,
             backoff: Backoff::default(),
             heard: Instant::now(),
+            heads_every: None,
+            heads_checked: Instant::now(),
+            missed_since: None,
+            received: None,
         };
+        if !subscription.options.until_head {
+            subscription.heads_every = Some(HEADS_EVERY);
+            subscription.received = subscription.shows_roster.then(Received::default);
+        }
         match subscription.open().await {
             Ok(()) => Ok(subscription),
             Err(error) => Err(self.explain(error).await),
@@ -325,6 +345,7 @@ impl Subscription {
             }
             if let Some((mark, hidden)) = self.unchecked.take() {
                 self.take_mark(mark, &hidden).await?;
+                self.check_heads().await?;
                 continue;
             }
             if self.stream.is_none() {
@@ -342,6 +363,31 @@ impl Subscription {
                 Err(error) => self.lost(error)?,
             }
         }
+    }
+
+    /// Checks publishers' heads so often while the stream runs, instead of once a minute. What is wrong ends it.
+    pub const fn check_heads_every(&mut self, interval: Duration) {
+        self.heads_every = Some(interval);
+    }
+
+    /// Checks publishers' heads, if it is time. A hub that cannot answer now is asked with the next mark again.
+    async fn check_heads(&mut self) -> Result<(), ClientError> {
+        let is_due = |every: Duration| self.heads_checked.elapsed() >= every;
+        if self.progress != Progress::AtHead || !self.heads_every.is_some_and(is_due) {
+            return Ok(());
+        }
+        let is_surely_missed = self.missed_since.is_some_and(|since| since.elapsed() >= MISSED_FOR);
+        match self.client.demand_heads(self.received.as_ref(), is_surely_missed).await {
+            Ok(true) => {
+                self.missed_since = None;
+                self.heads_checked = Instant::now();
+            }
+            // With the next marks again: access may have been gained just now.
+            Ok(false) => drop(self.missed_since.get_or_insert_with(Instant::now)),
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// The next frame. Only what is waited for counts as silence: a caller that takes its time is not the hub's fault.
@@ -518,6 +564,11 @@ impl Subscription {
         self.demand_rising(&entries, backfill)?;
         let prepared = entries.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let rest = self.account_for(&prepared, backfill, &hidden)?;
+        if let Some(received) = &mut self.received {
+            for one in &prepared {
+                received.take(one.epoch, one.sequence, one.record.header_digest);
+            }
+        }
         match mark {
             Some(mark) => self.unchecked = Some((mark, rest)),
             None if rest.is_empty() => {}
@@ -596,6 +647,10 @@ impl Subscription {
             }
         }
         let pb::Mark { cursor, epoch, position, head, .. } = mark;
+        if let Some(received) = &mut self.received {
+            let start = marked.statement.as_ref().map(|statement| statement.start);
+            received.marked(epoch, position, start);
+        }
         let cursor = Cursor { bytes: cursor, position };
         self.progress = if position == head { Progress::AtHead } else { Progress::Behind };
         self.ready.push_back(Delivery::Mark(Mark { cursor, epoch, position, head }));

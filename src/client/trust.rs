@@ -204,7 +204,7 @@ impl Client {
     }
 
     /// Asks for the proof that a later log is a continuation of an earlier one, and checks it.
-    async fn demand_growth(
+    pub(super) async fn demand_growth(
         &self,
         earlier: &Checkpoint,
         later: &Checkpoint,
@@ -334,7 +334,7 @@ impl Client {
         Ok(checkpoint)
     }
 
-    async fn opened(&self, note: &str) -> Result<Checkpoint, ClientError> {
+    pub(super) async fn opened(&self, note: &str) -> Result<Checkpoint, ClientError> {
         let mut opened = self.open_checkpoint(note);
         if opened.is_err() && self.learn_log_keys().await.is_ok() {
             opened = self.open_checkpoint(note);
@@ -349,7 +349,7 @@ impl Client {
         }
     }
 
-    async fn deviates_at(
+    pub(super) async fn deviates_at(
         &self,
         deviation: Deviation,
         checkpoint: Checkpoint,

@@ -28,6 +28,7 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
 use crate::store::StateChange;
+use crate::store::StateKey;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::wire;
@@ -144,7 +145,7 @@ impl Registry {
             let outcome = fulfil(&mut draft, &name, wish, now);
             if matches!(outcome, Ok((_, true))) {
                 let bytes = draft.get(&name).as_ref().map(encode);
-                judged.changes.push(StateChange { name, bytes });
+                judged.changes.push(StateChange { key: StateKey::Subscription(name), bytes });
             }
             judged.answers.push((answer, outcome.map(|(kept, _changed)| kept)));
         }
@@ -154,7 +155,8 @@ impl Registry {
     /// Publishes what is on the disk now.
     pub(super) fn publish(&self, changes: &[StateChange]) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        for StateChange { name, bytes } in changes {
+        for StateChange { key, bytes } in changes {
+            let StateKey::Subscription(name) = key else { continue };
             match bytes.as_ref().and_then(|bytes| decode(bytes)) {
                 Some(state) => drop(kept.insert(name.clone(), state)),
                 None => drop(kept.remove(name)),
@@ -482,7 +484,11 @@ mod tests {
             answers.push(decided);
         }
         let judged = registry.judge(requests, Timestamp::default());
-        let written: Vec<&str> = judged.changes.iter().map(|change| change.name.id()).collect();
+        let id = |change: &StateChange| match &change.key {
+            StateKey::Subscription(name) => name.id().to_owned(),
+            StateKey::Cosignature(_) | StateKey::Head(_) => String::new(),
+        };
+        let written: Vec<String> = judged.changes.iter().map(id).collect();
         assert_eq!(written, ["old-7", "new-1"]);
         judged.answer(None);
         let outcomes = answers.into_iter().map(|mut decided| {

@@ -39,6 +39,8 @@ use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
+use crate::exchange::testimony;
+use crate::exchange::testimony::Testimony;
 use crate::exchange::token::Tokens;
 use crate::exchange::turns::Halt;
 use crate::exchange::turns::Turns;
@@ -64,6 +66,9 @@ use crate::wire;
 use crate::wire::MARK_PAYLOAD_TYPE;
 use crate::wire::MarkStatement;
 use crate::wire::body::Content;
+use crate::wire::head::LISTING_PAYLOAD_TYPE;
+use crate::wire::head::ListingStatement;
+use crate::wire::head::Signed;
 use crate::wire::pb;
 
 /// What the operator may choose.
@@ -139,6 +144,7 @@ pub struct Hub {
     streams: Streams,
     quotas: Arc<Quotas>,
     pub(super) durable: Arc<durable::Registry>,
+    pub(super) testimony: Arc<Testimony>,
     pub(super) deliveries: Deliveries,
     /// The first sequence whose body is kept, as far as retention goes.
     pub(super) floor: Arc<AtomicU64>,
@@ -153,8 +159,9 @@ pub struct Hub {
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
-    /// Signs marks.
+    /// Signs marks and listings.
     log_secret: SecretKey,
+    pub(super) log_keys: LogKeys,
     genesis: pb::Entry,
     trust_domain: String,
     /// Where each epoch but the first began, with the one that ended there.
@@ -165,6 +172,7 @@ impl Hub {
     /// Opens the log, appends the genesis record if it is empty, folds the roster and starts the sequencer's
     /// thread. The thread ends when every handle of the hub is gone; it ends with an error when a write failed,
     /// and then the process must end.
+    #[expect(clippy::too_many_lines, reason = "one field a line, of two long structs")]
     pub fn start(
         store: Store,
         genesis: pb::Envelope,
@@ -181,11 +189,14 @@ impl Hub {
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
         let (durable, deliveries) = load_kept(&store)?;
+        let log_keys = log_keys(&founding.exchange, &roster)?;
+        let testimony = Arc::new(Testimony::load(&store, &log_keys)?);
         let eraser = Eraser::load(&store, settings.retention)?;
         let (floor, demands, tally) = (eraser.floor(), eraser.counted(), Arc::<Tally>::default());
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
+            testimony: Arc::clone(&testimony),
             eraser,
             deliveries: deliveries.clone(),
             tally: Arc::clone(&tally),
@@ -214,6 +225,7 @@ impl Hub {
             streams: Streams::default(),
             quotas,
             durable,
+            testimony,
             deliveries,
             floor,
             demands,
@@ -226,6 +238,7 @@ impl Hub {
             queue,
             clock,
             log_secret,
+            log_keys,
             genesis,
             trust_domain: founding.trust_domain,
             epochs,
@@ -274,6 +287,13 @@ impl Hub {
         let bytes = statement.to_bytes();
         let signature = self.log_secret.sign(MARK_PAYLOAD_TYPE, &bytes);
         (bytes, signature)
+    }
+
+    /// Signs what was listed.
+    pub(super) fn sign_listing(&self, listing: &ListingStatement) -> Signed {
+        let statement = listing.to_bytes();
+        let signature = self.log_secret.sign(LISTING_PAYLOAD_TYPE, &statement).to_vec();
+        Signed { statement, signature }
     }
 
     /// Lets the hub do what time alone brings about: erase what is due. To be called about once a second.
@@ -386,6 +406,14 @@ impl Hub {
             return Err(draining());
         }
         self.enqueue(Work::Keep(request)).await
+    }
+
+    /// Hands what a member signed beside the log to the sequencer's thread.
+    pub(super) async fn keep_testimony(&self, request: testimony::Request) -> Result<(), Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        self.enqueue(Work::Testify(request)).await
     }
 
     async fn enqueue(&self, work: Work) -> Result<(), Refusal> {

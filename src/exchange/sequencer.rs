@@ -30,6 +30,8 @@ use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
+use crate::exchange::testimony;
+use crate::exchange::testimony::Testimony;
 use crate::model::facts::Facts;
 use crate::model::handling::Reach;
 use crate::model::handling::Tlp;
@@ -101,6 +103,8 @@ pub(super) enum Work {
     Publish(Submission),
     /// A durable subscription to keep.
     Keep(durable::Request),
+    /// What a member signed beside the log.
+    Testify(testimony::Request),
     /// Time has passed: erase what is due.
     Tick,
 }
@@ -110,6 +114,7 @@ pub(super) enum Work {
 struct Batch {
     submissions: Vec<Submission>,
     requests: Vec<durable::Request>,
+    testimony: Vec<testimony::Request>,
     records: usize,
     bytes: usize,
     tick: bool,
@@ -129,6 +134,7 @@ pub(super) struct Sequencer {
     pub(super) guard: ClockGuard,
     pub(super) quotas: Arc<Quotas>,
     pub(super) durable: Arc<durable::Registry>,
+    pub(super) testimony: Arc<Testimony>,
     pub(super) eraser: Eraser,
     pub(super) deliveries: Deliveries,
     pub(super) tally: Arc<Tally>,
@@ -215,24 +221,30 @@ impl Sequencer {
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { submissions, requests, records, bytes: _counted, tick: _later } = batch;
+        let Batch { submissions, requests, testimony, records, bytes: _counted, tick: _later } =
+            batch;
         let accept_time = self.guard.accept_time(self.clock.as_ref(), self.head.accept_time);
         let mut draft = self.draft(records, accept_time);
         let waiting = self.judge_all(submissions, &mut draft)?;
         self.note_conflicts(&mut draft)?;
         let judged = self.durable.judge(requests, self.clock.now());
+        let mut testified = self.testimony.judge(testimony);
         draft.group.state.clone_from(&judged.changes);
+        draft.group.state.extend_from_slice(&testified.changes);
         match self.make_durable(&mut draft) {
             Ok(appended) => {
                 self.durable.publish(&judged.changes);
+                self.testimony.publish(&mut testified);
                 self.adopt(&draft, appended, waiting)?;
                 judged.answer(None);
+                testified.answer(None);
                 Ok(())
             }
             Err(error) => {
                 let (refusal, fatal) = self.failed(error);
                 refuse_all(waiting, &refusal, &self.tally);
                 judged.answer(Some(&refusal));
+                testified.answer(Some(&refusal));
                 fatal.map_or(Ok(()), Err)
             }
         }
@@ -656,6 +668,10 @@ impl Batch {
             Work::Keep(request) => {
                 self.records = self.records.saturating_add(1);
                 self.requests.push(request);
+            }
+            Work::Testify(request) => {
+                self.records = self.records.saturating_add(1);
+                self.testimony.push(request);
             }
             Work::Tick => self.tick = true,
         }

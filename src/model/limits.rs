@@ -187,3 +187,11 @@ pub const LEDGER_OPERATIONS_MAX: usize = 500;
 pub const ERASURES_PER_TICK: usize = 64;
 /// After how long in a tick no further one is begun.
 pub const ERASING_PER_TICK: Duration = Duration::from_millis(50);
+/// Heads that are kept of one publisher: one for each signing key and scope.
+pub const HEADS_MAX: usize = 1024;
+/// Entries of a publisher that are looked at to count what a new head adds; a head that adds more is kept uncounted.
+pub const HEAD_EXAMINED_MAX: usize = 50_000;
+/// Heads of others that a head tells of.
+pub const HEADS_SEEN_MAX: usize = 16;
+/// How far ahead a head may say that the next one is due.
+pub const HEAD_DUE_MAX: Duration = Duration::from_hours(31 * 24);

@@ -74,7 +74,7 @@ fn reading(path: &Path) -> impl FnOnce(io::Error) -> ProfileError {
     move |source| ProfileError::Io { path, verb: "read", source }
 }
 
-fn writing(path: &Path) -> impl FnOnce(io::Error) -> ProfileError {
+pub(super) fn writing(path: &Path) -> impl FnOnce(io::Error) -> ProfileError {
     let path = path.to_owned();
     move |source| ProfileError::Io { path, verb: "written", source }
 }
@@ -134,6 +134,11 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
     replace(path, bytes, 0o644)
 }
 
+/// Writes a file that only its owner may read, whole or not at all as far as other processes see; a power cut may take it.
+pub(super) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
+    put_in_place(path, bytes, 0o600, |_file| Ok(()))
+}
+
 /// Moves a file into another's place, durably.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), ProfileError> {
     fs::rename(from, to).map_err(writing(to))?;
@@ -151,6 +156,16 @@ pub(super) fn remove(path: &Path) -> Result<(), ProfileError> {
 /// A new file beside the old one, synced, then moved into its place, then the folder synced: after a crash there
 /// is the old content or the new, never a part.
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProfileError> {
+    put_in_place(path, bytes, mode, File::sync_all)?;
+    sync_folder_of(path)
+}
+
+fn put_in_place(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), ProfileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
     let beside = path.with_file_name(name);
@@ -161,7 +176,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProfileError> {
         .open(&beside)
         .and_then(|mut file| {
             file.write_all(bytes)?;
-            file.sync_all()
+            sync(&file)
         })
         .and_then(|()| fs::rename(&beside, path));
     if let Err(error) = written {
@@ -169,7 +184,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProfileError> {
         drop(fs::remove_file(&beside));
         return Err(writing(path)(error));
     }
-    sync_folder_of(path)
+    Ok(())
 }
 
 fn sync_folder_of(path: &Path) -> Result<(), ProfileError> {

@@ -8,6 +8,7 @@ mod cursors;
 mod enrolment;
 mod epochs;
 mod files;
+mod journal;
 mod outbox;
 mod overlay;
 mod sent;
@@ -41,6 +42,9 @@ pub use self::files::read;
 pub use self::files::read_private;
 pub use self::files::write_private;
 pub use self::files::write_public;
+pub use self::journal::Journal;
+pub use self::journal::JournalEntry;
+pub use self::journal::OwnHead;
 pub use self::outbox::Outbox;
 pub use self::outbox::Waiting;
 pub use self::overlay::CONFIDENCE_MAX;
@@ -71,6 +75,7 @@ const KNOWN_KEYS: &str = "known_keys.json";
 const CHECKPOINT: &str = "checkpoint";
 const LAST_MARK: &str = "mark";
 const EVIDENCE: &str = "evidence";
+const HEADS: &str = "heads.json";
 const NAMESPACE: &str = "namespace";
 const CURSORS: &str = "cursors";
 const OUTBOX: &str = "outbox";
@@ -303,6 +308,22 @@ impl Profile {
         Ok(path)
     }
 
+    /// What this member has receipts for.
+    pub fn journal(&self) -> Journal {
+        Journal::at(journal::path(&self.folder))
+    }
+
+    /// What was seen of publishers' heads, as JSON; `None` if nothing was.
+    pub fn heads(&self) -> Result<Option<String>, ProfileError> {
+        let path = self.folder.join(HEADS);
+        if path.exists() { files::read_text(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Writes what was seen of publishers' heads.
+    pub fn save_heads(&self, json: &str) -> Result<(), ProfileError> {
+        write_private(&self.folder.join(HEADS), json.as_bytes())
+    }
+
     /// Envelopes that were signed and not yet answered.
     pub fn outbox(&self) -> Result<Outbox, ProfileError> {
         Outbox::at(&self.folder.join(OUTBOX))
@@ -373,6 +394,7 @@ mod tests {
             member: "acme-video".parse().unwrap(),
             role: Role::Company,
             hub_data: None,
+            witnesses: None,
         }
     }
 

@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::roster::Role;
+use crate::model::witnesses::InvalidWitnesses;
+use crate::model::witnesses::Witnesses;
 use crate::profile::ProfileError;
 
 /// Where the hub is and who the member is.
@@ -28,6 +30,8 @@ pub struct Settings {
     pub role: Role,
     /// For the operator: the hub's data directory, where revocation lists and certificates are installed.
     pub hub_data: Option<PathBuf>,
+    /// Whose cosignatures make a checkpoint final for this member, if it asks for any.
+    pub witnesses: Option<Witnesses>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -41,6 +45,8 @@ struct RawSettings {
     role: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hub_data: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witnesses: Option<String>,
 }
 
 impl Settings {
@@ -48,15 +54,26 @@ impl Settings {
         let malformed = |why: String| ProfileError::Malformed { path: path.to_owned(), why };
         let raw: RawSettings =
             toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
-        let RawSettings { address, server_name, exchange, trust_domain, member, role, hub_data } =
-            raw;
+        let RawSettings {
+            address,
+            server_name,
+            exchange,
+            trust_domain,
+            member,
+            role,
+            hub_data,
+            witnesses,
+        } = raw;
         let exchange =
             ExchangeName::from_name(&exchange).map_err(|error| malformed(error.to_string()))?;
         let member = member
             .parse()
             .map_err(|error: crate::model::names::InvalidName| malformed(error.to_string()))?;
         let role = role_from_word(&role).ok_or_else(|| malformed(format!("{role} is no role")))?;
-        Ok(Self { address, server_name, exchange, trust_domain, member, role, hub_data })
+        let witnesses = witnesses.map(|text| text.parse()).transpose();
+        let witnesses =
+            witnesses.map_err(|error: InvalidWitnesses| malformed(format!("witnesses {error}")))?;
+        Ok(Self { address, server_name, exchange, trust_domain, member, role, hub_data, witnesses })
     }
 
     pub(super) fn to_toml(&self) -> String {
@@ -68,8 +85,9 @@ impl Settings {
             member: self.member.to_string(),
             role: self.role.as_str().to_owned(),
             hub_data: self.hub_data.clone(),
+            witnesses: self.witnesses.as_ref().map(ToString::to_string),
         };
-        // Six texts and a path: there is nothing in it that TOML cannot say.
+        // Seven texts and a path: there is nothing in it that TOML cannot say.
         toml::to_string(&raw).unwrap_or_default()
     }
 }
@@ -99,6 +117,11 @@ mod tests {
         check_refused(&text.replace("company", "king"), "king is no role");
         check_refused(&text.replace("acme-video", "Acme"), "member must be");
         check_refused(&format!("{text}colour = 1\n"), "unknown field");
+        check_refused(&format!("{text}witnesses = \"2:birch-social\"\n"), "so many members");
+        let asking = format!("{text}witnesses = \"1:birch-social,cedar-chat\"\n");
+        let asking = Settings::parse(&asking, Path::new("profile.toml")).unwrap();
+        assert_eq!(asking.witnesses, "1:birch-social,cedar-chat".parse().ok());
+        assert_eq!(Settings::parse(&asking.to_toml(), Path::new("profile.toml")).unwrap(), asking);
         check_refused(&text.replace("exchanges/", ""), "exchange must be");
     }
 }

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use tonic::Request;
 use tonic::Response;
 
+use crate::exchange::EntriesQuery;
 use crate::exchange::Hub;
 use crate::exchange::Proof;
+use crate::exchange::PublisherEntries;
 use crate::model::names::Digest;
+use crate::model::names::MemberId;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
 use crate::rpc::caller::caller;
 use crate::rpc::exchange_face::Answer;
 use crate::rpc::exchange_face::page_size_of;
@@ -15,6 +20,7 @@ use crate::rpc::status;
 use crate::transparency::LeafData;
 use crate::wire;
 use crate::wire::face::transparency_service_server::TransparencyService;
+use crate::wire::head::Signed;
 use crate::wire::pb;
 
 /// The service.
@@ -36,8 +42,10 @@ impl TransparencyService for TransparencyFace {
     ) -> Answer<pb::GetCheckpointResponse> {
         let member = caller(&request)?;
         self.hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
+        // In this order: nothing that was cosigned is larger than the checkpoint.
+        let cosigned = self.hub.cosigned();
         let checkpoint = self.hub.head().checkpoint.to_string();
-        Ok(Response::new(pb::GetCheckpointResponse { checkpoint }))
+        Ok(Response::new(pb::GetCheckpointResponse { checkpoint, cosigned }))
     }
 
     async fn get_inclusion_proof(
@@ -84,6 +92,88 @@ impl TransparencyService for TransparencyFace {
         let leaves = leaves.iter().map(leaf_to_wire).collect();
         Ok(Response::new(pb::ListLeafHashesResponse { leaves, checkpoint }))
     }
+
+    async fn add_cosignature(
+        &self,
+        request: Request<pb::AddCosignatureRequest>,
+    ) -> Answer<pb::AddCosignatureResponse> {
+        let member = caller(&request)?;
+        let pb::AddCosignatureRequest { checkpoint } = request.into_inner();
+        let kept = self.hub.add_cosignature(&member, checkpoint).await;
+        let checkpoint = kept.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::AddCosignatureResponse { checkpoint }))
+    }
+
+    async fn put_publisher_head(
+        &self,
+        request: Request<pb::PutPublisherHeadRequest>,
+    ) -> Answer<pb::PutPublisherHeadResponse> {
+        let member = caller(&request)?;
+        let head = Signed::from_wire(request.into_inner().head.unwrap_or_default());
+        let put = self.hub.put_head(&member, head).await;
+        put.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::PutPublisherHeadResponse {}))
+    }
+
+    async fn list_publisher_heads(
+        &self,
+        request: Request<pb::ListPublisherHeadsRequest>,
+    ) -> Answer<pb::ListPublisherHeadsResponse> {
+        let member = caller(&request)?;
+        let pb::ListPublisherHeadsRequest { publisher, page_size, page_token } =
+            request.into_inner();
+        let refused = |refusal: Refusal| status::refused(&refusal);
+        let publisher = publisher_of(&publisher).map_err(refused)?;
+        let count = page_size_of(page_size).map_err(refused)?;
+        let page = (count, page_token.as_str());
+        let found = self.hub.heads(&member, publisher.as_ref(), page);
+        let (heads, next_page_token) = found.map_err(refused)?;
+        let heads = heads.iter().map(Signed::to_wire).collect();
+        Ok(Response::new(pb::ListPublisherHeadsResponse { heads, next_page_token }))
+    }
+
+    async fn list_publisher_entries(
+        &self,
+        request: Request<pb::ListPublisherEntriesRequest>,
+    ) -> Answer<pb::ListPublisherEntriesResponse> {
+        let member = caller(&request)?;
+        let query = entries_query(request.into_inner());
+        let query = query.map_err(|refusal| status::refused(&refusal))?;
+        let found = self.hub.publisher_entries(&member, query).await;
+        let PublisherEntries { entries, next, listing } =
+            found.map_err(|error| status::failed(&error))?;
+        let entry = |(sequence, digest): (u64, Digest)| pb::PublisherEntry {
+            sequence,
+            header_digest: digest.to_vec(),
+        };
+        Ok(Response::new(pb::ListPublisherEntriesResponse {
+            entries: entries.into_iter().map(entry).collect(),
+            next_sequence: next.unwrap_or_default(),
+            listing: listing.as_ref().map(Signed::to_wire),
+        }))
+    }
+}
+
+/// Empty names every publisher.
+fn publisher_of(name: &str) -> Result<Option<MemberId>, Refusal> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let parsed = MemberId::from_name(name);
+    parsed
+        .map(Some)
+        .map_err(|error| Refusal::field(Reason::FieldInvalid, "publisher", error.to_string()))
+}
+
+fn entries_query(wire: pb::ListPublisherEntriesRequest) -> Result<EntriesQuery, Refusal> {
+    let pb::ListPublisherEntriesRequest { publisher, key, scope, start_sequence, size, page_size } =
+        wire;
+    Ok(EntriesQuery {
+        name: wire::head::name(&publisher, &key, &scope)?,
+        start: start_sequence,
+        size: chosen(size),
+        page_size: page_size_of(page_size)?,
+    })
 }
 
 /// 0 leaves the choice to the hub.

@@ -14,6 +14,8 @@
 //! | `0x25` | member length, u8; member; record, 16; revision, u32 | sequence of the notice       | with the first conflict    |
 //! | `0x31` | member; 0; how, u8; digest of the filter, 32       | disk.v1.Delivery, sealed       | every few seconds          |
 //! | `0x30` | member length, u8; member; subscription      | disk.v1.Subscription, sealed   | when it changes            |
+//! | `0x32` | member                                          | disk.v1.Cosignature, sealed    | when it changes            |
+//! | `0x33` | member length, u8; member; key, 32; scope    | disk.v1.PublisherHead, sealed           | when it changes            |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
 //! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
@@ -21,6 +23,7 @@
 //!
 //! A sealed value begins with the CRC-32 of the rest.
 
+use crate::model::head::HeadName;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::SubscriptionName;
@@ -38,6 +41,8 @@ pub(super) const FLOOR: [u8; 1] = [0x24];
 const CONFLICT: u8 = 0x25;
 pub(super) const SUBSCRIPTION: u8 = 0x30;
 pub(super) const DELIVERY: u8 = 0x31;
+pub(super) const COSIGNATURE: u8 = 0x32;
+pub(super) const HEAD: u8 = 0x33;
 pub(super) const INDEX: u8 = 0x50;
 const STALE: u8 = 3;
 
@@ -90,6 +95,21 @@ pub(super) fn delivery(key: &[u8]) -> Vec<u8> {
 pub(super) fn subscription(name: &SubscriptionName) -> Vec<u8> {
     let member = name.member.as_str().as_bytes();
     prefixed(SUBSCRIPTION, &[&[member_length(&name.member)], member, name.id().as_bytes()])
+}
+
+pub(super) fn cosignature(member: &MemberId) -> Vec<u8> {
+    prefixed(COSIGNATURE, &[member.as_str().as_bytes()])
+}
+
+/// The member in the key of a cosignature.
+pub(super) fn cosigner(key: &[u8]) -> Option<MemberId> {
+    std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
+}
+
+pub(super) fn head(name: &HeadName) -> Vec<u8> {
+    let HeadName { publisher, key, scope } = name;
+    let (member, scope) = (publisher.as_str().as_bytes(), scope.to_string());
+    prefixed(HEAD, &[&[member_length(publisher)], member, key.as_bytes(), scope.as_bytes()])
 }
 
 /// The name in the key of a subscription.
@@ -156,6 +176,7 @@ fn prefixed(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::names::KeyId;
 
     #[test]
     fn the_keys_are_golden() {
@@ -173,6 +194,14 @@ mod tests {
         let name = SubscriptionName::new("acme-video".parse().unwrap(), "main").unwrap();
         assert_eq!(hex::encode(subscription(&name)), "300a61636d652d766964656f6d61696e");
         assert_eq!(subscription_name(&subscription(&name)), Some(name));
+        let member: MemberId = "acme-video".parse().unwrap();
+        assert_eq!(hex::encode(cosignature(&member)), "3261636d652d766964656f");
+        assert_eq!(cosigner(&cosignature(&member)), Some(member.clone()));
+        let key = KeyId::of_spki(b"");
+        let scope = "audiences/all".parse().unwrap();
+        let name = HeadName { publisher: member, key, scope };
+        let scope_hex = "61756469656e6365732f616c6c";
+        assert_eq!(hex::encode(head(&name)), format!("330a61636d652d766964656f{key}{scope_hex}"));
         assert_eq!(
             hex::encode(postings(5, 1, 2, 3, 4)),
             "50050001000000000000000200000000000000030000000000000004"

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
+use crate::model::head::HeadName;
 use crate::model::header::BodyKind;
 use crate::model::index_keys;
 use crate::model::index_keys::Term;
@@ -159,13 +160,34 @@ pub struct Appended {
     pub rewritten: Vec<LogBlock>,
 }
 
-/// A durable subscription as it is from now on.
+/// Something beside the log as it is from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateChange {
-    /// Which.
-    pub name: SubscriptionName,
-    /// The encoded `disk.v1.Subscription`; `None`: it is gone.
+    /// What.
+    pub key: StateKey,
+    /// The encoded message of `disk.v1`; `None`: it is gone.
     pub bytes: Option<Vec<u8>>,
+}
+
+/// What is kept beside the log and written with a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateKey {
+    /// A durable subscription.
+    Subscription(SubscriptionName),
+    /// The newest checkpoint that a member cosigned.
+    Cosignature(MemberId),
+    /// The newest head of a publisher's key and scope.
+    Head(HeadName),
+}
+
+impl StateKey {
+    fn row(&self) -> Vec<u8> {
+        match self {
+            Self::Subscription(name) => keys::subscription(name),
+            Self::Cosignature(member) => keys::cosignature(member),
+            Self::Head(name) => keys::head(name),
+        }
+    }
 }
 
 /// What a rebuild of the views found.
@@ -303,7 +325,7 @@ impl Store {
         }
         for change in &group.state {
             let value = change.bytes.as_ref().map(|bytes| block::seal(bytes));
-            rows.push((keys::subscription(&change.name), value));
+            rows.push((change.key.row(), value));
         }
         let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
         let rewritten = match &group.erasing {
@@ -605,6 +627,31 @@ impl Store {
                 let (key, value) = row.map_err(StoreError::io("reading subscriptions"))?;
                 let name = keys::subscription_name(&key).ok_or_else(damaged)?;
                 Ok((name, block::open(&value).ok_or_else(damaged)?.to_vec()))
+            })
+            .collect()
+    }
+
+    /// The newest checkpoint that each member cosigned: an encoded `disk.v1.Cosignature`.
+    pub fn cosignatures(&self) -> Result<Vec<(MemberId, Vec<u8>)>, StoreError> {
+        let damaged = || StoreError::corrupt("the cosignatures", "one is unreadable");
+        self.db
+            .scan_prefix([keys::COSIGNATURE])
+            .map(|row| {
+                let (key, value) = row.map_err(StoreError::io("reading cosignatures"))?;
+                let member = keys::cosigner(&key).ok_or_else(damaged)?;
+                Ok((member, block::open(&value).ok_or_else(damaged)?.to_vec()))
+            })
+            .collect()
+    }
+
+    /// The newest head of each publisher's key and scope: an encoded `disk.v1.PublisherHead`.
+    pub fn heads(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let damaged = || StoreError::corrupt("the heads", "one is unreadable");
+        self.db
+            .scan_prefix([keys::HEAD])
+            .map(|row| {
+                let (_key, value) = row.map_err(StoreError::io("reading heads"))?;
+                Ok(block::open(&value).ok_or_else(damaged)?.to_vec())
             })
             .collect()
     }

@@ -35,6 +35,7 @@ pub use self::log::NewEntry;
 pub use self::log::OpenDemand;
 pub use self::log::Rebuilt;
 pub use self::log::StateChange;
+pub use self::log::StateKey;
 pub use self::log::Store;
 pub use self::tree::Tree;
 pub use self::tree::leaf;

@@ -27,8 +27,11 @@ pub enum InvalidCheckpoint {
     #[error("the checkpoint is of another log")]
     Origin,
     /// No valid signature of the log's key.
-    #[error("the checkpoint has no valid signature of the log's key")]
+    #[error("the checkpoint has no valid signature of the key that must have signed it")]
     Signature,
+    /// Both may be of one history.
+    #[error("the two checkpoints do not contradict each other")]
+    NoConflict,
 }
 
 /// The size and root of a log at one moment.
@@ -95,12 +98,24 @@ impl LogKey {
 
     /// The same of a note that was taken apart.
     pub(super) fn open_read(&self, note: &Note<'_>) -> Result<Checkpoint, InvalidCheckpoint> {
+        self.signature_of(note).map(|_line| note.checkpoint)
+    }
+
+    /// The same, and the note without other signatures than the log's.
+    pub(super) fn bare(&self, note: &Note<'_>) -> Result<(Checkpoint, String), InvalidCheckpoint> {
+        let line = self.signature_of(note)?;
+        Ok((note.checkpoint, format!("{}\n\n{line}\n", note.text)))
+    }
+
+    /// The line that has the log's signature.
+    fn signature_of<'a>(&self, note: &Note<'a>) -> Result<&'a str, InvalidCheckpoint> {
         if note.origin != self.origin {
             return Err(InvalidCheckpoint::Origin);
         }
         let body = format!("{}\n", note.text);
-        let signed = note.signatures.lines().any(|line| self.is_signature(line, body.as_bytes()));
-        if signed { Ok(note.checkpoint) } else { Err(InvalidCheckpoint::Signature) }
+        let mut lines = note.signatures.lines();
+        let line = lines.find(|line| self.is_signature(line, body.as_bytes()));
+        line.ok_or(InvalidCheckpoint::Signature)
     }
 
     fn body(&self, checkpoint: &Checkpoint) -> String {

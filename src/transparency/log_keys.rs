@@ -50,6 +50,12 @@ impl LogKeys {
         self.later.len().saturating_add(1)
     }
 
+    /// The same, and the note without other signatures than the log's.
+    pub(super) fn bare(&self, note: &str) -> Result<(Checkpoint, String), InvalidCheckpoint> {
+        let note = Note::read(note)?;
+        self.for_size(note.checkpoint.size).bare(&note)
+    }
+
     /// Opens a checkpoint of this log, signed by the key of its size and no other.
     pub fn open(&self, note: &str) -> Result<Checkpoint, InvalidCheckpoint> {
         let note = Note::read(note)?;

@@ -4,6 +4,7 @@
 //! be checked without any body.
 
 mod checkpoint;
+mod cosignature;
 mod frontier;
 mod leaf;
 mod log_keys;
@@ -14,6 +15,9 @@ pub use self::checkpoint::Checkpoint;
 pub use self::checkpoint::InvalidCheckpoint;
 pub use self::checkpoint::LogKey;
 pub use self::checkpoint::roster_digest;
+pub use self::cosignature::ConflictingCheckpoints;
+pub use self::cosignature::Cosigned;
+pub use self::cosignature::Cosigner;
 pub use self::frontier::Frontier;
 pub use self::leaf::LeafData;
 pub use self::log_keys::LogKeys;

@@ -54,6 +54,7 @@ pub mod envelope;
 mod expiry;
 pub mod filter;
 mod frame;
+pub mod head;
 pub mod header;
 mod mark;
 mod observable;

@@ -389,6 +389,73 @@ async fn audiences(hiding: &Hiding) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_and_listings_tell_nothing_of_scopes_that_one_is_not_in() {
+    let hiding = Hiding::open().await;
+    let acme = hiding.world.client("acme-video").await;
+    acme.put_heads(true, watchfire::client::HEAD_DUE_AFTER).await.expect("heads");
+    let birch = &hiding.birch;
+    let key = acme.signer().expect("a key").key().id().to_string();
+    let entries = |scope: String| {
+        let key = key.clone();
+        async move {
+            let request = pb::ListPublisherEntriesRequest {
+                publisher: "members/acme-video".to_owned(),
+                key,
+                scope,
+                ..pb::ListPublisherEntriesRequest::default()
+            };
+            birch.transparency_service().list_publisher_entries(request).await
+        }
+    };
+    let circle = Pair::text(&format!("audiences/{CIRCLE}"), &format!("audiences/{NOWHERE}"));
+    circle.check("ListPublisherEntries of an audience", entries).await;
+    let recipient = Pair::text("members/cedar-chat", "members/cedar-none");
+    recipient.check("ListPublisherEntries of a recipient", entries).await;
+    // Who has put heads for others alone, and who has put none.
+    let publisher = Pair::text("members/acme-video", "members/acme-audio");
+    publisher
+        .check("ListPublisherHeads", |publisher| async move {
+            let request = pb::ListPublisherHeadsRequest {
+                publisher,
+                ..pb::ListPublisherHeadsRequest::default()
+            };
+            birch.transparency_service().list_publisher_heads(request).await
+        })
+        .await;
+    // An audience that one may not address is one that is not there.
+    let signer = birch.signer().expect("a key");
+    circle
+        .check("PutPublisherHead", |scope| {
+            let request = put_request(&signer, &scope);
+            async move { birch.transparency_service().put_publisher_head(request).await }
+        })
+        .await;
+    hiding.world.finish();
+}
+
+/// A head that counts nothing.
+fn put_request(signer: &watchfire::client::Signer, scope: &str) -> pb::PutPublisherHeadRequest {
+    let head = watchfire::model::head::PublisherHead {
+        exchange: signer.exchange().clone(),
+        name: watchfire::model::head::HeadName {
+            publisher: signer.member().clone(),
+            key: signer.key().id(),
+            scope: scope.parse().expect("a scope"),
+        },
+        epoch: 1,
+        size: 0,
+        counted: watchfire::model::head::Counted::default(),
+        time: watchfire::model::time::Timestamp::default(),
+        next_due: watchfire::model::time::Timestamp::default(),
+        seen: Vec::new(),
+    };
+    let statement = watchfire::wire::head::head_bytes(&head);
+    let signature =
+        signer.key().sign(watchfire::wire::head::HEAD_PAYLOAD_TYPE, &statement).to_vec();
+    pb::PutPublisherHeadRequest { head: Some(pb::SignedStatement { statement, signature }) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_of_others_are_not_there() {
     let hiding = Hiding::open().await;
     let birch = &hiding.birch;

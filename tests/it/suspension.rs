@@ -98,9 +98,30 @@ async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<()
     );
     let request = pb::ListLeafHashesRequest::default();
     add("TransparencyService/ListLeafHashes", outcome(log.list_leaf_hashes(request).await));
+    said.extend(testimony_calls(client, &me).await);
     said.extend(roster_calls(client, &me, &envelope).await);
     said.extend(subscription_calls(client, &me).await);
     said
+}
+
+async fn testimony_calls(client: &Client, me: &str) -> Vec<(String, Result<(), Status>)> {
+    let mut log = client.transparency_service();
+    let entries = pb::ListPublisherEntriesRequest {
+        publisher: me.to_owned(),
+        key: client.signer().expect("a key").key().id().to_string(),
+        scope: "audiences/all".to_owned(),
+        ..pb::ListPublisherEntriesRequest::default()
+    };
+    let cosignature = pb::AddCosignatureRequest::default();
+    let (put, list) =
+        (pb::PutPublisherHeadRequest::default(), pb::ListPublisherHeadsRequest::default());
+    let said = [
+        ("AddCosignature", outcome(log.add_cosignature(cosignature).await)),
+        ("PutPublisherHead", outcome(log.put_publisher_head(put).await)),
+        ("ListPublisherHeads", outcome(log.list_publisher_heads(list).await)),
+        ("ListPublisherEntries", outcome(log.list_publisher_entries(entries).await)),
+    ];
+    said.map(|(call, outcome)| (format!("TransparencyService/{call}"), outcome)).into()
 }
 
 async fn roster_calls(

@@ -98,6 +98,7 @@ fn settings(grant: &Grant, pin: &Pin) -> anyhow::Result<Settings> {
         member,
         role,
         hub_data: None,
+        witnesses: None,
     })
 }
 

@@ -39,6 +39,9 @@ pub(crate) enum Failure {
     /// The hub answered something else than its log says.
     #[error("{0} numbers of the hub are not what its entries say")]
     SomeDiffer(usize),
+    /// What publishers signed of their own entries is not what the hub lists.
+    #[error("{0} heads of publishers are not what the hub lists")]
+    HeadsDiffer(usize),
 }
 
 /// Some of it still waits in the outbox: how much, and how to go on.
@@ -117,7 +120,8 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | Failure::OtherLogKey
             | Failure::SomeUnverified(_)
             | Failure::Unproven(_)
-            | Failure::SomeDiffer(_) => 5,
+            | Failure::SomeDiffer(_)
+            | Failure::HeadsDiffer(_) => 5,
         });
     }
     if let Some(error) = cause.downcast_ref::<SinkError>() {
@@ -160,6 +164,7 @@ mod tests {
         assert_eq!(code(&SinkError::Foreign { path, why }.into()), 2);
         assert_eq!(code(&SinkError::InUse { path: "records".into() }.into()), 1);
         assert_eq!(code(&Failure::SomeDiffer(1).into()), 5);
+        assert_eq!(code(&Failure::HeadsDiffer(1).into()), 5);
         assert_eq!(code(&anyhow::anyhow!("a disk")), 1);
     }
 }

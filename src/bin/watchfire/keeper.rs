@@ -95,6 +95,7 @@ mod tests {
             member: "birch-social".parse()?,
             role: Role::Company,
             hub_data: None,
+            witnesses: None,
         };
         let filter = Filter { body_kinds: kinds.to_vec(), ..Filter::default() };
         Keeper::open(file.to_owned(), Origin::new(&settings, &filter))

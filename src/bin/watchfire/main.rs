@@ -13,6 +13,7 @@ mod briefing;
 mod completions;
 mod conflicts;
 mod context;
+mod cosign;
 mod cosign_log_key;
 mod crl;
 mod demo;
@@ -25,6 +26,7 @@ mod filter_flags;
 mod follow;
 mod get;
 mod handling_flags;
+mod heads;
 mod keeper;
 mod key_confirm;
 mod key_reset;
@@ -174,7 +176,12 @@ enum Command {
     /// Show who the hub takes this profile for.
     Whoami,
     /// Show how the profile and the hub stand, and what ends soon.
-    Status,
+    Status(status::Args),
+    /// Be a witness: check the newest checkpoint against what is remembered, and cosign it.
+    Cosign(cosign::Args),
+    /// What publishers sign of their own entries, so that none can be left out unseen.
+    #[command(subcommand)]
+    Heads(heads::Command),
     /// Keys of members, and one's own.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -244,7 +251,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Links(args) => links::run(context, args).await,
         Command::Ledger(args) => ledger::run(context, args).await,
         Command::Whoami => whoami::run(context).await,
-        Command::Status => status::run(context).await,
+        Command::Status(args) => status::run(context, args).await,
+        Command::Cosign(args) => cosign::run(context, args).await,
+        Command::Heads(command) => heads::run(context, command).await,
         Command::Keys(command) => keys::run(context, command).await,
         Command::Epoch(command) => epoch::run(context, command).await,
         Command::Audit(args) => audit::run(context, &args).await,

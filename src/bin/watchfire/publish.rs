@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::failure;
 use crate::failure::Failure;
 use crate::handling_flags::HandlingFlags;
+use crate::heads;
 use crate::output;
 use crate::publish_csv;
 use crate::publish_indicator;
@@ -104,7 +105,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     }
     if args.outbox {
         let client = context.connect().await?;
-        return send_outbox(&client).await?.report("from the outbox");
+        let tally = send_outbox(&client).await?;
+        heads::put(&client).await;
+        return tally.report("from the outbox");
     }
     publish_indicator::run(context, args.indicator).await
 }
@@ -130,7 +133,9 @@ pub(crate) async fn send(client: &Client, draft: Draft) -> anyhow::Result<Receip
     let outcomes =
         outcomes.map_err(|unfinished| stopped(client, Tally::default(), "", unfinished))?;
     let outcome = outcomes.into_iter().next().context("there is no outcome")?;
-    Ok(outcome.receipt()?)
+    let receipt = outcome.receipt()?;
+    heads::put(client).await;
+    Ok(receipt)
 }
 
 /// Says that the hub is waited for.
@@ -271,6 +276,7 @@ fn warning_json(warning: &Warning) -> Value {
 pub(crate) async fn send_waiting(client: &Client) -> anyhow::Result<()> {
     let tally = send_outbox(client).await?;
     if tally.taken > 0 || !tally.refused.is_empty() {
+        heads::put(client).await;
         tally.tell_warnings();
         let Tally { taken, refused, .. } = tally;
         output::note(&format!("The outbox is sent: {taken} taken, {} refused.", refused.len()));
@@ -295,6 +301,7 @@ pub(crate) async fn publish_drafts(client: &Client, drafts: Vec<Draft>) -> anyho
         tally.add(&outcomes);
     }
     bar.finish_and_clear();
+    heads::put(client).await;
     Ok(tally)
 }
 

@@ -42,6 +42,7 @@ use watchfire::wire::pb;
 use crate::context::Context;
 use crate::crl::now;
 use crate::failure::Failure;
+use crate::heads;
 use crate::output;
 use crate::publish;
 use crate::publish::Tally;
@@ -128,6 +129,7 @@ pub(crate) async fn run(
         }
         sender.send(wanted).await?;
     }
+    heads::put(&sender.client).await;
     let Sender { tally, unchanged, unread, .. } = sender;
     if is_empty {
         output::note("warning: there was not one line to read");

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use watchfire::client::Client;
+use watchfire::client::Finality;
 use watchfire::client::Verifier;
 use watchfire::model::roster::KeyReset;
 use watchfire::model::roster::Role;
 use watchfire::model::time::Timestamp;
+use watchfire::model::witnesses::Witnesses;
 use watchfire::pki;
 use watchfire::profile;
 use watchfire::profile::Profile;
@@ -19,8 +21,17 @@ use crate::output;
 /// How long before its end something is warned of.
 const WARNING: Duration = Duration::from_hours(14 * 24);
 
-pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Say how far the log is final: so many of these members have cosigned it. Without it the profile's `witnesses`
+    /// hold, if it has any.
+    #[arg(long, value_name = "K:MEMBER,MEMBER,...")]
+    witnesses: Option<Witnesses>,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let profile = context.profile()?;
+    let witnesses = args.witnesses.or_else(|| profile.settings().witnesses.clone());
     local(&profile, now())?;
     let client = Client::connect(profile).await?;
     let welcome = client.welcome();
@@ -35,6 +46,9 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     ))?;
     if let Some(time) = welcome.time {
         output::line(&format!("hub's time   {time}"))?;
+    }
+    if let Some(witnesses) = witnesses {
+        finality(&client, &witnesses).await?;
     }
     let verifier = client.roster().await?;
     warn_of_resets(&verifier, client.profile())?;
@@ -57,6 +71,21 @@ fn warn_of_resets(verifier: &Verifier, profile: &Profile) -> anyhow::Result<()> 
                 reset.at
             ));
         }
+    }
+    Ok(())
+}
+
+/// How far enough witnesses have cosigned.
+async fn finality(client: &Client, witnesses: &Witnesses) -> anyhow::Result<()> {
+    let Finality { checkpoint: _, final_size, cosigned } = client.finality(witnesses).await?;
+    let (needed, named) = (witnesses.needed(), witnesses.members().len());
+    output::line(&format!("final        {final_size} entries, by {needed} of {named} witnesses"))?;
+    for member in witnesses.members() {
+        let said = match cosigned.get(member) {
+            Some(size) => format!("{size} entries"),
+            None => "nothing".to_owned(),
+        };
+        output::line(&format!("witness      {member} has cosigned {said}"))?;
     }
     Ok(())
 }

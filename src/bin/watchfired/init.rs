@@ -164,6 +164,7 @@ fn write_operator(
         member: founded.operator.clone(),
         role: Role::Operator,
         hub_data: Some(data.to_owned()),
+        witnesses: None,
     };
     let request = CertificateRequest::generate(OPERATOR)?;
     let validity = profile::validity(now, CERTIFICATE_DAYS);

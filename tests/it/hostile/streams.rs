@@ -1,10 +1,15 @@
 //! What is done to a stream, and to an answer, on its way.
 
+use std::time::Duration;
+
 use watchfire::client::Client;
+use watchfire::client::From;
 use watchfire::client::Signer;
+use watchfire::model::filter::Filter;
 use watchfire::model::header::BodyKind;
 use watchfire::model::names::Digest;
 use watchfire::model::names::ExchangeName;
+use watchfire::profile::Profile;
 use watchfire::signing::SecretKey;
 use watchfire::transparency::Checkpoint;
 use watchfire::wire::pb;
@@ -18,12 +23,14 @@ use crate::hostile::front::Honest;
 use crate::hostile::front::Keys;
 use crate::hostile::front::Tamper;
 use crate::hostile::judge;
+use crate::world::Ends;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
 use crate::world::publish;
+use crate::world::subscribe;
 
 const SUBSCRIBE: &[&str] = &["subscribe", "--until-head", "--format", "jsonl"];
 
@@ -253,6 +260,60 @@ async fn a_record_that_is_dropped_is_missed_by_the_tree_and_by_the_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
+    let scene = Scene::open().await;
+    let heads = scene.acme.put_heads(true, watchfire::client::HEAD_DUE_AFTER).await;
+    assert_eq!(heads.expect("answers").put.len(), 1);
+    let (keys, mut count, mut digest) = (scene.keys.clone(), 0_u64, [0; 32]);
+    // Its leaf in its place, and marks that count the others alone: nothing on the stream tells of it.
+    let hide = move |frame: &mut pb::SubscribeResponse| {
+        if count == 0
+            && let Some(place) = indicator(frame, 1)
+        {
+            let entry = frame.entries.remove(place);
+            frame.hidden.extend(leaf(&entry));
+        }
+        if frame.entries.iter().any(is_indicator) {
+            for entry in &frame.entries {
+                digest = watchfire::transparency::roster_digest(&digest, &leaf(entry));
+                count += 1;
+            }
+        }
+        if let Some(mark) = &mut frame.mark {
+            keys.restate(mark, |said| {
+                // The client's other streams are left alone.
+                if said.count == count + 1 {
+                    (said.count, said.digest) = (count, digest);
+                }
+            });
+        }
+    };
+    let front = Front::open(&scene.world, "birch-social", Frames(hide)).await;
+    let victim = Victim::of(&scene.world, "birch-social");
+    let profile = Profile::open(&victim.profile()).expect("a profile");
+    let birch = Client::connect(profile.at_address(Some(front.address()))).await;
+    let birch = birch.expect("a connection");
+    let mut stream = subscribe(&birch, From::Start, Filter::default(), Ends::Never).await;
+    stream.check_heads_every(Duration::ZERO);
+    let (begun, mut number) = (std::time::Instant::now(), 0);
+    let error = loop {
+        match tokio::time::timeout(Duration::from_secs(1), stream.next()).await {
+            Ok(Ok(_more)) => {}
+            Ok(Err(error)) => break error,
+            Err(_quiet) => {
+                assert!(begun.elapsed() < Duration::from_mins(1), "nothing was noticed");
+                // Each brings a mark.
+                publish(&scene.acme, domain(&format!("more{number}.example"))).await;
+                number += 1;
+            }
+        }
+    };
+    assert!(error.to_string().contains("did not come on a stream whose marks say"), "{error}");
+    assert_eq!((error.exit_code(), victim.evidence().len()), (5, 1));
+    scene.world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_roster_that_is_hidden_is_missed_by_the_checkpoint() {
     let scene = Scene::open().await;
     let world = &scene.world;
@@ -454,7 +515,7 @@ async fn a_stream_that_stands_still_is_noticed_in_half_a_minute() {
     let keys = scene.keys.clone();
     let old = move |frame: &mut pb::SubscribeResponse| {
         if let Some(mark) = &mut frame.mark {
-            let past = std::time::Duration::from_secs(60);
+            let past = Duration::from_secs(60);
             keys.restate(mark, |said| said.time = said.time.saturating_sub(past));
         }
     };

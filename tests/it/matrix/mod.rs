@@ -73,12 +73,22 @@ const ROWS: [(&str, Row); 27] = [
 ];
 const LEAVES: Row =
     Row::Apart("digests of every entry, which every member may have: no header, no body");
-const MORE_ROWS: [(&str, Row); 7] = [
+const MORE_ROWS: [(&str, Row); 11] = [
     ("RosterService/ResetKeys", CHANGE),
     ("TransparencyService/GetCheckpoint", LEAVES),
     ("TransparencyService/GetInclusionProof", LEAVES),
     ("TransparencyService/GetConsistencyProof", LEAVES),
     ("TransparencyService/ListLeafHashes", LEAVES),
+    (
+        "TransparencyService/AddCosignature",
+        Row::Apart("answers with the caller's own cosigned checkpoint"),
+    ),
+    (
+        "TransparencyService/PutPublisherHead",
+        Row::Apart("keeps the caller's own head, and says nothing"),
+    ),
+    ("TransparencyService/ListPublisherHeads", Row::Asked),
+    ("TransparencyService/ListPublisherEntries", Row::Asked),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
 ];

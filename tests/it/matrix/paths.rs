@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use watchfire::model::header::BodyKind;
 use watchfire::model::names::RecordName;
+use watchfire::model::roster::KeyUse;
 use watchfire::wire::pb;
 use watchfire::wire::pb::subscribe_request::Start;
 
@@ -17,6 +18,9 @@ use crate::matrix::pieces::Piece;
 use crate::matrix::pieces::REGION;
 use crate::matrix::pieces::SHARED;
 use crate::matrix::pieces::TECHNIQUE;
+use crate::oracle::Reach;
+use crate::oracle::ReadBy;
+use crate::oracle::may_read;
 
 /// Calls of one member that are under way at once.
 const AT_ONCE: usize = 16;
@@ -36,6 +40,7 @@ impl Asking<'_> {
         self.operations(every).await;
         self.links(every).await;
         self.recalls().await;
+        self.heads().await;
         self.ledger().await;
         self.roster().await;
         self.subscriptions().await;
@@ -78,6 +83,91 @@ impl Asking<'_> {
             self.book.of(&piece.name).filter(|(_, other)| other.revision < piece.revision);
         let mut seen = earlier.filter(|(other, _)| self.may(*other));
         matches(filter, piece) || seen.any(|(_, other)| matches(filter, other))
+    }
+
+    /// Heads, and the entries that they count: of every publisher and scope that there is.
+    async fn heads(&self) {
+        let verifier = self.client.roster().await.expect("the roster");
+        let chosen = |piece: &Piece| matches!(piece.read_by, ReadBy::Chosen(_));
+        let mut scopes: BTreeMap<(String, String), Reach> = BTreeMap::new();
+        for piece in self.book.pieces.iter().filter(|piece| chosen(piece)) {
+            let publisher = || piece.name.member.name();
+            for audience in &piece.reach.audiences {
+                let only = Reach { audiences: [audience.clone()].into(), ..Reach::default() };
+                scopes.insert((publisher(), format!("audiences/{audience}")), only);
+            }
+            for recipient in &piece.reach.recipients {
+                let only = Reach { recipients: [recipient.clone()].into(), ..Reach::default() };
+                scopes.insert((publisher(), format!("members/{recipient}")), only);
+            }
+        }
+        let may = |publisher: &str, only: &Reach| {
+            let publisher = publisher.trim_start_matches("members/");
+            may_read(self.reader, publisher, &ReadBy::Chosen(only.clone()))
+        };
+        let open = scopes.iter().filter(|((publisher, _), only)| may(publisher, only));
+        let open: BTreeSet<(String, String)> = open.map(|(name, _)| name.clone()).collect();
+        self.same("heads", &self.listed_heads().await, &open);
+        for ((publisher, scope), only) in &scopes {
+            let member = publisher.trim_start_matches("members/").parse().expect("a member");
+            let keys = verifier.roster().keys_of(&member);
+            let keys = keys.filter(|key| key.key_use == KeyUse::Signing).map(|key| key.id);
+            let is_open = open.contains(&(publisher.clone(), scope.clone()));
+            let expected = self.visible(|index| {
+                let piece = &self.book.pieces[index];
+                let named = only.audiences.is_subset(&piece.reach.audiences)
+                    && only.recipients.is_subset(&piece.reach.recipients);
+                is_open && chosen(piece) && piece.name.member == member && named
+            });
+            let mut shown = Shown::new();
+            for key in keys.collect::<Vec<_>>() {
+                let request = pb::ListPublisherEntriesRequest {
+                    publisher: publisher.clone(),
+                    key: key.to_string(),
+                    scope: scope.clone(),
+                    page_size: 1000,
+                    ..pb::ListPublisherEntriesRequest::default()
+                };
+                let mut log = self.client.transparency_service();
+                let answer = log.list_publisher_entries(request).await;
+                match self.hear("TransparencyService/ListPublisherEntries", answer) {
+                    Ok(page) => {
+                        self.same("a listing is whole", &page.listing.is_some(), &true);
+                        shown.extend(page.entries.iter().filter_map(|entry| {
+                            let digest: [u8; 32] = entry.header_digest.clone().try_into().ok()?;
+                            self.book.by_digest.get(&digest).copied()
+                        }));
+                    }
+                    Err(status) => {
+                        let refused = status.code() == tonic::Code::PermissionDenied;
+                        self.same("entries are refused", &(refused, is_open), &(true, false));
+                    }
+                }
+            }
+            self.compare(&format!("entries for {scope}"), &shown, &expected);
+        }
+    }
+
+    async fn listed_heads(&self) -> BTreeSet<(String, String)> {
+        let (mut found, mut page_token) = (BTreeSet::new(), String::new());
+        loop {
+            let request = pb::ListPublisherHeadsRequest {
+                page_size: 3,
+                page_token,
+                ..pb::ListPublisherHeadsRequest::default()
+            };
+            let answer = self.client.transparency_service().list_publisher_heads(request).await;
+            let heard = self.hear("TransparencyService/ListPublisherHeads", answer);
+            let page = self.answered("heads", heard).unwrap_or_default();
+            for head in page.heads {
+                let head = watchfire::wire::head::head(&head.statement).expect("a head");
+                found.insert((head.name.publisher.name(), head.name.scope.to_string()));
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return found;
+            }
+        }
     }
 
     async fn records(&self, every: usize) {

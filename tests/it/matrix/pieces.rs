@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use prost::Message as _;
 use watchfire::client::Client;
 use watchfire::client::Draft;
+use watchfire::client::HEAD_DUE_AFTER;
 use watchfire::client::Signer;
 use watchfire::model::handling::Handling;
 use watchfire::model::handling::Tlp;
@@ -220,6 +221,8 @@ impl Book {
                 piece.sequence = receipt.sequence;
             }
         }
+        let heads = author.client.put_heads(false, HEAD_DUE_AFTER).await.expect("answers");
+        assert!(heads.refused.is_empty(), "{}: {:?}", author.name(), heads.refused);
     }
 
     pub(crate) fn of(&self, name: &RecordName) -> impl Iterator<Item = (usize, &Piece)> {

@@ -1,0 +1,161 @@
+//! One's own heads: counted from receipts, signed, and put.
+
+use std::time::Duration;
+
+use crate::client::connection::Client;
+use crate::client::error::ClientError;
+use crate::client::error::Refused;
+use crate::client::heads::PutHeads;
+use crate::client::heads::Seen;
+use crate::client::publish::Outcome;
+use crate::client::subscribe::Delivery;
+use crate::client::subscribe::From;
+use crate::client::subscribe::Patience;
+use crate::client::subscribe::SubscribeOptions;
+use crate::client::verifier::VerifiedEntry;
+use crate::model::filter::Filter;
+use crate::model::head::HeadName;
+use crate::model::head::HeadScope;
+use crate::model::head::PublisherHead;
+use crate::model::header::Header;
+use crate::model::names::KeyId;
+use crate::model::reason::Reason;
+use crate::profile::JournalEntry;
+use crate::profile::OwnHead;
+use crate::wire;
+use crate::wire::head::HEAD_PAYLOAD_TYPE;
+use crate::wire::head::Signed;
+use crate::wire::head::head_bytes;
+use crate::wire::pb;
+
+/// How long a lost hub is waited for while the journal is made anew.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+impl Client {
+    /// Takes note of receipts, before the outbox lets their records go. A journal that cannot be written is no reason to
+    /// say that records were not taken: the hub refuses a head that counts too little, which tells of it.
+    pub(super) fn journalise(&self, batch: &[pb::Envelope], outcomes: &[Option<Outcome>]) {
+        let taken = batch.iter().zip(outcomes).filter_map(|(envelope, outcome)| match outcome {
+            Some(Outcome::Taken(receipt)) => {
+                let header = wire::header::header(&envelope.payload).ok()?;
+                let key = envelope.signatures.first()?.keyid.parse().ok()?;
+                let place = (receipt.epoch, receipt.sequence);
+                entry(&header, key, place, receipt.header_digest)
+            }
+            Some(Outcome::Refused(_)) | None => None,
+        });
+        let taken: Vec<JournalEntry> = taken.collect();
+        drop(self.profile().journal().take(&taken));
+    }
+
+    /// Signs and puts heads of the profile's signing key: of the scopes in which something has come since the last ones,
+    /// or of all. Each says that the next one comes by then.
+    pub async fn put_heads(&self, all: bool, due: Duration) -> Result<PutHeads, ClientError> {
+        let signer = self.signer()?;
+        let key = signer.key().id();
+        let journal = self.profile().journal();
+        let own = journal.heads(&key)?.into_iter();
+        let own: Vec<OwnHead> = own.filter(|head| all || head.counted.count > head.put).collect();
+        let seen = if own.is_empty() { Seen::default() } else { self.seen_heads()? };
+        let mut outcome = PutHeads::default();
+        for own in own {
+            let now = self.now();
+            let head = PublisherHead {
+                exchange: signer.exchange().clone(),
+                name: HeadName {
+                    publisher: signer.member().clone(),
+                    key,
+                    scope: own.scope.clone(),
+                },
+                epoch: own.epoch,
+                size: own.size,
+                counted: own.counted,
+                time: now,
+                next_due: now.saturating_add(due),
+                seen: seen.in_scope(&own.scope, signer.member()),
+            };
+            let statement = head_bytes(&head);
+            let signature = signer.key().sign(HEAD_PAYLOAD_TYPE, &statement).to_vec();
+            let head = Some(Signed { statement, signature }.to_wire());
+            let request = pb::PutPublisherHeadRequest { head };
+            let put = self.transparency_service().put_publisher_head(request).await;
+            match put.map_err(ClientError::from).map_err(about_this_head) {
+                Ok(_kept) => outcome.put.push(own),
+                Err(Ok(refused)) => outcome.refused.push((own.scope, refused)),
+                Err(Err(error)) => {
+                    journal.put(&key, &outcome.put)?;
+                    return Err(error);
+                }
+            }
+        }
+        if !outcome.put.is_empty() {
+            journal.put(&key, &outcome.put)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Makes the journal of the signing key anew from the log: what the hub shows of one's own records. What it does not
+    /// show is in no receipt any more, so that this is for a journal that is lost, and not for one that the hub disputes.
+    /// Tells how many records count.
+    pub async fn rebuild_journal(&self) -> Result<usize, ClientError> {
+        let key = self.signer()?.key().id();
+        let own = self.profile().settings().member.clone();
+        let filter = Filter { publishers: std::iter::once(own).collect(), ..Filter::default() };
+        let options = SubscribeOptions {
+            from: From::Start,
+            filter,
+            until_head: true,
+            patience: Patience::Limited(PATIENCE),
+        };
+        let mut subscription = self.subscribe(options).await?;
+        let mut entries = Vec::new();
+        while let Some(delivery) = subscription.next().await? {
+            if let Delivery::Entries { entries: came, .. } = delivery {
+                entries.extend(came.iter().filter_map(|one| of_entry(one, &key)));
+            }
+        }
+        self.profile().journal().rebuild(&key, &entries)?;
+        Ok(entries.len())
+    }
+}
+
+/// The refusal, if it is about one head, so that those of other scopes may be put all the same.
+fn about_this_head(error: ClientError) -> Result<Refused, ClientError> {
+    let reasons = [Reason::FieldInvalid, Reason::AudienceForbidden];
+    match error {
+        ClientError::Refused(refused) if reasons.into_iter().any(|reason| refused.is(reason)) => {
+            Ok(*refused)
+        }
+        ClientError::Refused(_)
+        | ClientError::Invalid(_)
+        | ClientError::Unverified(_)
+        | ClientError::Paper(_)
+        | ClientError::Connect(_)
+        | ClientError::Unreachable(_)
+        | ClientError::Profile(_)
+        | ClientError::NewEpoch(_)
+        | ClientError::Key(_) => Err(error),
+    }
+}
+
+fn of_entry(one: &VerifiedEntry, key: &KeyId) -> Option<JournalEntry> {
+    let signer = one.record().key_id;
+    if signer != *key {
+        return None;
+    }
+    entry(one.header(), signer, (one.epoch(), one.sequence()), one.header_digest())
+}
+
+/// What counts of a record, if it names anyone.
+fn entry(
+    header: &Header,
+    key: KeyId,
+    (epoch, sequence): (u32, u64),
+    header_digest: crate::model::names::Digest,
+) -> Option<JournalEntry> {
+    let scopes = HeadScope::of_reach(&header.handling.reach);
+    if scopes.is_empty() || header.body_kind.is_common() {
+        return None;
+    }
+    Some(JournalEntry { key, epoch, sequence, header_digest, scopes })
+}

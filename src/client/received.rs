@@ -1,0 +1,100 @@
+//! What came on a stream without a filter, so that heads of publishers can be held against it.
+
+use std::collections::BTreeMap;
+
+use crate::model::names::Digest;
+
+/// Entries that are remembered at most, the newest of them.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// The places and header digests of what came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Received {
+    epoch: u32,
+    /// From here on everything came that may be seen; `None` before the first mark.
+    since: Option<u64>,
+    /// Up to here.
+    position: u64,
+    entries: BTreeMap<u64, Digest>,
+}
+
+impl Received {
+    /// An entry came.
+    pub(super) fn take(&mut self, epoch: u32, sequence: u64, header_digest: Digest) {
+        self.begin(epoch);
+        self.entries.insert(sequence, header_digest);
+        if self.entries.len() > REMEMBERED_MAX
+            && let Some((first, _digest)) = self.entries.pop_first()
+        {
+            self.since = self.since.map(|since| since.max(first.saturating_add(1)));
+        }
+    }
+
+    /// A mark came, of a stream that began at a place.
+    pub(super) fn marked(&mut self, epoch: u32, position: u64, start: Option<u64>) {
+        self.begin(epoch);
+        let first = self.entries.first_key_value().map(|(sequence, _digest)| *sequence);
+        let full = self.entries.len() >= REMEMBERED_MAX;
+        // What was forgotten is not missed.
+        let start = start.map(|start| if full { start.max(first.unwrap_or(start)) } else { start });
+        self.since = self.since.or(start);
+        self.position = position;
+    }
+
+    /// Whether everything below a place has come, as far as this stream brings it.
+    pub(super) const fn reaches(&self, size: u64) -> bool {
+        self.position >= size
+    }
+
+    /// Whether an entry that may be seen did not come, or another came in its place.
+    pub(super) fn misses(&self, epoch: u32, sequence: u64, header_digest: &Digest) -> bool {
+        let is_covered = epoch == self.epoch
+            && sequence < self.position
+            && self.since.is_some_and(|since| sequence >= since);
+        is_covered && self.entries.get(&sequence) != Some(header_digest)
+    }
+
+    fn begin(&mut self, epoch: u32) {
+        if epoch != self.epoch {
+            *self = Self { epoch, ..Self::default() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_missed_where_the_stream_brings_all() {
+        let mut received = Received::default();
+        assert!(!received.misses(1, 5, &[5; 32]), "nothing is known yet");
+        received.take(1, 5, [5; 32]);
+        received.marked(1, 9, Some(3));
+        assert!(!received.misses(1, 5, &[5; 32]));
+        assert!(received.misses(1, 5, &[6; 32]), "another one");
+        assert!(received.misses(1, 6, &[6; 32]));
+        assert!(!received.misses(1, 2, &[2; 32]), "before the stream began");
+        assert!(!received.misses(1, 9, &[9; 32]), "behind the mark");
+        assert!(received.reaches(9) && !received.reaches(10));
+        // It goes on where it stood after an interruption.
+        received.marked(1, 12, Some(9));
+        assert!(received.misses(1, 6, &[6; 32]));
+        // A restore begins anew.
+        received.marked(2, 4, Some(4));
+        assert!(!received.misses(2, 3, &[3; 32]) && !received.misses(1, 6, &[6; 32]));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_missed() {
+        let mut received = Received::default();
+        let many = u64::try_from(REMEMBERED_MAX).unwrap() + 10;
+        (0..many).for_each(|sequence| received.take(1, sequence, [1; 32]));
+        received.marked(1, many, Some(0));
+        assert_eq!(received.entries.len(), REMEMBERED_MAX);
+        assert!(!received.misses(1, 9, &[1; 32]) && !received.misses(1, 10, &[1; 32]));
+        received.take(1, many, [1; 32]);
+        assert!(!received.misses(1, 10, &[1; 32]));
+        assert!(received.misses(1, 11, &[2; 32]));
+    }
+}
