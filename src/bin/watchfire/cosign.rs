@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn an_interval_is_a_number_with_a_unit() {
-        assert_eq!(interval("60s"), Ok(Duration::from_secs(60)));
-        assert_eq!(interval("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(interval("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(interval("60s"), Ok(Duration::from_mins(1)));
+        assert_eq!(interval("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(interval("24h"), Ok(Duration::from_hours(24)));
         for text in ["", "s", "60", "0s", "25h", "-1s", "1d", "\u{20ac}", "99999999999999999999h"] {
             interval(text).unwrap_err();
         }
