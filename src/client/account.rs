@@ -273,24 +273,21 @@ impl Account {
 
     /// Follows the tree, and a back-fill's, up to the mark's position; its root there.
     fn reach(&mut self, mark: &pb::Mark, hidden: &mut Hashes<'_>) -> Result<Digest, Deviation> {
-        let tree = match &mut self.tree {
-            Some(tree) => {
-                if tree.size() > mark.position {
-                    return Err(Deviation::Place);
-                }
-                hidden.fill(tree, mark.position)?;
-                tree
+        let tree = if let Some(tree) = &mut self.tree {
+            if tree.size() > mark.position {
+                return Err(Deviation::Place);
             }
-            None => {
-                if self.latest.is_some_and(|latest| mark.position > latest) {
-                    return Err(Deviation::Place);
-                }
-                let mut peaks = Hashes::of(&mark.frontier)?;
-                let mut tree = Frontier::default();
-                peaks.fill(&mut tree, mark.position)?;
-                peaks.demand_end()?;
-                self.tree.insert(tree)
+            hidden.fill(tree, mark.position)?;
+            tree
+        } else {
+            if self.latest.is_some_and(|latest| mark.position > latest) {
+                return Err(Deviation::Place);
             }
+            let mut peaks = Hashes::of(&mark.frontier)?;
+            let mut tree = Frontier::default();
+            peaks.fill(&mut tree, mark.position)?;
+            peaks.demand_end()?;
+            self.tree.insert(tree)
         };
         let root = tree.root();
         if let Some(mut backfill) = self.backfill.take() {

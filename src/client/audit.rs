@@ -205,7 +205,7 @@ fn slot(transaction: &Transaction<'_>, leaf: &LeafData) -> rusqlite::Result<Opti
     transaction.query_row(find, params![leaf.name_digest], |row| number(row, 0)).map(Some)
 }
 
-/// SQLite's numbers have a sign; the bits are the same.
+/// `SQLite`'s numbers have a sign; the bits are the same.
 fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }

@@ -42,13 +42,15 @@ impl Client {
             patience: Patience::Unlimited,
         };
         let mut subscription = self.subscribe(options).await?;
-        let mut found = Vec::new();
+        let mut notices = Vec::new();
         while let Some(delivery) = subscription.next().await? {
             let Delivery::Entries { entries, .. } = delivery else { continue };
-            for entry in entries {
-                if let Content::Conflict(conflict) = &entry.record().content {
-                    found.push(self.prove(&entry, conflict).await?);
-                }
+            notices.extend(entries);
+        }
+        let mut found = Vec::new();
+        for entry in &notices {
+            if let Content::Conflict(conflict) = &entry.record().content {
+                found.push(self.prove(entry, conflict).await?);
             }
         }
         Ok(found)

@@ -220,7 +220,7 @@ impl Client {
     /// Who takes part, folded up to the log's head.
     pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
-        self.catch_up(&mut known).await?;
+        Box::pin(self.catch_up(&mut known)).await?;
         Ok(known.verifier())
     }
 
@@ -249,7 +249,7 @@ impl Client {
     pub(super) async fn verifier_past(&self, sequence: u64) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
         if known.position() <= sequence {
-            self.catch_up(&mut known).await?;
+            Box::pin(self.catch_up(&mut known)).await?;
         }
         if known.position() <= sequence {
             let why = format!("it does not show its roster up to sequence {sequence}");

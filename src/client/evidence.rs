@@ -41,7 +41,8 @@ pub const EVIDENCE_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// The version of the format, which also tells such a file from others.
-    watchfire_evidence: u32,
+    #[serde(rename = "watchfire_evidence")]
+    version: u32,
     /// `exchanges/{exchange}`.
     pub exchange: String,
     /// The founding envelope, Base64: it names the log's key, and the exchange is named after both.
@@ -272,7 +273,7 @@ impl Evidence {
         exhibits: Vec<Exhibit>,
     ) -> Result<Self, ProfileError> {
         Ok(Self {
-            watchfire_evidence: VERSION,
+            version: VERSION,
             exchange: profile.settings().exchange.name(),
             genesis: BASE64.encode(profile.genesis()?),
             finder: profile.settings().member.name(),
@@ -289,7 +290,7 @@ impl Evidence {
         }
         let parsed = serde_json::from_str::<Self>(text)
             .map_err(|error| InvalidEvidence::Format(error.to_string()));
-        Some(parsed.and_then(|evidence| match evidence.watchfire_evidence {
+        Some(parsed.and_then(|evidence| match evidence.version {
             VERSION => Ok(evidence),
             other => Err(InvalidEvidence::Format(format!("version {other} is not known"))),
         }))
@@ -478,7 +479,7 @@ mod tests {
 
     fn evidence(world: &World, exhibits: Vec<Exhibit>) -> Evidence {
         Evidence {
-            watchfire_evidence: VERSION,
+            version: VERSION,
             exchange: world.founding.exchange.name(),
             genesis: BASE64.encode(world.founding.genesis.encode_to_vec()),
             finder: "members/acme-video".to_owned(),

@@ -620,7 +620,7 @@ mod tests {
     fn heads_that_were_seen_survive_their_file() {
         let signed = Signed { statement: head_bytes(&head(12, 3)), signature: vec![4; 64] };
         let mut seen = Seen::default();
-        seen.0.insert(head(12, 3).name, signed.clone());
+        seen.0.insert(head(12, 3).name, signed);
         let again = Seen::parse(&seen.to_json()).unwrap();
         assert_eq!(again.0, seen.0);
         assert_eq!(again.head(&head(12, 3).name), Some(head(12, 3)));

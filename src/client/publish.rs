@@ -283,7 +283,7 @@ impl Client {
             };
             let pb::PublishStreamResponse { results, growth_proof } = answer;
             let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof).await?;
-            let more = self.settle_all(batch, places, results, checkpoint, outcomes)?;
+            let more = Self::settle_all(batch, places, results, checkpoint, outcomes)?;
             later = sooner(later, more);
         }
         later.map_or(Ok(()), |refused| Err(refused.into()))
@@ -304,7 +304,7 @@ impl Client {
             let answer = self.exchange_service().publish(request).await?.into_inner();
             let pb::PublishResponse { results, growth_proof } = answer;
             let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof).await?;
-            let more = self.settle_all(batch, places, results, checkpoint, outcomes)?;
+            let more = Self::settle_all(batch, places, results, checkpoint, outcomes)?;
             later = sooner(later, more);
         }
         later.map_or(Ok(()), |refused| Err(refused.into()))
@@ -312,7 +312,6 @@ impl Client {
 
     /// Puts the outcomes of a request in their places; or says why some have none yet.
     fn settle_all(
-        &self,
         batch: &[pb::Envelope],
         places: Vec<usize>,
         results: Vec<pb::PublishResult>,
@@ -324,30 +323,9 @@ impl Client {
         }
         let mut later = None;
         for (place, result) in places.into_iter().zip(results) {
-            later = sooner(later, self.settle(batch, place, (result, checkpoint), outcomes)?);
+            later = sooner(later, settle(batch, place, (result, checkpoint), outcomes)?);
         }
         Ok(later)
-    }
-
-    /// Puts a record's outcome in its place; or says why it has none yet.
-    fn settle(
-        &self,
-        batch: &[pb::Envelope],
-        place: usize,
-        (result, checkpoint): (pb::PublishResult, Option<Checkpoint>),
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<Option<Refused>, ClientError> {
-        // Invariant: the places were taken from the batch, and there is an outcome for each of it.
-        let (Some(envelope), Some(slot)) = (batch.get(place), outcomes.get_mut(place)) else {
-            return Ok(None);
-        };
-        match outcome(envelope, result, checkpoint.as_ref())? {
-            Answered::For(outcome) => {
-                *slot = Some(outcome);
-                Ok(None)
-            }
-            Answered::Later(refused) => Ok(Some(refused)),
-        }
     }
 
     fn keep_rest(
@@ -397,6 +375,26 @@ pub(super) enum Answered {
     For(Outcome),
     /// The hub cannot take it at the moment.
     Later(Refused),
+}
+
+/// Puts a record's outcome in its place; or says why it has none yet.
+fn settle(
+    batch: &[pb::Envelope],
+    place: usize,
+    (result, checkpoint): (pb::PublishResult, Option<Checkpoint>),
+    outcomes: &mut [Option<Outcome>],
+) -> Result<Option<Refused>, ClientError> {
+    // Invariant: the places were taken from the batch, and there is an outcome for each of it.
+    let (Some(envelope), Some(slot)) = (batch.get(place), outcomes.get_mut(place)) else {
+        return Ok(None);
+    };
+    match outcome(envelope, result, checkpoint.as_ref())? {
+        Answered::For(outcome) => {
+            *slot = Some(outcome);
+            Ok(None)
+        }
+        Answered::Later(refused) => Ok(Some(refused)),
+    }
 }
 
 /// What became of a record; its receipt has a checkpoint that holds, if it is one.

@@ -330,9 +330,10 @@ impl Subscription {
         match self.advance().await {
             Ok(delivery) => Ok(delivery),
             Err(error) => {
-                let error = self.client.explain(error).await;
+                // Apart: it is seldom needed, and would make every future that may need it large.
+                let error = Box::pin(self.client.explain(error)).await;
                 let ClientError::Unverified(error) = error else { return Err(error) };
-                Err(self.client.keep_frame(error, self.frame.as_ref()).await.into())
+                Err(Box::pin(self.client.keep_frame(error, self.frame.as_ref())).await.into())
             }
         }
     }
@@ -345,11 +346,11 @@ impl Subscription {
             }
             if let Some((mark, hidden)) = self.unchecked.take() {
                 self.take_mark(mark, &hidden).await?;
-                self.check_heads().await?;
+                Box::pin(self.check_heads()).await?;
                 continue;
             }
             if self.stream.is_none() {
-                self.open().await?;
+                Box::pin(self.open()).await?;
                 continue;
             }
             match self.receive().await {

@@ -43,7 +43,8 @@ use crate::wire::pb;
 #[error("verification failed{}: {fault}{}", Place(*sequence), Kept(evidence.as_deref()))]
 pub struct VerificationError {
     sequence: Option<u64>,
-    fault: Fault,
+    /// Apart: a result with an error in it should not be large.
+    fault: Box<Fault>,
     /// Where what shows it is kept.
     evidence: Option<PathBuf>,
 }
@@ -91,12 +92,12 @@ pub(super) enum Fault {
 }
 
 impl VerificationError {
-    pub(super) const fn at(sequence: u64, fault: Fault) -> Self {
-        Self { sequence: Some(sequence), fault, evidence: None }
+    pub(super) fn at(sequence: u64, fault: Fault) -> Self {
+        Self { sequence: Some(sequence), fault: Box::new(fault), evidence: None }
     }
 
     pub(super) fn answer(why: impl Into<String>) -> Self {
-        Self { sequence: None, fault: Fault::Answer(why.into()), evidence: None }
+        Self { sequence: None, fault: Box::new(Fault::Answer(why.into())), evidence: None }
     }
 
     /// The same, with what shows it kept in a file.
@@ -110,16 +111,16 @@ impl VerificationError {
     }
 
     /// How the hub deviates, where that is what is wrong.
-    pub const fn is_deviation(&self) -> Option<Deviation> {
-        if let Fault::Deviation(deviation) = &self.fault { Some(*deviation) } else { None }
+    pub fn is_deviation(&self) -> Option<Deviation> {
+        if let Fault::Deviation(deviation) = &*self.fault { Some(*deviation) } else { None }
     }
 
-    pub(super) const fn deviation(deviation: Deviation) -> Self {
-        Self { sequence: None, fault: Fault::Deviation(deviation), evidence: None }
+    pub(super) fn deviation(deviation: Deviation) -> Self {
+        Self { sequence: None, fault: Box::new(Fault::Deviation(deviation)), evidence: None }
     }
 
-    pub(super) const fn receipt(why: &'static str) -> Self {
-        Self { sequence: None, fault: Fault::Receipt(why), evidence: None }
+    pub(super) fn receipt(why: &'static str) -> Self {
+        Self { sequence: None, fault: Box::new(Fault::Receipt(why)), evidence: None }
     }
 }
 

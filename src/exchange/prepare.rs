@@ -206,13 +206,16 @@ impl Bench {
     }
 }
 
+/// A record whose signature is not checked yet, and the key that is said to have made it.
+type Parsed = (Box<Record>, Arc<VerifyingKey>);
+
 fn prepare(
     envelopes: Vec<pb::Envelope>,
     roster: &Roster,
     keys: &KeyRing,
 ) -> Vec<Result<Verified<Box<Record>>, Refusal>> {
     // Boxed: a record is some kilobytes, and goes through many hands.
-    let parsed: Vec<Result<(Box<Record>, Arc<VerifyingKey>), Refusal>> = envelopes
+    let parsed: Vec<Result<Parsed, Refusal>> = envelopes
         .into_iter()
         .map(|envelope| {
             let record = Box::new(wire::envelope::record(envelope)?);

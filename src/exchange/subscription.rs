@@ -696,11 +696,8 @@ impl Missed {
             };
             let entries = entries_of(&blocks, from, self.end);
             for (block, (sequence, stored)) in entries {
-                let Some((piece, left)) = self.piece(store, block, stored)? else { continue };
-                bytes += piece.len();
-                frame.framed.push(piece);
-                frame.sequences.push(sequence);
-                frame.left_filter.extend(left.then_some(sequence));
+                let piece = self.piece(store, block, stored)?;
+                bytes += piece.map_or(0, |piece| frame.push(sequence, piece));
             }
             read += blocks.len();
             frame.next = self.next_place(store, end)?;
@@ -784,6 +781,17 @@ struct MissedFrame {
     left_filter: Vec<u64>,
     /// Where the next begins; `None`: there is none.
     next: Option<u64>,
+}
+
+impl MissedFrame {
+    /// Takes an entry, and whether it no longer matches the filter; its bytes.
+    fn push(&mut self, sequence: u64, (piece, left): (Bytes, bool)) -> usize {
+        let bytes = piece.len();
+        self.framed.push(piece);
+        self.sequences.push(sequence);
+        self.left_filter.extend(left.then_some(sequence));
+        bytes
+    }
 }
 
 fn entries_of(

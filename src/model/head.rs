@@ -263,7 +263,9 @@ mod tests {
         ) {
             let count = |entries: &[(u64, Digest)]| {
                 let mut counted = Counted::default();
-                entries.iter().for_each(|(sequence, digest)| counted.take(*sequence, digest));
+                for (sequence, digest) in entries {
+                    counted.take(*sequence, digest);
+                }
                 counted
             };
             let mut changed = entries.clone();

@@ -359,7 +359,9 @@ mod tests {
             let sequences: Vec<u64> = order.into_iter().map(|(_, at)| at).collect();
             let mut book = Book::default();
             for batch in sequences.chunks(batch) {
-                batch.iter().for_each(|at| book.take(&entry(*at, &["audiences/all"])));
+                for at in batch {
+                    book.take(&entry(*at, &["audiences/all"]));
+                }
                 book.keys.values_mut().for_each(Pages::settle);
             }
             let mut sorted = sequences;

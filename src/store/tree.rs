@@ -163,9 +163,8 @@ impl Store {
         let (mut edge, mut rows) = (Edge::default(), Rows::new());
         while edge.size() < size {
             for block in self.blocks_from(edge.size(), STEP_BYTES)? {
-                for hash in leaf_hashes(&block, edge.size())? {
-                    edge.push(hash, |id, tile| rows.push(row(id, tile)));
-                }
+                let hashes = leaf_hashes(&block, edge.size())?;
+                hashes.for_each(|hash| edge.push(hash, |id, tile| rows.push(row(id, tile))));
             }
             if rows.len() >= STEP_ROWS {
                 self.write(std::mem::take(&mut rows))?;

@@ -284,11 +284,11 @@ mod tests {
         let witnessed = scene.cosigned(12, 1).note;
         assert!(pair(&one, &other).check(&scene.log).is_ok());
         assert!(pair(&other, &witnessed).check(&scene.log).is_ok());
-        let none = Err(InvalidCheckpoint::NoConflict);
-        assert_eq!(pair(&one, &witnessed).check(&scene.log), none);
+        let fits = Err(InvalidCheckpoint::NoConflict);
+        assert_eq!(pair(&one, &witnessed).check(&scene.log), fits);
         let roster = scene.note(&Checkpoint { roster: [5; 32], ..checkpoint(12) });
         assert!(pair(&one, &roster).check(&scene.log).is_ok(), "another roster");
-        assert_eq!(pair(&one, &note(13, [8; 32])).check(&scene.log), none);
+        assert_eq!(pair(&one, &note(13, [8; 32])).check(&scene.log), fits);
         let forged = self::scene().note(&Checkpoint { root: [9; 32], ..checkpoint(12) });
         assert_eq!(pair(&one, &forged).check(&scene.log), Err(InvalidCheckpoint::Signature));
     }
@@ -298,10 +298,11 @@ mod tests {
         fn no_text_makes_opening_panic(text in "\\PC{0,40}", cut in 0_usize..400, put in 0_usize..400) {
             let scene = scene();
             let note = scene.cosigned(3, 9).note;
-            let (mut start, mut end) = (cut.min(put).min(note.len()), cut.max(put).min(note.len()));
-            while !note.is_char_boundary(start) { start -= 1; }
-            while !note.is_char_boundary(end) { end += 1; }
-            let changed = format!("{}{text}{}", &note[..start], &note[end..]);
+            let letters = note.chars().count();
+            let (start, end) = (cut.min(put).min(letters), cut.max(put).min(letters));
+            let before: String = note.chars().take(start).collect();
+            let changed: String =
+                before.chars().chain(text.chars()).chain(note.chars().skip(end)).collect();
             let opened = scene.log.open_cosigned(&changed, &scene.witness);
             prop_assert!(opened.is_err() || opened.unwrap().checkpoint == checkpoint(3));
         }

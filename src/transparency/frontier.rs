@@ -38,7 +38,7 @@ impl Frontier {
     #[must_use]
     pub fn push_subtree(&mut self, level: u8, hash: Digest) -> bool {
         let Some(leaves) = 1_u64.checked_shl(u32::from(level)) else { return false };
-        if self.size % leaves != 0 || self.size.checked_add(leaves).is_none() {
+        if !self.size.is_multiple_of(leaves) || self.size.checked_add(leaves).is_none() {
             return false;
         }
         let mut hash = hash;

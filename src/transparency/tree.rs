@@ -17,8 +17,8 @@ use crate::model::names::Digest;
 pub const TILE_HEIGHT: u8 = 6;
 /// Hashes of a tile's lowest row.
 pub const TILE_WIDTH: u64 = 1 << TILE_HEIGHT;
-/// Rows of a tile.
-const ROWS: usize = TILE_HEIGHT as usize + 1;
+/// Rows of a tile: one more than its height.
+const ROWS: usize = 7;
 /// Nodes of a whole tile.
 const TILE_NODES: usize = (1 << ROWS) - 1;
 /// Bytes of a digest.
@@ -72,17 +72,13 @@ impl Node {
 
     /// The largest perfect subtree that begins at a place and ends at or before another; `None` if there is nothing
     /// between them.
-    pub const fn first_of(from: u64, to: u64) -> Option<Self> {
+    pub fn first_of(from: u64, to: u64) -> Option<Self> {
         if from >= to {
             return None;
         }
-        let aligned = from.trailing_zeros();
-        let fits = (to - from).ilog2();
-        let level = if aligned < fits { aligned } else { fits };
-        // At most 63, so that it fits.
-        #[expect(clippy::cast_possible_truncation, reason = "a level is below 64")]
-        let narrow = level as u8;
-        Some(Self { level: narrow, index: from >> level })
+        let level = from.trailing_zeros().min((to - from).ilog2());
+        // At most 63, so that it is never refused.
+        Some(Self { level: u8::try_from(level).ok()?, index: from >> level })
     }
 
     /// The place behind its last leaf.
@@ -283,12 +279,10 @@ pub(super) mod tests {
         let mut kept = Kept::default();
         for size in 0..=300 {
             assert_eq!(kept.edge.size(), size);
-            for level in 0..9 {
-                for index in 0..(size >> level) {
-                    let node = Node { level, index };
-                    let hash = kept.node(node).unwrap();
-                    assert_eq!(hash, root(index << level, (index + 1) << level), "{node:?}");
-                }
+            let of_level = |level: u8| (0..size >> level).map(move |index| Node { level, index });
+            for node in (0..9).flat_map(of_level) {
+                let (from, to) = (node.index << node.level, node.end());
+                assert_eq!(kept.node(node), Ok(root(from, to)), "{node:?}");
             }
             kept.push(leaf(size));
         }
@@ -327,17 +321,15 @@ pub(super) mod tests {
 
     #[test]
     fn leaves_fall_into_the_fewest_perfect_subtrees() {
-        for from in 0..40 {
-            for to in from..40 {
-                let found: Vec<Node> = subtrees(from, to).collect();
-                let mut next = from;
-                for node in &found {
-                    assert_eq!(node.index << node.level, next);
-                    next = node.end();
-                }
-                assert_eq!(next, to);
-                assert!(found.len() <= 11, "{from} {to}");
+        for (from, to) in (0..40).flat_map(|from| (from..40).map(move |to| (from, to))) {
+            let found: Vec<Node> = subtrees(from, to).collect();
+            let mut next = from;
+            for node in &found {
+                assert_eq!(node.index << node.level, next);
+                next = node.end();
             }
+            assert_eq!(next, to);
+            assert!(found.len() <= 11, "{from} {to}");
         }
     }
 }

@@ -506,13 +506,14 @@ mod tests {
         omission(&|_same| ()).unwrap();
         let same = |listing: &mut ListingStatement| listing.counted = example(secret.id()).counted;
         assert_eq!(omission(&same), Err(NoOmission::Same));
-        for change in [
-            (&|listing: &mut ListingStatement| listing.size = 13) as &dyn Fn(&mut ListingStatement),
+        let changes: [&dyn Fn(&mut ListingStatement); 5] = [
+            &|listing| listing.size = 13,
             &|listing| listing.epoch = 2,
             &|listing| listing.name.scope = "audiences/all".parse().unwrap(),
             &|listing| listing.name.key = KeyId::of_spki(b"other"),
             &|listing| listing.name.publisher = "cedar-chat".parse().unwrap(),
-        ] {
+        ];
+        for change in changes {
             assert_eq!(omission(change), Err(NoOmission::Apart));
         }
         let head = signed_head(&example(secret.id()), &secret);

@@ -1,5 +1,7 @@
 //! Heads: what publishers sign of their own entries, who may see it, and what shows when the hub has something else.
 
+#![expect(clippy::excessive_nesting, reason = "tables of cases, page by page")]
+
 use std::time::Duration;
 
 use tonic::Status;
@@ -125,7 +127,11 @@ async fn put(client: &Client, head: &Signed) -> String {
     answer.map_or_else(|status| reason_of(&status), |_kept| "OK".to_owned())
 }
 
+/// What is changed in a head, and the field that is refused for it.
+type Change<'a> = (&'a dyn Fn(&mut PublisherHead), &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of heads")]
 async fn a_head_that_does_not_hold_is_refused() {
     let world = World::with(MEMBERS).await;
     let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
@@ -169,7 +175,7 @@ async fn a_head_that_does_not_hold_is_refused() {
     let scope = |name: &str| name.parse().expect("a scope");
     let nowhere = "audiences/q0nowher7k3v9q0z8m1x7c5b2n";
     let hours = |count| Duration::from_hours(count);
-    let bad: [(&dyn Fn(&mut PublisherHead), &str); 10] = [
+    let bad: [Change<'_>; 10] = [
         (&|head| head.size += 9, "FIELD_INVALID"),
         (&|head| head.counted.count -= 1, "FIELD_INVALID"),
         (&|head| head.counted.digest[0] ^= 1, "FIELD_INVALID"),

@@ -38,6 +38,7 @@ fn outcome<R>(answer: Result<Response<R>, Status>) -> Result<(), Status> {
 }
 
 /// Every call of every service that exists, each with a request that a member in good standing may make.
+#[expect(clippy::too_many_lines, reason = "every call")]
 async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<(), Status>> {
     let me = client.signer().expect("a key").member().name();
     let mut said = BTreeMap::new();

@@ -8,6 +8,7 @@ use watchfire::client::ClientError;
 use watchfire::signing::VerifyingKey;
 use watchfire::transparency::ConflictingCheckpoints;
 use watchfire::transparency::Cosigner;
+use watchfire::transparency::LogKeys;
 use watchfire::wire::pb;
 
 use crate::world::World;
@@ -50,7 +51,7 @@ fn cosigned(client: &Client, note: &str, seconds: u64) -> String {
     let signer = client.signer().expect("a key");
     let key = VerifyingKey::from_spki(&signer.key().spki()).expect("a key");
     let witness = Cosigner::of_member(signer.exchange(), signer.member(), key).expect("Ed25519");
-    let log = client.pin().log_key();
+    let log = LogKeys::new(client.pin().log_key().clone());
     log.cosign(note, &witness, (seconds, signer.key())).expect("a checkpoint").note
 }
 
@@ -155,7 +156,8 @@ async fn two_histories_need_two_sets_of_witnesses() {
     assert!(error.evidence().is_some(), "{error}");
     let own = checkpoint(&acme).await.checkpoint;
     let conflict = ConflictingCheckpoints { notes: [own, shown] };
-    let [one, other] = conflict.check(acme.pin().log_key()).expect("two of one size");
+    let [one, other] =
+        conflict.check(&LogKeys::new(acme.pin().log_key().clone())).expect("two of one size");
     assert!(one.size == other.size && one.root != other.root);
     // A witness that followed one history does not cosign the other.
     let profile = world.profile_folder("birch-social");

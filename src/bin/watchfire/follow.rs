@@ -137,7 +137,7 @@ pub(crate) async fn keep(
         let mut batches = Batches::new(following.open().await?, cutter);
         while let Some(batch) = progress.meanwhile(batches.next()).await?? {
             let place = batch.place.clone();
-            progress.meanwhile(keeping.take(batch)).await??;
+            Box::pin(progress.meanwhile(keeping.take(batch))).await??;
             progress.took_effect(&place)?;
         }
         Ok(())

@@ -85,18 +85,15 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         server::restore(&what, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
     tell(&restored);
-    match (&args.operator, &args.reason) {
-        (Some(operator), Some(reason)) => {
-            let note = String::from_utf8(profile::read(&restored.checkpoint)?)?;
-            let operator = Profile::open(operator)?;
-            let what = SignEpoch { checkpoint: &note, epoch: Some(restored.next_epoch), reason };
-            let signed = sign_epoch(&operator, &what)?;
-            finish(&args.data, signed)
-        }
-        _ => {
-            tell_next(&restored, &args.data);
-            Ok(())
-        }
+    if let (Some(operator), Some(reason)) = (&args.operator, &args.reason) {
+        let note = String::from_utf8(profile::read(&restored.checkpoint)?)?;
+        let operator = Profile::open(operator)?;
+        let what = SignEpoch { checkpoint: &note, epoch: Some(restored.next_epoch), reason };
+        let signed = sign_epoch(&operator, &what)?;
+        finish(&args.data, signed)
+    } else {
+        tell_next(&restored, &args.data);
+        Ok(())
     }
 }
 

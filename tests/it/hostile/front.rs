@@ -118,7 +118,7 @@ impl Front {
         let routes = Routes::from(Router::new().fallback(answer));
         let server = tls::configure(Server::builder()).add_routes(routes);
         let stopped = stop.clone();
-        tokio::spawn(async move {
+        TaskTracker::new().spawn(async move {
             let ended = stopped.cancelled_owned();
             drop(server.serve_with_incoming_shutdown(incoming, ended).await);
         });

@@ -1,7 +1,10 @@
 //! A publisher that says one thing to some and another to others.
 
+#![expect(clippy::excessive_nesting, reason = "what is done to a frame is a closure in a table")]
+
 use watchfire::client::Client;
 use watchfire::client::Draft;
+use watchfire::client::VerifiedEntry;
 use watchfire::model::header::BodyKind;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
@@ -51,7 +54,7 @@ async fn notices(world: &World, member: &str) -> Vec<u64> {
         body_kinds: vec![BodyKind::Conflict],
         ..watchfire::model::filter::Filter::default()
     };
-    crate::world::replay(&client, filter).await.iter().map(|entry| entry.sequence()).collect()
+    crate::world::replay(&client, filter).await.iter().map(VerifiedEntry::sequence).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +68,7 @@ async fn two_records_under_one_name_are_kept_once_and_proven_by_whoever_may_read
         if apart {
             assert_eq!(send(&acme, vec![first]).await, ["taken"]);
             for again in [second.clone(), second, third] {
-                assert_eq!(send(&acme, vec![again]).await, [conflict.clone()]);
+                assert_eq!(send(&acme, vec![again]).await, std::slice::from_ref(&conflict));
             }
         } else {
             let said = send(&acme, vec![first, second.clone(), second, third]).await;

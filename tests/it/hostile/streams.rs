@@ -1,5 +1,7 @@
 //! What is done to a stream, and to an answer, on its way.
 
+#![expect(clippy::excessive_nesting, reason = "what is done to a frame is a closure in a table")]
+
 use std::time::Duration;
 
 use watchfire::client::Client;
@@ -33,6 +35,11 @@ use crate::world::publish;
 use crate::world::subscribe;
 
 const SUBSCRIBE: &[&str] = &["subscribe", "--until-head", "--format", "jsonl"];
+
+/// What is done to a message.
+type Change<M> = Box<dyn FnMut(&mut M) + Send>;
+/// What is said instead in a mark.
+type Lie = fn(&mut watchfire::wire::MarkStatement);
 
 /// What is done to each frame.
 struct Frames<F>(F);
@@ -353,7 +360,6 @@ async fn a_change_of_the_roster_that_is_hidden_is_missed_by_the_checkpoint() {
 async fn a_lie_in_a_mark_is_noticed() {
     let scene = Scene::open().await;
     let keys = &scene.keys;
-    type Lie = fn(&mut watchfire::wire::MarkStatement);
     let lies: [(Lie, &str); 9] = [
         (|said| said.member = "acme-video".parse().expect("a member"), "about another stream"),
         (|said| said.filter_digest[0] ^= 1, "about another stream"),
@@ -436,8 +442,7 @@ async fn a_proof_for_another_tree_is_noticed() {
             *first ^= 1;
         }
     };
-    let tampers: [Box<dyn FnMut(&mut pb::SubscribeResponse) + Send>; 2] =
-        [Box::new(cut), Box::new(other_peaks)];
+    let tampers: [Change<pb::SubscribeResponse>; 2] = [Box::new(cut), Box::new(other_peaks)];
     for tamper in tampers {
         let victim = Victim::of(&scene.world, "birch-social");
         let output = scene.run(&victim, Frames(tamper), &midst).await;
@@ -462,7 +467,7 @@ async fn a_proof_for_another_tree_is_noticed() {
 async fn a_receipt_that_is_not_in_the_log_is_refused_and_the_record_stays_in_the_outbox() {
     let scene = Scene::open().await;
     let keys = scene.keys.clone();
-    let cases: [(Box<dyn FnMut(&mut pb::PublishStreamResponse) + Send>, &str); 3] = [
+    let cases: [(Change<pb::PublishStreamResponse>, &str); 3] = [
         (
             Box::new(|answer| receipt(answer).inclusion_proof[0] ^= 1),
             "not in the log that it signs",
@@ -515,7 +520,7 @@ async fn a_stream_that_stands_still_is_noticed_in_half_a_minute() {
     let keys = scene.keys.clone();
     let old = move |frame: &mut pb::SubscribeResponse| {
         if let Some(mark) = &mut frame.mark {
-            let past = Duration::from_secs(60);
+            let past = Duration::from_mins(1);
             keys.restate(mark, |said| said.time = said.time.saturating_sub(past));
         }
     };

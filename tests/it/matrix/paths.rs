@@ -1,5 +1,7 @@
 //! The paths of the matrix: one function a family of calls.
 
+#![expect(clippy::excessive_nesting, reason = "tables of cases, page by page")]
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -86,6 +88,7 @@ impl Asking<'_> {
     }
 
     /// Heads, and the entries that they count: of every publisher and scope that there is.
+    #[expect(clippy::too_many_lines, reason = "both calls of heads")]
     async fn heads(&self) {
         let verifier = self.client.roster().await.expect("the roster");
         let chosen = |piece: &Piece| matches!(piece.read_by, ReadBy::Chosen(_));
@@ -159,9 +162,9 @@ impl Asking<'_> {
             let answer = self.client.transparency_service().list_publisher_heads(request).await;
             let heard = self.hear("TransparencyService/ListPublisherHeads", answer);
             let page = self.answered("heads", heard).unwrap_or_default();
-            for head in page.heads {
-                let head = watchfire::wire::head::head(&head.statement).expect("a head");
-                found.insert((head.name.publisher.name(), head.name.scope.to_string()));
+            for signed in page.heads {
+                let said = watchfire::wire::head::head(&signed.statement).expect("a head");
+                found.insert((said.name.publisher.name(), said.name.scope.to_string()));
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {
