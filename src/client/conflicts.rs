@@ -65,10 +65,7 @@ impl Client {
         let name = RevisionName { record: header.name.clone(), revision: Some(header.revision) };
         let request = pb::GetRecordRequest { name: name.to_string(), include_record: false };
         let answer = self.exchange_service().get_record(request).await?.into_inner();
-        let mut exhibits = {
-            let known = self.known().lock().await;
-            vec![Exhibit::roster(&known.entries().collect::<Vec<_>>())]
-        };
+        let mut exhibits = vec![self.roster_exhibit().await];
         let envelope = answer.entry.and_then(|entry| entry.envelope).unwrap_or_default();
         let signatures = envelope.signatures.iter();
         exhibits

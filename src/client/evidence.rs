@@ -15,11 +15,14 @@ use serde::Serialize;
 
 use crate::client::account::log_of;
 use crate::client::account::open_statement;
+use crate::client::heads::compare_head;
 use crate::client::known::KnownRoster;
 use crate::client::pin::Pin;
 use crate::client::verifier::VerificationError;
+use crate::model::head::PublisherHead;
 use crate::model::header::Header;
 use crate::model::names::Digest;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::sha256;
 use crate::model::time::Timestamp;
@@ -29,6 +32,7 @@ use crate::transparency::Checkpoint;
 use crate::transparency::proof;
 use crate::wire;
 use crate::wire::MarkStatement;
+use crate::wire::head::ListingStatement;
 use crate::wire::pb;
 
 /// The version of the format.
@@ -98,6 +102,20 @@ pub enum Exhibit {
         /// The signature, Base64.
         signature: String,
     },
+    /// What a publisher signed of its own entries.
+    PublisherHead {
+        /// The encoded statement, Base64.
+        statement: String,
+        /// Its signature, Base64.
+        signature: String,
+    },
+    /// What the hub signed that it lists of a publisher's entries.
+    Listing {
+        /// The encoded statement, Base64.
+        statement: String,
+        /// Its signature, Base64.
+        signature: String,
+    },
     /// What came, as it came: nobody signed that it did.
     Received {
         /// What it is.
@@ -162,6 +180,18 @@ pub enum Contradiction {
         /// The digests of the headers.
         digests: [Digest; 2],
     },
+    /// A publisher and the hub count the same entries differently: one of them signed something wrong, and the publisher's
+    /// receipts say which.
+    Omission {
+        /// The publisher.
+        publisher: MemberId,
+        /// The audience or member that the entries are for, in full.
+        scope: String,
+        /// The size below which they were counted.
+        size: u64,
+        /// What the publisher counts, and what the hub lists.
+        counts: [u64; 2],
+    },
     /// Two accounts of one stream that cannot both be.
     TwoAccounts {
         /// Entries sent, as both say.
@@ -213,6 +243,12 @@ impl fmt::Display for Contradiction {
                 hex::encode(one),
                 hex::encode(other)
             ),
+            Self::Omission { publisher, scope, size, counts: [counted, listed] } => write!(
+                formatter,
+                "{} signed that it has {counted} entries for {scope} below {size}, and the hub signed that it has {listed}, or \
+                 others: one of the two is wrong, and the receipts say which",
+                publisher.name()
+            ),
             Self::TwoAccounts { count } => write!(
                 formatter,
                 "the hub signed two different accounts of the same {count} entries of one stream"
@@ -256,6 +292,21 @@ impl Exhibit {
             keyid: keyid.to_owned(),
             signature: BASE64.encode(signature),
         }
+    }
+
+    /// What a publisher signed of its own entries.
+    pub(super) fn publisher_head(signed: &wire::head::Signed) -> Self {
+        let wire::head::Signed { statement, signature } = signed;
+        Self::PublisherHead {
+            statement: BASE64.encode(statement),
+            signature: BASE64.encode(signature),
+        }
+    }
+
+    /// What the hub signed that it lists of them.
+    pub(super) fn listing(signed: &wire::head::Signed) -> Self {
+        let wire::head::Signed { statement, signature } = signed;
+        Self::Listing { statement: BASE64.encode(statement), signature: BASE64.encode(signature) }
     }
 
     /// What came.
@@ -332,6 +383,8 @@ impl Evidence {
 struct Signed {
     known: KnownRoster,
     headers: Vec<(Header, Digest)>,
+    heads: Vec<PublisherHead>,
+    listings: Vec<ListingStatement>,
     checkpoints: Vec<Checkpoint>,
     /// Epoch, size and root of logs.
     roots: Vec<(u32, u64, Digest)>,
@@ -344,6 +397,8 @@ impl Signed {
         Self {
             known: KnownRoster::new(pin),
             headers: Vec::new(),
+            heads: Vec::new(),
+            listings: Vec::new(),
             checkpoints: Vec::new(),
             roots: Vec::new(),
             marks: Vec::new(),
@@ -396,6 +451,17 @@ impl Signed {
                 self.roots.push((checkpoint.epoch, size, root));
                 self.leaves.push((checkpoint.epoch, *sequence, leaf));
             }
+            Exhibit::PublisherHead { statement, signature } => {
+                let signed = signed(statement, signature)?;
+                let name = signed.head_unchecked().ok()?.name;
+                let verifier = self.known.verifier();
+                let key = verifier.signing_key(&name.publisher, &name.key)?;
+                self.heads.push(signed.head(key).ok()?);
+            }
+            Exhibit::Listing { statement, signature } => {
+                let key = log_keys.current().verifying();
+                self.listings.push(signed(statement, signature)?.listing(key).ok()?);
+            }
             Exhibit::Received { .. } => {}
         }
         Some(())
@@ -441,8 +507,29 @@ impl Signed {
                 })
             })
         };
-        histories.or_else(rosters).or_else(leaves).or_else(marks).or_else(headers)
+        let counts = || {
+            let heads = self.heads.iter();
+            let mut both =
+                heads.flat_map(|head| self.listings.iter().map(move |listing| (head, listing)));
+            both.find_map(|(head, listing)| omission(head, listing))
+        };
+        histories.or_else(rosters).or_else(leaves).or_else(marks).or_else(headers).or_else(counts)
     }
+}
+
+fn signed(statement: &str, signature: &str) -> Option<wire::head::Signed> {
+    let (statement, signature) = (BASE64.decode(statement).ok()?, BASE64.decode(signature).ok()?);
+    Some(wire::head::Signed { statement, signature })
+}
+
+fn omission(head: &PublisherHead, listing: &ListingStatement) -> Option<Contradiction> {
+    let differ = compare_head(head, listing) == Some(false);
+    differ.then(|| Contradiction::Omission {
+        publisher: head.name.publisher.clone(),
+        scope: head.name.scope.to_string(),
+        size: head.size,
+        counts: [head.counted.count, listing.counted.count],
+    })
 }
 
 fn between_marks(one: &MarkStatement, other: &MarkStatement) -> Option<Contradiction> {
@@ -474,6 +561,8 @@ fn digest(text: &str) -> Option<Digest> {
 mod tests {
     use super::*;
     use crate::client::tests::World;
+    use crate::model::head::Counted;
+    use crate::model::head::HeadName;
     use crate::transparency::Frontier;
     use crate::wire::MARK_PAYLOAD_TYPE;
 
@@ -587,6 +676,53 @@ mod tests {
             Exhibit::received("an entry", b"anything"),
         ];
         check(&world, honest, None);
+    }
+
+    #[test]
+    fn a_head_and_a_listing_that_differ_are_evidence_and_none_without_the_roster() {
+        let world = World::new();
+        let secret = world.acme.key();
+        let name = HeadName {
+            publisher: world.acme.member().clone(),
+            key: secret.id(),
+            scope: "audiences/companies".parse().unwrap(),
+        };
+        let counted = |count| Counted { count, digest: [1; 32] };
+        let head = PublisherHead {
+            exchange: world.founding.exchange.clone(),
+            name: name.clone(),
+            epoch: 1,
+            size: 9,
+            counted: counted(4),
+            time: world.now,
+            next_due: world.now,
+            seen: Vec::new(),
+        };
+        let statement = wire::head::head_bytes(&head);
+        let signature = secret.sign(wire::head::HEAD_PAYLOAD_TYPE, &statement).to_vec();
+        let head = Exhibit::publisher_head(&wire::head::Signed { statement, signature });
+        let listing = |count| {
+            let listing = ListingStatement {
+                exchange: world.founding.exchange.clone(),
+                member: world.bravo.member().clone(),
+                name: name.clone(),
+                epoch: 1,
+                size: 9,
+                root: [2; 32],
+                counted: counted(count),
+                time: world.now,
+            };
+            let statement = listing.to_bytes();
+            let payload_type = wire::head::LISTING_PAYLOAD_TYPE;
+            let signature = world.log_secret.sign(payload_type, &statement).to_vec();
+            Exhibit::listing(&wire::head::Signed { statement, signature })
+        };
+        let roster = Exhibit::roster(&world.entries.iter().collect::<Vec<_>>());
+        let exhibits = |count| vec![roster.clone(), head.clone(), listing(count)];
+        check(&world, exhibits(3), Some("signed that it has 4 entries for audiences/companies"));
+        check(&world, exhibits(4), None);
+        let without = evidence(&world, vec![head.clone(), listing(3)]);
+        assert_eq!(without.judge(), Err(InvalidEvidence::Exhibit(1)));
     }
 
     #[test]

@@ -260,6 +260,15 @@ impl Client {
                     (went_back(head), [earlier, later])
                 }
             };
+            if let HeadState::Omitted(omission) = state {
+                let proof = vec![
+                    self.roster_exhibit().await,
+                    Exhibit::publisher_head(&omission.head),
+                    Exhibit::listing(&omission.listing),
+                ];
+                let error = VerificationError::answer(why);
+                return Err(self.keep_evidence(error, proof, None).await.into());
+            }
             let exhibits = exhibits.into_iter().flat_map(|signed| {
                 [
                     Exhibit::received("a statement", &signed.statement),

@@ -403,6 +403,12 @@ impl Client {
         }
     }
 
+    /// The entries about the roster that say whose a key is.
+    pub(super) async fn roster_exhibit(&self) -> Exhibit {
+        let known = self.known().lock().await;
+        Exhibit::roster(&known.entries().collect::<Vec<_>>())
+    }
+
     /// The same for what came with a frame of a stream.
     pub(super) async fn keep_frame(
         &self,

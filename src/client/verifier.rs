@@ -447,6 +447,12 @@ impl Verifier {
         if fits { Ok(signing) } else { Err(refused()) }
     }
 
+    /// A member's signing key, retired or not.
+    pub(super) fn signing_key(&self, member: &MemberId, key_id: &KeyId) -> Option<&VerifyingKey> {
+        let registered = self.roster.key(key_id).filter(|key| key.member == *member)?;
+        self.keys.get(key_id).filter(|_key| registered.key_use == KeyUse::Signing)
+    }
+
     /// Whether a member's signing key, retired or not, made a signature over the bytes of a header.
     pub(super) fn signed_by(
         &self,
@@ -455,8 +461,7 @@ impl Verifier {
         payload: &[u8],
         signature: &[u8],
     ) -> Option<()> {
-        let registered = self.roster.key(key_id).filter(|key| key.member == *member)?;
-        let key = self.keys.get(key_id).filter(|_key| registered.key_use == KeyUse::Signing)?;
+        let key = self.signing_key(member, key_id)?;
         let payload_type = HEADER_PAYLOAD_TYPE;
         signing::verify(Claim { payload_type, payload, signature, key, value: () }).ok().map(drop)
     }

@@ -464,6 +464,34 @@ async fn a_proof_for_another_tree_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_key_that_was_retired_signs_nothing_more() {
+    let Scene { mut world, acme, keys: retired } = Scene::open().await;
+    let exchange = acme.pin().exchange().clone();
+    drop(acme);
+    world.stop();
+    let rotated = std::process::Command::new(env!("CARGO_BIN_EXE_watchfired"))
+        .args(["rotate-log-key", "--data"])
+        .arg(world.data())
+        .output();
+    demand(&rotated.expect("watchfired runs"));
+    world.start(&[]).await;
+    let keys = Keys::of(&world, &exchange);
+    let scene = Scene { acme: world.client("acme-video").await, world, keys };
+    let said = demand(&scene.read(&Victim::of(&scene.world, "birch-social"), Honest).await);
+    assert!(said.contains("log-key-change"), "{said}");
+    let now = scene.keys.clone();
+    let old_key = move |frame: &mut pb::SubscribeResponse| {
+        if let Some(mark) = &mut frame.mark {
+            let checkpoint = now.log.open(&mark.checkpoint).expect("a checkpoint");
+            mark.checkpoint = retired.log.sign(&checkpoint, &retired.secret);
+            retired.restate(mark, |_same| {});
+        }
+    };
+    scene.check(old_key, "a checkpoint is not signed by the log's key").await;
+    scene.world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_is_not_in_the_log_is_refused_and_the_record_stays_in_the_outbox() {
     let scene = Scene::open().await;
     let keys = scene.keys.clone();

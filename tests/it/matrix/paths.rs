@@ -550,6 +550,7 @@ fn matches(filter: &pb::Filter, piece: &Piece) -> bool {
         BodyKind::Genesis,
         BodyKind::Erasure,
         BodyKind::Retention,
+        BodyKind::Epoch,
         BodyKind::LogKeyChange,
     ]
     .map(BodyKind::number);
