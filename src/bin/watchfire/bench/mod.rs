@@ -92,6 +92,8 @@ pub(crate) enum Workload {
     Operation,
     /// What is linked with a value within two steps: 51 nodes.
     Links,
+    /// Proofs that an entry is in the log, one a call, each checked.
+    Proof,
     /// From the start of a hub that was killed to its first answer.
     Start,
 }
@@ -102,7 +104,7 @@ impl Workload {
     }
 }
 
-const ALL: [Workload; 18] = [
+const ALL: [Workload; 19] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
@@ -120,6 +122,7 @@ const ALL: [Workload; 18] = [
     Workload::Search,
     Workload::Operation,
     Workload::Links,
+    Workload::Proof,
     Workload::Start,
 ];
 

@@ -16,6 +16,7 @@ use watchfire::client::SubscribeOptions;
 use watchfire::client::Subscription;
 use watchfire::model::filter::Filter;
 use watchfire::model::names::sha256;
+use watchfire::transparency::proof;
 use watchfire::wire::pb;
 
 use super::Args;
@@ -42,6 +43,7 @@ const IDLE_STREAMS_PER_CONNECTION: usize = 10;
 /// So long a live stream may bring marks alone before the load gives up.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 const LOOKUPS: u64 = 200;
+const PROOFS: u64 = 2000;
 const LOOKUP_VALUES: u64 = 100;
 /// How far apart in the log the values lie that are looked up one after the other: a prime, so that all come.
 const LOOKUP_STRIDE: u64 = 7919;
@@ -62,30 +64,12 @@ pub(crate) async fn run(
             | Workload::Lookup
             | Workload::LookupThousand
             | Workload::LookupAbsent
+            | Workload::Proof
     ) {
         fill(setting, args.records).await?;
     }
     let batch = usize::try_from(args.batch)?;
-    let signed = match workload {
-        Workload::Publish => setting.sign(args.records)?,
-        Workload::Fanout => setting.sign(args.records / 2)?,
-        Workload::Unary | Workload::FanoutSingle => {
-            setting.sign(args.records.min(UNARY_RECORDS))?
-        }
-        Workload::Latency => setting.sign(LATENCY_SAMPLES)?,
-        Workload::Sustained => setting.sign(args.records * SUSTAINED)?,
-        Workload::Unfiltered | Workload::Filtered => setting.sign_spread(args.records)?,
-        Workload::Replay
-        | Workload::Verify
-        | Workload::Idle
-        | Workload::Lookup
-        | Workload::LookupThousand
-        | Workload::LookupAbsent
-        | Workload::Search
-        | Workload::Operation
-        | Workload::Links
-        | Workload::Start => Vec::new(),
-    };
+    let signed = sign(workload, setting, args)?;
     let subscribers = usize::try_from(args.subscribers)?;
     let mut open = Vec::new();
     let before = setting.usage()?;
@@ -107,11 +91,41 @@ pub(crate) async fn run(
         Workload::Search => scene::search(setting).await?,
         Workload::Operation => scene::operation(setting).await?,
         Workload::Links => scene::links(setting).await?,
+        Workload::Proof => proofs(setting).await?,
         Workload::Start => start(setting).await?,
     };
     let (after, stored) = (setting.usage()?, setting.stored()?);
     drop(open);
     Ok(Figure::new(name(workload, args), &done, before, after, stored))
+}
+
+/// What the load publishes, signed before its clock starts.
+fn sign(
+    workload: Workload,
+    setting: &mut Setting,
+    args: &Args,
+) -> anyhow::Result<Vec<pb::Envelope>> {
+    Ok(match workload {
+        Workload::Publish => setting.sign(args.records)?,
+        Workload::Fanout => setting.sign(args.records / 2)?,
+        Workload::Unary | Workload::FanoutSingle => {
+            setting.sign(args.records.min(UNARY_RECORDS))?
+        }
+        Workload::Latency => setting.sign(LATENCY_SAMPLES)?,
+        Workload::Sustained => setting.sign(args.records * SUSTAINED)?,
+        Workload::Unfiltered | Workload::Filtered => setting.sign_spread(args.records)?,
+        Workload::Replay
+        | Workload::Verify
+        | Workload::Idle
+        | Workload::Lookup
+        | Workload::LookupThousand
+        | Workload::LookupAbsent
+        | Workload::Search
+        | Workload::Operation
+        | Workload::Links
+        | Workload::Proof
+        | Workload::Start => Vec::new(),
+    })
 }
 
 fn name(workload: Workload, args: &Args) -> String {
@@ -133,6 +147,7 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::Idle => "subscribers that wait".to_owned(),
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
         Workload::LookupThousand => format!("look-up, {} a call", LOOKUP_VALUES * 10),
+        Workload::Proof => "proof of inclusion, one a call".to_owned(),
         Workload::LookupAbsent => format!("look-up, {} unknown a call", LOOKUP_VALUES * 10),
         Workload::Search => "search, pages of 100".to_owned(),
         Workload::Operation => "operation of 10,000 indicators".to_owned(),
@@ -508,6 +523,29 @@ async fn lookup(
     let seconds = begun.elapsed().as_secs_f64();
     let (count, head) = (usize::try_from(calls * values)?, setting.head().await?);
     Ok(Done::new(count, seconds, "values", head).with_latencies(latencies))
+}
+
+/// Entries all over the log, one after the other: each is proven to be in the tree of the same size.
+async fn proofs(setting: &Setting) -> anyhow::Result<Done> {
+    let mut service = setting.subscriber.transparency_service();
+    let note = service.get_checkpoint(pb::GetCheckpointRequest {}).await?.into_inner().checkpoint;
+    let checkpoint = setting.subscriber.pin().log_key().open(&note)?;
+    let mut latencies = histogram()?;
+    let begun = Instant::now();
+    for number in 0..PROOFS {
+        let sequence = number * LOOKUP_STRIDE % checkpoint.size;
+        let request = pb::GetInclusionProofRequest { sequence, tree_size: checkpoint.size };
+        let start = Instant::now();
+        let answer = service.get_inclusion_proof(request).await?.into_inner();
+        record(&mut latencies, start)?;
+        let leaf = answer.leaf_hash.as_slice().try_into()?;
+        let hashes = answer.hashes.concat();
+        let path = hashes.as_chunks().0;
+        proof::check_inclusion(leaf, sequence, (checkpoint.size, &checkpoint.root), path)?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Done::new(usize::try_from(PROOFS)?, seconds, "proofs", checkpoint.size)
+        .with_latencies(latencies))
 }
 
 async fn start(setting: &mut Setting) -> anyhow::Result<Done> {
