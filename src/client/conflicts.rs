@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
+use crate::client::evidence::Contradiction;
 use crate::client::evidence::Evidence;
 use crate::client::evidence::Exhibit;
+use crate::client::evidence::Verdict;
 use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Patience;
 use crate::client::subscribe::SubscribeOptions;
+use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
@@ -73,6 +76,12 @@ impl Client {
         exhibits.push(Exhibit::header(payload, &key_id.to_string(), signature));
         let what = format!("{} signed two different records as {name}", header.name.member.name());
         let evidence = Evidence::new(self.profile(), self.now(), what, exhibits)?;
+        if !matches!(evidence.judge(), Ok(Verdict::Proven(Contradiction::TwoHeaders { .. }))) {
+            // Nobody is accused because the hub says so.
+            let why =
+                format!("what the hub shows does not prove that two records were signed as {name}");
+            return Err(VerificationError::answer(why).into());
+        }
         let evidence = evidence.save(self.profile())?;
         Ok(KnownConflict { name, first: *first, notice: notice.sequence(), evidence })
     }

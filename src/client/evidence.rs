@@ -359,7 +359,13 @@ impl Evidence {
         Ok(pin)
     }
 
-    /// Judges it by what the log's key signed alone.
+    /// Whether members' keys, or later keys of the log, are those of roster entries that the finder chose: the log itself must say
+    /// that they are all that there were.
+    pub fn rests_on_the_roster(&self) -> bool {
+        self.exhibits.iter().any(|exhibit| matches!(exhibit, Exhibit::Roster { .. }))
+    }
+
+    /// Judges it by what the log's key signed alone, and by the keys that the roster entries in it register.
     pub fn judge(&self) -> Result<Verdict, InvalidEvidence> {
         let pin = self.pin()?;
         let mut signed = Signed::new(&pin);

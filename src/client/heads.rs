@@ -42,7 +42,9 @@ use crate::wire::pb;
 pub const HEAD_DUE_AFTER: Duration = Duration::from_hours(24);
 /// Entries of a page.
 const PAGE_ENTRIES: u32 = 1000;
-/// Heads that are remembered at most.
+/// Within this time a call for heads or listings is answered.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// Heads that are remembered, and taken from the hub, at most.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// What became of one's own heads.
@@ -310,11 +312,14 @@ impl Client {
                 page_size: PAGE_ENTRIES,
                 page_token,
             };
-            let page = service.list_publisher_heads(request).await?.into_inner();
+            let page = in_time(service.list_publisher_heads(request)).await?;
             if page.heads.is_empty() && !page.next_page_token.is_empty() {
                 return Err(VerificationError::answer("a page of heads is empty").into());
             }
             heads.extend(page.heads.into_iter().map(Signed::from_wire));
+            if heads.len() > REMEMBERED_MAX {
+                return Err(VerificationError::answer("its heads have no end").into());
+            }
             if page.next_page_token.is_empty() {
                 return Ok(heads);
             }
@@ -484,8 +489,7 @@ impl Client {
             size: head.size,
             page_size: PAGE_ENTRIES,
         };
-        let page = self.transparency_service().list_publisher_entries(request).await?;
-        Ok(page.into_inner())
+        in_time(self.transparency_service().list_publisher_entries(request)).await
     }
 
     /// What the hub signs that it has listed to this member, if that is what came.
@@ -510,6 +514,15 @@ impl Client {
         let grown = self.demand_growth(&listed, &newest).await?;
         grown.map_err(|deviation| VerificationError::deviation(deviation).into())
     }
+}
+
+/// A hub that never answers must not make a stream stand still.
+async fn in_time<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>> + Send,
+) -> Result<T, ClientError> {
+    let silent = || ClientError::Unreachable("it does not answer for publishers' heads".to_owned());
+    let answer = tokio::time::timeout(ANSWERED_WITHIN, call).await.map_err(|_silence| silent())?;
+    Ok(answer?.into_inner())
 }
 
 /// Counts the entries of a page, which rise from a place on and stay below a size; the place behind them.

@@ -10,6 +10,7 @@ const REMEMBERED_MAX: usize = 100_000;
 /// The places and header digests of what came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Received {
+    /// Of the log, by its last mark; 0 before the first.
     epoch: u32,
     /// From here on everything came that may be seen; `None` before the first mark.
     since: Option<u64>,
@@ -20,8 +21,7 @@ pub(super) struct Received {
 
 impl Received {
     /// An entry came.
-    pub(super) fn take(&mut self, epoch: u32, sequence: u64, header_digest: Digest) {
-        self.begin(epoch);
+    pub(super) fn take(&mut self, sequence: u64, header_digest: Digest) {
         self.entries.insert(sequence, header_digest);
         if self.entries.len() > REMEMBERED_MAX
             && let Some((first, _digest)) = self.entries.pop_first()
@@ -32,7 +32,12 @@ impl Received {
 
     /// A mark came, of a stream that began at a place.
     pub(super) fn marked(&mut self, epoch: u32, position: u64, start: Option<u64>) {
-        self.begin(epoch);
+        // An entry's own epoch says nothing here: a log that was restored keeps its entries of earlier ones.
+        if self.epoch != epoch && self.epoch != 0 {
+            // What came in the other epoch may stand elsewhere now.
+            *self = Self { since: Some(position), ..Self::default() };
+        }
+        self.epoch = epoch;
         let first = self.entries.first_key_value().map(|(sequence, _digest)| *sequence);
         let full = self.entries.len() >= REMEMBERED_MAX;
         // What was forgotten is not missed.
@@ -53,12 +58,6 @@ impl Received {
             && self.since.is_some_and(|since| sequence >= since);
         is_covered && self.entries.get(&sequence) != Some(header_digest)
     }
-
-    fn begin(&mut self, epoch: u32) {
-        if epoch != self.epoch {
-            *self = Self { epoch, ..Self::default() };
-        }
-    }
 }
 
 #[cfg(test)]
@@ -69,7 +68,7 @@ mod tests {
     fn an_entry_is_missed_where_the_stream_brings_all() {
         let mut received = Received::default();
         assert!(!received.misses(1, 5, &[5; 32]), "nothing is known yet");
-        received.take(1, 5, [5; 32]);
+        received.take(5, [5; 32]);
         received.marked(1, 9, Some(3));
         assert!(!received.misses(1, 5, &[5; 32]));
         assert!(received.misses(1, 5, &[6; 32]), "another one");
@@ -86,14 +85,23 @@ mod tests {
     }
 
     #[test]
+    fn entries_of_before_a_restore_count_in_the_log_that_goes_on() {
+        let mut received = Received::default();
+        received.take(5, [5; 32]);
+        received.marked(2, 9, Some(0));
+        assert!(!received.misses(2, 5, &[5; 32]), "it came on this stream");
+        assert!(received.misses(2, 6, &[6; 32]));
+    }
+
+    #[test]
     fn what_is_forgotten_is_not_missed() {
         let mut received = Received::default();
         let many = u64::try_from(REMEMBERED_MAX).unwrap() + 10;
-        (0..many).for_each(|sequence| received.take(1, sequence, [1; 32]));
+        (0..many).for_each(|sequence| received.take(sequence, [1; 32]));
         received.marked(1, many, Some(0));
         assert_eq!(received.entries.len(), REMEMBERED_MAX);
         assert!(!received.misses(1, 9, &[1; 32]) && !received.misses(1, 10, &[1; 32]));
-        received.take(1, many, [1; 32]);
+        received.take(many, [1; 32]);
         assert!(!received.misses(1, 10, &[1; 32]));
         assert!(received.misses(1, 11, &[2; 32]));
     }

@@ -36,6 +36,8 @@ use crate::wire::pb;
 const FRESH_WITHIN: Duration = Duration::from_secs(30);
 /// What did not come for so long, though it should have, was left out: access that is gained shows within a second.
 const MISSED_FOR: Duration = Duration::from_secs(10);
+/// A stream ends if the hub does not answer for publishers' heads for so long.
+const UNANSWERED_FOR: Duration = Duration::from_mins(10);
 /// How often publishers' heads are checked while a stream is followed.
 const HEADS_EVERY: Duration = Duration::from_mins(1);
 /// From this many entries on, signatures are checked off the runtime's threads.
@@ -185,6 +187,8 @@ pub struct Subscription {
     heads_checked: Instant,
     /// Since when a check has found that something did not come which should have.
     missed_since: Option<Instant>,
+    /// Since when the hub does not answer for publishers' heads.
+    unanswered_since: Option<Instant>,
     /// What came, if there is no filter.
     received: Option<Received>,
 }
@@ -234,6 +238,7 @@ impl Client {
             heads_every: None,
             heads_checked: Instant::now(),
             missed_since: None,
+            unanswered_since: None,
             received: None,
         };
         if !subscription.options.until_head {
@@ -380,12 +385,21 @@ impl Subscription {
         let is_surely_missed = self.missed_since.is_some_and(|since| since.elapsed() >= MISSED_FOR);
         match self.client.demand_heads(self.received.as_ref(), is_surely_missed).await {
             Ok(true) => {
-                self.missed_since = None;
+                (self.missed_since, self.unanswered_since) = (None, None);
                 self.heads_checked = Instant::now();
             }
             // With the next marks again: access may have been gained just now.
-            Ok(false) => drop(self.missed_since.get_or_insert_with(Instant::now)),
-            Err(error) if error.is_transient() => {}
+            Ok(false) => {
+                self.unanswered_since = None;
+                self.missed_since.get_or_insert_with(Instant::now);
+            }
+            // A hub that streams but never answers this keeps something back.
+            Err(error) if error.is_transient() => {
+                let since = *self.unanswered_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= UNANSWERED_FOR {
+                    return Err(error);
+                }
+            }
             Err(error) => return Err(error),
         }
         Ok(())
@@ -442,7 +456,11 @@ impl Subscription {
                     self.opened(stream, known);
                     return Ok(());
                 }
-                Err(error) if self.catches_up(&error) => self.in_snapshot = true,
+                Err(error) if self.catches_up(&error) => {
+                    self.in_snapshot = true;
+                    // Not all that a head counts comes in a snapshot.
+                    self.received = self.received.take().map(|_before| Received::default());
+                }
                 Err(error) if self.progress == Progress::Unopened || self.gives_up(&error) => {
                     return Err(error);
                 }
@@ -459,6 +477,7 @@ impl Subscription {
         let digest = self.options.filter.digest();
         self.account = Some(Account::new(self.client.follower(), digest, start, known));
         self.waited = Duration::ZERO;
+        self.unanswered_since = None;
         self.stream = Some(stream);
         self.last = None;
         self.last_backfilled = None;
@@ -567,7 +586,7 @@ impl Subscription {
         let rest = self.account_for(&prepared, backfill, &hidden)?;
         if let Some(received) = &mut self.received {
             for one in &prepared {
-                received.take(one.epoch, one.sequence, one.record.header_digest);
+                received.take(one.sequence, one.record.header_digest);
             }
         }
         match mark {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
@@ -9,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +58,7 @@ use crate::model::reason::Refusal;
 use crate::model::roster::Quota;
 use crate::model::roster::Roster;
 use crate::model::time::Clock;
+use crate::model::time::Timestamp;
 use crate::signing::SecretKey;
 use crate::store::LogBlock;
 use crate::store::Store;
@@ -159,6 +162,8 @@ pub struct Hub {
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
+    /// When a head was last read to be signed.
+    head_read: Mutex<Timestamp>,
     /// Signs marks and listings.
     log_secret: SecretKey,
     pub(super) log_keys: LogKeys,
@@ -237,6 +242,7 @@ impl Hub {
             checker,
             queue,
             clock,
+            head_read: Mutex::new(Timestamp::default()),
             log_secret,
             log_keys,
             genesis,
@@ -280,6 +286,18 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    /// The head, and when that was read. Of two that were read, the later is never of a smaller log, whatever the clock does:
+    /// marks that say otherwise prove that the log was put back.
+    pub(super) fn read_head(
+        &self,
+        head: &mut watch::Receiver<DurableHead>,
+    ) -> (DurableHead, Timestamp) {
+        let mut last = self.head_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = head.borrow_and_update().clone();
+        *last = self.clock.now().max(*last);
+        (head, *last)
     }
 
     /// Signs what was sent on a stream.

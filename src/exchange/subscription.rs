@@ -156,6 +156,8 @@ pub struct Subscription {
     filter_digest: Digest,
     position: u64,
     head: watch::Receiver<DurableHead>,
+    /// When the head was last read, for marks to say.
+    head_read: Timestamp,
     marked: Option<u64>,
     mark_due: Instant,
     decoded: bool,
@@ -227,6 +229,7 @@ impl Hub {
         Ok(Subscription {
             filter_digest: filter.digest(),
             head: self.tail.watch(),
+            head_read: Timestamp::default(),
             hub: Arc::clone(self),
             member: member.clone(),
             filter,
@@ -319,7 +322,8 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Event, ExchangeError> {
         loop {
             // The head first: who loses access behind it must not be judged by what it could see before.
-            let head = self.head.borrow_and_update().clone();
+            let (head, head_read) = self.hub.read_head(&mut self.head);
+            self.head_read = head_read;
             let (reader, access) = self.hub.reader_as_of(&self.member)?;
             if self.hub.draining.is_cancelled() {
                 return Err(self.draining().into());
@@ -600,7 +604,7 @@ impl Subscription {
             root: head.summary.root,
             count: self.account.count,
             digest: self.account.digest,
-            time: self.hub.clock().now(),
+            time: self.head_read,
             roster_digest: head.summary.roster,
         }
     }

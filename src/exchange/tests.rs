@@ -319,6 +319,40 @@ async fn a_head_and_its_roster_are_of_one_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_read_later_is_never_of_a_smaller_log() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.world.operator.member().clone();
+    for entry in history.world.entries.clone().into_iter().skip(1) {
+        let envelope = entry.envelope.unwrap();
+        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+    }
+    let begin = history.hub().head().size;
+    let end = begin + 200;
+    let readers = [(); 2].map(|()| {
+        let hub = Arc::clone(history.hub());
+        std::thread::spawn(move || times_of_heads(&hub, end))
+    });
+    for number in 1..201 {
+        let envelope = quota_change(&history, number);
+        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+    }
+    let mut read: Vec<_> = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+    read.sort_unstable();
+    assert!(read.len() > 20, "they saw the log grow");
+    let mut sizes = read.chunk_by(|one, other| one.0 == other.0).map(|of_one_size| {
+        let times = || of_one_size.iter().flat_map(|(_size, times)| *times);
+        (times().min().unwrap(), times().max().unwrap())
+    });
+    let mut before = sizes.next().unwrap();
+    for times in sizes {
+        assert!(before.1 <= times.0, "read as larger before it was read as smaller");
+        before = times;
+    }
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_is_not_written_to_a_full_disk() {
     let mut history = History::new();
     history.start();
@@ -335,6 +369,16 @@ async fn what_was_delivered_is_not_written_to_a_full_disk() {
         history.stop();
         assert_eq!(history.store().deliveries().unwrap().len(), rows);
     }
+}
+
+/// Reads heads until one is of a size; when each size was read first and last.
+fn times_of_heads(hub: &Hub, end: u64) -> std::collections::BTreeMap<u64, [Timestamp; 2]> {
+    let (mut watch, mut times) = (hub.tail.watch(), std::collections::BTreeMap::new());
+    while !times.contains_key(&end) {
+        let (head, time) = hub.read_head(&mut watch);
+        times.entry(head.size).or_insert([time; 2])[1] = time;
+    }
+    times
 }
 
 /// Reads on until it is halted, and says that it was.

@@ -390,18 +390,26 @@ async fn a_running_subscription_ends_with_the_explanation() {
     demand(&back_up(&world, &file));
     let sink = place.path().join("records.jsonl");
     let target = format!("jsonl:{}", text(&sink));
-    let arguments: [&[&str]; 2] = [&["subscribe", "--into", &target], &["subscribe"]];
+    let printed = place.path().join("printed");
+    let null = place.path().join("nothing");
+    let arguments: [(&[&str], _); 2] = [
+        (&["subscribe", "--into", &target], &null),
+        (&["subscribe", "--format", "jsonl"], &printed),
+    ];
     let mut running: Vec<_> = arguments
         .iter()
-        .map(|arguments| {
+        .map(|(arguments, stdout)| {
             let mut command = world.command("birch-social", arguments);
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+            let stdout = std::fs::File::create(stdout).expect("a file");
+            command.stdout(stdout).stderr(std::process::Stdio::piped());
             command.spawn().expect("watchfire runs")
         })
         .collect();
     publish(&acme, domain("void.example")).await;
-    let shown = || std::fs::read_to_string(&sink).unwrap_or_default();
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+    let shown = || read(&sink);
     until("it is in the sink", async || shown().contains("void.example").then_some(())).await;
+    until("it is printed", async || read(&printed).contains("void.example").then_some(())).await;
     drop(acme);
     world.kill();
     let mut restored = world.successor();

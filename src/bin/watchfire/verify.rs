@@ -102,6 +102,12 @@ fn judge(path: &Path, evidence: Result<Evidence, InvalidEvidence>) -> anyhow::Re
     ] {
         output::line(&output::clean(&line))?;
     }
+    if evidence.rests_on_the_roster() {
+        output::line(
+            "  rests on   the roster entries in the file, which its finder chose: hold them against the log, where an entry that \
+             was left out may have retired or reset a key",
+        )?;
+    }
     Ok(proven)
 }
 
