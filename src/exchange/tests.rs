@@ -14,6 +14,7 @@ use crate::interop::warning_list::WarningLists;
 use crate::model::handling::Reach;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
+use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
@@ -107,6 +108,16 @@ impl History {
 
     fn hub(&self) -> &Arc<Hub> {
         &self.running.as_ref().unwrap().0
+    }
+
+    /// Publishes what the world begins with; the operator, who signed it.
+    async fn admit_all(&self) -> MemberId {
+        let operator = self.world.operator.member().clone();
+        for entry in self.world.entries.clone().into_iter().skip(1) {
+            let envelope = entry.envelope.unwrap();
+            self.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
+        }
+        operator
     }
 
     async fn take(&mut self, step: Step) {
@@ -224,11 +235,7 @@ async fn tick_until(hub: &Hub, size: u64) {
 async fn a_backup_that_is_written_while_bodies_go_is_the_log_without_them() {
     let mut history = History::new();
     history.start();
-    let operator = history.world.operator.member().clone();
-    for entry in history.world.entries.clone().into_iter().skip(1) {
-        let envelope = entry.envelope.unwrap();
-        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
-    }
+    history.admit_all().await;
     for word in 0..60 {
         history.publish(2, word, 0).await;
     }
@@ -288,11 +295,7 @@ async fn a_backup_that_is_written_while_bodies_go_is_the_log_without_them() {
 async fn a_head_and_its_roster_are_of_one_moment() {
     let mut history = History::new();
     history.start();
-    let operator = history.world.operator.member().clone();
-    for entry in history.world.entries.clone().into_iter().skip(1) {
-        let envelope = entry.envelope.unwrap();
-        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
-    }
+    let operator = history.admit_all().await;
     history.hub().publish(&operator, vec![quota_change(&history, 1)]).await.unwrap();
     let (acme, begin) = (history.world.acme.member().clone(), history.hub().head().size);
     let (hub, end) = (Arc::clone(history.hub()), begin + 200);
@@ -322,11 +325,7 @@ async fn a_head_and_its_roster_are_of_one_moment() {
 async fn a_head_that_is_read_later_is_never_of_a_smaller_log() {
     let mut history = History::new();
     history.start();
-    let operator = history.world.operator.member().clone();
-    for entry in history.world.entries.clone().into_iter().skip(1) {
-        let envelope = entry.envelope.unwrap();
-        history.hub().publish(&operator, vec![envelope]).await.unwrap()[0].clone().unwrap();
-    }
+    let operator = history.admit_all().await;
     let begin = history.hub().head().size;
     let end = begin + 200;
     let readers = [(); 2].map(|()| {

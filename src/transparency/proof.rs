@@ -99,6 +99,28 @@ pub fn frontier<N: Nodes>(nodes: &N, size: u64) -> Result<Frontier, N::Error> {
     Ok(Frontier::from_peaks(size, peaks).unwrap_or_default())
 }
 
+/// The way of a node up to the root (RFC 9162, sections 2.1.3.2 and 2.1.4.2): its place in its row, and the last one there.
+struct Way {
+    own: u64,
+    last: u64,
+}
+
+impl Way {
+    const fn is_at_the_top(&self) -> bool {
+        self.last == 0
+    }
+
+    /// Goes up to the next node that has two children; whether it comes from the right one.
+    const fn goes_up_from_the_right(&mut self) -> bool {
+        let from_right = self.own % 2 == 1 || self.own == self.last;
+        // Rows in which it has no neighbour are passed by. 0 has none in any.
+        let passed = if from_right && self.own != 0 { self.own.trailing_zeros() } else { 0 };
+        self.own >>= passed + 1;
+        self.last >>= passed + 1;
+        from_right
+    }
+}
+
 /// Checks that a leaf is at a place of the tree with a root.
 pub fn check_inclusion(
     leaf: Digest,
@@ -109,35 +131,24 @@ pub fn check_inclusion(
     if index >= size {
         return Err(InvalidProof);
     }
-    let (mut own, mut last, mut hash) = (index, size - 1, leaf);
+    let (mut way, mut hash) = (Way { own: index, last: size - 1 }, leaf);
     for other in path {
-        if last == 0 {
+        if way.is_at_the_top() {
             return Err(InvalidProof);
         }
-        if own % 2 == 1 || own == last {
-            hash = join(other, &hash);
-            // Not zero: it is odd, or the last, which is not.
-            let skipped = own.trailing_zeros();
-            (own, last) = (own >> skipped, last >> skipped);
-        } else {
-            hash = join(&hash, other);
-        }
-        (own, last) = (own >> 1, last >> 1);
+        hash = if way.goes_up_from_the_right() { join(other, &hash) } else { join(&hash, other) };
     }
-    if last == 0 && hash == *root { Ok(()) } else { Err(InvalidProof) }
+    if way.is_at_the_top() && hash == *root { Ok(()) } else { Err(InvalidProof) }
 }
 
 /// The root of the tree when a leaf was its last, by the path of the leaf in a larger tree, which holds: what lies left of
 /// the way was there already.
 pub fn root_then(leaf: Digest, index: u64, size: u64, path: &[Digest]) -> Digest {
-    let (mut own, mut last, mut hash) = (index, size.saturating_sub(1), leaf);
+    let (mut way, mut hash) = (Way { own: index, last: size.saturating_sub(1) }, leaf);
     for other in path {
-        if own % 2 == 1 || own == last {
+        if way.goes_up_from_the_right() {
             hash = join(other, &hash);
-            let skipped = if own == 0 { 0 } else { own.trailing_zeros() };
-            (own, last) = (own >> skipped, last >> skipped);
         }
-        (own, last) = (own >> 1, last >> 1);
     }
     hash
 }
@@ -162,24 +173,20 @@ pub fn check_consistency(
         None => return Err(InvalidProof),
     };
     let skipped = (old - 1).trailing_ones();
-    let (mut own, mut last) = ((old - 1) >> skipped, (new - 1) >> skipped);
+    let mut way = Way { own: (old - 1) >> skipped, last: (new - 1) >> skipped };
     let (mut old_hash, mut new_hash) = (*first, *first);
     for other in rest {
-        if last == 0 {
+        if way.is_at_the_top() {
             return Err(InvalidProof);
         }
-        if own % 2 == 1 || own == last {
+        if way.goes_up_from_the_right() {
             old_hash = join(other, &old_hash);
             new_hash = join(other, &new_hash);
-            // Not zero: it is odd, or the last, which is not.
-            let skipped = own.trailing_zeros();
-            (own, last) = (own >> skipped, last >> skipped);
         } else {
             new_hash = join(&new_hash, other);
         }
-        (own, last) = (own >> 1, last >> 1);
     }
-    let holds = last == 0 && old_hash == *old_root && new_hash == *new_root;
+    let holds = way.is_at_the_top() && old_hash == *old_root && new_hash == *new_root;
     if holds { Ok(()) } else { Err(InvalidProof) }
 }
 
