@@ -16,6 +16,7 @@ use watchfire::model::names::MemberId;
 use watchfire::model::reason::Reason;
 use watchfire::model::roster::Role;
 use watchfire::profile;
+use watchfire::profile::Authority;
 use watchfire::profile::Enrolment;
 use watchfire::wire::pb;
 
@@ -158,9 +159,17 @@ async fn admit(client: &Client, request: &JoinRequest, args: &Args) -> Result<Gr
         }
         Err(error) => return Err(error),
     }
-    let profile = client.profile();
-    let authority = profile.authority()?;
-    let settings = profile.settings();
+    issue(client, &client.profile().authority()?, request, role)
+}
+
+/// Certifies a member that the roster has; what it is handed for that.
+pub(crate) fn issue(
+    client: &Client,
+    authority: &Authority,
+    request: &JoinRequest,
+    role: Role,
+) -> Result<Grant, ClientError> {
+    let (member, settings) = (request.member()?, client.profile().settings());
     let pem = request.certificate_request_pem();
     let issued = authority.issue_member(&settings.trust_domain, &member, pem, client.now())?;
     Ok(Grant::new(&Granted {

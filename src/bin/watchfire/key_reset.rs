@@ -8,8 +8,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use watchfire::client::Client;
 use watchfire::client::ClientError;
-use watchfire::client::Grant;
-use watchfire::client::Granted;
 use watchfire::client::InvalidPaper;
 use watchfire::client::JoinRequest;
 use watchfire::client::OperatorChange;
@@ -50,17 +48,7 @@ pub(crate) async fn run(
     let revoked = authority.revoke(&member, now)?;
     output::line(&format!("{revoked} certificates of {member} are revoked."))?;
     crl::renew(client.profile(), now)?;
-    let settings = client.profile().settings();
-    let pem = request.certificate_request_pem();
-    let issued = authority.issue_member(&settings.trust_domain, &member, pem, now)?;
-    let grant = Grant::new(&Granted {
-        pin: client.pin(),
-        settings,
-        member: &member,
-        role,
-        ca_pem: authority.certificate_pem(),
-        certificate_pem: &issued.certificate_pem,
-    });
+    let grant = admit::issue(client, &authority, &request, role)?;
     profile::write_public(out, grant.to_json().as_bytes())?;
     output::line(&format!("The grant for {member} is in {}.", out.display()))?;
     admit::tell_the_exchange(client, &grant)?;
