@@ -55,6 +55,8 @@ const WIDTH: u32 = 430;
 /// Room for labels.
 const LEFT: u32 = 178;
 const LABEL_COLUMNS: usize = 23;
+/// Room for half of the last word on the axis, which stands in the middle below its line.
+const RIGHT: u32 = 28;
 /// Words on the axis: more would run into each other.
 const TICKS_MAX: usize = 5;
 
@@ -67,7 +69,7 @@ pub(super) fn draw(rows: &[Range], axis: (Duration, Duration)) -> Result<Svg, Fa
             (from..to).log_scale(),
             canvas::rows(rows.len()),
             (
-                canvas::pixels(LEFT)..canvas::pixels(WIDTH.saturating_sub(20)),
+                canvas::pixels(LEFT)..canvas::pixels(WIDTH.saturating_sub(RIGHT)),
                 0..canvas::pixels(below),
             ),
         ));
@@ -123,4 +125,27 @@ fn decades((shortest, longest): (Duration, Duration)) -> (f64, f64) {
     let from = 10_f64.powf((low * 0.999).log10().floor());
     let to = 10_f64.powf((high * 1.001).log10().ceil());
     (from, to.max(from * 10.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the widest fonts that a browser may take for words of 12 pixels.
+    const LETTER: usize = 9;
+
+    #[test]
+    fn the_last_word_on_the_axis_has_room() {
+        for (_, name) in TICKS {
+            assert!(name.len() * LETTER / 2 < RIGHT as usize, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_axis_may_end_with_any_word() {
+        let ms = Duration::from_millis;
+        let row = Range { label: "x".into(), p50: ms(20), p90: ms(90), is_proven: true };
+        let drawn = draw(&[row], (ms(20), ms(90))).unwrap();
+        assert!(drawn.elements.contains("100 ms"));
+    }
 }
