@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
-use crate::client::evidence::Contradiction;
 use crate::client::evidence::Evidence;
 use crate::client::evidence::Exhibit;
-use crate::client::evidence::Verdict;
+use crate::client::judge::Condition;
+use crate::client::judge::Contradiction;
+use crate::client::judge::Verdict;
 use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Patience;
@@ -31,6 +32,8 @@ pub struct KnownConflict {
     pub first: u64,
     /// The sequence of the hub's notice.
     pub notice: u64,
+    /// What the proof rests on that the file does not show.
+    pub condition: Option<Condition>,
     /// The file of evidence.
     pub evidence: PathBuf,
 }
@@ -68,7 +71,7 @@ impl Client {
         let name = RevisionName { record: header.name.clone(), revision: Some(header.revision) };
         let request = pb::GetRecordRequest { name: name.to_string(), include_record: false };
         let answer = self.exchange_service().get_record(request).await?.into_inner();
-        let mut exhibits = vec![self.roster_exhibit().await];
+        let mut exhibits = self.roster_exhibits().await;
         let envelope = answer.entry.and_then(|entry| entry.envelope).unwrap_or_default();
         let signatures = envelope.signatures.iter();
         exhibits
@@ -76,13 +79,20 @@ impl Client {
         exhibits.push(Exhibit::header(payload, &key_id.to_string(), signature));
         let what = format!("{} signed two different records as {name}", header.name.member.name());
         let evidence = Evidence::new(self.profile(), self.now(), what, exhibits)?;
-        if !matches!(evidence.judge(), Ok(Verdict::Proven(Contradiction::TwoHeaders { .. }))) {
+        let condition = match evidence.judge() {
+            Ok(Verdict::Proven(Contradiction::TwoHeaders { .. })) => None,
+            Ok(Verdict::Conditional(Contradiction::TwoHeaders { .. }, condition)) => {
+                Some(condition)
+            }
             // Nobody is accused because the hub says so.
-            let why =
-                format!("what the hub shows does not prove that two records were signed as {name}");
-            return Err(VerificationError::answer(why).into());
-        }
+            Ok(Verdict::Proven(_) | Verdict::Conditional(..) | Verdict::Unproven) | Err(_) => {
+                let why = format!(
+                    "what the hub shows does not prove that two records were signed as {name}"
+                );
+                return Err(VerificationError::answer(why).into());
+            }
+        };
         let evidence = evidence.save(self.profile())?;
-        Ok(KnownConflict { name, first: *first, notice: notice.sequence(), evidence })
+        Ok(KnownConflict { name, first: *first, notice: notice.sequence(), condition, evidence })
     }
 }

@@ -263,11 +263,9 @@ impl Client {
                 }
             };
             if let HeadState::Omitted(omission) = state {
-                let proof = vec![
-                    self.roster_exhibit().await,
-                    Exhibit::publisher_head(&omission.head),
-                    Exhibit::listing(&omission.listing),
-                ];
+                let mut proof = self.roster_exhibits().await;
+                proof.push(Exhibit::publisher_head(&omission.head));
+                proof.push(Exhibit::listing(&omission.listing));
                 let error = VerificationError::answer(why);
                 return Err(self.keep_evidence(error, proof, None).await.into());
             }

@@ -234,6 +234,11 @@ impl KnownRoster {
         checkpoint.size != self.position || checkpoint.roster == self.digest
     }
 
+    /// The running digest over the entries that were folded, as checkpoints have it.
+    pub(super) const fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Everything below this place is folded.
     pub const fn position(&self) -> u64 {
         self.position

@@ -17,6 +17,7 @@ use crate::client::connection::Client;
 use crate::client::error::ClientError;
 use crate::client::evidence::Evidence;
 use crate::client::evidence::Exhibit;
+use crate::client::known::KnownRoster;
 use crate::client::verifier::VerificationError;
 use crate::model::names::Digest;
 use crate::profile::Profile;
@@ -132,6 +133,12 @@ impl Trust {
         self.profile.save_last_mark("")?;
         (self.is_changed, self.is_past_changed) = (true, true);
         self.save()
+    }
+
+    /// What is remembered, the newest last.
+    fn notes(&self) -> Vec<(Checkpoint, String)> {
+        let newest = self.newest.map(|newest| (newest, self.note.clone()));
+        self.past.iter().cloned().chain(newest).collect()
     }
 
     /// Keeps the newest checkpoint among those of the past, if it is far enough from the last of them.
@@ -387,6 +394,9 @@ impl Client {
             let trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
             (trust.newest, trust.note.clone(), trust.mark.clone())
         };
+        if !matches!(exhibits.first(), Some(Exhibit::Roster { .. })) {
+            exhibits.splice(0..0, self.log_key_exhibits());
+        }
         exhibits.extend(mark);
         if let Some(newest) = newest {
             exhibits.push(Exhibit::checkpoint(&note));
@@ -403,10 +413,37 @@ impl Client {
         }
     }
 
-    /// The entries about the roster that say whose a key is.
-    pub(super) async fn roster_exhibit(&self) -> Exhibit {
-        let known = self.known().lock().await;
-        Exhibit::roster(&known.entries().collect::<Vec<_>>())
+    /// The entries about the roster that say whose a key is, with a checkpoint that signs them as a whole, if the hub has
+    /// one.
+    pub(super) async fn roster_exhibits(&self) -> Vec<Exhibit> {
+        let known = self.known().lock().await.clone();
+        let notes = self.remembered_notes();
+        if notes.iter().any(|(checkpoint, _note)| checkpoint.roster == known.digest()) {
+            return roster_exhibits(&known, &notes);
+        }
+        let asked = async {
+            self.roster().await?;
+            self.newest().await
+        };
+        // Without it the evidence is worth less, and still kept.
+        drop(tokio::time::timeout(EVIDENCE_PATIENCE, asked).await);
+        let known = self.known().lock().await.clone();
+        roster_exhibits(&known, &self.remembered_notes())
+    }
+
+    /// The entries that put the log's later keys in place, where it has had more than the one that is pinned.
+    fn log_key_exhibits(&self) -> Vec<Exhibit> {
+        if self.log_keys().load().count() == 1 {
+            return Vec::new();
+        }
+        // Who folds entries just now may be who found something.
+        let known = self.known().try_lock().map(|known| known.clone());
+        let known = known.or_else(|_folding| KnownRoster::load(self.profile(), self.pin()));
+        known.map(|known| roster_exhibits(&known, &self.remembered_notes())).unwrap_or_default()
+    }
+
+    fn remembered_notes(&self) -> Vec<(Checkpoint, String)> {
+        self.trust().lock().unwrap_or_else(PoisonError::into_inner).notes()
     }
 
     /// The same for what came with a frame of a stream.
@@ -453,6 +490,29 @@ impl Client {
         proof::check_inclusion(leaf, sequence, tree, &path).ok()?;
         Some(Exhibit::leaf(sequence, &leaf, &path, note))
     }
+}
+
+/// The entries that were folded. Before each that puts a log key in place there is what is remembered of the key before it, and at
+/// the end a checkpoint that signs them as a whole, if one is remembered.
+fn roster_exhibits(known: &KnownRoster, notes: &[(Checkpoint, String)]) -> Vec<Exhibit> {
+    let verifier = known.verifier();
+    let later_keys = verifier.roster().log_keys().iter().skip(1).map(|term| term.since.0);
+    let (mut exhibits, mut from) = (Vec::new(), 0);
+    for until in later_keys.chain([u64::MAX]) {
+        let piece = known.entries().filter(|entry| (from..until).contains(&entry.sequence));
+        exhibits.push(Exhibit::roster(&piece.collect::<Vec<_>>()));
+        let is_whole = |checkpoint: &Checkpoint| {
+            if until == u64::MAX {
+                checkpoint.roster == known.digest()
+            } else {
+                checkpoint.size <= until
+            }
+        };
+        let note = notes.iter().rev().find(|(checkpoint, _note)| is_whole(checkpoint));
+        exhibits.extend(note.map(|(_checkpoint, note)| Exhibit::checkpoint(note)));
+        from = until;
+    }
+    exhibits
 }
 
 #[cfg(test)]

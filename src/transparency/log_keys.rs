@@ -45,6 +45,11 @@ impl LogKeys {
         self.later.last().map_or(&self.first, |(_since, key)| key)
     }
 
+    /// Every one that it had.
+    pub fn all(&self) -> impl Iterator<Item = &LogKey> {
+        std::iter::once(&self.first).chain(self.later.iter().map(|(_since, key)| key))
+    }
+
     /// How many there were.
     pub const fn count(&self) -> usize {
         self.later.len().saturating_add(1)

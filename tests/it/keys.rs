@@ -326,11 +326,6 @@ async fn two_people_read_the_same_words_on_both_ends_of_an_enrolment() {
     world.finish();
 }
 
-fn rotate_log_key(world: &World, more: &[&str]) -> std::process::Output {
-    let data = text(world.data());
-    watchfired(&[&["rotate-log-key", "--data", &data], more].concat())
-}
-
 /// Serving must fail at once.
 fn refuses_to_serve(world: &World) {
     let data = text(world.data());
@@ -353,7 +348,7 @@ async fn the_log_key_is_rotated_and_every_client_follows_it() {
     world.stop();
     let key = world.data().join("log.key");
     let old = std::fs::read(&key).expect("a key");
-    let said = demand(&rotate_log_key(&world, &[]));
+    let said = demand(&world.rotate_log_key(&[]));
     assert!(said.contains("changed at sequence"), "{said}");
     let new = std::fs::read(&key).expect("a key");
     assert!(old != new && !world.data().join("log.key.next").exists());
@@ -363,7 +358,7 @@ async fn the_log_key_is_rotated_and_every_client_follows_it() {
     // A change that was cut off before the key was in place goes on.
     let next = world.data().join("log.key.next");
     watchfire::profile::write_private(&next, &new).expect("the new key");
-    let said = demand(&rotate_log_key(&world, &[]));
+    let said = demand(&world.rotate_log_key(&[]));
     assert!(said.contains("was changed before"), "{said}");
     assert_eq!(std::fs::read(&key).expect("a key"), new);
     world.start(&[]).await;
@@ -387,8 +382,8 @@ async fn the_log_key_is_rotated_and_every_client_follows_it() {
 
     // And once more, without anybody having looked in between.
     world.stop();
-    demand(&rotate_log_key(&world, &[]));
-    demand(&rotate_log_key(&world, &[]));
+    demand(&world.rotate_log_key(&[]));
+    demand(&world.rotate_log_key(&[]));
     world.start(&[]).await;
     demand(&world.watchfire("acme-video", &["status"]));
     let acme = world.client("acme-video").await;
@@ -407,9 +402,9 @@ async fn a_lost_log_key_is_replaced_by_the_word_of_most_companies() {
     world.stop();
     std::fs::remove_file(world.data().join("log.key")).expect("it is lost");
     refuses_to_serve(&world);
-    assert!(!rotate_log_key(&world, &[]).status.success());
+    assert!(!world.rotate_log_key(&[]).status.success());
     let request = text(world.data().join("request.json"));
-    let said = demand(&rotate_log_key(&world, &["--lost", "--request", &request]));
+    let said = demand(&world.rotate_log_key(&["--lost", "--request", &request]));
     assert!(said.starts_with("2 companies must sign"), "{said}");
     let words = said.lines().find_map(|line| line.trim().strip_prefix("in words"));
     let words = words.expect("the words").trim().to_owned();
@@ -429,10 +424,10 @@ async fn a_lost_log_key_is_replaced_by_the_word_of_most_companies() {
     for few in [vec![&one], vec![&one, &one], vec![&one, &operators]] {
         let signatures: Vec<&str> = few.into_iter().map(String::as_str).collect();
         let refused =
-            rotate_log_key(&world, &[&["--lost", "--signatures"], &signatures[..]].concat());
+            world.rotate_log_key(&[&["--lost", "--signatures"], &signatures[..]].concat());
         assert!(!refused.status.success());
     }
-    demand(&rotate_log_key(&world, &["--lost", "--signatures", &one, &two]));
+    demand(&world.rotate_log_key(&["--lost", "--signatures", &one, &two]));
     world.start(&[]).await;
     let acme = world.client("acme-video").await;
     publish(&acme, domain("after.example")).await;

@@ -219,6 +219,12 @@ impl World {
         command
     }
 
+    /// Puts the log's next key in place, with the hub stopped.
+    pub(crate) fn rotate_log_key(&self, more: &[&str]) -> Output {
+        let data = self.data().to_str().expect("text").to_owned();
+        watchfired(&[&["rotate-log-key", "--data", &data], more].concat())
+    }
+
     pub(crate) fn admit(&self, member: &str, role: &str) {
         let folder = self.profile_folder(member);
         let folder = folder.to_str().expect("a path in UTF-8");

@@ -10,11 +10,14 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<()> {
     if conflicts.is_empty() {
         output::note("nobody whose records you may read signed two under one name and revision");
     }
-    for KnownConflict { name, first, notice, evidence } in conflicts {
+    for KnownConflict { name, first, notice, condition, evidence } in conflicts {
         output::line(&format!(
             "{name}: the one at sequence {first} stands; the hub noted another at {notice}. Evidence: {}",
             evidence.display()
         ))?;
+        if let Some(condition) = condition {
+            output::line(&output::clean(&format!("  it proves this if {condition}")))?;
+        }
     }
     Ok(())
 }

@@ -86,6 +86,9 @@ fn judge(path: &Path, evidence: Result<Evidence, InvalidEvidence>) -> anyhow::Re
     let Evidence { exchange, finder, time, deviation, exhibits, .. } = &evidence;
     let (proven, words) = match verdict {
         Verdict::Proven(contradiction) => (true, format!("PROVEN: {contradiction}")),
+        Verdict::Conditional(contradiction, condition) => {
+            (false, format!("proven if {condition}: {contradiction}"))
+        }
         Verdict::Unproven => (
             false,
             "not proven by this file alone: what the hub signed in it holds together; that something else came, its \
@@ -101,12 +104,6 @@ fn judge(path: &Path, evidence: Result<Evidence, InvalidEvidence>) -> anyhow::Re
         format!("  exhibits   {}", exhibits.len()),
     ] {
         output::line(&output::clean(&line))?;
-    }
-    if evidence.rests_on_the_roster() {
-        output::line(
-            "  rests on   the roster entries in the file, which its finder chose: hold them against the log, where an entry that \
-             was left out may have retired or reset a key",
-        )?;
     }
     Ok(proven)
 }

@@ -17,10 +17,13 @@ use crate::world::publish;
 const SUBSCRIBE: &[&str] = &["subscribe", "--until-head", "--format", "jsonl"];
 
 /// A world whose log goes on in two ways, each with so many records more; both hubs run.
-async fn forked(one: usize, other: usize) -> (World, World) {
+async fn forked(one: usize, other: usize, log_keys: usize) -> (World, World) {
     let mut world = World::with(MEMBERS).await;
     publish(&world.client("acme-video").await, domain("common.example")).await;
     world.stop();
+    for _later in 1..log_keys {
+        demand(&world.rotate_log_key(&[]));
+    }
     let mut twin = world.twin();
     for (world, count) in [(&mut world, one), (&mut twin, other)] {
         world.start(&[]).await;
@@ -33,8 +36,8 @@ async fn forked(one: usize, other: usize) -> (World, World) {
 }
 
 /// A member that saw the one history meets the other.
-async fn meets_another(one: usize, other: usize, said: &str, proven: &str) {
-    let (world, twin) = forked(one, other).await;
+async fn meets_another((one, other): (usize, usize), log_keys: usize, said: &str, proven: &str) {
+    let (world, twin) = forked(one, other, log_keys).await;
     let victim = Victim::of(&world, "birch-social");
     demand(&victim.watchfire(&world.address(), SUBSCRIBE));
     assert!(victim.evidence().is_empty());
@@ -64,17 +67,23 @@ impl Victim {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_history_that_is_longer_is_proven() {
-    meets_another(3, 5, "not a continuation of what it was", "two different logs").await;
+    meets_another((3, 5), 1, "not a continuation of what it was", "two different logs").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_history_of_the_same_length_is_proven() {
-    meets_another(4, 4, "two different logs of one size", "two different logs").await;
+    meets_another((4, 4), 1, "two different logs of one size", "two different logs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_history_under_a_later_log_key_is_proven_to_who_knows_the_first() {
+    meets_another((4, 4), 3, "two different logs of one size", "two different logs").await;
+    meets_another((5, 2), 2, "shorter than it was", "it has").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_shorter_than_it_was_is_proven() {
-    meets_another(5, 2, "shorter than it was", "it has").await;
+    meets_another((5, 2), 1, "shorter than it was", "it has").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
