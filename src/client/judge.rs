@@ -500,8 +500,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(world: &World, exhibits: Vec<Exhibit>, proven: Option<&str>) {
-        match (judge(&world.pin(), &exhibits).unwrap(), proven) {
+    fn check(world: &World, exhibits: &[Exhibit], proven: Option<&str>) {
+        match (judge(&world.pin(), exhibits).unwrap(), proven) {
             (Verdict::Proven(why), Some(expected)) => {
                 assert!(why.to_string().contains(expected), "{why}");
             }
@@ -514,24 +514,20 @@ mod tests {
     fn what_a_hub_signed_and_cannot_both_be_proves_itself() {
         let world = World::new();
         let two = [note(&world, 8, [1; 32]), note(&world, 8, [2; 32])];
-        check(
-            &world,
-            two.iter().map(|note| Exhibit::checkpoint(note)).collect(),
-            Some("two different logs"),
-        );
+        check(&world, &two.map(|note| Exhibit::checkpoint(&note)), Some("two different logs"));
         let other = mark(&world, |mark| mark.root = [9; 32]);
-        check(&world, vec![mark(&world, |_same| {}), other], Some("two different logs"));
+        check(&world, &[mark(&world, |_same| {}), other], Some("two different logs"));
         let other = mark(&world, |mark| mark.roster_digest = [9; 32]);
-        check(&world, vec![mark(&world, |_same| {}), other], Some("two different rosters"));
+        check(&world, &[mark(&world, |_same| {}), other], Some("two different rosters"));
         let later = mark(&world, |mark| {
             mark.time = mark.time.saturating_add(std::time::Duration::from_secs(1));
             (mark.position, mark.head, mark.root) = (7, 7, [7; 32]);
         });
-        check(&world, vec![later, mark(&world, |_same| {})], Some("that it has 7"));
+        check(&world, &[later, mark(&world, |_same| {})], Some("that it has 7"));
         let other = mark(&world, |mark| mark.digest = [6; 32]);
-        check(&world, vec![mark(&world, |_same| {}), other], Some("two different accounts"));
+        check(&world, &[mark(&world, |_same| {}), other], Some("two different accounts"));
         let two = vec![leaf(&world, [2; 32]), leaf(&world, [3; 32])];
-        check(&world, two, Some("two different logs of 3"));
+        check(&world, &two, Some("two different logs of 3"));
     }
 
     #[test]
@@ -555,7 +551,7 @@ mod tests {
             leaf(&world, [2; 32]),
             Exhibit::received("an entry", b"anything"),
         ];
-        check(&world, honest, None);
+        check(&world, &honest, None);
     }
 
     #[test]
@@ -599,8 +595,8 @@ mod tests {
         };
         let roster = roster(&world.known(), &world.log_secret);
         let exhibits = |count| [roster.clone(), vec![head.clone(), listing(count)]].concat();
-        check(&world, exhibits(3), Some("signed that it has 4 entries for audiences/companies"));
-        check(&world, exhibits(4), None);
+        check(&world, &exhibits(3), Some("signed that it has 4 entries for audiences/companies"));
+        check(&world, &exhibits(4), None);
         let without = vec![head.clone(), listing(3)];
         assert_eq!(judge(&world.pin(), &without), Err(InvalidEvidence::Exhibit(1)));
         let chosen = vec![roster[0].clone(), head.clone(), listing(3)];
@@ -628,7 +624,7 @@ mod tests {
     fn condition(world: &World, exhibits: &[Exhibit]) -> Condition {
         match judge(&world.pin(), exhibits).unwrap() {
             Verdict::Conditional(_, condition) => condition,
-            other => panic!("{other:?}"),
+            verdict @ (Verdict::Proven(_) | Verdict::Unproven) => panic!("{verdict:?}"),
         }
     }
 
@@ -655,8 +651,8 @@ mod tests {
         };
         let known = world.known();
         let whole = roster(&known, &world.log_secret);
-        check(&world, shown(whole.clone(), [&one, &other]), Some("signed two different records"));
-        check(&world, shown(whole, [&one, &one]), None);
+        check(&world, &shown(whole.clone(), [&one, &other]), Some("signed two different records"));
+        check(&world, &shown(whole, [&one, &one]), None);
 
         // The key is reported stolen. Who leaves that out has no checkpoint that signs the rest.
         let mut later = world.known();
@@ -708,10 +704,10 @@ mod tests {
         };
         let by_the_old = change(&[], &world.log_secret);
         let mut known = world.known();
-        known.fold(by_the_old.clone()).unwrap();
+        known.fold(by_the_old).unwrap();
         let mut shown = vec![entries(&known)];
         shown.extend(two_histories(&known));
-        check(&world, shown.clone(), Some("two different logs of 8"));
+        check(&world, &shown, Some("two different logs of 8"));
         assert_eq!(judge(&world.pin(), &shown[1..]), Err(InvalidEvidence::Exhibit(1)));
 
         // The operator can admit whom it likes, and have them vouch for a key that the hub never had.
@@ -725,7 +721,7 @@ mod tests {
         let mut shown = roster(&before, &world.log_secret);
         shown.push(Exhibit::roster(&[&by_members]));
         shown.extend(two_histories(&known));
-        check(&world, shown, Some("two different logs of 8"));
+        check(&world, &shown, Some("two different logs of 8"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod exec;
 mod founding;
 mod heads;
 mod import;
+mod included;
 mod journal;
 mod json;
 mod judge;

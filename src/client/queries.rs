@@ -10,6 +10,7 @@ use futures_util::stream;
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
 use crate::client::reads::Found;
+use crate::client::reads::demand_name;
 use crate::client::reads::operation_named;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
@@ -264,7 +265,20 @@ impl Client {
         answer: pb::GetOperationResponse,
     ) -> Result<OperationView, ClientError> {
         // Its body may have been let go: what is said about it is there still.
-        let operation = self.believe(answer.operation.into_iter().collect()).await?.pop();
+        let lists = vec![
+            answer.operation.into_iter().collect(),
+            answer.attributions,
+            answer.actions,
+            answer.opinions,
+            answer.sightings,
+            answer.inquiries,
+            answer.replies,
+            answer.notes,
+            answer.links,
+        ];
+        let mut lists = self.believe_lists(lists).await?.into_iter();
+        let mut next = || lists.next().unwrap_or_default();
+        let operation = next().pop();
         let is_it = |entry: &VerifiedEntry| {
             entry.name() == name && entry.header().body_kind == BodyKind::Operation
         };
@@ -274,35 +288,20 @@ impl Client {
         Ok(OperationView {
             operation,
             withdrawn_sequence: answer.withdrawn_sequence,
-            attributions: self.said(answer.attributions, BodyKind::Attribution).await?,
-            actions: self.said(answer.actions, BodyKind::ActionReport).await?,
-            opinions: self.said(answer.opinions, BodyKind::Opinion).await?,
-            sightings: self.said(answer.sightings, BodyKind::Sighting).await?,
-            inquiries: self.said(answer.inquiries, BodyKind::Inquiry).await?,
-            replies: self.said(answer.replies, BodyKind::Reply).await?,
-            notes: self.said(answer.notes, BodyKind::Note).await?,
-            links: self.said(answer.links, BodyKind::Link).await?,
+            attributions: demand_kind(next(), BodyKind::Attribution)?,
+            actions: demand_kind(next(), BodyKind::ActionReport)?,
+            opinions: demand_kind(next(), BodyKind::Opinion)?,
+            sightings: demand_kind(next(), BodyKind::Sighting)?,
+            inquiries: demand_kind(next(), BodyKind::Inquiry)?,
+            replies: demand_kind(next(), BodyKind::Reply)?,
+            notes: demand_kind(next(), BodyKind::Note)?,
+            links: demand_kind(next(), BodyKind::Link)?,
             totals: convert(answer.totals, total_claim)?,
             metrics: convert(answer.metrics, metric_claim)?,
             assets: convert(answer.assets, asset_count)?,
             techniques: convert(answer.techniques, technique_use)?,
             more: answer.more,
         })
-    }
-
-    /// Entries of a list that holds one kind of body.
-    async fn said(
-        &self,
-        entries: Vec<pb::Entry>,
-        kind: BodyKind,
-    ) -> Result<Vec<VerifiedEntry>, ClientError> {
-        let entries = self.believe(entries).await?;
-        let fits =
-            |entry: &VerifiedEntry| entry.header().body_kind == kind && entry.erased_by().is_none();
-        if entries.iter().all(fits) {
-            return Ok(entries);
-        }
-        Err(VerificationError::answer(format!("a record is no {}", kind.as_str())).into())
     }
 
     /// Walks from a record or a value to what is linked with it, at most so many steps and nodes; 0 stands for the
@@ -367,22 +366,50 @@ impl Client {
         names: BTreeSet<RecordName>,
     ) -> Result<BTreeMap<RecordName, Found>, ClientError> {
         let one = |record: RecordName| async move {
-            match self.get(&RevisionName { record, revision: None }).await {
-                Ok(found) => Ok(Some(found)),
+            let name = RevisionName { record, revision: None };
+            match self.fetch(&name).await {
+                Ok(fetched) => Ok(Some((name, fetched))),
                 Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => {
                     Ok(None)
                 }
                 Err(error) => Err(error),
             }
         };
-        let read: Vec<Result<Option<Found>, ClientError>> =
+        let fetched: Vec<Result<Option<Fetched>, ClientError>> =
             stream::iter(names.into_iter().take(CHECKED_MAX).map(one))
                 .buffer_unordered(READ_AT_ONCE)
                 .collect()
                 .await;
-        let read = read.into_iter().filter_map(Result::transpose);
-        read.map(|found| found.map(|found| (found.entry.name().clone(), found))).collect()
+        let (mut asked, mut entries) = (Vec::new(), Vec::new());
+        for one in fetched {
+            let Some((name, (entry, withdrawn_sequence))) = one? else { continue };
+            asked.push((name, withdrawn_sequence));
+            entries.push(entry);
+        }
+        let verified = self.believe(entries).await?;
+        let both = verified.into_iter().zip(asked);
+        let found = both.map(|(entry, (name, withdrawn_sequence))| {
+            let entry = demand_name(entry, &name)?;
+            Ok((name.record, Found { entry, withdrawn_sequence }))
+        });
+        found.collect()
     }
+}
+
+/// What was asked for, its entry, and where it was withdrawn.
+type Fetched = (RevisionName, (pb::Entry, Option<u64>));
+
+/// Entries of a list that holds one kind of body.
+fn demand_kind(
+    entries: Vec<VerifiedEntry>,
+    kind: BodyKind,
+) -> Result<Vec<VerifiedEntry>, VerificationError> {
+    let fits =
+        |entry: &VerifiedEntry| entry.header().body_kind == kind && entry.erased_by().is_none();
+    if entries.iter().all(fits) {
+        return Ok(entries);
+    }
+    Err(VerificationError::answer(format!("a record is no {}", kind.as_str())))
 }
 
 impl OperationView {

@@ -72,6 +72,17 @@ impl LookedUp {
 impl Client {
     /// One record; the latest revision unless one is named.
     pub async fn get(&self, name: &RevisionName) -> Result<Found, ClientError> {
+        let (entry, withdrawn_sequence) = self.fetch(name).await?;
+        let entry = self.believe(vec![entry]).await?.pop();
+        let entry = entry.ok_or_else(|| VerificationError::answer("there is no entry"))?;
+        Ok(Found { entry: demand_name(entry, name)?, withdrawn_sequence })
+    }
+
+    /// The same, not checked yet.
+    pub(super) async fn fetch(
+        &self,
+        name: &RevisionName,
+    ) -> Result<(pb::Entry, Option<u64>), ClientError> {
         let text = match name.revision {
             Some(revision) => format!("{}@{revision}", name.record),
             None => name.record.to_string(),
@@ -80,16 +91,7 @@ impl Client {
         let response = self.exchange_service().get_record(request).await?.into_inner();
         let pb::GetRecordResponse { entry, withdrawn_sequence } = response;
         let entry = entry.ok_or_else(|| VerificationError::answer("there is no entry"))?;
-        let entry = self.verifier_past(entry.sequence).await?.verify(entry)?;
-        let header = entry.header();
-        let asked = header.name == name.record
-            && name.revision.is_none_or(|revision| revision == header.revision);
-        if !asked {
-            return Err(
-                VerificationError::answer("it is another record than the one asked for").into()
-            );
-        }
-        Ok(Found { entry, withdrawn_sequence })
+        Ok((entry, withdrawn_sequence))
     }
 
     /// A page of the latest visible revisions that match, and the token of the next page.
@@ -167,39 +169,41 @@ impl Client {
         if response.results.len() != values.len() {
             return Err(VerificationError::answer("there is not one result for each value").into());
         }
-        let mut looked_up = Vec::with_capacity(values.len());
-        for result in response.results {
-            looked_up.push(self.looked_up(result, distance_max).await?);
-        }
-        Ok(looked_up)
+        let mut results = response.results;
+        let entries = results.iter_mut().map(|result| std::mem::take(&mut result.entries));
+        let entries = self.believe_lists(entries.collect()).await?;
+        let both = results.into_iter().zip(entries);
+        Ok(both
+            .map(|(result, entries)| looked_up(result, entries, distance_max))
+            .collect::<Result<_, _>>()?)
     }
+}
 
-    async fn looked_up(
-        &self,
-        result: pb::ValueMatches,
-        distance_max: u32,
-    ) -> Result<LookedUp, ClientError> {
-        let pb::ValueMatches { normal_form, entries, more, refusal, distances, operations: _own } =
-            result;
-        let entries = self.believe(entries).await?;
-        let own = distances_of(&entries, normal_form.as_ref(), distance_max)
-            .ok_or("a match has another value than the one looked up")
-            .and_then(|own| agreed(own, &distances))
-            .map_err(VerificationError::answer)?;
-        let refused = refusal.map(Refused::from);
-        Ok(LookedUp { normal_form, entries, distances: own, more, refused })
-    }
+/// What is known about a value, if its matches are what was looked up.
+fn looked_up(
+    result: pb::ValueMatches,
+    entries: Vec<VerifiedEntry>,
+    distance_max: u32,
+) -> Result<LookedUp, VerificationError> {
+    let pb::ValueMatches { normal_form, more, refusal, distances, .. } = result;
+    let own = distances_of(&entries, normal_form.as_ref(), distance_max)
+        .ok_or("a match has another value than the one looked up")
+        .and_then(|own| agreed(own, &distances))
+        .map_err(VerificationError::answer)?;
+    let refused = refusal.map(Refused::from);
+    Ok(LookedUp { normal_form, entries, distances: own, more, refused })
+}
 
-    /// Entries of an answer, each checked in full.
-    pub(super) async fn believe(
-        &self,
-        entries: Vec<pb::Entry>,
-    ) -> Result<Vec<VerifiedEntry>, ClientError> {
-        let Some(last) = entries.iter().map(|entry| entry.sequence).max() else {
-            return Ok(Vec::new());
-        };
-        Ok(self.verifier_past(last).await?.verify_all(entries)?)
-    }
+/// Demands the record, and the revision, that was asked for.
+pub(super) fn demand_name(
+    entry: VerifiedEntry,
+    name: &RevisionName,
+) -> Result<VerifiedEntry, VerificationError> {
+    let header = entry.header();
+    let is_asked = header.name == name.record
+        && name.revision.is_none_or(|revision| revision == header.revision);
+    let why = "it is another record than the one asked for";
+    if is_asked { Ok(entry) } else { Err(VerificationError::answer(why)) }
 }
 
 /// The operation that an indicator names.

@@ -127,11 +127,7 @@ impl VerificationError {
 /// An entry that was checked in full. Only a [`Verifier`] makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedEntry {
-    epoch: u32,
-    sequence: u64,
-    accept_time: Timestamp,
-    record: Record,
-    erased_by: Option<u64>,
+    one: Prepared,
     doubts: Doubts,
 }
 
@@ -147,47 +143,47 @@ pub struct Doubts {
 impl VerifiedEntry {
     /// The log's epoch.
     pub const fn epoch(&self) -> u32 {
-        self.epoch
+        self.one.epoch
     }
 
     /// The place.
     pub const fn sequence(&self) -> u64 {
-        self.sequence
+        self.one.sequence
     }
 
     /// When the hub took it in.
     pub const fn accept_time(&self) -> Timestamp {
-        self.accept_time
+        self.one.accept_time
     }
 
     /// The signed header.
     pub const fn header(&self) -> &Header {
-        &self.record.header
+        &self.one.record.header
     }
 
     /// The identity of this revision.
     pub const fn header_digest(&self) -> Digest {
-        self.record.header_digest
+        self.one.record.header_digest
     }
 
     /// The envelope as received.
     pub const fn envelope(&self) -> &pb::Envelope {
-        &self.record.envelope
+        &self.one.record.envelope
     }
 
     /// The record, taken apart.
     pub const fn record(&self) -> &Record {
-        &self.record
+        &self.one.record
     }
 
     /// The body, decoded.
     pub const fn body(&self) -> &pb::Body {
-        &self.record.body
+        &self.one.record.body
     }
 
     /// The place of the hub's notice that it erased the body, which is empty then; that notice says why.
     pub const fn erased_by(&self) -> Option<u64> {
-        self.erased_by
+        self.one.erased_by
     }
 
     /// What the reader should know about its key.
@@ -212,9 +208,19 @@ impl VerifiedEntry {
         wire::expiry(self.header(), Some(self.body())).is_some_and(|until| until <= now)
     }
 
+    /// Its leaf in the log's tree.
+    pub(super) fn leaf_hash(&self) -> Digest {
+        self.one.leaf_hash()
+    }
+
+    /// The entry that it was, without the part that nobody signed.
+    pub(super) fn to_entry(&self) -> pb::Entry {
+        self.one.to_entry()
+    }
+
     /// The record that it is a revision of.
     pub const fn name(&self) -> &RecordName {
-        &self.record.header.name
+        &self.one.record.header.name
     }
 }
 
@@ -409,7 +415,11 @@ impl Verifier {
         }
         let doubts: Vec<Doubts> =
             prepared.iter().zip(&keys).map(|(one, signing)| self.doubts(one, signing)).collect();
-        Ok(prepared.into_iter().zip(doubts).map(|(one, doubts)| believed(one, doubts)).collect())
+        Ok(prepared
+            .into_iter()
+            .zip(doubts)
+            .map(|(one, doubts)| VerifiedEntry { one, doubts })
+            .collect())
     }
 
     fn doubts(&self, one: &Prepared, signing: &Signing<'_>) -> Doubts {
@@ -494,11 +504,6 @@ impl Verifier {
             }
         }
     }
-}
-
-fn believed(one: Prepared, doubts: Doubts) -> VerifiedEntry {
-    let Prepared { epoch, sequence, accept_time, erased_by, record } = one;
-    VerifiedEntry { epoch, sequence, accept_time, record, erased_by, doubts }
 }
 
 #[cfg(test)]

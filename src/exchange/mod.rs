@@ -61,6 +61,7 @@ pub use self::log_key::SuccessionError;
 pub use self::newer_copy::Newer;
 pub use self::newer_copy::NewerCopy;
 pub use self::prepare::Warning;
+pub use self::proofs::Multiproof;
 pub use self::proofs::Proof;
 pub use self::quota::QuotaLeft;
 pub use self::reads::Listed;

@@ -9,6 +9,7 @@ use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Receipt;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::turns::Halt;
+use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
@@ -31,6 +32,17 @@ pub struct Proof {
     pub size: u64,
     /// The newest checkpoint.
     pub checkpoint: String,
+}
+
+/// Several entries in one tree, which continues another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Multiproof {
+    /// The newest checkpoint, of whose tree the proof is.
+    pub checkpoint: String,
+    /// The hashes beside the entries.
+    pub hashes: Vec<Digest>,
+    /// From the tree that was known to this one.
+    pub growth: Vec<Digest>,
 }
 
 impl Hub {
@@ -72,6 +84,26 @@ impl Hub {
         };
         let (leaf, hashes) = self.read(Some(member), prove).await?;
         Ok((leaf, Proof { hashes, size, checkpoint: head.checkpoint.to_string() }))
+    }
+
+    /// Proves that entries are in the tree of the head, which continues that of a size. It is for what was read before,
+    /// and takes nothing from the quota of look-ups.
+    pub async fn multiproof(
+        &self,
+        member: &MemberId,
+        sequences: Vec<u64>,
+        known: u64,
+    ) -> Result<Multiproof, ExchangeError> {
+        self.reader(member)?;
+        let head = self.head();
+        demand_places(&sequences, head.size)?;
+        let prove = move |store: &Store, _short: &Halt| {
+            let tree = store.tree();
+            let hashes = proof::multiproof(&tree, &sequences, head.size)?;
+            Ok((hashes, proof::consistency(&tree, known, head.size)?))
+        };
+        let (hashes, growth) = self.read(Some(member), prove).await?;
+        Ok(Multiproof { checkpoint: head.checkpoint.to_string(), hashes, growth })
     }
 
     /// Proves that the tree of one size is the beginning of that of another, or of the head's.
@@ -134,6 +166,22 @@ fn leaves_of(block: &LogBlock, from: u64, end: u64) -> Result<Vec<LeafData>, Sto
         store::leaf(&entry).ok_or_else(damaged)
     })
     .collect()
+}
+
+/// Demands places of entries that rise, not too many.
+fn demand_places(sequences: &[u64], size: u64) -> Result<(), Refusal> {
+    let refused = |message: String| Err(Refusal::field(Reason::FieldInvalid, "sequences", message));
+    let most = limits::PAGE_ENTRIES_MAX;
+    if sequences.is_empty() || sequences.len() > most {
+        return refused(format!("must be 1 to {most} places"));
+    }
+    if !sequences.is_sorted_by(|one, next| one < next) {
+        return refused("must rise".to_owned());
+    }
+    match sequences.last() {
+        Some(last) if *last >= size => Err(beyond("sequences", size.saturating_sub(1))),
+        _below => Ok(()),
+    }
 }
 
 fn beyond(field: &'static str, most: u64) -> Refusal {

@@ -7,6 +7,7 @@ use tonic::Response;
 
 use crate::exchange::EntriesQuery;
 use crate::exchange::Hub;
+use crate::exchange::Multiproof;
 use crate::exchange::Proof;
 use crate::exchange::PublisherEntries;
 use crate::model::names::Digest;
@@ -62,6 +63,22 @@ impl TransparencyService for TransparencyFace {
             hashes: to_wire(&hashes),
             tree_size: size,
             checkpoint,
+        }))
+    }
+
+    async fn get_multiproof(
+        &self,
+        request: Request<pb::GetMultiproofRequest>,
+    ) -> Answer<pb::GetMultiproofResponse> {
+        let member = caller(&request)?;
+        let pb::GetMultiproofRequest { sequences, known_size } = request.into_inner();
+        let found = self.hub.multiproof(&member, sequences, known_size).await;
+        let Multiproof { checkpoint, hashes, growth } =
+            found.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::GetMultiproofResponse {
+            checkpoint,
+            hashes: hashes.concat(),
+            growth_proof: growth.concat(),
         }))
     }
 

@@ -34,6 +34,37 @@ pub fn inclusions<N: Nodes>(
     Ok(descent.paths)
 }
 
+/// What proves at once that some leaves, which rise strictly and are in the tree, are at their places: the roots of the largest
+/// subtrees that hold none of them, from the left.
+pub fn multiproof<N: Nodes>(
+    nodes: &N,
+    indices: &[u64],
+    size: u64,
+) -> Result<Vec<Digest>, N::Error> {
+    let mut hashes = Vec::new();
+    if !indices.is_empty() {
+        beside(nodes, (0, size), indices, &mut hashes)?;
+    }
+    Ok(hashes)
+}
+
+fn beside<N: Nodes>(
+    nodes: &N,
+    (from, to): (u64, u64),
+    indices: &[u64],
+    hashes: &mut Vec<Digest>,
+) -> Result<(), N::Error> {
+    if indices.is_empty() {
+        hashes.push(root(nodes, from, to)?);
+    } else if to - from > 1 {
+        let middle = from + split(to - from);
+        let (left, right) = indices.split_at(indices.partition_point(|index| *index < middle));
+        beside(nodes, (from, middle), left, hashes)?;
+        beside(nodes, (middle, to), right, hashes)?;
+    }
+    Ok(())
+}
+
 /// The way down to leaves, and what lies beside it.
 struct Descent<'a, N> {
     nodes: &'a N,
@@ -139,6 +170,44 @@ pub fn check_inclusion(
         hash = if way.goes_up_from_the_right() { join(other, &hash) } else { join(&hash, other) };
     }
     if way.is_at_the_top() && hash == *root { Ok(()) } else { Err(InvalidProof) }
+}
+
+/// Checks that leaves, each with its place, are in the tree with a root. They must rise strictly.
+pub fn check_multiproof(
+    leaves: &[(u64, Digest)],
+    (size, root): (u64, &Digest),
+    hashes: &[Digest],
+) -> Result<(), InvalidProof> {
+    if !leaves.is_sorted_by(|(one, _), (next, _)| one < next) {
+        return Err(InvalidProof);
+    }
+    match leaves.last() {
+        None => return if hashes.is_empty() { Ok(()) } else { Err(InvalidProof) },
+        Some((last, _leaf)) if *last >= size => return Err(InvalidProof),
+        Some(_within) => {}
+    }
+    let mut hashes = hashes.iter();
+    let found = root_with((0, size), leaves, &mut hashes)?;
+    if found == *root && hashes.as_slice().is_empty() { Ok(()) } else { Err(InvalidProof) }
+}
+
+/// The root over a part of the tree, from the leaves in it and what lies beside them.
+fn root_with(
+    (from, to): (u64, u64),
+    leaves: &[(u64, Digest)],
+    hashes: &mut std::slice::Iter<'_, Digest>,
+) -> Result<Digest, InvalidProof> {
+    match leaves.first() {
+        None => hashes.next().copied().ok_or(InvalidProof),
+        Some((_place, leaf)) if to - from == 1 => Ok(*leaf),
+        Some(_below) => {
+            let middle = from + split(to - from);
+            let (left, right) =
+                leaves.split_at(leaves.partition_point(|(place, _leaf)| *place < middle));
+            let left = root_with((from, middle), left, hashes)?;
+            Ok(join(&left, &root_with((middle, to), right, hashes)?))
+        }
+    }
 }
 
 /// The root of the tree when a leaf was its last, by the path of the leaf in a larger tree, which holds: what lies left of
@@ -279,6 +348,25 @@ mod tests {
     }
 
     #[test]
+    fn a_multiproof_of_one_leaf_has_the_hashes_of_its_path_and_of_all_leaves_none() {
+        for size in 1..=EXHAUSTIVE {
+            let kept = Kept::of(size);
+            let root = plain_root(0, size);
+            for index in 0..size {
+                let mut path = inclusion(&kept, index, size).unwrap();
+                let mut hashes = multiproof(&kept, &[index], size).unwrap();
+                check_multiproof(&[(index, leaf(index))], (size, &root), &hashes).unwrap();
+                path.sort_unstable();
+                hashes.sort_unstable();
+                assert_eq!(hashes, path, "{index} of {size}");
+            }
+            let all: Vec<(u64, Digest)> = (0..size).map(|index| (index, leaf(index))).collect();
+            check_multiproof(&all, (size, &root), &[]).unwrap();
+            check_multiproof(&all, (size, &root), &[root]).unwrap_err();
+        }
+    }
+
+    #[test]
     fn the_path_of_a_leaf_tells_the_root_of_the_tree_that_ended_with_it() {
         let kept = Kept::of(EXHAUSTIVE);
         for size in 1..=EXHAUSTIVE {
@@ -308,6 +396,39 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_multiproof_holds_for_its_leaves_at_their_places_and_for_nothing_else(
+            size in 1_u64..300,
+            places in prop::collection::btree_set(0_u64..300, 1..40),
+            change in 0_u8..7,
+            bit in 0_usize..256,
+            which in any::<prop::sample::Index>(),
+        ) {
+            let (kept, root) = (Kept::of(size), plain_root(0, size));
+            let places: Vec<u64> = places.into_iter().filter(|place| *place < size).collect();
+            prop_assume!(!places.is_empty());
+            let mut leaves: Vec<(u64, Digest)> =
+                places.iter().map(|place| (*place, leaf(*place))).collect();
+            let mut hashes = multiproof(&kept, &places, size).unwrap();
+            prop_assert!(check_multiproof(&leaves, (size, &root), &hashes).is_ok());
+            match change {
+                0 if !hashes.is_empty() => flip(which.get_mut(&mut hashes), bit),
+                0 | 1 => flip(&mut which.get_mut(&mut leaves).1, bit),
+                2 => hashes.push(root),
+                3 if !hashes.is_empty() => drop(hashes.pop()),
+                3 | 4 => {
+                    // Another place that is free, or beyond the tree.
+                    let free = (0..=size).find(|place| !places.contains(place)).unwrap();
+                    which.get_mut(&mut leaves).0 = free;
+                    leaves.sort_unstable();
+                }
+                5 => leaves.push(*leaves.last().unwrap()),
+                _ => leaves.reverse(),
+            }
+            let is_same = change == 6 && leaves.len() == 1;
+            prop_assert_eq!(check_multiproof(&leaves, (size, &root), &hashes).is_ok(), is_same);
+        }
+
         #[test]
         fn a_changed_proof_of_inclusion_is_refused(
             size in 2_u64..300,

@@ -43,6 +43,7 @@ async fn every_entry_is_proven_to_everyone_and_every_tree_to_be_the_beginning_of
     }
     let last = *seen.last().expect("there are some");
     let mut log = auditor.transparency_service();
+    let mut leaves = Vec::new();
     for sequence in 0..last.size {
         let request = pb::GetInclusionProofRequest { sequence, tree_size: last.size };
         let answer = log.get_inclusion_proof(request).await.expect("a proof").into_inner();
@@ -50,6 +51,20 @@ async fn every_entry_is_proven_to_everyone_and_every_tree_to_be_the_beginning_of
         let leaf = answer.leaf_hash.try_into().expect("32 bytes");
         let path = hashes(answer.hashes);
         proof::check_inclusion(leaf, sequence, (last.size, &last.root), &path).expect("it holds");
+        leaves.push(leaf);
+    }
+    // Some of them at once, and the tree continues each that was seen.
+    for (step, earlier) in seen.iter().enumerate() {
+        let sequences: Vec<u64> = (0..last.size).step_by(step + 1).collect();
+        let request =
+            pb::GetMultiproofRequest { sequences: sequences.clone(), known_size: earlier.size };
+        let answer = log.get_multiproof(request).await.expect("a proof").into_inner();
+        let leaf = |place: u64| (place, leaves[usize::try_from(place).expect("it fits")]);
+        let leaves: Vec<(u64, Digest)> = sequences.into_iter().map(leaf).collect();
+        let tree = (last.size, &last.root);
+        proof::check_multiproof(&leaves, tree, answer.hashes.as_chunks().0).expect("it holds");
+        let grown = answer.growth_proof.as_chunks().0;
+        proof::check_consistency((earlier.size, &earlier.root), tree, grown).expect("it holds");
     }
     for earlier in &seen {
         let request =
@@ -96,6 +111,11 @@ async fn a_proof_of_what_is_not_there_is_refused_with_its_field() {
     {
         let request = pb::GetConsistencyProofRequest { first_size, second_size };
         refused(log.get_consistency_proof(request).await.expect_err("a refusal"), field);
+    }
+    let most: Vec<u64> = (0..1001).collect();
+    for sequences in [vec![], vec![1, 0], vec![1, 1], vec![0, head], vec![u64::MAX], most] {
+        let request = pb::GetMultiproofRequest { sequences, known_size: 0 };
+        refused(log.get_multiproof(request).await.expect_err("a refusal"), "sequences");
     }
     let request = pb::ListLeafHashesRequest { start_sequence: 0, page_size: 1001 };
     refused(log.list_leaf_hashes(request).await.expect_err("a refusal"), "page_size");

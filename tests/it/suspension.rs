@@ -92,6 +92,8 @@ async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<()
     );
     let request = pb::GetInclusionProofRequest::default();
     add("TransparencyService/GetInclusionProof", outcome(log.get_inclusion_proof(request).await));
+    let request = pb::GetMultiproofRequest { sequences: vec![0], known_size: 0 };
+    add("TransparencyService/GetMultiproof", outcome(log.get_multiproof(request).await));
     let request = pb::GetConsistencyProofRequest::default();
     add(
         "TransparencyService/GetConsistencyProof",

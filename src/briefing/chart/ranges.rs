@@ -132,12 +132,13 @@ mod tests {
     use super::*;
 
     /// Of the widest fonts that a browser may take for words of 12 pixels.
-    const LETTER: usize = 9;
+    const LETTER: u32 = 9;
 
     #[test]
     fn the_last_word_on_the_axis_has_room() {
         for (_, name) in TICKS {
-            assert!(name.len() * LETTER / 2 < RIGHT as usize, "{name}");
+            let letters = u32::try_from(name.len()).unwrap();
+            assert!(letters * LETTER / 2 < RIGHT, "{name}");
         }
     }
 

@@ -49,6 +49,12 @@ pub(crate) trait Tamper: Send + 'static {
         vec![frame]
     }
 
+    /// The entries of any answer to a question.
+    fn entries(&mut self, _entries: &mut [pb::Entry]) {}
+
+    /// A proof for entries.
+    fn proven(&mut self, _proof: &mut pb::GetMultiproofResponse) {}
+
     /// What a publishing call, of one batch or of a stream, answers.
     fn published(&mut self, answer: pb::PublishStreamResponse) -> pb::PublishStreamResponse {
         answer
@@ -162,7 +168,40 @@ fn change(tamper: &Mutex<dyn Tamper>, path: &str, message: Bytes) -> Vec<Vec<u8>
         let answer = pb::PublishStreamResponse::decode(message).expect("an answer");
         vec![tamper.published(answer).encode_to_vec()]
     } else {
-        vec![message.to_vec()]
+        vec![answered(&mut *tamper, path, message)]
+    }
+}
+
+/// Changes the answer to a question.
+fn answered(tamper: &mut dyn Tamper, path: &str, message: Bytes) -> Vec<u8> {
+    let (_service, call) = path.rsplit_once('/').expect("a call");
+    match call {
+        "GetRecord" => {
+            let mut answer = pb::GetRecordResponse::decode(message).expect("an answer");
+            tamper.entries(answer.entry.as_mut_slice());
+            answer.encode_to_vec()
+        }
+        "ListRecords" => {
+            let mut answer = pb::ListRecordsResponse::decode(message).expect("an answer");
+            tamper.entries(&mut answer.entries);
+            answer.encode_to_vec()
+        }
+        "LookupValues" => {
+            let mut answer = pb::LookupValuesResponse::decode(message).expect("an answer");
+            answer.results.iter_mut().for_each(|result| tamper.entries(&mut result.entries));
+            answer.encode_to_vec()
+        }
+        "SearchRecords" => {
+            let mut answer = pb::SearchRecordsResponse::decode(message).expect("an answer");
+            tamper.entries(&mut answer.entries);
+            answer.encode_to_vec()
+        }
+        "GetMultiproof" => {
+            let mut answer = pb::GetMultiproofResponse::decode(message).expect("an answer");
+            tamper.proven(&mut answer);
+            answer.encode_to_vec()
+        }
+        _other => message.to_vec(),
     }
 }
 

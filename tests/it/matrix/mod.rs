@@ -73,10 +73,11 @@ const ROWS: [(&str, Row); 27] = [
 ];
 const LEAVES: Row =
     Row::Apart("digests of every entry, which every member may have: no header, no body");
-const MORE_ROWS: [(&str, Row); 11] = [
+const MORE_ROWS: [(&str, Row); 12] = [
     ("RosterService/ResetKeys", CHANGE),
     ("TransparencyService/GetCheckpoint", LEAVES),
     ("TransparencyService/GetInclusionProof", LEAVES),
+    ("TransparencyService/GetMultiproof", LEAVES),
     ("TransparencyService/GetConsistencyProof", LEAVES),
     ("TransparencyService/ListLeafHashes", LEAVES),
     (
