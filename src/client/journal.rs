@@ -1,5 +1,6 @@
 //! One's own heads: counted from receipts, signed, and put.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::client::connection::Client;
@@ -8,17 +9,22 @@ use crate::client::error::Refused;
 use crate::client::heads::PutHeads;
 use crate::client::heads::Seen;
 use crate::client::publish::Outcome;
+use crate::client::receipt::Receipt;
 use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Patience;
 use crate::client::subscribe::SubscribeOptions;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
+use crate::model::handling::Reach;
 use crate::model::head::HeadName;
 use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
+use crate::model::header::BodyKind;
 use crate::model::header::Header;
+use crate::model::names::Digest;
 use crate::model::names::KeyId;
+use crate::model::names::RecordName;
 use crate::model::reason::Reason;
 use crate::profile::JournalEntry;
 use crate::profile::OwnHead;
@@ -33,18 +39,27 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Client {
     /// Takes note of receipts, before the outbox lets their records go. A journal that cannot be written is no reason to
-    /// say that records were not taken: the hub refuses a head that counts too little, which tells of it.
-    pub(super) fn journalise(&self, batch: &[pb::Envelope], outcomes: &[Option<Outcome>]) {
-        let taken = batch.iter().zip(outcomes).filter_map(|(envelope, outcome)| match outcome {
-            Some(Outcome::Taken(receipt)) => {
-                let header = wire::header::header(&envelope.payload).ok()?;
-                let key = envelope.signatures.first()?.keyid.parse().ok()?;
-                let place = (receipt.epoch, receipt.sequence);
-                entry(&header, key, place, receipt.header_digest)
+    /// say that records were not taken, nor is a withdrawal whose record cannot be read: the hub refuses a head that counts too
+    /// little, which tells of it.
+    pub(super) async fn journalise(&self, batch: &[pb::Envelope], outcomes: &[Option<Outcome>]) {
+        let (mut taken, mut withdrawn) = (Vec::new(), Vec::new());
+        for (envelope, outcome) in batch.iter().zip(outcomes) {
+            let Some(Outcome::Taken(receipt)) = outcome else { continue };
+            let Some(one) = Counting::of(envelope, receipt) else { continue };
+            if one.header.body_kind == BodyKind::Withdrawal {
+                withdrawn.extend(withdraws(envelope).map(|of| (one, of)));
+            } else {
+                taken.extend(one.with_own_reach());
             }
-            Some(Outcome::Refused(_)) | None => None,
-        });
-        let taken: Vec<JournalEntry> = taken.collect();
+        }
+        if !withdrawn.is_empty() {
+            let names = withdrawn.iter().map(|(_one, of)| of.clone()).collect();
+            let found = Box::pin(self.get_all(names)).await.unwrap_or_default();
+            taken.extend(withdrawn.into_iter().filter_map(|(one, of)| {
+                one.with_reach(&found.get(&of)?.entry.header().handling.reach)
+            }));
+            taken.sort_by_key(|one| (one.epoch, one.sequence));
+        }
         drop(self.profile().journal().take(&taken));
     }
 
@@ -108,10 +123,10 @@ impl Client {
             patience: Patience::Limited(PATIENCE),
         };
         let mut subscription = self.subscribe(options).await?;
-        let mut entries = Vec::new();
+        let (mut entries, mut reaches) = (Vec::new(), Reaches::new());
         while let Some(delivery) = subscription.next().await? {
             if let Delivery::Entries { entries: came, .. } = delivery {
-                entries.extend(came.iter().filter_map(|one| of_entry(one, &key)));
+                entries.extend(came.iter().filter_map(|one| of_entry(one, &key, &mut reaches)));
             }
         }
         self.profile().journal().rebuild(&key, &entries)?;
@@ -138,24 +153,66 @@ fn about_this_head(error: ClientError) -> Result<Refused, ClientError> {
     }
 }
 
-fn of_entry(one: &VerifiedEntry, key: &KeyId) -> Option<JournalEntry> {
-    let signer = one.record().key_id;
-    if signer != *key {
-        return None;
-    }
-    entry(one.header(), signer, (one.epoch(), one.sequence()), one.header_digest())
+/// Whom the records that were met reach. A later revision reaches all whom the ones before it reached.
+type Reaches = BTreeMap<RecordName, Reach>;
+
+fn of_entry(one: &VerifiedEntry, key: &KeyId, reaches: &mut Reaches) -> Option<JournalEntry> {
+    let (header, signer) = (one.header(), one.record().key_id);
+    let counting = Counting {
+        header: header.clone(),
+        key: signer,
+        epoch: one.epoch(),
+        sequence: one.sequence(),
+        header_digest: one.header_digest(),
+    };
+    let entry = if header.body_kind == BodyKind::Withdrawal {
+        let of = one.record().content.withdraws().and_then(|of| reaches.get(of));
+        of.and_then(|reach| counting.with_reach(reach))
+    } else {
+        reaches.insert(header.name.clone(), header.handling.reach.clone());
+        counting.with_own_reach()
+    };
+    entry.filter(|_one| signer == *key)
 }
 
-/// What counts of a record, if it names anyone.
-fn entry(
-    header: &Header,
+/// The record that an envelope takes back.
+fn withdraws(envelope: &pb::Envelope) -> Option<RecordName> {
+    let record = wire::envelope::record(envelope.clone()).ok()?;
+    record.content.withdraws().cloned()
+}
+
+/// What may count.
+struct Counting {
+    header: Header,
     key: KeyId,
-    (epoch, sequence): (u32, u64),
-    header_digest: crate::model::names::Digest,
-) -> Option<JournalEntry> {
-    let scopes = HeadScope::of_reach(&header.handling.reach);
-    if scopes.is_empty() || header.body_kind.is_common() {
-        return None;
+    epoch: u32,
+    sequence: u64,
+    header_digest: Digest,
+}
+
+impl Counting {
+    fn of(envelope: &pb::Envelope, receipt: &Receipt) -> Option<Self> {
+        Some(Self {
+            header: wire::header::header(&envelope.payload).ok()?,
+            key: envelope.signatures.first()?.keyid.parse().ok()?,
+            epoch: receipt.epoch,
+            sequence: receipt.sequence,
+            header_digest: receipt.header_digest,
+        })
     }
-    Some(JournalEntry { key, epoch, sequence, header_digest, scopes })
+
+    fn with_own_reach(self) -> Option<JournalEntry> {
+        let reach = self.header.handling.reach.clone();
+        self.with_reach(&reach)
+    }
+
+    /// What counts of it in the scopes of a reach, if that names anyone.
+    fn with_reach(self, reach: &Reach) -> Option<JournalEntry> {
+        let Self { header, key, epoch, sequence, header_digest } = self;
+        let scopes = HeadScope::of_reach(reach);
+        if scopes.is_empty() || header.body_kind.is_common() {
+            return None;
+        }
+        Some(JournalEntry { key, epoch, sequence, header_digest, scopes })
+    }
 }

@@ -16,6 +16,7 @@ use crate::model::head::Counted;
 use crate::model::head::HeadName;
 use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
+use crate::model::header::BodyKind;
 use crate::model::index_keys::Group;
 use crate::model::index_keys::Term;
 use crate::model::limits;
@@ -393,10 +394,11 @@ impl Walk<'_> {
             envelope.signatures.first().and_then(|signature| signature.keyid.parse().ok());
         let damaged = || StoreError::corrupt(format!("sequence {sequence}"), "it has no header");
         let header = wire::header::header(&envelope.payload).map_err(|_refused| damaged())?;
-        // A withdrawal reaches whoever could see its target, which its own handling does not name.
+        // A withdrawal has the reach of what it takes back; what its own handling names does not matter.
         let counts = key == Some(self.name.key)
             && !header.body_kind.is_common()
-            && self.name.scope.is_in(&header.handling.reach);
+            && (header.body_kind == BodyKind::Withdrawal
+                || self.name.scope.is_in(&header.handling.reach));
         Ok(counts.then(|| sha256(&envelope.payload)))
     }
 }

@@ -32,7 +32,9 @@ use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
 use crate::world::publish;
+use crate::world::publish_for;
 use crate::world::subscribe;
+use crate::world::withdrawal;
 
 const SUBSCRIBE: &[&str] = &["subscribe", "--until-head", "--format", "jsonl"];
 
@@ -268,14 +270,25 @@ async fn a_record_that_is_dropped_is_missed_by_the_tree_and_by_the_count() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
+    hidden_as_if_for_another(is_indicator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
+    hidden_as_if_for_another(|entry| kind_of(entry) == BodyKind::Withdrawal).await;
+}
+
+async fn hidden_as_if_for_another(is_hidden: impl Fn(&pb::Entry) -> bool + Send + 'static) {
     let scene = Scene::open().await;
+    let (name, _sequence) = publish(&scene.acme, domain("gone.example")).await;
+    publish_for(&scene.acme, withdrawal(&name), handling(&[], &[])).await;
     let heads = scene.acme.put_heads(true, watchfire::client::HEAD_DUE_AFTER).await;
     assert_eq!(heads.expect("answers").put.len(), 1);
     let (keys, mut count, mut digest) = (scene.keys.clone(), 0_u64, [0; 32]);
     // Its leaf in its place, and marks that count the others alone: nothing on the stream tells of it.
     let hide = move |frame: &mut pb::SubscribeResponse| {
         if count == 0
-            && let Some(place) = indicator(frame, 1)
+            && let Some(place) = frame.entries.iter().rposition(&is_hidden)
         {
             let entry = frame.entries.remove(place);
             frame.hidden.extend(leaf(&entry));
