@@ -45,6 +45,11 @@ pub enum Deviation {
     /// A back-fill is not in the same tree.
     #[error("what was sent again is not in the log that the hub signed")]
     Backfill,
+    /// A body is said to be gone, and no notice in the log says so.
+    #[error(
+        "the body at sequence {0} is said to be gone, and the notice that it names does not say so"
+    )]
+    NotErased(u64),
     /// The log is shorter than it was.
     #[error("the log is shorter than it was: it was rolled back")]
     RolledBack,

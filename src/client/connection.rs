@@ -13,6 +13,7 @@ use crate::client::account::Account;
 use crate::client::account::Beginning;
 use crate::client::account::Deviation;
 use crate::client::account::Hashes;
+use crate::client::erased::Notices;
 use crate::client::error::ClientError;
 use crate::client::error::Refused;
 use crate::client::known::KnownRoster;
@@ -63,6 +64,8 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     welcome: Arc<Welcome>,
     accepted: Arc<StdMutex<Vec<AcceptedEpoch>>>,
+    /// Which bodies the hub says in its log to be gone.
+    notices: Arc<StdMutex<Notices>>,
     /// Batches that left the outbox since what was sent was last pruned.
     let_go: Arc<AtomicU32>,
 }
@@ -127,6 +130,7 @@ impl Client {
             channel,
             profile,
             accepted: Arc::new(StdMutex::new(accepted)),
+            notices: Arc::default(),
             let_go: Arc::default(),
             pin: Arc::new(pin),
             known: Arc::new(Mutex::new(known)),
@@ -211,6 +215,10 @@ impl Client {
 
     pub(super) fn accepted(&self) -> &StdMutex<Vec<AcceptedEpoch>> {
         &self.accepted
+    }
+
+    pub(super) fn notices(&self) -> &StdMutex<Notices> {
+        &self.notices
     }
 
     pub(super) fn batches_let_go(&self) -> &AtomicU32 {

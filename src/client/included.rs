@@ -4,6 +4,7 @@
 //! entries, of a checkpoint that continues what is known.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use prost::Message as _;
 
@@ -13,6 +14,7 @@ use crate::client::account::demand_growth;
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
 use crate::client::evidence::Exhibit;
+use crate::client::subscribe::Patience;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::limits;
@@ -20,6 +22,8 @@ use crate::model::names::Digest;
 use crate::transparency::proof;
 use crate::wire::pb;
 
+/// How long a lost hub is waited for while its notices are read.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Entries that a file of evidence keeps of an answer, at most.
 const KEPT_MAX: usize = 64;
 
@@ -44,6 +48,7 @@ impl Client {
         };
         let believed = self.verifier_past(last).await?.verify_all(entries)?;
         self.demand_included(&believed).await?;
+        self.demand_notices(&believed, Patience::Limited(PATIENCE)).await?;
         let mut believed = believed.into_iter();
         Ok(lengths.into_iter().map(|length| believed.by_ref().take(length).collect()).collect())
     }

@@ -16,6 +16,7 @@ mod drafter;
 mod durable;
 mod enrol;
 mod epoch;
+mod erased;
 mod error;
 mod evidence;
 mod exec;

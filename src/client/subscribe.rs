@@ -729,10 +729,13 @@ impl Subscription {
             }
         }
         let verifier = self.client.verifier_past(last).await?;
-        if prepared.len() < BLOCKING_ENTRIES_MIN {
-            return Ok(verifier.verify_prepared(prepared)?);
-        }
-        verify_apart(verifier, prepared).await
+        let believed = if prepared.len() < BLOCKING_ENTRIES_MIN {
+            verifier.verify_prepared(prepared)?
+        } else {
+            verify_apart(verifier, prepared).await?
+        };
+        self.client.demand_notices(&believed, self.options.patience).await?;
+        Ok(believed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is done to answers to questions: what a look-up, a list, a search or a single read brings must be in the log as well.
 
+use watchfire::model::names::RevisionName;
 use watchfire::wire::pb;
 
 use crate::hostile::MEMBERS;
@@ -10,7 +11,10 @@ use crate::hostile::front::Tamper;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
+use crate::world::handling;
 use crate::world::publish;
+use crate::world::publish_for;
+use crate::world::until;
 
 struct Entries<F>(F);
 
@@ -84,5 +88,56 @@ async fn a_proof_for_an_answer_that_does_not_hold_is_refused() {
         proof.checkpoint = proof.checkpoint.replacen("watchfire/", "campfire/", 1);
     };
     caught(&world, &question, Proofs(unsigned), "not signed by the log's key").await;
+    world.finish();
+}
+
+/// Keeps the body of an entry back, as if a notice said that it was erased.
+struct Erases {
+    sequence: u64,
+    cause: u64,
+}
+
+impl Tamper for Erases {
+    fn frame(&mut self, mut frame: pb::SubscribeResponse) -> Vec<pb::SubscribeResponse> {
+        self.entries(&mut frame.entries);
+        vec![frame]
+    }
+
+    fn entries(&mut self, entries: &mut [pb::Entry]) {
+        for entry in entries.iter_mut().filter(|entry| entry.sequence == self.sequence) {
+            entry.envelope.as_mut().expect("an envelope").body.clear();
+            entry.erased = Some(pb::Erasure { cause_sequence: self.cause });
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_kept_back_as_if_it_were_erased_is_noticed() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let (name, sequence) = publish(&acme, domain("news.example")).await;
+    let (gone, _sequence) = publish(&acme, domain("gone.example")).await;
+    let demand_deletion = pb::body::Content::Withdrawal(pb::Withdrawal {
+        of: gone.to_string(),
+        reason: pb::WithdrawalReason::Error.into(),
+        demand_deletion: true,
+        ..pb::Withdrawal::default()
+    });
+    let (_name, withdrawn) = publish_for(&acme, demand_deletion, handling(&[], &[])).await;
+    let revision = RevisionName { record: gone.clone(), revision: None };
+    let notice = until("the body is erased", async || {
+        acme.get(&revision).await.expect("the record").entry.erased_by()
+    });
+    let notice = notice.await;
+    let name = name.to_string();
+    let subscribe = ["subscribe", "--until-head", "--format", "jsonl"];
+    for question in [&["get", name.as_str()][..], &["list"], &subscribe] {
+        // What was erased is read as ever.
+        demand(&world.watchfire("birch-social", question));
+        // A notice of another body, and what is no notice.
+        for cause in [notice, withdrawn] {
+            caught(&world, question, Erases { sequence, cause }, "said to be gone").await;
+        }
+    }
     world.finish();
 }
