@@ -2,6 +2,7 @@
 //!
 //! A connection to report over asks nothing of the log. A hub whose log does not hold is the one that must hear of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::transport::Channel;
@@ -55,7 +56,7 @@ pub struct Reportable {
 }
 
 /// Exhibits that those who look after the exchange do not see otherwise.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Private {
     /// What came, bodies of records included.
     Received,
@@ -118,9 +119,9 @@ pub struct HandedIn {
     /// When the hub took it in, as it signed.
     pub time: Timestamp,
     /// The file that was sent, byte for byte.
-    pub sent: std::path::PathBuf,
+    pub sent: PathBuf,
     /// The file of the hub's receipt.
-    pub receipt: std::path::PathBuf,
+    pub receipt: PathBuf,
 }
 
 /// Evidence that a member handed in, as the hub shows it, and what it comes to.
@@ -182,9 +183,9 @@ impl Reporter {
             return Err(VerificationError::receipt("its time is still to come").into());
         }
         let receipt = ReportReceipt::new(&self.pin, &self.known, &signed);
-        let paths = self.profile.save_report(&digest, &bytes, &receipt.to_json())?;
-        let [sent, receipt] = paths;
-        Ok(HandedIn { digest, time: statement.time, sent, receipt })
+        let (time, receipt) = (statement.time, receipt.to_json());
+        let [sent, receipt] = self.profile.save_report(&digest, &bytes, (time, &receipt))?;
+        Ok(HandedIn { digest, time, sent, receipt })
     }
 
     fn open(
@@ -263,4 +264,103 @@ async fn in_time<T>(
     let silent = || ClientError::Unreachable("it does not answer for reports".to_owned());
     let answer = tokio::time::timeout(ANSWERED_WITHIN, call).await.map_err(|_silence| silent())?;
     Ok(answer?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Draft;
+    use crate::client::Signer;
+    use crate::client::evidence::Contradiction;
+    use crate::client::tests::World;
+    use crate::model::handling::Handling;
+    use crate::model::names::RecordName;
+    use crate::transparency::Checkpoint;
+
+    fn evidence(world: &World, exhibits: Vec<Exhibit>) -> Evidence {
+        use base64::Engine as _;
+        use prost::Message as _;
+        let genesis = base64::engine::general_purpose::STANDARD
+            .encode(world.founding.genesis.encode_to_vec());
+        let text = serde_json::json!({
+            "watchfire_evidence": 1,
+            "exchange": world.founding.exchange.name(),
+            "genesis": genesis,
+            "finder": "members/acme-video",
+            "time": world.now.to_string(),
+            "deviation": "because",
+            "exhibits": exhibits,
+        });
+        Evidence::parse(&text.to_string()).unwrap().unwrap()
+    }
+
+    fn checkpoint(world: &World, root: u8) -> Exhibit {
+        let checkpoint = Checkpoint { epoch: 1, size: 8, root: [root; 32], roster: [0; 32] };
+        Exhibit::checkpoint(&world.pin().log_key().sign(&checkpoint, &world.log_secret))
+    }
+
+    /// A header of a record, as its publisher signed it: the same name each time.
+    fn header(signer: &Signer, world: &World, value: &str) -> Exhibit {
+        let record = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let draft = Draft {
+            name: RecordName { member: signer.member().clone(), record },
+            previous: None,
+            handling: Handling::clone(&crate::client::unaddressed()),
+            content: pb::body::Content::Note(pb::Note {
+                about: format!("members/bravo-net/records/{record}"),
+                text: value.to_owned(),
+            }),
+        };
+        let envelope = signer.sign(draft, world.now).unwrap();
+        let signature = &envelope.signatures[0];
+        Exhibit::header(&envelope.payload, &signature.keyid, &signature.sig)
+    }
+
+    fn kinds(evidence: &Evidence) -> Vec<Option<Private>> {
+        evidence.exhibits.iter().map(Private::of).collect()
+    }
+
+    #[test]
+    fn what_the_verdict_does_not_need_stays_behind() {
+        let world = World::new();
+        let roster = Exhibit::roster(&world.entries.iter().collect::<Vec<_>>());
+        let received = || Exhibit::received("a frame", b"with bodies");
+        let all = vec![
+            checkpoint(&world, 1),
+            roster.clone(),
+            header(&world.acme, &world, "one"),
+            received(),
+            checkpoint(&world, 2),
+        ];
+        let two_histories = reportable(&evidence(&world, all.clone()), false).unwrap();
+        assert_eq!(kinds(&two_histories.evidence), [None; 3]);
+        assert!(matches!(
+            two_histories.verdict,
+            Verdict::Proven(Contradiction::TwoHistories { .. })
+        ));
+        assert_eq!((two_histories.received_left_out, two_histories.others_left_out), (1, 1));
+        let with = reportable(&evidence(&world, all), true).unwrap();
+        assert_eq!(kinds(&with.evidence), [None, None, Some(Private::Received), None]);
+        assert_eq!((with.received_left_out, with.others_left_out, with.others_kept), (0, 1, 0));
+
+        let (one, other) =
+            (header(&world.acme, &world, "one"), header(&world.acme, &world, "other"));
+        let both = vec![roster.clone(), one.clone(), received(), other];
+        let two_headers = reportable(&evidence(&world, both), false).unwrap();
+        assert!(matches!(two_headers.verdict, Verdict::Proven(Contradiction::TwoHeaders { .. })));
+        let headers = Some(Private::Headers);
+        assert_eq!(kinds(&two_headers.evidence), [None, headers, headers], "they prove it");
+        assert_eq!((two_headers.received_left_out, two_headers.others_kept), (1, 2));
+        assert_eq!(two_headers.evidence.judge(), Ok(two_headers.verdict));
+
+        let alone = reportable(&evidence(&world, vec![roster, one, received()]), false).unwrap();
+        assert_eq!((kinds(&alone.evidence), alone.verdict), (vec![None], Verdict::Unproven));
+    }
+
+    #[test]
+    fn what_does_not_hold_is_not_handed_in() {
+        let (world, stranger) = (World::new(), World::new());
+        let forged = evidence(&world, vec![checkpoint(&stranger, 1)]);
+        assert_eq!(reportable(&forged, false), Err(InvalidEvidence::Exhibit(1)));
+    }
 }

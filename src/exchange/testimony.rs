@@ -572,7 +572,7 @@ mod tests {
             let pieces = changes.iter().skip(1).map(|change| change.bytes.clone().unwrap());
             assert_eq!(pieces.flatten().collect::<Vec<u8>>(), evidence);
             let row = changes[0].bytes.clone().unwrap();
-            assert_eq!(super::report(&row).unwrap().length, u64::try_from(length).unwrap());
+            assert_eq!(report(&row).unwrap().length, u64::try_from(length).unwrap());
         }
     }
 }

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::model::names::Digest;
 use crate::model::roster::Role;
+use crate::model::time::Timestamp;
 use crate::signing::SecretKey;
 use crate::tls::ClientTls;
 
@@ -310,18 +311,21 @@ impl Profile {
         Ok(path)
     }
 
-    /// Keeps what was handed in as evidence, and the hub's receipt for it, under the digest of the evidence; where.
+    /// Keeps what was handed in as evidence under its digest, and the hub's receipt for it under the time that it signed;
+    /// where. What was kept before stays: an earlier receipt says more than a later one.
     pub fn save_report(
         &self,
         digest: &Digest,
         evidence: &[u8],
-        receipt: &str,
+        (time, receipt): (Timestamp, &str),
     ) -> Result<[PathBuf; 2], ProfileError> {
         let folder = self.folder.join(REPORTS);
         create_folder(&folder)?;
-        let name = hex::encode(digest);
-        let paths =
-            [folder.join(format!("{name}.json")), folder.join(format!("{name}.receipt.json"))];
+        let (name, time) = (hex::encode(digest), time.to_string().replace(':', "-"));
+        let paths = [
+            folder.join(format!("{name}.json")),
+            folder.join(format!("{name}.{time}.receipt.json")),
+        ];
         let [sent, kept] = &paths;
         write_public(sent, evidence)?;
         write_public(kept, receipt.as_bytes())?;
