@@ -277,7 +277,7 @@ mod tests {
     use crate::model::names::RecordName;
     use crate::transparency::Checkpoint;
 
-    fn evidence(world: &World, exhibits: Vec<Exhibit>) -> Evidence {
+    fn evidence(world: &World, exhibits: &[Exhibit]) -> Evidence {
         use base64::Engine as _;
         use prost::Message as _;
         let genesis = base64::engine::general_purpose::STANDARD
@@ -332,35 +332,35 @@ mod tests {
             received(),
             checkpoint(&world, 2),
         ];
-        let two_histories = reportable(&evidence(&world, all.clone()), false).unwrap();
+        let two_histories = reportable(&evidence(&world, &all), false).unwrap();
         assert_eq!(kinds(&two_histories.evidence), [None; 3]);
         assert!(matches!(
             two_histories.verdict,
             Verdict::Proven(Contradiction::TwoHistories { .. })
         ));
         assert_eq!((two_histories.received_left_out, two_histories.others_left_out), (1, 1));
-        let with = reportable(&evidence(&world, all), true).unwrap();
+        let with = reportable(&evidence(&world, &all), true).unwrap();
         assert_eq!(kinds(&with.evidence), [None, None, Some(Private::Received), None]);
         assert_eq!((with.received_left_out, with.others_left_out, with.others_kept), (0, 1, 0));
 
         let (one, other) =
             (header(&world.acme, &world, "one"), header(&world.acme, &world, "other"));
         let both = vec![roster.clone(), one.clone(), received(), other];
-        let two_headers = reportable(&evidence(&world, both), false).unwrap();
+        let two_headers = reportable(&evidence(&world, &both), false).unwrap();
         assert!(matches!(two_headers.verdict, Verdict::Proven(Contradiction::TwoHeaders { .. })));
         let headers = Some(Private::Headers);
         assert_eq!(kinds(&two_headers.evidence), [None, headers, headers], "they prove it");
         assert_eq!((two_headers.received_left_out, two_headers.others_kept), (1, 2));
         assert_eq!(two_headers.evidence.judge(), Ok(two_headers.verdict));
 
-        let alone = reportable(&evidence(&world, vec![roster, one, received()]), false).unwrap();
+        let alone = reportable(&evidence(&world, &[roster, one, received()]), false).unwrap();
         assert_eq!((kinds(&alone.evidence), alone.verdict), (vec![None], Verdict::Unproven));
     }
 
     #[test]
     fn what_does_not_hold_is_not_handed_in() {
         let (world, stranger) = (World::new(), World::new());
-        let forged = evidence(&world, vec![checkpoint(&stranger, 1)]);
+        let forged = evidence(&world, &[checkpoint(&stranger, 1)]);
         assert_eq!(reportable(&forged, false), Err(InvalidEvidence::Exhibit(1)));
     }
 }

@@ -545,16 +545,14 @@ mod tests {
         let said = (1..=5).map(|length| reported("acme-video", &vec![7; length * 10], 1));
         say(&testimony, said.collect());
         let pages = |maximum: usize, bytes: usize| {
-            let (mut sizes, mut after) = (Vec::new(), None);
-            loop {
-                let all = |_: &ReportName| true;
-                let (page, more) = testimony.reports(all, after.as_ref(), (maximum, bytes));
+            let (mut sizes, mut after, mut more) = (Vec::new(), None, true);
+            while more {
+                let page;
+                (page, more) = testimony.reports(|_| true, after.as_ref(), (maximum, bytes));
                 sizes.push(page.len());
                 after = page.last().map(|(name, _kept)| name.clone());
-                if !more {
-                    return sizes;
-                }
             }
+            sizes
         };
         assert_eq!(pages(9, 150), [5]);
         assert_eq!(pages(2, 150), [2, 2, 1]);

@@ -527,7 +527,7 @@ fn evidence_is_read_back_at_every_size_and_damage_to_it_is_named() {
     let disk = Disk::new();
     let store = disk.open();
     disk.append(&store, &[300]).unwrap();
-    let full = log::STATE_BYTES_MAX;
+    let full = STATE_BYTES_MAX;
     let mut names = Vec::new();
     for length in [0, 1, full - 1, full, full + 1, 9 * full + 7] {
         let evidence: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
