@@ -113,7 +113,7 @@ fn demand_refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, rea
 /// The path that a line of a command's output names.
 fn path_of(said: &str, title: &str) -> PathBuf {
     let line = said.lines().find_map(|line| line.strip_prefix(title)).expect("a line");
-    line.trim().split(": ").next().expect("a path").into()
+    line.trim().into()
 }
 
 fn text(path: &Path) -> &str {

@@ -15,14 +15,11 @@ use crate::failure::Failure;
 use crate::output;
 use crate::verify;
 
-const NOTES: &str =
-    "The operator and the auditors read what is handed in, and so does whoever runs the hub's machine.
-What came from the hub as it came may hold bodies of records. It is left out, since no verdict rests on it. Headers and counts
-go only where the verdict rests on them.
-
-The hub's receipt says what was handed in and when: the hub cannot say later that it was not told. What the log
-looks like does not matter for this command. If the hub refuses, or signs something else, hand the file to the operator
-and the auditors in another way.";
+const NOTES: &str = "What came from the hub as it came may hold bodies of records. It is left out, since no verdict rests on it. Headers \
+                     and counts go only where the verdict rests on them.\n\n\
+                     The hub's receipt says what was handed in and when: the hub cannot say later that it was not told. What the \
+                     log looks like does not matter for this command. If the hub refuses, or signs something else, hand the file \
+                     to the operator and the auditors in another way.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
@@ -49,8 +46,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     output::line(&format!("handed in  {}", hex::encode(digest)))?;
     output::line(&format!("taken in   {time}, as the hub signed"))?;
     output::line(&format!("sent       {}", sent.display()))?;
-    let receipt = receipt.display();
-    output::line(&format!("receipt    {receipt}: watchfire verify {receipt}"))?;
+    output::line(&format!("receipt    {}", receipt.display()))?;
+    output::note("watchfire verify shows the receipt to anyone who knows the log key");
     if received_left_out > 0 {
         output::note(&format!(
             "left out: {received_left_out} exhibits of what came, which may hold bodies (--with-received sends them)"

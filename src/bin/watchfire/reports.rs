@@ -18,14 +18,14 @@ use crate::output;
 use crate::output::Format;
 use crate::table;
 
-const NOTES: &str =
-    "The operator and auditors see every report, everybody else its own. Reporter and time are the hub's
-word; the verdict is that of this program, which judges each file by the hub's public key: \"by its roster\" rests on roster entries
-that the finder chose, so hold those against the log. What is not proven is the word of its finder.";
+const NOTES: &str = "The operator and auditors see every report, everybody else its own. Reporter and time are the hub's word; the verdict \
+                     is that of this program, which judges each file by the hub's public key. \"PROVEN by its roster\" rests on \
+                     roster entries that the finder chose: hold those against the log. What is not proven is the word of its \
+                     finder.";
 /// Hex digits of a digest in the table.
 const DIGEST_SHOWN: usize = 16;
-/// Characters of what is said, in the table.
-const SAYS_MAX: usize = 80;
+/// Characters of what is said, in the table: what is proven fits.
+const SAYS_MAX: usize = 300;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
