@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
+use watchfire::client::Evidence;
 use watchfire::client::ReportedEvidence;
 use watchfire::client::Reporter;
 use watchfire::client::Verdict;
@@ -112,7 +113,7 @@ fn to_json(report: &ReportedEvidence) -> serde_json::Value {
         "time": report.time.to_string(),
         "bytes": report.bytes.len(),
         "verdict": verdict,
-        "rests_on_roster": evidence.is_some_and(|evidence| evidence.rests_on_the_roster()),
+        "rests_on_roster": evidence.is_some_and(Evidence::rests_on_the_roster),
         "proves": contradiction,
         "invalid": invalid,
         "finder": evidence.map(|evidence| says(&evidence.finder)),
