@@ -206,7 +206,7 @@ impl Client {
     pub(super) async fn learn_log_keys(&self) -> Result<(), ClientError> {
         let scratch = self.known.lock().await.clone();
         // Apart: it is seldom needed, and would make every future that may need it large.
-        Box::pin(learn_log_keys(self.exchange_service(), scratch)).await
+        Box::pin(learn_log_keys(self.exchange_service(), scratch)).await.map(drop)
     }
 
     pub(super) fn trust(&self) -> &StdMutex<Trust> {
@@ -359,10 +359,10 @@ fn is_of_a_later_epoch(frame: &pb::SubscribeResponse, newest: &Checkpoint) -> bo
 /// Folds, on the side, what the log says of who takes part, up to its head: the roster's copy is thrown away, and its log
 /// keys, which it shares with the roster that it was copied from, stay. Each was put in place by the one before it or by
 /// members; that the entry is in the log is seen when the roster itself is folded up to it.
-async fn learn_log_keys(
+pub(super) async fn learn_log_keys(
     mut service: ExchangeServiceClient<Channel>,
     mut scratch: KnownRoster,
-) -> Result<(), ClientError> {
+) -> Result<KnownRoster, ClientError> {
     let filter = Filter { body_kinds: ROSTER_KINDS.to_vec(), ..Filter::default() };
     let request = pb::SubscribeRequest {
         start: Some(pb::subscribe_request::Start::Sequence(scratch.position())),
@@ -377,7 +377,7 @@ async fn learn_log_keys(
             scratch.fold(entry)?;
         }
     }
-    Ok(())
+    Ok(scratch)
 }
 
 /// Follows a frame of a stream; the checkpoint of its mark, if it has one.

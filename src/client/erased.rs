@@ -64,19 +64,29 @@ impl Client {
         entries: &[VerifiedEntry],
         patience: Patience,
     ) -> Result<(), ClientError> {
-        let mut gone: Vec<&VerifiedEntry> =
-            entries.iter().filter(|entry| entry.erased_by().is_some()).collect();
+        let epoch = self.accepted_epoch();
+        let gone = entries.iter().filter(|entry| entry.erased_by().is_some());
+        let gone: Vec<&VerifiedEntry> =
+            gone.filter(|entry| self.covers(epoch, entry) != Some(true)).collect();
         if gone.is_empty() {
             return Ok(());
         }
-        let epoch = self.accepted_epoch();
-        gone.retain(|entry| self.covers(epoch, entry) != Some(true));
+        // Apart: it is seldom needed, and would make every stream's future large.
+        Box::pin(self.demand_told(gone, epoch, patience)).await
+    }
+
+    /// The same of entries of which it is not known yet.
+    async fn demand_told(
+        &self,
+        mut gone: Vec<&VerifiedEntry>,
+        epoch: u32,
+        patience: Patience,
+    ) -> Result<(), ClientError> {
         let named = gone.iter().filter_map(|entry| entry.erased_by());
         if let (Some(first), Some(last)) = (named.clone().min(), named.max())
             && self.has_come_to(last).await?
         {
-            // Apart: it is a subscription of its own, and seldom needed.
-            let notices = Box::pin(self.read_notices(first, patience)).await?;
+            let notices = self.read_notices(first, patience).await?;
             let mut read = Notices { epoch, read: BTreeMap::new() };
             let notices = notices.into_iter();
             read.read.extend(notices.map(|one| (one.sequence(), one.record().content.clone())));

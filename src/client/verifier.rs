@@ -55,7 +55,11 @@ impl fmt::Display for Kept<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |path| {
             let path = path.display();
-            write!(formatter, ". Evidence is kept in {path}: watchfire verify {path}")
+            write!(
+                formatter,
+                ". Evidence is kept in {path}: watchfire verify {path}; to hand it to the operator and the auditors: \
+                 watchfire report {path}"
+            )
         })
     }
 }

@@ -486,7 +486,10 @@ mod tests {
         let judged = registry.judge(requests, Timestamp::default());
         let id = |change: &StateChange| match &change.key {
             StateKey::Subscription(name) => name.id().to_owned(),
-            StateKey::Cosignature(_) | StateKey::Head(_) => String::new(),
+            StateKey::Cosignature(_)
+            | StateKey::Head(_)
+            | StateKey::Report(_)
+            | StateKey::Evidence(..) => String::new(),
         };
         let written: Vec<String> = judged.changes.iter().map(id).collect();
         assert_eq!(written, ["old-7", "new-1"]);

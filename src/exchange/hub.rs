@@ -73,6 +73,8 @@ use crate::wire::head::LISTING_PAYLOAD_TYPE;
 use crate::wire::head::ListingStatement;
 use crate::wire::head::Signed;
 use crate::wire::pb;
+use crate::wire::report::REPORT_PAYLOAD_TYPE;
+use crate::wire::report::ReportStatement;
 
 /// What the operator may choose.
 #[derive(Debug)]
@@ -164,7 +166,7 @@ pub struct Hub {
     clock: Arc<dyn Clock>,
     /// When a head was last read to be signed.
     head_read: Mutex<Timestamp>,
-    /// Signs marks and listings.
+    /// Signs marks, listings, and that evidence was handed in.
     log_secret: SecretKey,
     pub(super) log_keys: LogKeys,
     genesis: pb::Entry,
@@ -311,6 +313,13 @@ impl Hub {
     pub(super) fn sign_listing(&self, listing: &ListingStatement) -> Signed {
         let statement = listing.to_bytes();
         let signature = self.log_secret.sign(LISTING_PAYLOAD_TYPE, &statement).to_vec();
+        Signed { statement, signature }
+    }
+
+    /// Signs that evidence was handed in.
+    pub(super) fn sign_report(&self, report: &ReportStatement) -> Signed {
+        let statement = report.to_bytes();
+        let signature = self.log_secret.sign(REPORT_PAYLOAD_TYPE, &statement).to_vec();
         Signed { statement, signature }
     }
 

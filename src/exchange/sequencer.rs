@@ -671,6 +671,7 @@ impl Batch {
             }
             Work::Testify(request) => {
                 self.records = self.records.saturating_add(1);
+                self.bytes = self.bytes.saturating_add(request.said.weight());
                 self.testimony.push(request);
             }
             Work::Tick => self.tick = true,

@@ -35,6 +35,8 @@ pub(crate) struct HubState {
     pub(crate) subscriptions: usize,
     /// Those that lie furthest behind, at most [`limits::STATE_SUBSCRIPTIONS_MAX`].
     pub(crate) behind: Vec<Behind>,
+    /// How many reports of misbehaviour are kept.
+    pub(crate) reports: usize,
     /// What was done since the start.
     pub(crate) counted: Counted,
     /// Bytes that are free on the data volume.
@@ -86,6 +88,7 @@ impl Hub {
             demands: self.demands.count(),
             members: self.members_by_standing(),
             streams: self.streams_by_member(),
+            reports: self.testimony.report_count(),
             counted: self.tally.counted(),
             free_bytes,
             head,

@@ -1,4 +1,5 @@
-//! What members sign beside the log: checkpoints that they cosigned, and heads of their own entries.
+//! What members say beside the log: checkpoints that they cosigned, heads of their own entries, and reports of
+//! misbehaviour.
 //!
 //! It is state beside the log, kept like durable subscriptions: the sequencer's thread writes it with its groups, so that
 //! it is on the disk before it is answered, and judges what follows what, so that nothing goes back.
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use bytes::Bytes;
 use prost::Message as _;
 use tokio::sync::oneshot;
 
@@ -18,6 +20,9 @@ use crate::model::names::KeyId;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::report::ReportName;
+use crate::model::time::Timestamp;
+use crate::store::STATE_BYTES_MAX;
 use crate::store::StateChange;
 use crate::store::StateKey;
 use crate::store::Store;
@@ -48,6 +53,23 @@ pub(super) struct KeptHead {
     pub(super) counted: bool,
 }
 
+/// Evidence that a member hands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NewReport {
+    pub(super) name: ReportName,
+    /// The hub's time.
+    pub(super) time: Timestamp,
+    pub(super) evidence: Bytes,
+}
+
+/// What is known of a report without a look at the disk, where its evidence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeptReport {
+    pub(super) time: Timestamp,
+    /// Bytes of the evidence.
+    pub(super) length: u64,
+}
+
 /// What a member said.
 #[derive(Clone, Debug)]
 pub(super) enum Said {
@@ -55,6 +77,8 @@ pub(super) enum Said {
     Witnessed(MemberId, Box<Witnessed>),
     /// It signed a head.
     Head(Box<KeptHead>),
+    /// It has evidence that somebody cheated.
+    Report(Box<NewReport>),
 }
 
 /// What is to be kept, and who waits for it.
@@ -70,6 +94,7 @@ type Decided = Result<(), Refusal>;
 struct Kept {
     witnessed: BTreeMap<MemberId, Witnessed>,
     heads: BTreeMap<HeadName, KeptHead>,
+    reports: BTreeMap<ReportName, KeptReport>,
 }
 
 /// Everything of it, as it is on the disk.
@@ -100,7 +125,7 @@ impl Judged {
         }
         if is_new {
             draft.take(said.clone());
-            self.changes.push(change(&said));
+            self.changes.extend(changes(&said));
             self.after.push(Change::Said(said));
         }
     }
@@ -124,6 +149,9 @@ impl Testimony {
         for bytes in store.heads()? {
             let head = head(&bytes).ok_or_else(damaged)?;
             kept.heads.insert(head.head.name.clone(), head);
+        }
+        for (name, bytes) in store.reports()? {
+            kept.reports.insert(name, report(&bytes).ok_or_else(damaged)?);
         }
         Ok(Self { kept: RwLock::new(kept) })
     }
@@ -155,6 +183,38 @@ impl Testimony {
         let behind = |name: &HeadName| after.is_none_or(|after| name > after);
         let found = kept.heads.iter().filter(|(name, _head)| behind(name) && holds(name));
         found.take(maximum).map(|(_name, head)| head.clone()).collect()
+    }
+
+    pub(super) fn report(&self, name: &ReportName) -> Option<KeptReport> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.reports.get(name).copied()
+    }
+
+    /// How many reports there are.
+    pub(super) fn report_count(&self) -> usize {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).reports.len()
+    }
+
+    /// Reports for which something holds, in the order of their names, behind one; as many as have so many bytes of
+    /// evidence together, but one at least. And whether there are more.
+    pub(super) fn reports(
+        &self,
+        holds: impl Fn(&ReportName) -> bool,
+        after: Option<&ReportName>,
+        (maximum, bytes_max): (usize, usize),
+    ) -> (Vec<(ReportName, KeptReport)>, bool) {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = |name: &ReportName| after.is_none_or(|after| name > after);
+        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let (mut found, mut bytes) = (Vec::new(), 0_u64);
+        for (name, report) in kept.reports.iter().filter(|(name, _)| behind(name) && holds(name)) {
+            bytes = bytes.saturating_add(report.length);
+            if found.len() >= maximum || (bytes > bytes_max && !found.is_empty()) {
+                return (found, true);
+            }
+            found.push((name.clone(), *report));
+        }
+        (found, false)
     }
 
     /// Judges requests one after the other; what they change is written before it is published.
@@ -196,11 +256,20 @@ struct Changed {
 }
 
 impl Said {
+    /// Bytes that count towards a group: those of what is not short.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Witnessed(..) | Self::Head(_) => 0,
+            Self::Report(report) => report.evidence.len(),
+        }
+    }
+
     /// Who said it.
     const fn by(&self) -> &MemberId {
         match self {
             Self::Witnessed(member, _) => member,
             Self::Head(kept) => &kept.head.name.publisher,
+            Self::Report(report) => &report.name.reporter,
         }
     }
 }
@@ -210,7 +279,9 @@ impl Kept {
     fn of(&self, who: &BTreeSet<MemberId>) -> Self {
         let witnessed = self.witnessed.iter().filter(|(member, _kept)| who.contains(*member));
         let heads = self.heads.iter().filter(|(name, _kept)| who.contains(&name.publisher));
+        let reports = self.reports.iter().filter(|(name, _kept)| who.contains(&name.reporter));
         Self {
+            reports: reports.map(|(name, kept)| (name.clone(), *kept)).collect(),
             witnessed: witnessed.map(|(member, kept)| (member.clone(), kept.clone())).collect(),
             heads: heads.map(|(name, kept)| (name.clone(), kept.clone())).collect(),
         }
@@ -220,6 +291,10 @@ impl Kept {
         match said {
             Said::Witnessed(member, witnessed) => drop(self.witnessed.insert(member, *witnessed)),
             Said::Head(head) => drop(self.heads.insert(head.head.name.clone(), *head)),
+            Said::Report(report) => {
+                let kept = KeptReport { time: report.time, length: length(&report.evidence) };
+                self.reports.insert(report.name, kept);
+            }
         }
     }
 
@@ -237,7 +312,28 @@ impl Kept {
                 }
                 None => Ok(Changed { is_new: true, gone: self.room_for(&new.head.name)? }),
             },
+            Said::Report(new) => {
+                let is_new = !self.reports.contains_key(&new.name);
+                if is_new {
+                    self.demand_room(&new.name.reporter)?;
+                }
+                Ok(Changed { is_new, gone: None })
+            }
         }
+    }
+
+    /// Demands that one more report of a member is kept: none makes room for another.
+    fn demand_room(&self, reporter: &MemberId) -> Result<(), Refusal> {
+        let own = self.reports.keys().filter(|name| name.reporter == *reporter);
+        if own.count() < limits::REPORTS_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "{} reports of yours are kept already; hand this one to the operator and the auditors in another way",
+            limits::REPORTS_MAX
+        );
+        let refusal = Refusal::field(Reason::TooManyReports, "evidence", message);
+        Err(refusal.with("reports_max", limits::REPORTS_MAX))
     }
 
     /// The head that makes room for a new one, if one must: the oldest of another key of the same publisher.
@@ -267,14 +363,14 @@ pub(super) fn demand_follows(new: &PublisherHead, kept: &PublisherHead) -> Resul
         .with("count", kept.counted.count))
 }
 
-fn change(said: &Said) -> StateChange {
+fn changes(said: &Said) -> Vec<StateChange> {
+    let change = |key, bytes| StateChange { key, bytes: Some(bytes) };
     match said {
         Said::Witnessed(member, witnessed) => {
             let Witnessed { checkpoint: _in_note, time, key, note } = &**witnessed;
             let row =
                 disk::Cosignature { note: note.clone(), key: key.as_bytes().to_vec(), time: *time };
-            let key = StateKey::Cosignature(member.clone());
-            StateChange { key, bytes: Some(row.encode_to_vec()) }
+            vec![change(StateKey::Cosignature(member.clone()), row.encode_to_vec())]
         }
         Said::Head(kept) => {
             let row = disk::PublisherHead {
@@ -282,10 +378,29 @@ fn change(said: &Said) -> StateChange {
                 signature: kept.signed.signature.clone(),
                 counted: kept.counted,
             };
-            let key = StateKey::Head(kept.head.name.clone());
-            StateChange { key, bytes: Some(row.encode_to_vec()) }
+            vec![change(StateKey::Head(kept.head.name.clone()), row.encode_to_vec())]
+        }
+        Said::Report(report) => {
+            let NewReport { name, time, evidence } = &**report;
+            let row =
+                disk::MisbehaviorReport { time_us: time.as_micros(), length: length(evidence) };
+            let row = change(StateKey::Report(name.clone()), row.encode_to_vec());
+            let pieces = (0..).zip(evidence.chunks(STATE_BYTES_MAX)).map(|(number, piece)| {
+                change(StateKey::Evidence(name.clone(), number), piece.to_vec())
+            });
+            std::iter::once(row).chain(pieces).collect()
         }
     }
+}
+
+fn length(evidence: &[u8]) -> u64 {
+    u64::try_from(evidence.len()).unwrap_or(u64::MAX)
+}
+
+fn report(bytes: &[u8]) -> Option<KeptReport> {
+    let disk::MisbehaviorReport { time_us, length } =
+        disk::MisbehaviorReport::decode(bytes).ok()?;
+    Some(KeptReport { time: Timestamp::from_micros(time_us)?, length })
 }
 
 fn witnessed(bytes: &[u8], log_keys: &LogKeys) -> Option<Witnessed> {
@@ -306,7 +421,6 @@ mod tests {
     use super::*;
     use crate::model::head::Counted;
     use crate::model::names::ExchangeName;
-    use crate::model::time::Timestamp;
 
     fn name(key: &[u8], scope: &str) -> HeadName {
         HeadName {
@@ -395,5 +509,68 @@ mod tests {
         assert!(testimony.head(&name(b"old", "audiences/all")).is_none(), "it made room");
         let more = kept(name(b"key", &scope(limits::HEADS_MAX + 1)), 1, 7);
         assert_eq!(say(&testimony, vec![more]), [Err(Reason::Quota)]);
+    }
+
+    fn reported(reporter: &str, evidence: &[u8], time: u64) -> Said {
+        let digest = crate::model::names::sha256(evidence);
+        let name = ReportName { reporter: reporter.parse().unwrap(), digest };
+        let time = Timestamp::from_micros(time).unwrap();
+        let evidence = Bytes::copy_from_slice(evidence);
+        Said::Report(Box::new(NewReport { name, time, evidence }))
+    }
+
+    #[test]
+    fn the_same_report_again_is_the_first_even_within_one_group_and_none_makes_room() {
+        let testimony = Testimony::default();
+        let said = vec![reported("acme-video", b"0", 1), reported("acme-video", b"0", 2)];
+        assert_eq!(say(&testimony, said), [Ok(()), Ok(())]);
+        let all = |_: &ReportName| true;
+        let (kept, more) = testimony.reports(all, None, (9, 9));
+        assert_eq!((kept.len(), kept[0].1.time.as_micros(), more), (1, 1, false));
+        let many = (1..limits::REPORTS_MAX)
+            .map(|number| reported("acme-video", format!("{number}").as_bytes(), 3));
+        assert!(say(&testimony, many.collect()).iter().all(Result::is_ok));
+        let said = vec![
+            reported("acme-video", b"more", 4),
+            reported("acme-video", b"0", 4),
+            reported("birch-social", b"more", 4),
+        ];
+        assert_eq!(say(&testimony, said), [Err(Reason::TooManyReports), Ok(()), Ok(())]);
+        assert_eq!(testimony.report_count(), limits::REPORTS_MAX + 1);
+    }
+
+    #[test]
+    fn a_page_of_reports_is_bounded_in_number_and_bytes_and_holds_one_at_least() {
+        let testimony = Testimony::default();
+        let said = (1..=5).map(|length| reported("acme-video", &vec![7; length * 10], 1));
+        say(&testimony, said.collect());
+        let pages = |maximum: usize, bytes: usize| {
+            let (mut sizes, mut after, mut more) = (Vec::new(), None, true);
+            while more {
+                let page;
+                (page, more) = testimony.reports(|_| true, after.as_ref(), (maximum, bytes));
+                sizes.push(page.len());
+                after = page.last().map(|(name, _kept)| name.clone());
+            }
+            sizes
+        };
+        assert_eq!(pages(9, 150), [5]);
+        assert_eq!(pages(2, 150), [2, 2, 1]);
+        assert_eq!(pages(5, 150), [5], "no empty page behind the last");
+        assert_eq!(pages(9, 1), [1, 1, 1, 1, 1]);
+        assert_eq!(pages(9, 149).iter().sum::<usize>(), 5);
+    }
+
+    #[test]
+    fn evidence_is_cut_into_values_that_the_store_takes() {
+        for length in [1, STATE_BYTES_MAX, STATE_BYTES_MAX + 1, limits::REPORT_BYTES_MAX] {
+            let evidence: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            let changes = changes(&reported("acme-video", &evidence, 1));
+            assert_eq!(changes.len(), 1 + length.div_ceil(STATE_BYTES_MAX));
+            let pieces = changes.iter().skip(1).map(|change| change.bytes.clone().unwrap());
+            assert_eq!(pieces.flatten().collect::<Vec<u8>>(), evidence);
+            let row = changes[0].bytes.clone().unwrap();
+            assert_eq!(report(&row).unwrap().length, u64::try_from(length).unwrap());
+        }
     }
 }

@@ -195,3 +195,12 @@ pub const HEAD_EXAMINED_MAX: usize = 50_000;
 pub const HEADS_SEEN_MAX: usize = 16;
 /// How far ahead a head may say that the next one is due.
 pub const HEAD_DUE_MAX: Duration = Duration::from_hours(31 * 24);
+/// Bytes of evidence that a member may hand in: it is kept for good. Without what a stream brought, evidence has some
+/// kilobytes; the roster of a large exchange has some hundred.
+pub const REPORT_BYTES_MAX: usize = 1024 * 1024;
+/// Reports of misbehaviour that are kept of one member. None is ever let go, so that nobody can push one out.
+pub const REPORTS_MAX: usize = 16;
+/// Bytes of evidence of one page of reports: two of the largest, which fit an answer.
+pub const REPORTS_PAGE_BYTES_MAX: usize = 2 * REPORT_BYTES_MAX;
+/// Exhibits of one file of evidence that is handed in: the client makes fewer than ten.
+pub const REPORT_EXHIBITS_MAX: usize = 1000;

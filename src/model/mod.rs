@@ -19,6 +19,7 @@ pub mod platform;
 pub mod policy;
 pub mod reason;
 pub mod refang;
+pub mod report;
 pub mod roster;
 pub mod text;
 pub mod time;

@@ -129,6 +129,8 @@ reasons! {
     Quota = "QUOTA", ResourceExhausted;
     /// The member has too many streams open.
     TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted;
+    /// The member has handed in as many reports as are kept of one.
+    TooManyReports = "TOO_MANY_REPORTS", ResourceExhausted;
     /// The hub is shutting down; go on from the cursor.
     Draining = "DRAINING", Unavailable;
     /// The hub has too much to do; nothing was appended.

@@ -20,7 +20,9 @@ use std::path::PathBuf;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::model::names::Digest;
 use crate::model::roster::Role;
+use crate::model::time::Timestamp;
 use crate::signing::SecretKey;
 use crate::tls::ClientTls;
 
@@ -75,6 +77,7 @@ const KNOWN_KEYS: &str = "known_keys.json";
 const CHECKPOINT: &str = "checkpoint";
 const LAST_MARK: &str = "mark";
 const EVIDENCE: &str = "evidence";
+const REPORTS: &str = "reports";
 const HEADS: &str = "heads.json";
 const NAMESPACE: &str = "namespace";
 const CURSORS: &str = "cursors";
@@ -306,6 +309,27 @@ impl Profile {
         let path = names.take(EVIDENCE_MAX).find(free).unwrap_or_else(|| folder.join("last.json"));
         write_public(&path, text.as_bytes())?;
         Ok(path)
+    }
+
+    /// Keeps what was handed in as evidence under its digest, and the hub's receipt for it under the time that it signed;
+    /// where. What was kept before stays: an earlier receipt says more than a later one.
+    pub fn save_report(
+        &self,
+        digest: &Digest,
+        evidence: &[u8],
+        (time, receipt): (Timestamp, &str),
+    ) -> Result<[PathBuf; 2], ProfileError> {
+        let folder = self.folder.join(REPORTS);
+        create_folder(&folder)?;
+        let (name, time) = (hex::encode(digest), time.to_string().replace(':', "-"));
+        let paths = [
+            folder.join(format!("{name}.json")),
+            folder.join(format!("{name}.{time}.receipt.json")),
+        ];
+        let [sent, kept] = &paths;
+        write_public(sent, evidence)?;
+        write_public(kept, receipt.as_bytes())?;
+        Ok(paths)
     }
 
     /// What this member has receipts for.

@@ -45,7 +45,8 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let transparency = transparency_face::TransparencyFace::new(Arc::clone(hub));
     let transparency = TransparencyServiceServer::new(transparency)
-        .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()

@@ -1,4 +1,4 @@
-//! `TransparencyService`: checkpoints, proofs and leaves.
+//! `TransparencyService`: checkpoints, proofs and leaves; what members sign beside the log; reports of misbehaviour.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use tonic::Response;
 
 use crate::exchange::EntriesQuery;
 use crate::exchange::Hub;
+use crate::exchange::ListedReport;
 use crate::exchange::Multiproof;
 use crate::exchange::Proof;
 use crate::exchange::PublisherEntries;
@@ -168,6 +169,40 @@ impl TransparencyService for TransparencyFace {
             next_sequence: next.unwrap_or_default(),
             listing: listing.as_ref().map(Signed::to_wire),
         }))
+    }
+
+    async fn report_misbehavior(
+        &self,
+        request: Request<pb::ReportMisbehaviorRequest>,
+    ) -> Answer<pb::ReportMisbehaviorResponse> {
+        let member = caller(&request)?;
+        let pb::ReportMisbehaviorRequest { evidence } = request.into_inner();
+        let taken = self.hub.report_misbehavior(&member, evidence).await;
+        let statement = taken.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::ReportMisbehaviorResponse { statement: Some(statement.to_wire()) }))
+    }
+
+    async fn list_misbehavior_reports(
+        &self,
+        request: Request<pb::ListMisbehaviorReportsRequest>,
+    ) -> Answer<pb::ListMisbehaviorReportsResponse> {
+        let member = caller(&request)?;
+        let pb::ListMisbehaviorReportsRequest { page_size, page_token } = request.into_inner();
+        let count = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
+        let found = self.hub.misbehavior_reports(&member, (count, page_token.as_str())).await;
+        let (reports, next_page_token) = found.map_err(|error| status::failed(&error))?;
+        let reports = reports.into_iter().map(report_to_wire).collect();
+        Ok(Response::new(pb::ListMisbehaviorReportsResponse { reports, next_page_token }))
+    }
+}
+
+fn report_to_wire(report: ListedReport) -> pb::MisbehaviorReport {
+    let ListedReport { name, time, evidence } = report;
+    pb::MisbehaviorReport {
+        reporter: name.reporter.name(),
+        time: Some(wire::time::timestamp_to_wire(time)),
+        evidence_digest: name.digest.to_vec(),
+        evidence,
     }
 }
 

@@ -194,7 +194,9 @@ impl Figures {
         page.gauges("members", "Members by role and standing", None, members)?;
         let streams = self.hub.streams.iter();
         let streams = streams.map(|(member, count)| ([("member", member.as_str())], *count));
-        page.gauges("streams_open", "Streams that a member has open", None, streams)
+        page.gauges("streams_open", "Streams that a member has open", None, streams)?;
+        let kept = "Reports of misbehaviour that members handed in";
+        page.gauge("misbehavior_reports", kept, None, &self.hub.reports)
     }
 
     fn subscriptions(&self, page: &mut Page<'_>) -> fmt::Result {

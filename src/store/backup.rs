@@ -5,7 +5,7 @@
 //! frame   := kind u8 || length u32 || payload || crc32 u32               crc32 of kind, length and payload
 //! begin   := 1: disk.v1.BackupBegin
 //! block   := 2: first sequence u64 || pieces u16 || (length u32 || sealed value) of the row, then of each piece
-//! state   := 3: length of the key u16 || key || value         cursor key, durable subscriptions, deliveries
+//! state   := 3: length of the key u16 || key || value         cursor key, subscriptions, deliveries, reports
 //! end     := 4: disk.v1.BackupEnd                              with a digest of all before, and the signed checkpoint
 //! ```
 //!
@@ -220,7 +220,8 @@ pub fn export(
     } else {
         StoreError::corrupt("the head", "it is not behind the last block").into()
     })?;
-    for (key, value) in store.kept_state()? {
+    for row in store.kept_state() {
+        let (key, value) = row?;
         writer.state(&key, &value)?;
     }
     writer.end(&BackupSummary { size: walk.next, checkpoint: head.checkpoint })
@@ -610,7 +611,11 @@ impl Derived {
 
 fn is_state(key: &[u8]) -> bool {
     key == keys::CURSOR_KEY
-        || matches!(key.first(), Some(&keys::SUBSCRIPTION | &keys::DELIVERY) if key.len() > 1)
+        || matches!(
+            key.first(),
+            Some(&keys::SUBSCRIPTION | &keys::DELIVERY | &keys::REPORT | &keys::EVIDENCE)
+                if key.len() > 1
+        )
 }
 
 /// A row of the state, with nothing in it that lies behind the end of the log: the state may have been read a moment

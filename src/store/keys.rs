@@ -16,6 +16,8 @@
 //! | `0x30` | member length, u8; member; subscription      | disk.v1.Subscription, sealed   | when it changes            |
 //! | `0x32` | member                                          | disk.v1.Cosignature, sealed    | when it changes            |
 //! | `0x33` | member length, u8; member; key, 32; scope    | disk.v1.PublisherHead, sealed           | when it changes            |
+//! | `0x34` | member length, u8; member; digest of the evidence, 32 | disk.v1.MisbehaviorReport, sealed | with the report |
+//! | `0x35` | the same; piece, u16                              | piece of the evidence, sealed  | with its report            |
 //! | `0x50` | index, u8; 0; level, u8; run, u64; value, u64; sequence, u64 | postings, sealed     | behind the log, index      |
 //! | `0x50` | index, u8; 1; long run, u64; part, u8; piece, u8   | filter, sealed                 | with its postings          |
 //! | `0x50` | index, u8; 2                                       | runs written, u64              | with each run              |
@@ -27,6 +29,7 @@ use crate::model::head::HeadName;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::SubscriptionName;
+use crate::model::report::ReportName;
 use crate::transparency::TileId;
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
@@ -43,6 +46,8 @@ pub(super) const SUBSCRIPTION: u8 = 0x30;
 pub(super) const DELIVERY: u8 = 0x31;
 pub(super) const COSIGNATURE: u8 = 0x32;
 pub(super) const HEAD: u8 = 0x33;
+pub(super) const REPORT: u8 = 0x34;
+pub(super) const EVIDENCE: u8 = 0x35;
 pub(super) const INDEX: u8 = 0x50;
 const STALE: u8 = 3;
 
@@ -110,6 +115,34 @@ pub(super) fn head(name: &HeadName) -> Vec<u8> {
     let HeadName { publisher, key, scope } = name;
     let (member, scope) = (publisher.as_str().as_bytes(), scope.to_string());
     prefixed(HEAD, &[&[member_length(publisher)], member, key.as_bytes(), scope.as_bytes()])
+}
+
+pub(super) fn report(name: &ReportName) -> Vec<u8> {
+    reported(REPORT, name)
+}
+
+/// All pieces of a report's evidence begin with this.
+pub(super) fn evidence(name: &ReportName) -> Vec<u8> {
+    reported(EVIDENCE, name)
+}
+
+pub(super) fn evidence_piece(name: &ReportName, piece: u16) -> Vec<u8> {
+    let mut key = evidence(name);
+    key.extend_from_slice(&piece.to_be_bytes());
+    key
+}
+
+fn reported(prefix: u8, name: &ReportName) -> Vec<u8> {
+    let ReportName { reporter, digest } = name;
+    prefixed(prefix, &[&[member_length(reporter)], reporter.as_str().as_bytes(), digest])
+}
+
+/// The name in the key of a report.
+pub(super) fn report_name(key: &[u8]) -> Option<ReportName> {
+    let (length, rest) = key.get(1..)?.split_first()?;
+    let (member, digest) = rest.split_at_checked(usize::from(*length))?;
+    let reporter = std::str::from_utf8(member).ok()?.parse().ok()?;
+    Some(ReportName { reporter, digest: digest.try_into().ok()? })
 }
 
 /// The name in the key of a subscription.
@@ -199,6 +232,12 @@ mod tests {
         assert_eq!(cosigner(&cosignature(&member)), Some(member.clone()));
         let key = KeyId::of_spki(b"");
         let scope = "audiences/all".parse().unwrap();
+        let report = ReportName { reporter: member.clone(), digest: [0xcd; 32] };
+        let report_hex = format!("0a61636d652d766964656f{}", "cd".repeat(32));
+        assert_eq!(hex::encode(super::report(&report)), format!("34{report_hex}"));
+        assert_eq!(report_name(&super::report(&report)), Some(report.clone()));
+        assert_eq!(hex::encode(evidence(&report)), format!("35{report_hex}"));
+        assert_eq!(hex::encode(evidence_piece(&report, 258)), format!("35{report_hex}0102"));
         let name = HeadName { publisher: member, key, scope };
         let scope_hex = "61756469656e6365732f616c6c";
         assert_eq!(hex::encode(head(&name)), format!("330a61636d652d766964656f{key}{scope_hex}"));

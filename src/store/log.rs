@@ -29,6 +29,8 @@ use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::SubscriptionName;
+use crate::model::names::sha256;
+use crate::model::report::ReportName;
 use crate::model::time::Timestamp;
 use crate::signing::Verified;
 use crate::store::StoreError;
@@ -67,6 +69,9 @@ const OPEN_ATTEMPTS: u32 = 50;
 const OPEN_INTERVAL: Duration = Duration::from_millis(100);
 /// Far longer than any file system's clock takes to tick.
 const BLOBS_SETTLED: Duration = Duration::from_secs(2);
+
+/// Bytes of one value beside the log; what is longer is kept in pieces.
+pub const STATE_BYTES_MAX: usize = block::VALUE_PAYLOAD_MAX;
 
 /// Where the log stands after a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -178,6 +183,10 @@ pub enum StateKey {
     Cosignature(MemberId),
     /// The newest head of a publisher's key and scope.
     Head(HeadName),
+    /// That evidence was handed in.
+    Report(ReportName),
+    /// A piece of that evidence, of at most [`STATE_BYTES_MAX`] bytes; all but the last are full.
+    Evidence(ReportName, u16),
 }
 
 impl StateKey {
@@ -186,6 +195,8 @@ impl StateKey {
             Self::Subscription(name) => keys::subscription(name),
             Self::Cosignature(member) => keys::cosignature(member),
             Self::Head(name) => keys::head(name),
+            Self::Report(name) => keys::report(name),
+            Self::Evidence(name, piece) => keys::evidence_piece(name, *piece),
         }
     }
 }
@@ -403,15 +414,23 @@ impl Store {
         Ok((keys::first_number(&key).ok_or_else(missing)?, row))
     }
 
-    /// Rows that do not follow from the log: the cursor key, durable subscriptions, deliveries.
-    pub(super) fn kept_state(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let prefixes = [keys::CURSOR_KEY.as_slice(), &[keys::SUBSCRIPTION], &[keys::DELIVERY]];
+    /// Rows that do not follow from the log: the cursor key, durable subscriptions, deliveries, reports of misbehaviour,
+    /// each before its evidence.
+    pub(super) fn kept_state(
+        &self,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> {
+        let prefixes = [
+            keys::CURSOR_KEY.as_slice(),
+            &[keys::SUBSCRIPTION],
+            &[keys::DELIVERY],
+            &[keys::REPORT],
+            &[keys::EVIDENCE],
+        ];
         let rows = prefixes.into_iter().flat_map(|prefix| self.db.scan_prefix(prefix));
         rows.map(|row| {
             let (key, value) = row.map_err(StoreError::io("reading the store"))?;
             Ok((key.to_vec(), value.to_vec()))
         })
-        .collect()
     }
 
     /// Every block that can be read, of a store that may be damaged; how many could not.
@@ -654,6 +673,39 @@ impl Store {
                 Ok(block::open(&value).ok_or_else(damaged)?.to_vec())
             })
             .collect()
+    }
+
+    /// Every report of misbehaviour: its name and its encoded `disk.v1.MisbehaviorReport`.
+    pub fn reports(&self) -> Result<Vec<(ReportName, Vec<u8>)>, StoreError> {
+        let damaged = || StoreError::corrupt("the reports of misbehaviour", "one is unreadable");
+        self.db
+            .scan_prefix([keys::REPORT])
+            .map(|row| {
+                let (key, value) = row.map_err(StoreError::io("reading reports"))?;
+                let name = keys::report_name(&key).ok_or_else(damaged)?;
+                Ok((name, block::open(&value).ok_or_else(damaged)?.to_vec()))
+            })
+            .collect()
+    }
+
+    /// The evidence of a report, byte for byte as it was handed in.
+    pub fn evidence(&self, name: &ReportName) -> Result<Vec<u8>, StoreError> {
+        let damaged = |what| {
+            let digest = hex::encode(name.digest);
+            StoreError::corrupt(format!("evidence {digest} of {}", name.reporter), what)
+        };
+        let mut evidence = Vec::new();
+        for row in self.db.scan_prefix(keys::evidence(name)) {
+            let (_key, value) = row.map_err(StoreError::io("reading evidence"))?;
+            let piece = block::open(&value).ok_or_else(|| damaged("a piece is damaged"))?;
+            evidence.extend_from_slice(piece);
+        }
+        release_pages();
+        if sha256(&evidence) == name.digest {
+            Ok(evidence)
+        } else {
+            Err(damaged("it is not what was handed in"))
+        }
     }
 
     /// Places of indicators that may have this value and reach this group, rising; the digest must be compared still.

@@ -34,6 +34,7 @@ pub use self::log::Head;
 pub use self::log::NewEntry;
 pub use self::log::OpenDemand;
 pub use self::log::Rebuilt;
+pub use self::log::STATE_BYTES_MAX;
 pub use self::log::StateChange;
 pub use self::log::StateKey;
 pub use self::log::Store;

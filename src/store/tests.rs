@@ -20,6 +20,7 @@ use crate::model::limits::ENVELOPE_BYTES_MAX;
 use crate::model::limits::STORED_VALUE_BYTES_MAX;
 use crate::model::names::RecordName;
 use crate::model::names::sha256;
+use crate::model::report::ReportName;
 use crate::model::time::Timestamp;
 use crate::signing;
 use crate::signing::Claim;
@@ -519,6 +520,51 @@ fn one_flipped_bit_in_any_row_is_damage_that_is_named() {
 
 fn prepare_again(store: &Store) -> Result<(), StoreError> {
     log::prepare(&store.db).map(drop)
+}
+
+#[test]
+fn evidence_is_read_back_at_every_size_and_damage_to_it_is_named() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[300]).unwrap();
+    let full = STATE_BYTES_MAX;
+    let mut names = Vec::new();
+    for length in [0, 1, full - 1, full, full + 1, 9 * full + 7] {
+        let evidence: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let name =
+            ReportName { reporter: "acme-video".parse().unwrap(), digest: sha256(&evidence) };
+        let change = |key, bytes: &[u8]| StateChange { key, bytes: Some(bytes.to_vec()) };
+        let mut state = vec![change(StateKey::Report(name.clone()), b"row")];
+        state.extend(
+            (0..)
+                .zip(evidence.chunks(full))
+                .map(|(number, piece)| change(StateKey::Evidence(name.clone(), number), piece)),
+        );
+        let group = Group { head: store.head().unwrap(), state, ..Group::default() };
+        store.append(&group).unwrap();
+        names.push((name, evidence));
+    }
+    drop(store);
+    let store = disk.open();
+    assert!(store.blobs_are_empty());
+    for (name, evidence) in &names {
+        assert_eq!(store.evidence(name).unwrap(), *evidence);
+    }
+    let reports = store.reports().unwrap();
+    assert_eq!(reports.len(), names.len());
+    assert!(reports.iter().all(|(_name, row)| row == b"row"));
+    let (name, _evidence) = names.last().unwrap();
+    let piece = keys::evidence_piece(name, 3);
+    let value = store.db.remove(&piece).unwrap().unwrap();
+    let missing = store.evidence(name);
+    assert!(matches!(missing, Err(StoreError::Corrupt { .. })), "{missing:?}");
+    let mut flipped = value.to_vec();
+    flipped[100] ^= 1;
+    store.db.insert(&piece, flipped).unwrap();
+    let damaged = store.evidence(name);
+    assert!(matches!(damaged, Err(StoreError::Corrupt { .. })), "{damaged:?}");
+    store.db.insert(&piece, value).unwrap();
+    store.evidence(name).unwrap();
 }
 
 #[test]

@@ -91,7 +91,12 @@ impl Signed {
         ListingStatement::from_bytes(&self.statement)
     }
 
-    fn demand(&self, payload_type: &'static str, key: &VerifyingKey) -> Result<(), Refusal> {
+    /// Demands that it is signed by a key, as a payload of that type.
+    pub(super) fn demand(
+        &self,
+        payload_type: &'static str,
+        key: &VerifyingKey,
+    ) -> Result<(), Refusal> {
         let claim = Claim {
             payload_type,
             payload: &self.statement,

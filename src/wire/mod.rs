@@ -58,6 +58,7 @@ pub mod head;
 pub mod header;
 mod mark;
 mod observable;
+pub mod report;
 pub mod roster;
 pub mod scope;
 mod sense;

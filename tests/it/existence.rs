@@ -456,6 +456,25 @@ fn put_request(signer: &watchfire::client::Signer, scope: &str) -> pb::PutPublis
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reports_of_others_are_not_there() {
+    let hiding = Hiding::open().await;
+    let (acme, birch) = (hiding.world.client("acme-video").await, &hiding.birch);
+    let digest = crate::reports::hand_in(&acme, "hidden").await.expect("it is taken in");
+    crate::reports::hand_in(birch, "own").await.expect("it is taken in");
+    // A page behind what another handed in, and behind what nobody did.
+    let hidden = format!("{}.acme-video", hex::encode(digest));
+    let absent = format!("{}.acme-video", hex::encode([7; 32]));
+    Pair::text(&hidden, &absent)
+        .check("ListMisbehaviorReports", |page_token| async move {
+            let request = pb::ListMisbehaviorReportsRequest { page_size: 1, page_token };
+            let answer = birch.transparency_service().list_misbehavior_reports(request).await;
+            answer.inspect(|page| assert_eq!(page.get_ref().reports.len(), 1))
+        })
+        .await;
+    hiding.world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_of_others_are_not_there() {
     let hiding = Hiding::open().await;
     let birch = &hiding.birch;

@@ -34,6 +34,7 @@ mod queries;
 mod quotas;
 mod recalls;
 mod refusals;
+mod reports;
 mod retention;
 mod shown;
 mod sinks;

@@ -118,11 +118,15 @@ async fn testimony_calls(client: &Client, me: &str) -> Vec<(String, Result<(), S
     let cosignature = pb::AddCosignatureRequest::default();
     let (put, list) =
         (pb::PutPublisherHeadRequest::default(), pb::ListPublisherHeadsRequest::default());
+    let report = pb::ReportMisbehaviorRequest::default();
+    let reports = pb::ListMisbehaviorReportsRequest::default();
     let said = [
         ("AddCosignature", outcome(log.add_cosignature(cosignature).await)),
         ("PutPublisherHead", outcome(log.put_publisher_head(put).await)),
         ("ListPublisherHeads", outcome(log.list_publisher_heads(list).await)),
         ("ListPublisherEntries", outcome(log.list_publisher_entries(entries).await)),
+        ("ReportMisbehavior", outcome(log.report_misbehavior(report).await)),
+        ("ListMisbehaviorReports", outcome(log.list_misbehavior_reports(reports).await)),
     ];
     said.map(|(call, outcome)| (format!("TransparencyService/{call}"), outcome)).into()
 }

@@ -57,6 +57,8 @@ mod recalls;
 mod records;
 mod renew;
 mod reply;
+mod report;
+mod reports;
 mod search;
 mod show;
 mod sight;
@@ -192,8 +194,12 @@ enum Command {
     Audit(audit::Args),
     /// List publishers that signed two records under one name and revision, with evidence.
     Conflicts,
-    /// Check saved entries, or evidence against a hub, offline.
+    /// Check saved entries, evidence against a hub, or its receipt for evidence, offline.
     Verify(verify::Args),
+    /// Hand evidence that the hub or a publisher cheated to the exchange, and keep the hub's receipt.
+    Report(report::Args),
+    /// What was handed in as evidence, and what it comes to.
+    Reports(reports::Args),
     /// Measure a hub: throughput, latency, processor time, memory.
     Bench(bench::Args),
     /// Watch the whole path work, on a throw-away exchange.
@@ -259,6 +265,8 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Audit(args) => audit::run(context, &args).await,
         Command::Conflicts => conflicts::run(context).await,
         Command::Verify(args) => verify::run(context, &args),
+        Command::Report(args) => report::run(context, args).await,
+        Command::Reports(args) => reports::run(context, args).await,
         // As a task among those of the connection: this thread would be woken for each message.
         Command::Bench(args) => TaskTracker::new().spawn(bench::run(args)).await?,
         Command::Demo(args) => demo::run(args).await,

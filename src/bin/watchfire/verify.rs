@@ -1,5 +1,5 @@
-//! `watchfire verify FILE...`: saved entries, checked offline against the pinned exchange and the known keys; and
-//! evidence against a hub, checked with the hub's public key alone.
+//! `watchfire verify FILE...`: saved entries, checked offline against the pinned exchange and the known keys; evidence
+//! against a hub, and a hub's receipt for evidence, checked with the hub's public key alone.
 
 use std::fs::File;
 use std::io::BufRead as _;
@@ -14,8 +14,11 @@ use watchfire::client::Fact;
 use watchfire::client::InvalidEvidence;
 use watchfire::client::KnownRoster;
 use watchfire::client::Pin;
+use watchfire::client::ReportReceipt;
 use watchfire::client::Verdict;
+use watchfire::client::VerificationError;
 use watchfire::client::entry_from_json;
+use watchfire::model::names::sha256;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -26,7 +29,8 @@ const TOLD_MAX: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files of `--format jsonl`, or of a sink; or files of evidence, for which no profile is needed.
+    /// Files of `--format jsonl`, or of a sink; or files of evidence, and receipts for them, for which no profile is
+    /// needed.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -44,7 +48,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let mut saved = Vec::new();
     let (mut judged, mut unproven) = (0, 0);
     for path in &args.files {
-        match evidence(path)? {
+        let text = text(path)?;
+        if let Some(receipt) = text.as_deref().and_then(ReportReceipt::parse) {
+            judged += 1;
+            unproven += usize::from(!tell_receipt(path, &receipt)?);
+            continue;
+        }
+        match text.as_deref().and_then(Evidence::parse) {
             None => saved.push(path),
             Some(evidence) => {
                 judged += 1;
@@ -59,14 +69,49 @@ pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The evidence that a file holds, if that is what it is.
-fn evidence(path: &Path) -> anyhow::Result<Option<Result<Evidence, InvalidEvidence>>> {
+pub(crate) fn evidence(path: &Path) -> anyhow::Result<Option<Result<Evidence, InvalidEvidence>>> {
+    Ok(text(path)?.as_deref().and_then(Evidence::parse))
+}
+
+/// What a file holds, if that is a text that may be evidence.
+fn text(path: &Path) -> anyhow::Result<Option<String>> {
     let unreadable = || format!("{} cannot be read", path.display());
     let length = std::fs::metadata(path).with_context(unreadable)?.len();
     if usize::try_from(length).map_or(true, |length| length > EVIDENCE_BYTES_MAX) {
         return Ok(None);
     }
-    let bytes = std::fs::read(path).with_context(unreadable)?;
-    Ok(std::str::from_utf8(&bytes).ok().and_then(Evidence::parse))
+    Ok(String::from_utf8(std::fs::read(path).with_context(unreadable)?).ok())
+}
+
+/// Says what a receipt for evidence is; whether it holds.
+fn tell_receipt(
+    path: &Path,
+    receipt: &Result<ReportReceipt, VerificationError>,
+) -> anyhow::Result<bool> {
+    let checked = receipt.as_ref().map_err(Clone::clone);
+    let checked = checked.and_then(|receipt| Ok((receipt.check()?, receipt.pin()?)));
+    let (statement, pin) = match checked {
+        Ok(checked) => checked,
+        Err(error) => {
+            output::line(&output::clean(&format!("{}: INVALID: {error}", path.display())))?;
+            return Ok(false);
+        }
+    };
+    let (reporter, time) = (statement.member.name(), statement.time);
+    let digest = hex::encode(statement.evidence_digest);
+    for line in [
+        format!("{}: SIGNED: {reporter} handed in evidence at {time}", path.display()),
+        format!("  exchange   {}", statement.exchange.name()),
+        format!("  log key    {} (compare it with the one that you know)", pin.log_key_id()),
+        format!("  evidence   SHA-256 {digest}"),
+    ] {
+        output::line(&output::clean(&line))?;
+    }
+    let beside = path.with_file_name(format!("{digest}.json"));
+    if std::fs::read(&beside).is_ok_and(|bytes| sha256(&bytes) == statement.evidence_digest) {
+        output::line(&output::clean(&format!("             that is {}", beside.display())))?;
+    }
+    Ok(true)
 }
 
 /// Says what evidence comes to; whether it proves anything.

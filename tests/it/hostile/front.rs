@@ -59,6 +59,11 @@ pub(crate) trait Tamper: Send + 'static {
     fn published(&mut self, answer: pb::PublishStreamResponse) -> pb::PublishStreamResponse {
         answer
     }
+
+    /// What is said to evidence that was handed in.
+    fn reported(&mut self, answer: pb::ReportMisbehaviorResponse) -> pb::ReportMisbehaviorResponse {
+        answer
+    }
 }
 
 /// Nothing is changed.
@@ -167,6 +172,9 @@ fn change(tamper: &Mutex<dyn Tamper>, path: &str, message: Bytes) -> Vec<Vec<u8>
         // Both answers have the same fields.
         let answer = pb::PublishStreamResponse::decode(message).expect("an answer");
         vec![tamper.published(answer).encode_to_vec()]
+    } else if path.ends_with("/ReportMisbehavior") {
+        let answer = pb::ReportMisbehaviorResponse::decode(message).expect("an answer");
+        vec![tamper.reported(answer).encode_to_vec()]
     } else {
         vec![answered(&mut *tamper, path, message)]
     }

@@ -2,9 +2,10 @@
 //! runs of the same length raise no alarm.
 
 mod answers;
-mod front;
+pub(crate) mod front;
 mod histories;
 mod publishers;
+mod reports;
 mod streams;
 
 use std::path::Path;

@@ -22,6 +22,7 @@ const MEMBERS: &[(&str, &str)] = &[
     ("birch-social", "company"),
     ("cedar-chat", "company"),
     ("harbour-liaison", "observer"),
+    ("jetty-audit", "auditor"),
 ];
 
 /// Two different envelopes of one name and revision.
@@ -79,6 +80,13 @@ async fn two_records_under_one_name_are_kept_once_and_proven_by_whoever_may_read
         let line = line.unwrap_or_else(|| panic!("{said}"));
         let evidence = line.rsplit(": ").next().expect("a path");
         demand_proven(evidence.as_ref(), "members/acme-video signed two different records");
+        // Handed in, it proves as much: the headers go along, and who hands it in is told.
+        let output = world.watchfire("birch-social", &["report", evidence]);
+        demand(&output);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("with 2 headers or counts, on which the verdict rests"), "{told}");
+        let said = demand(&world.watchfire("jetty-audit", &["reports"]));
+        assert!(said.contains("PROVEN") && said.contains(&name.to_string()), "{said}");
     }
     // Once for each, to its publisher and to who may read the first; to nobody else, though the second was for all companies.
     for member in ["acme-video", "birch-social"] {

@@ -73,7 +73,7 @@ const ROWS: [(&str, Row); 27] = [
 ];
 const LEAVES: Row =
     Row::Apart("digests of every entry, which every member may have: no header, no body");
-const MORE_ROWS: [(&str, Row); 12] = [
+const MORE_ROWS: [(&str, Row); 14] = [
     ("RosterService/ResetKeys", CHANGE),
     ("TransparencyService/GetCheckpoint", LEAVES),
     ("TransparencyService/GetInclusionProof", LEAVES),
@@ -90,6 +90,11 @@ const MORE_ROWS: [(&str, Row); 12] = [
     ),
     ("TransparencyService/ListPublisherHeads", Row::Asked),
     ("TransparencyService/ListPublisherEntries", Row::Asked),
+    (
+        "TransparencyService/ReportMisbehavior",
+        Row::Apart("answers with what the hub signs of the caller's own evidence"),
+    ),
+    ("TransparencyService/ListMisbehaviorReports", Row::Asked),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
 ];

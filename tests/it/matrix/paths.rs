@@ -15,6 +15,8 @@ use watchfire::wire::pb::subscribe_request::Start;
 
 use crate::matrix::asking::Asking;
 use crate::matrix::asking::Shown;
+use crate::matrix::cast::Act;
+use crate::matrix::cast::CAST;
 use crate::matrix::pieces::COMMON;
 use crate::matrix::pieces::Piece;
 use crate::matrix::pieces::REGION;
@@ -22,6 +24,7 @@ use crate::matrix::pieces::SHARED;
 use crate::matrix::pieces::TECHNIQUE;
 use crate::oracle::Reach;
 use crate::oracle::ReadBy;
+use crate::oracle::Role;
 use crate::oracle::may_read;
 
 /// Calls of one member that are under way at once.
@@ -43,6 +46,7 @@ impl Asking<'_> {
         self.links(every).await;
         self.recalls().await;
         self.heads().await;
+        self.reports().await;
         self.ledger().await;
         self.roster().await;
         self.subscriptions().await;
@@ -149,6 +153,29 @@ impl Asking<'_> {
             }
             self.compare(&format!("entries for {scope}"), &shown, &expected);
         }
+    }
+
+    /// What members handed in as evidence: at the beginning each member handed in something.
+    async fn reports(&self) {
+        let (mut shown, mut page_token) = (BTreeSet::new(), String::new());
+        loop {
+            let request = pb::ListMisbehaviorReportsRequest { page_size: 3, page_token };
+            let mut log = self.client.transparency_service();
+            let answer = log.list_misbehavior_reports(request).await;
+            let heard = self.hear("TransparencyService/ListMisbehaviorReports", answer);
+            let page = self.answered("reports", heard).unwrap_or_default();
+            shown.extend(page.reports.into_iter().map(|report| report.reporter));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        let sees_all = matches!(self.reader.role, Role::Operator | Role::Auditor);
+        let reported = CAST.iter().filter(|part| part.is_there(Act::First));
+        let expected = reported.filter(|part| sees_all || part.name == self.reader.name);
+        let expected: BTreeSet<String> =
+            expected.map(|part| format!("members/{}", part.name)).collect();
+        self.same("reports", &shown, &expected);
     }
 
     async fn listed_heads(&self) -> BTreeSet<(String, String)> {
@@ -470,8 +497,7 @@ impl Asking<'_> {
         let audiences = self.client.audience_service().list_audiences(request).await;
         let heard = self.hear("AudienceService/ListAudiences", audiences);
         let listed = self.answered("audiences", heard).unwrap_or_default().audiences;
-        let inside =
-            self.reader.role == crate::oracle::Role::Operator || !self.reader.circles.is_empty();
+        let inside = self.reader.role == Role::Operator || !self.reader.circles.is_empty();
         let names: BTreeSet<String> = listed.iter().flat_map(|one| one.members.clone()).collect();
         let in_it = self.everyone.iter().filter(|member| inside && !member.circles.is_empty());
         let expected = in_it.map(|member| format!("members/{}", member.name)).collect();

@@ -52,6 +52,9 @@ impl Stage {
             operations: Vec::new(),
         };
         stage.admit(Act::First).await;
+        for (name, client) in &stage.clients {
+            crate::reports::hand_in(client, name).await.expect("it is taken in");
+        }
         for name in ["acme-video", "birch-social", "moor-liaison", "operator"] {
             stage.authors.push(Author::new(stage.clients[name].clone()));
         }
