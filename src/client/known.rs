@@ -279,7 +279,7 @@ impl KnownRoster {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::client::Signer;
     use crate::client::founding::proven_key;
@@ -648,7 +648,7 @@ mod tests {
         KnownRoster::load(&profile, &world.pin()).unwrap_err();
     }
 
-    fn profile(world: &World, folder: &std::path::Path) -> Profile {
+    pub(in crate::client) fn profile(world: &World, folder: &std::path::Path) -> Profile {
         let settings = crate::profile::Settings {
             address: "127.0.0.1:7443".to_owned(),
             server_name: "localhost".to_owned(),

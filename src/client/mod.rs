@@ -21,6 +21,8 @@ mod evidence;
 mod exec;
 mod founding;
 mod heads;
+mod history;
+mod horizon;
 mod import;
 mod journal;
 mod json;
