@@ -393,6 +393,10 @@ impl Client {
         signed: &Signed,
         (seen, mut received): (&Seen, Option<&mut Received>),
     ) -> Result<HeadState, ClientError> {
+        if head.size == 0 {
+            // It counts nothing, and there is nothing to list.
+            return Ok(HeadState::Held);
+        }
         let before = seen.head(&head.name);
         if let Some(before) = &before
             && !head.may_follow(before)
@@ -418,8 +422,8 @@ impl Client {
         };
         let mut missed = None;
         let mut each = |sequence: u64, digest: &Digest| {
-            let misses = |received: &&mut Received| received.misses(head.epoch, sequence, digest);
-            let is_missed = received.as_ref().is_some_and(misses);
+            let lacks = |received: &&mut Received| received.misses(head.epoch, sequence, digest);
+            let is_missed = received.as_ref().is_some_and(lacks);
             if is_missed && missed.is_none() {
                 missed = Some((sequence, *digest));
             }
@@ -452,7 +456,8 @@ impl Client {
         for told in &head.seen {
             let name = told.name_in(&head.name.scope);
             let own = seen.head(&name).filter(|own| own.epoch == told.epoch);
-            if told.epoch != head.epoch || own.as_ref().is_some_and(|own| own.size > told.size) {
+            let counts = told.epoch == head.epoch && told.size > 0;
+            if !counts || own.as_ref().is_some_and(|own| own.size > told.size) {
                 continue;
             }
             let named = PublisherHead {
