@@ -19,6 +19,7 @@ use crate::client::error::Refused;
 use crate::client::known::KnownRoster;
 use crate::client::pin::Pin;
 use crate::client::signer::Signer;
+use crate::client::trust::Remembered;
 use crate::client::trust::Trust;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
@@ -104,6 +105,7 @@ impl Client {
         }
         let mut known = KnownRoster::load(&profile, &pin)?;
         let profile = Arc::new(profile);
+        let remembered = Remembered::read(&profile)?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
@@ -114,11 +116,10 @@ impl Client {
         let log_keys_before = known.log_keys().load_full();
         known.forget_other_epochs(&pin, response.epoch);
         let log_keys = known.log_keys();
-        let remembered = profile.checkpoint()?;
         let are_known = |keys: &LogKeys| {
             let is_remembered =
                 |it: &String| keys.open(it).is_ok() || log_keys_before.open(it).is_ok();
-            keys.open(&note).is_ok() && remembered.as_ref().is_none_or(is_remembered)
+            keys.open(&note).is_ok() && remembered.newest.as_ref().is_none_or(is_remembered)
         };
         if !are_known(&log_keys.load()) {
             // The log may have another key by now: its own entries say so.
@@ -126,7 +127,7 @@ impl Client {
             Box::pin(learn_log_keys(service, known.clone())).await?;
         }
         let keys = [&*log_keys.load_full(), &*log_keys_before];
-        let trust = Trust::load(Arc::clone(&profile), keys, response.epoch)?;
+        let trust = Trust::open(Arc::clone(&profile), remembered, keys, response.epoch)?;
         let welcome = welcome(&pin, &log_keys.load(), response)?;
         let accepted = profile.accepted_epochs()?;
         let client = Self {
@@ -226,6 +227,7 @@ impl Client {
     /// Who takes part, folded up to the log's head.
     pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
+        known.read_confirmed(&self.profile)?;
         Box::pin(self.catch_up(&mut known)).await?;
         Ok(known.verifier())
     }
@@ -254,6 +256,7 @@ impl Client {
     /// Judges entries up to this sequence: whoever changed keys before it is known.
     pub(super) async fn verifier_past(&self, sequence: u64) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
+        known.read_confirmed(&self.profile)?;
         if known.position() <= sequence {
             Box::pin(self.catch_up(&mut known)).await?;
         }

@@ -89,6 +89,25 @@ pub(super) struct Trust {
     opened: Option<(String, Checkpoint)>,
 }
 
+/// What a profile had kept at a moment: signed notes, and a mark. It is read before the hub is asked what it has, so that what
+/// other processes learn meanwhile does not make it look shorter than it was.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    pub(super) newest: Option<String>,
+    past: Vec<String>,
+    mark: Option<String>,
+}
+
+impl Remembered {
+    /// Reads it.
+    pub(super) fn read(profile: &Profile) -> Result<Self, ProfileError> {
+        let _lock = profile.lock_checkpoints()?;
+        let Some(newest) = profile.checkpoint()? else { return Ok(Self::default()) };
+        let (past, mark) = (profile.past_checkpoints()?, profile.last_mark()?);
+        Ok(Self { newest: Some(newest), past, mark })
+    }
+}
+
 /// Whether a checkpoint goes with what is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Weighed {
@@ -125,29 +144,13 @@ fn log_of_mark(mark: &Exhibit) -> Option<(u32, u64)> {
 impl Trust {
     /// What a profile remembers. `log_keys` are those that may have signed it: of the log as it is, and as the profile knew it;
     /// `epoch` is the log's now. What was kept of an epoch before that may be signed by a key that a restored log has not.
-    pub(super) fn load(
+    pub(super) fn open(
         profile: Arc<Profile>,
+        remembered: Remembered,
         log_keys: [&LogKeys; 2],
         epoch: u32,
-    ) -> Result<Self, ClientError> {
-        let mut trust = Self {
-            profile,
-            newest: None,
-            note: String::new(),
-            met: None,
-            saved: None,
-            is_changed: false,
-            past: Vec::new(),
-            is_past_changed: false,
-            mark: None,
-            highest: None,
-            recent: VecDeque::new(),
-            passed_over: Vec::new(),
-            opened: None,
-        };
-        let profile = &trust.profile;
-        let _lock = profile.lock_checkpoints()?;
-        let Some(note) = profile.checkpoint()? else { return Ok(trust) };
+    ) -> Result<Self, ProfileError> {
+        let Remembered { newest: note, past: past_notes, mark } = remembered;
         let open = |note: &str, file: &str| {
             let opened = log_keys.iter().find_map(|keys| keys.open(note).ok());
             let ended = || Checkpoint::read_unverified(note).ok().filter(|it| it.epoch < epoch);
@@ -156,17 +159,28 @@ impl Trust {
                 why: "it is not signed by the log's key".to_owned(),
             })
         };
-        let newest = open(&note, "checkpoint")?;
+        let newest = note.as_ref().map(|note| open(note, "checkpoint")).transpose()?;
         let mut past = Vec::new();
-        for note in profile.past_checkpoints()? {
+        for note in past_notes {
             past.push((open(&note, "checkpoints.json")?, note));
         }
         // It is of use where it can be read.
-        let mark: Option<Exhibit> =
-            profile.last_mark()?.and_then(|text| serde_json::from_str(&text).ok());
-        (trust.newest, trust.past, trust.met) = (Some(newest), past, Some(note.clone()));
-        (trust.note, trust.highest, trust.mark) = (note, mark.clone(), mark);
-        Ok(trust)
+        let mark: Option<Exhibit> = mark.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(Self {
+            profile,
+            newest,
+            note: note.clone().unwrap_or_default(),
+            met: note,
+            saved: None,
+            is_changed: false,
+            past,
+            is_past_changed: false,
+            highest: mark.clone(),
+            mark,
+            recent: VecDeque::new(),
+            passed_over: Vec::new(),
+            opened: None,
+        })
     }
 
     /// The largest checkpoint that is remembered of an epoch, or of one before it, with at most so many entries.
@@ -370,24 +384,25 @@ impl Client {
     ) -> Result<Result<(), Deviation>, ClientError> {
         let path = if earlier.size >= later.size || earlier.epoch != later.epoch {
             // There is nothing to prove.
-            Vec::new()
+            Some(Vec::new())
         } else {
-            let request = pb::GetConsistencyProofRequest {
-                first_size: earlier.size,
-                second_size: later.size,
-            };
-            match self.transparency_service().get_consistency_proof(request).await {
-                Ok(answer) => answer.into_inner().hashes.concat(),
-                Err(status) => {
-                    let error = ClientError::from(status);
-                    // Both sizes were signed: a log that has not got so far was longer before.
-                    let is_shorter = error.is_refusal(Reason::FieldInvalid);
-                    return if is_shorter { Ok(Err(Deviation::RolledBack)) } else { Err(error) };
-                }
-            }
+            self.growth_path(earlier.size, later.size).await?
         };
+        // Both sizes were signed: a log that has not got so far was longer before.
+        let Some(path) = path else { return Ok(Err(Deviation::RolledBack)) };
         let hashes = Hashes::of(&path);
         Ok(hashes.and_then(|hashes| demand_growth(earlier, later, hashes.proof()?)))
+    }
+
+    /// The proof that a tree begins with a smaller one; `None` if the hub says that its log is not so large.
+    async fn growth_path(&self, first: u64, second: u64) -> Result<Option<Vec<u8>>, ClientError> {
+        let request = pb::GetConsistencyProofRequest { first_size: first, second_size: second };
+        let answer = self.transparency_service().get_consistency_proof(request).await;
+        match answer.map_err(ClientError::from) {
+            Ok(answer) => Ok(Some(answer.into_inner().hashes.concat())),
+            Err(error) if error.is_refusal(Reason::FieldInvalid) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the hub signs with the first mark of a stream; `None` if it signs nothing.
@@ -632,10 +647,15 @@ mod tests {
         world.pin().log_key().sign(&checkpoint, &world.log_secret)
     }
 
+    fn load(profile: &Arc<Profile>, keys: &LogKeys, epoch: u32) -> Result<Trust, ProfileError> {
+        let remembered = Remembered::read(profile)?;
+        Trust::open(Arc::clone(profile), remembered, [keys, keys], epoch)
+    }
+
     /// Two processes of one profile, which knew the same when they began.
     fn two(world: &World, profile: &Arc<Profile>) -> [Trust; 2] {
         let log_keys = LogKeys::new(world.pin().log_key().clone());
-        let load = || Trust::load(Arc::clone(profile), [&log_keys, &log_keys], 1).unwrap();
+        let load = || load(profile, &log_keys, 1).unwrap();
         let mut first = load();
         let begun = at(5, 1);
         assert_eq!(first.weigh(&begun, &note(world, begun), None), Weighed::Held);
@@ -678,7 +698,7 @@ mod tests {
         drop(other);
         assert_eq!(profile.checkpoint().unwrap(), Some(note(&world, at(8, 8))));
         let log_keys = LogKeys::new(world.pin().log_key().clone());
-        let mut next = Trust::load(Arc::clone(&profile), [&log_keys, &log_keys], 1).unwrap();
+        let mut next = load(&profile, &log_keys, 1).unwrap();
         let left = next.save().unwrap().expect("it was left");
         assert_eq!(left, Foreign::Left(note(&world, at(8, 7))));
         let weighed = next.weigh(&at(8, 7), left.note(), None);
@@ -726,8 +746,8 @@ mod tests {
         let key = crate::transparency::LogKey::new(&world.founding.exchange, key).unwrap();
         profile.save_checkpoint(&key.sign(&at(8, 8), &stranger.log_secret)).unwrap();
         let log_keys = LogKeys::new(world.pin().log_key().clone());
-        let load = |epoch| Trust::load(Arc::clone(&profile), [&log_keys, &log_keys], epoch);
-        assert_eq!(load(2).unwrap().largest_within(1, 9), Some(at(8, 8)));
-        load(1).unwrap_err();
+        let trust = load(&profile, &log_keys, 2).unwrap();
+        assert_eq!(trust.largest_within(1, 9), Some(at(8, 8)));
+        load(&profile, &log_keys, 1).unwrap_err();
     }
 }
