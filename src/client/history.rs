@@ -46,19 +46,21 @@ impl Alongside {
             Weighed::Held => self.open = None,
             Weighed::Against(..) => self.open = Some((*checkpoint, note.to_owned())),
         }
-        if self.open.is_some() && self.compared.is_none_or(|at| at.elapsed() >= COMPARED_EVERY) {
-            match self.settle(client).await {
-                Ok(()) => self.unanswered_since = None,
-                Err(error) if error.is_transient() => {
-                    let since = *self.unanswered_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= UNANSWERED_FOR {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+        let is_due = self.compared.is_none_or(|at| at.elapsed() >= COMPARED_EVERY);
+        if self.open.is_none() || !is_due {
+            return client.save_when_due().await;
+        }
+        match self.settle(client).await {
+            Ok(()) => self.unanswered_since = None,
+            Err(error) if error.is_transient() && !self.is_unanswered() => {}
+            Err(error) => return Err(error),
         }
         client.save_when_due().await
+    }
+
+    /// Whether a proof was not given for too long: a hub that streams but never proves this keeps something back.
+    fn is_unanswered(&mut self) -> bool {
+        self.unanswered_since.get_or_insert_with(Instant::now).elapsed() >= UNANSWERED_FOR
     }
 
     /// Holds what is open against what is known elsewhere now.
@@ -87,7 +89,9 @@ impl Client {
         mut shown: Option<Checkpoint>,
     ) -> Result<(), ClientError> {
         while let Weighed::Against(known, known_note) = self.weigh(checkpoint, note, shown) {
-            self.demand_one_history((&known, &known_note), (checkpoint, note)).await?;
+            // Apart: it is seldom needed, and would make every future that may need it large.
+            let both = ((&known, &*known_note), (checkpoint, note));
+            Box::pin(self.demand_one_history(both.0, both.1)).await?;
             if (known.epoch, known.size) >= (checkpoint.epoch, checkpoint.size) {
                 let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
                 trust.keep_recent(checkpoint, note);
@@ -142,7 +146,7 @@ impl Client {
         if !is_due {
             return Ok(());
         }
-        match self.save_checkpoint().await {
+        match Box::pin(self.save_checkpoint()).await {
             Err(error) if error.is_transient() => Ok(()),
             done => done,
         }

@@ -155,6 +155,15 @@ enum Progress {
     AtHead,
 }
 
+/// What the end of a stream that ends at the head comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything came.
+    Reached,
+    /// Something did not: it is opened again where it stands, since access that was gained just now may bring it.
+    Again,
+}
+
 /// A stream that was opened, and the newest checkpoint that was known before.
 type Attempt = (Streaming<pb::SubscribeResponse>, Option<Checkpoint>);
 
@@ -390,8 +399,9 @@ impl Subscription {
             match self.receive().await {
                 Ok(Some(frame)) => self.take(frame).await?,
                 Ok(None) if self.options.until_head && self.progress == Progress::AtHead => {
-                    if Box::pin(self.finish()).await? {
-                        return Ok(None);
+                    match Box::pin(self.finish()).await? {
+                        End::Reached => return Ok(None),
+                        End::Again => self.stream = None,
                     }
                 }
                 Ok(None) => {
@@ -449,9 +459,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// Holds what came against what is known elsewhere, at the end of a stream that ends; `false`: it is opened again
-    /// where it stands, since access that was gained just now may bring more.
-    async fn finish(&mut self) -> Result<bool, ClientError> {
+    /// Holds what came against what is known elsewhere, at the end of a stream that ends.
+    async fn finish(&mut self) -> Result<End, ClientError> {
         loop {
             match self.settle().await {
                 Err(error) if !self.gives_up(&error) => {
@@ -461,11 +470,10 @@ impl Subscription {
                 Ok(()) => break,
             }
         }
-        let Some(since) = self.missed_since else { return Ok(true) };
+        let Some(since) = self.missed_since else { return Ok(End::Reached) };
         // Whether it is surely missed, is seen at the end of what comes after this.
         tokio::time::sleep_until(since + MISSED_FOR).await;
-        self.stream = None;
-        Ok(false)
+        Ok(End::Again)
     }
 
     async fn settle(&mut self) -> Result<(), ClientError> {

@@ -734,6 +734,7 @@ async fn two_restores_in_a_row_are_accepted_one_by_one_or_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn an_epoch_that_began_before_a_crash_is_begun_again_without_a_second_entry() {
     let mut world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
@@ -793,15 +794,15 @@ async fn an_epoch_that_began_before_a_crash_is_begun_again_without_a_second_entr
     let refused = begin(&other);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("this one ends with"), "{told}");
-    let began = format!("epoch 2 begins at sequence {size}");
+    let expected = format!("epoch 2 begins at sequence {size}");
     let said = demand(&begin(&signed));
-    assert!(said.contains(&began) && said.contains("1 bodies were erased since"), "{said}");
+    assert!(said.contains(&expected) && said.contains("1 bodies were erased since"), "{said}");
     // Cut off at the end, before it is no longer waited for.
     for (path, bytes) in waiting.iter().zip(&kept) {
         std::fs::write(path, bytes).expect("it waits again");
     }
     let said = demand(&begin(&signed));
-    assert!(said.contains(&began), "{said}");
+    assert!(said.contains(&expected), "{said}");
     assert!(waiting.iter().all(|path| !path.exists()));
     demand(&watchfired(&["verify", "--data", text(&restored.data())]));
     restored.start(&[]).await;
