@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
@@ -26,6 +27,7 @@ use crate::model::head::SeenHead;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
+use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
 use crate::profile::OwnHead;
@@ -46,6 +48,8 @@ const PAGE_ENTRIES: u32 = 1000;
 const PAGE_MAX: usize = 1000;
 /// Within this time a call for heads or listings is answered.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// How long to wait where a quota is used up and the hub does not say how long.
+const QUOTA_PAUSE: Duration = Duration::from_secs(1);
 /// Heads that are remembered, and taken from the hub, at most.
 const REMEMBERED_MAX: usize = 100_000;
 
@@ -525,7 +529,21 @@ impl Client {
             size: head.size,
             page_size: PAGE_ENTRIES,
         };
-        in_time(self.transparency_service().list_publisher_entries(request)).await
+        let begun = Instant::now();
+        loop {
+            let mut service = self.transparency_service();
+            let page = in_time(service.list_publisher_entries(request.clone())).await;
+            // A long list takes more than a member may ask at once: what was counted stays.
+            match page {
+                Err(error)
+                    if error.is_refusal(Reason::Quota) && begun.elapsed() < ANSWERED_WITHIN =>
+                {
+                    let pause = error.retry_after().unwrap_or(QUOTA_PAUSE);
+                    tokio::time::sleep(pause.min(ANSWERED_WITHIN)).await;
+                }
+                answered => return answered,
+            }
+        }
     }
 
     /// What the hub signs that it has listed to this member, if that is what came.

@@ -51,10 +51,11 @@ impl Received {
         self.position = position;
     }
 
-    /// Whether a head was held against what came.
+    /// Whether a head that was found right was held against what came, or counts nothing that this stream brings.
     pub(super) fn has_compared(&self, head: &PublisherHead) -> bool {
-        let compared = self.compared.get(&head.name);
-        head.epoch == self.epoch && compared == Some(&(head.size, head.counted))
+        let is_before = self.since.is_some_and(|since| head.size <= since);
+        let compared = self.compared.get(&head.name) == Some(&(head.size, head.counted));
+        head.epoch == self.epoch && (is_before || compared)
     }
 
     /// A head was held against what came.
@@ -148,7 +149,8 @@ mod tests {
         let place = |size| (size, Counted { count: size, digest: [1; 32] });
         let mut received = Received::default();
         received.marked(1, 9, Some(5));
-        assert!(!received.has_compared(&head(1, 8)));
+        assert!(!received.has_compared(&head(1, 8)) && !received.has_compared(&head(2, 5)));
+        assert!(received.has_compared(&head(1, 5)), "it counts nothing that came here");
         let begin = |received: &Received, size, found| {
             received.begin_listing(&head(1, size), Some(place(found))).0
         };
@@ -165,7 +167,7 @@ mod tests {
         received.compare(&head(2, 9));
         assert!(!received.has_compared(&head(2, 9)), "it is of another log");
         received.marked(2, 9, Some(5));
-        assert!(!received.has_compared(&head(1, 8)) && !received.has_compared(&head(2, 8)));
+        assert!(!received.has_compared(&head(1, 8)) && !received.has_compared(&head(2, 10)));
     }
 
     #[test]
