@@ -360,7 +360,7 @@ async fn what_was_erased_since_is_erased_before_anything_is_served() {
         let mut restored = world.successor();
         let newer = if from_folder { world.data() } else { new };
         let said = demand(&restore_whole(&world, &restored, &old, &["--newer-copy", text(&newer)]));
-        assert!(said.contains("1 bodies were erased"), "{said}");
+        assert!(said.contains("1 bodies were erased since"), "{said}");
         assert!(said.contains("entries of a newer copy lie behind them: they are void"), "{said}");
         restored.start(&[]).await;
         demand(&world.watchfire("birch-social", &["epoch", "accept"]));
@@ -796,7 +796,7 @@ async fn an_epoch_that_began_before_a_crash_is_begun_again_without_a_second_entr
     assert!(!refused.status.success() && told.contains("this one ends with"), "{told}");
     let expected = format!("epoch 2 begins at sequence {size}");
     let said = demand(&begin(&signed));
-    assert!(said.contains(&expected) && said.contains("1 bodies were erased since"), "{said}");
+    assert!(said.contains(&expected) && said.contains("1 bodies were erased,"), "{said}");
     // Cut off at the end, before it is no longer waited for.
     for (path, bytes) in waiting.iter().zip(&kept) {
         std::fs::write(path, bytes).expect("it waits again");
