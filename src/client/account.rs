@@ -111,6 +111,17 @@ pub enum Deviation {
         "no fresh signed mark came for {0} seconds: the hub holds back what it should send, or this machine's clock is wrong"
     )]
     Frozen(u64),
+    /// A mark of now has less than the log is known to have had for a while.
+    #[error(
+        "the hub signs as new that its log has {head} entries, and it is known to have had {known} of them half a minute \
+         ago: it holds back what it should send"
+    )]
+    OldHead {
+        /// What the log had.
+        known: u64,
+        /// What it is said to have.
+        head: u64,
+    },
 }
 
 /// Who follows which log.
@@ -157,6 +168,8 @@ pub(super) struct Account {
 pub(super) struct Marked {
     pub(super) checkpoint: Checkpoint,
     pub(super) statement: Option<MarkStatement>,
+    /// What it was shown to be a continuation of: the newest checkpoint of the stream, or of its client, before it.
+    pub(super) before: Option<Checkpoint>,
 }
 
 /// The hashes of a frame.
@@ -271,9 +284,9 @@ impl Account {
         if is_first && statement.is_none() {
             return Err(Deviation::Unsigned);
         }
-        self.newest = Some(checkpoint);
+        let before = self.newest.replace(checkpoint);
         self.is_at_newest = at_head;
-        Ok(Marked { checkpoint, statement })
+        Ok(Marked { checkpoint, statement, before })
     }
 
     /// Follows the tree, and a back-fill's, up to the mark's position; its root there.

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use crate::client::account::Account;
 use crate::client::account::Beginning;
 use crate::client::account::Deviation;
+use crate::client::account::Follower;
 use crate::client::account::Hashes;
 use crate::client::erased::Notices;
 use crate::client::error::ClientError;
@@ -19,6 +20,7 @@ use crate::client::error::Refused;
 use crate::client::known::KnownRoster;
 use crate::client::pin::Pin;
 use crate::client::signer::Signer;
+use crate::client::trust::Remembered;
 use crate::client::trust::Trust;
 use crate::client::verifier::VerificationError;
 use crate::client::verifier::Verifier;
@@ -106,24 +108,29 @@ impl Client {
         }
         let mut known = KnownRoster::load(&profile, &pin)?;
         let profile = Arc::new(profile);
+        let remembered = Remembered::read(&profile)?;
         let channel = tls::connect(&profile.settings().address, &profile.tls()?).await?;
         let response = RosterServiceClient::new(channel.clone())
             .get_exchange(pb::GetExchangeRequest {})
             .await?
             .into_inner();
         let note = response.checkpoint.clone();
+        // A restored log may have had other keys: what was signed before was signed by those of then.
+        let log_keys_before = known.log_keys().load_full();
         known.forget_other_epochs(&pin, response.epoch);
         let log_keys = known.log_keys();
-        let remembered = profile.checkpoint()?;
         let are_known = |keys: &LogKeys| {
-            [Some(&note), remembered.as_ref()].into_iter().flatten().all(|it| keys.open(it).is_ok())
+            let is_remembered =
+                |it: &String| keys.open(it).is_ok() || log_keys_before.open(it).is_ok();
+            keys.open(&note).is_ok() && remembered.newest.as_ref().is_none_or(is_remembered)
         };
         if !are_known(&log_keys.load()) {
             // The log may have another key by now: its own entries say so.
             let service = ExchangeServiceClient::new(channel.clone());
             Box::pin(learn_log_keys(service, known.clone())).await?;
         }
-        let trust = Trust::load(Arc::clone(&profile), &log_keys.load())?;
+        let keys = [&*log_keys.load_full(), &*log_keys_before];
+        let trust = Trust::open(Arc::clone(&profile), remembered, keys, response.epoch)?;
         let welcome = welcome(&pin, &log_keys.load(), response)?;
         let accepted = profile.accepted_epochs()?;
         let client = Self {
@@ -228,6 +235,7 @@ impl Client {
     /// Who takes part, folded up to the log's head.
     pub async fn roster(&self) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
+        known.read_confirmed(&self.profile)?;
         Box::pin(self.catch_up(&mut known)).await?;
         Ok(known.verifier())
     }
@@ -256,6 +264,7 @@ impl Client {
     /// Judges entries up to this sequence: whoever changed keys before it is known.
     pub(super) async fn verifier_past(&self, sequence: u64) -> Result<Arc<Verifier>, ClientError> {
         let mut known = self.known.lock().await;
+        known.read_confirmed(&self.profile)?;
         if known.position() <= sequence {
             Box::pin(self.catch_up(&mut known)).await?;
         }
@@ -285,7 +294,9 @@ impl Client {
     ) -> Result<(), ClientError> {
         let filter = Filter { body_kinds: ROSTER_KINDS.to_vec(), ..Filter::default() };
         let start = Beginning { is_first: false, latest: Some(known.position()) };
-        let mut account = Account::new(self.follower(), filter.digest(), start, newest);
+        let follower = Follower { log_keys: known.log_keys(), ..self.follower() };
+        let mut account = Account::new(follower, filter.digest(), start, newest);
+        let mut last = None;
         let request = pb::SubscribeRequest {
             start: Some(pb::subscribe_request::Start::Sequence(known.position())),
             filter: Some(filter_to_wire(&filter)),
@@ -299,7 +310,7 @@ impl Client {
         };
         while let Some(frame) = stream.message().await? {
             if let Some(mark) = &frame.mark
-                && self.log_keys.load().open(&mark.checkpoint).is_err()
+                && known.log_keys().load().open(&mark.checkpoint).is_err()
             {
                 // What it is signed by may be put in place behind this frame.
                 Box::pin(learn_log_keys(self.exchange_service(), known.clone())).await?;
@@ -310,11 +321,13 @@ impl Client {
             if let Err(ClientError::Unverified(error)) = taken {
                 return Err(self.keep_frame_of(error, &frame, restored).await.into());
             }
-            if let Some((checkpoint, note)) = taken?
-                && newest.is_some()
-            {
-                self.remember(&checkpoint, note)?;
+            if let Some((checkpoint, note)) = taken? {
+                last = Some((checkpoint, note.to_owned()));
             }
+        }
+        // Each of its marks continues the one before: the last one stands for all.
+        if let Some((checkpoint, note)) = last.filter(|_last| newest.is_some()) {
+            self.remember(&checkpoint, &note, newest).await?;
         }
         Ok(())
     }

@@ -217,8 +217,26 @@ impl Client {
     async fn survey_now(&self) -> Result<Option<NewEpoch>, ClientError> {
         let response =
             self.roster_service().get_exchange(pb::GetExchangeRequest {}).await?.into_inner();
-        let head = self.open_checkpoint(&response.checkpoint);
-        self.survey_at(head.map_err(VerificationError::deviation)?).await
+        let note = response.checkpoint;
+        let said = Checkpoint::read_unverified(&note);
+        let said =
+            said.map_err(|_malformed| VerificationError::deviation(Deviation::Checkpoint))?;
+        if self.newest_checkpoint().is_none_or(|newest| newest.epoch >= said.epoch) {
+            let head = self.open_checkpoint(&note).map_err(VerificationError::deviation)?;
+            return self.survey_at(head).await;
+        }
+        // A log that was restored to before its key was changed is signed by the one of then, as it says itself.
+        let restored = self.restored_roster().await?;
+        let head = restored.log_keys().load().open(&note);
+        let head = head.map_err(|_invalid| VerificationError::deviation(Deviation::Checkpoint))?;
+        self.survey_at(head).await
+    }
+
+    /// Who takes part by the log's own word alone, folded from its first entry on.
+    async fn restored_roster(&self) -> Result<KnownRoster, ClientError> {
+        let mut known = KnownRoster::new(self.pin());
+        self.fold_roster(&mut known, None).await?;
+        Ok(known)
     }
 
     async fn survey_epoch(&self) -> Result<Option<NewEpoch>, ClientError> {
@@ -270,9 +288,8 @@ impl Client {
     /// Every epoch that the log says it began, each signed by the operator of that place, one behind the other up to
     /// the head's.
     async fn beginnings(&self, head: &Checkpoint) -> Result<Vec<Beginning>, ClientError> {
-        let mut known = KnownRoster::new(self.pin());
-        self.fold_roster(&mut known, None).await?;
-        let verifier = known.verifier();
+        let known = self.restored_roster().await?;
+        let (verifier, log_keys) = (known.verifier(), known.log_keys().load_full());
         let request = pb::SubscribeRequest {
             filter: Some(pb::Filter {
                 body_kinds: vec![BodyKind::Epoch.number()],
@@ -298,7 +315,7 @@ impl Client {
             verifier.verify_prepared(vec![prepared.clone()])?;
             let before = begun.last().map_or(1, |last| last.start.epoch);
             let Content::Epoch(start) = prepared.record.content.clone() else { continue };
-            let named = self.log_keys().load().open(&start.checkpoint);
+            let named = log_keys.open(&start.checkpoint);
             let named =
                 named.map_err(|_invalid| VerificationError::deviation(Deviation::Checkpoint))?;
             let fits = start.previous == before

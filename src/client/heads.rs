@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
@@ -26,6 +27,7 @@ use crate::model::head::SeenHead;
 use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
+use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::KeyUse;
 use crate::profile::OwnHead;
@@ -42,8 +44,12 @@ use crate::wire::pb;
 pub const HEAD_DUE_AFTER: Duration = Duration::from_hours(24);
 /// Entries of a page.
 const PAGE_ENTRIES: u32 = 1000;
+/// The same.
+const PAGE_MAX: usize = 1000;
 /// Within this time a call for heads or listings is answered.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// How long to wait where a quota is used up and the hub does not say how long.
+const QUOTA_PAUSE: Duration = Duration::from_secs(1);
 /// Heads that are remembered, and taken from the hub, at most.
 const REMEMBERED_MAX: usize = 100_000;
 
@@ -96,6 +102,15 @@ pub struct NotSent {
     pub sequence: u64,
     /// Its header's digest.
     pub header_digest: Digest,
+}
+
+/// What checking every head comes to, for a stream.
+#[derive(Debug, Default)]
+pub(super) struct DemandedHeads {
+    /// Something did not come that should have; whether that is surely so, time says.
+    pub(super) is_missed: bool,
+    /// The head of the largest log, of those that count more than was compared, with what its publisher signed.
+    pub(super) ahead: Option<(PublisherHead, Signed)>,
 }
 
 /// Compares what a publisher signed with what the hub did.
@@ -183,21 +198,27 @@ impl Client {
         &self,
         publisher: Option<&MemberId>,
     ) -> Result<Vec<CheckedHead>, ClientError> {
-        self.check_heads_with(publisher, None).await
+        let mut ahead = None;
+        self.check_heads_with(publisher, (None, &mut ahead)).await
     }
 
-    /// The same, against what came on a stream, too.
+    /// The same, against what came on a stream, too, which holds each head against that once. `ahead` is the head of the
+    /// largest log, of those that count more than was compared.
     async fn check_heads_with(
         &self,
         publisher: Option<&MemberId>,
-        received: Option<&Received>,
+        (mut received, ahead): (Option<&mut Received>, &mut Option<(PublisherHead, Signed)>),
     ) -> Result<Vec<CheckedHead>, ClientError> {
         let listed = self.list_heads(publisher).await?;
         let mut seen = self.seen_heads()?;
         let (mut checked, mut is_changed) = (Vec::with_capacity(listed.len()), false);
         let (mut verifier, mut told) = (None, Vec::new());
         for signed in listed {
-            if let Some(head) = seen.same(&signed) {
+            let same = seen.same(&signed);
+            let is_known = same.is_some();
+            let has_compared =
+                |head: &PublisherHead| received.as_ref().is_none_or(|it| it.has_compared(head));
+            if let Some(head) = same.filter(has_compared) {
                 let is_overdue = head.next_due < self.now();
                 checked.push(CheckedHead { head, state: HeadState::Held, is_overdue });
                 continue;
@@ -207,12 +228,19 @@ impl Client {
                 None => verifier.insert(self.roster().await?),
             };
             let head = self.open_head(verifier, &signed)?;
-            let state = self.check_head(&head, &signed, (&seen, received)).await?;
+            let with = (&seen, received.as_deref_mut());
+            let state = self.check_head(&head, &signed, with).await?;
+            if state == HeadState::Behind
+                && ahead.as_ref().is_none_or(|(largest, _signed)| largest.size < head.size)
+            {
+                *ahead = Some((head.clone(), signed.clone()));
+            }
             if state == HeadState::Held && seen.0.len() < REMEMBERED_MAX {
                 let before = seen.0.insert(head.name.clone(), signed.clone());
                 is_changed |= before.as_ref() != Some(&signed);
             }
-            told.extend((!head.seen.is_empty()).then_some((checked.len(), signed)));
+            let tells = !is_known && !head.seen.is_empty();
+            told.extend(tells.then_some((checked.len(), signed)));
             let is_overdue = head.next_due < self.now();
             checked.push(CheckedHead { head, state, is_overdue });
         }
@@ -233,14 +261,13 @@ impl Client {
     }
 
     /// The same for a stream, which only goes on if every head holds: what is wrong is an error, with its evidence kept.
-    /// `false`: something did not come that should have; whether that is surely so, the caller says.
     pub(super) async fn demand_heads(
         &self,
-        received: Option<&Received>,
+        received: Option<&mut Received>,
         is_surely_missed: bool,
-    ) -> Result<bool, ClientError> {
-        let checked = self.check_heads_with(None, received).await?;
-        let mut is_missed = false;
+    ) -> Result<DemandedHeads, ClientError> {
+        let mut demanded = DemandedHeads::default();
+        let checked = self.check_heads_with(None, (received, &mut demanded.ahead)).await?;
         for CheckedHead { head, state, .. } in &checked {
             let (why, exhibits) = match state {
                 HeadState::Held | HeadState::Behind => continue,
@@ -248,7 +275,7 @@ impl Client {
                     (omitted(head, omission), [&omission.head, &omission.listing])
                 }
                 HeadState::NotSent(_) if !is_surely_missed => {
-                    is_missed = true;
+                    demanded.is_missed = true;
                     continue;
                 }
                 HeadState::NotSent(missed) => {
@@ -278,7 +305,7 @@ impl Client {
             let error = VerificationError::answer(why);
             return Err(self.keep_evidence(error, exhibits.collect(), None).await.into());
         }
-        Ok(!is_missed)
+        Ok(demanded)
     }
 
     /// Holds a head that came from elsewhere, from its publisher or from another member, against what the hub lists. It
@@ -366,8 +393,12 @@ impl Client {
         &self,
         head: &PublisherHead,
         signed: &Signed,
-        (seen, received): (&Seen, Option<&Received>),
+        (seen, mut received): (&Seen, Option<&mut Received>),
     ) -> Result<HeadState, ClientError> {
+        if head.size == 0 {
+            // It counts nothing, and there is nothing to list.
+            return Ok(HeadState::Held);
+        }
         let before = seen.head(&head.name);
         if let Some(before) = &before
             && !head.may_follow(before)
@@ -376,7 +407,7 @@ impl Client {
             let both = earlier.map(|earlier| Box::new([earlier, signed.clone()]));
             return Ok(both.map_or(HeadState::Behind, HeadState::WentBack));
         }
-        if received.is_some_and(|received| !received.reaches(head.size)) {
+        if received.as_ref().is_some_and(|received| !received.reaches(head.size)) {
             // It is asked for again when the stream has come so far.
             return Ok(HeadState::Behind);
         }
@@ -384,13 +415,17 @@ impl Client {
         if newest.is_none_or(|newest| newest.size < head.size) && !self.reaches(head).await? {
             return Ok(HeadState::Behind);
         }
-        // What held before is not listed again.
+        // What held before is not listed again, but for what must be held against what came.
         let before = before.filter(|before| before.epoch == head.epoch);
-        let from = before.map(|before| (before.size, before.counted)).unwrap_or_default();
+        let before = before.map(|before| (before.size, before.counted));
+        let from = match &received {
+            Some(received) => received.begin_listing(head, before),
+            None => before.unwrap_or_default(),
+        };
         let mut missed = None;
         let mut each = |sequence: u64, digest: &Digest| {
-            let is_missed =
-                received.is_some_and(|received| received.misses(head.epoch, sequence, digest));
+            let lacks = |received: &&mut Received| received.misses(head.epoch, sequence, digest);
+            let is_missed = received.as_ref().is_some_and(lacks);
             if is_missed && missed.is_none() {
                 missed = Some((sequence, *digest));
             }
@@ -404,6 +439,9 @@ impl Client {
             return Ok(HeadState::NotSent(Box::new(missed)));
         }
         if compared {
+            if let Some(received) = &mut received {
+                received.compare(head);
+            }
             return Ok(HeadState::Held);
         }
         let omission = Omission { head: signed.clone(), listing };
@@ -420,7 +458,8 @@ impl Client {
         for told in &head.seen {
             let name = told.name_in(&head.name.scope);
             let own = seen.head(&name).filter(|own| own.epoch == told.epoch);
-            if told.epoch != head.epoch || own.as_ref().is_some_and(|own| own.size > told.size) {
+            let counts = told.epoch == head.epoch && told.size > 0;
+            if !counts || own.as_ref().is_some_and(|own| own.size > told.size) {
                 continue;
             }
             let named = PublisherHead {
@@ -460,6 +499,7 @@ impl Client {
         loop {
             let asked = start;
             let page = self.listing_page(head, asked).await?;
+            let count = page.entries.len();
             let taken = take_page(page.entries, (asked, head.size), &mut counted, each);
             start = taken.ok_or_else(wrong)?;
             if let Some(listing) = page.listing {
@@ -468,8 +508,8 @@ impl Client {
                 self.demand_listed(&statement).await?;
                 return Ok((listing, statement));
             }
-            // It comes to an end.
-            let next = Some(page.next_sequence).filter(|next| *next > asked && *next >= start);
+            let next = Some(page.next_sequence).filter(|next| *next >= start && *next < head.size);
+            let next = next.filter(|next| goes_on(count, (asked, *next)));
             start = next.ok_or_else(wrong)?;
         }
     }
@@ -487,7 +527,21 @@ impl Client {
             size: head.size,
             page_size: PAGE_ENTRIES,
         };
-        in_time(self.transparency_service().list_publisher_entries(request)).await
+        let begun = Instant::now();
+        loop {
+            let mut service = self.transparency_service();
+            let page = in_time(service.list_publisher_entries(request.clone())).await;
+            // A long list takes more than a member may ask at once: what was counted stays.
+            match page {
+                Err(error)
+                    if error.is_refusal(Reason::Quota) && begun.elapsed() < ANSWERED_WITHIN =>
+                {
+                    let pause = error.retry_after().unwrap_or(QUOTA_PAUSE);
+                    tokio::time::sleep(pause.min(ANSWERED_WITHIN)).await;
+                }
+                answered => return answered,
+            }
+        }
     }
 
     /// What the hub signs that it has listed to this member, if that is what came.
@@ -523,6 +577,13 @@ async fn in_time<T>(
     Ok(answer?.into_inner())
 }
 
+/// Whether a page that is not the last goes as far as one must, so that a list ends after so many calls: it has all the
+/// entries that were asked for, or so many places were looked at for fewer.
+fn goes_on(count: usize, (asked, next): (u64, u64)) -> bool {
+    let examined = u64::try_from(limits::PAGE_EXAMINED_MAX).unwrap_or(u64::MAX);
+    count == PAGE_MAX || next.saturating_sub(asked) >= examined
+}
+
 /// Counts the entries of a page, which rise from a place on and stay below a size; the place behind them.
 fn take_page(
     entries: Vec<pb::PublisherEntry>,
@@ -530,6 +591,9 @@ fn take_page(
     counted: &mut Counted,
     each: &mut (dyn FnMut(u64, &Digest) + Send),
 ) -> Option<u64> {
+    if entries.len() > PAGE_MAX {
+        return None;
+    }
     for entry in entries {
         let digest = entry.header_digest.try_into().ok()?;
         if !(start..size).contains(&entry.sequence) {
@@ -634,6 +698,22 @@ mod tests {
         ] {
             assert_eq!(compare_head(&head, &other), None);
         }
+    }
+
+    #[test]
+    fn a_page_that_is_not_the_last_is_full_or_goes_far() {
+        assert!(goes_on(PAGE_MAX, (5, 5 + 1000)));
+        assert!(goes_on(0, (5, 10_005)), "the hub looked at so many places");
+        assert!(!goes_on(PAGE_MAX - 1, (5, 10_004)));
+        assert!(!goes_on(1, (5, 6)), "one entry a call would take for ever");
+        assert!(!goes_on(0, (5, 5)) && !goes_on(0, (5, 4)));
+        let entries = |count: u64| {
+            let entry = |sequence| pb::PublisherEntry { sequence, header_digest: vec![0; 32] };
+            (0..count).map(entry).collect::<Vec<_>>()
+        };
+        let take = |entries| take_page(entries, (0, 5000), &mut Counted::default(), &mut |_, _| ());
+        assert_eq!(take(entries(1000)), Some(1000));
+        assert_eq!(take(entries(1001)), None, "more than was asked for");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Client {
         if let Some(Err(deviation)) = grown {
             return Err(self.deviates_at(deviation, checkpoint, &note).await);
         }
-        self.remember(&checkpoint, &note)?;
+        self.remember(&checkpoint, &note, known).await?;
         let (hashes, rest) = hashes.as_chunks();
         let tree = (checkpoint.size, &checkpoint.root);
         let leaves = entries.iter().map(|entry| (entry.sequence(), entry.leaf_hash()));

@@ -27,6 +27,7 @@ use crate::model::names::ExchangeName;
 use crate::model::names::Sequence;
 use crate::model::roster::KeyUse;
 use crate::model::roster::Roster;
+use crate::profile::FileVersion;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
@@ -50,6 +51,8 @@ pub struct KnownRoster {
     digest: Digest,
     saved: u64,
     is_changed: bool,
+    /// Of the file with the resets that the reader confirmed, as it was last read.
+    confirmed: Option<FileVersion>,
     /// Shared with whoever opens checkpoints.
     log_keys: Arc<ArcSwap<LogKeys>>,
 }
@@ -88,6 +91,7 @@ impl KnownRoster {
             digest: [0; 32],
             saved: 0,
             is_changed: false,
+            confirmed: None,
             log_keys: Arc::new(ArcSwap::from_pointee(LogKeys::new(pin.log_key().clone()))),
         }
     }
@@ -95,7 +99,7 @@ impl KnownRoster {
     /// The one that a profile keeps, folded anew.
     pub fn load(profile: &Profile, pin: &Pin) -> Result<Self, ClientError> {
         let mut known = Self::new(pin);
-        known.confirm(Arc::new(profile.confirmed_keys()?.resets()));
+        known.read_confirmed(profile)?;
         let Some(text) = profile.known_keys()? else {
             return Ok(known);
         };
@@ -252,8 +256,8 @@ impl KnownRoster {
     /// What was folded in another epoch is folded again: a restore may have changed it.
     pub(super) fn forget_other_epochs(&mut self, pin: &Pin, epoch: u32) {
         if self.epoch != epoch {
-            let confirmed = self.verifier.confirmed();
-            *self = Self { epoch, ..Self::new(pin) };
+            let (confirmed, version) = (self.verifier.confirmed(), self.confirmed);
+            *self = Self { epoch, confirmed: version, ..Self::new(pin) };
             self.confirm(confirmed);
         }
     }
@@ -261,6 +265,16 @@ impl KnownRoster {
     /// Takes the resets of members' keys that the reader confirmed.
     pub(super) fn confirm(&mut self, confirmed: Arc<Confirmed>) {
         Arc::make_mut(&mut self.verifier).confirm(confirmed);
+    }
+
+    /// Takes what the reader has confirmed since, maybe with another process: read when the file is another one.
+    pub(super) fn read_confirmed(&mut self, profile: &Profile) -> Result<(), ProfileError> {
+        let version = profile.confirmed_keys_version();
+        if version != self.confirmed {
+            self.confirm(Arc::new(profile.confirmed_keys()?.resets()));
+            self.confirmed = version;
+        }
+        Ok(())
     }
 
     /// Judges entries by this roster.
@@ -284,7 +298,7 @@ impl KnownRoster {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::client::Signer;
     use crate::client::founding::proven_key;
@@ -653,7 +667,7 @@ mod tests {
         KnownRoster::load(&profile, &world.pin()).unwrap_err();
     }
 
-    fn profile(world: &World, folder: &std::path::Path) -> Profile {
+    pub(in crate::client) fn profile(world: &World, folder: &std::path::Path) -> Profile {
         let settings = crate::profile::Settings {
             address: "127.0.0.1:7443".to_owned(),
             server_name: "localhost".to_owned(),

@@ -22,6 +22,8 @@ mod evidence;
 mod exec;
 mod founding;
 mod heads;
+mod history;
+mod horizon;
 mod import;
 mod included;
 mod journal;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::head::Counted;
+use crate::model::head::HeadName;
+use crate::model::head::PublisherHead;
 use crate::model::names::Digest;
 
 /// Entries that are remembered at most, the newest of them.
@@ -17,6 +20,8 @@ pub(super) struct Received {
     /// Up to here.
     position: u64,
     entries: BTreeMap<u64, Digest>,
+    /// What was compared of heads: below which size, and what they counted there.
+    compared: BTreeMap<HeadName, (u64, Counted)>,
 }
 
 impl Received {
@@ -44,6 +49,35 @@ impl Received {
         let start = start.map(|start| if full { start.max(first.unwrap_or(start)) } else { start });
         self.since = self.since.or(start);
         self.position = position;
+    }
+
+    /// Whether a head that was found right was held against what came, or counts nothing that this stream brings.
+    pub(super) fn has_compared(&self, head: &PublisherHead) -> bool {
+        let is_before = self.since.is_some_and(|since| head.size <= since);
+        let compared = self.compared.get(&head.name) == Some(&(head.size, head.counted));
+        head.epoch == self.epoch && (is_before || compared)
+    }
+
+    /// A head was held against what came.
+    pub(super) fn compare(&mut self, head: &PublisherHead) {
+        if head.epoch == self.epoch {
+            self.compared.insert(head.name.clone(), (head.size, head.counted));
+        }
+    }
+
+    /// From where on entries of a head must be listed to hold them against what came, and what is counted up to there:
+    /// behind what was compared before, or behind what another check has found right and this stream did not bring.
+    pub(super) fn begin_listing(
+        &self,
+        head: &PublisherHead,
+        found_right: Option<(u64, Counted)>,
+    ) -> (u64, Counted) {
+        let is_below = |place: &(u64, Counted)| place.0 <= head.size;
+        let compared = self.compared.get(&head.name).copied();
+        let compared = compared.filter(|_compared| head.epoch == self.epoch).filter(is_below);
+        let since = self.since.unwrap_or(0);
+        let found_right = found_right.filter(|found| found.0 <= since).filter(is_below);
+        compared.into_iter().chain(found_right).max_by_key(|place| place.0).unwrap_or_default()
     }
 
     /// Whether everything below a place has come, as far as this stream brings it.
@@ -91,6 +125,49 @@ mod tests {
         received.marked(2, 9, Some(0));
         assert!(!received.misses(2, 5, &[5; 32]), "it came on this stream");
         assert!(received.misses(2, 6, &[6; 32]));
+    }
+
+    #[test]
+    fn each_stream_compares_each_head_itself_and_lists_no_more_than_it_must() {
+        let head = |epoch, size| PublisherHead {
+            exchange: crate::model::names::ExchangeName::from_name(
+                "exchanges/spring-0123456789abcdef",
+            )
+            .unwrap(),
+            name: HeadName {
+                publisher: "acme-video".parse().unwrap(),
+                key: crate::model::names::KeyId::of_spki(b"key"),
+                scope: "audiences/companies".parse().unwrap(),
+            },
+            epoch,
+            size,
+            counted: Counted { count: size, digest: [1; 32] },
+            time: crate::model::time::Timestamp::default(),
+            next_due: crate::model::time::Timestamp::MAX,
+            seen: Vec::new(),
+        };
+        let place = |size| (size, Counted { count: size, digest: [1; 32] });
+        let mut received = Received::default();
+        received.marked(1, 9, Some(5));
+        assert!(!received.has_compared(&head(1, 8)) && !received.has_compared(&head(2, 5)));
+        assert!(received.has_compared(&head(1, 5)), "it counts nothing that came here");
+        let begin = |received: &Received, size, found| {
+            received.begin_listing(&head(1, size), Some(place(found))).0
+        };
+        assert_eq!(
+            begin(&received, 8, 8),
+            0,
+            "another check's word is not enough for what came here"
+        );
+        assert_eq!(begin(&received, 8, 5), 5, "it is for what did not come here");
+        received.compare(&head(1, 8));
+        assert!(received.has_compared(&head(1, 8)) && !received.has_compared(&head(1, 9)));
+        assert_eq!(begin(&received, 9, 5), 8);
+        assert_eq!(begin(&received, 7, 5), 5, "never from behind the head");
+        received.compare(&head(2, 9));
+        assert!(!received.has_compared(&head(2, 9)), "it is of another log");
+        received.marked(2, 9, Some(5));
+        assert!(!received.has_compared(&head(1, 8)) && !received.has_compared(&head(2, 10)));
     }
 
     #[test]

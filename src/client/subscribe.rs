@@ -16,6 +16,9 @@ use crate::client::backoff::Backoff;
 use crate::client::connection::Client;
 use crate::client::cursor::Cursor;
 use crate::client::error::ClientError;
+use crate::client::evidence::Exhibit;
+use crate::client::history::Alongside;
+use crate::client::horizon::Horizon;
 use crate::client::received::Received;
 use crate::client::verifier::Prepared;
 use crate::client::verifier::VerificationError;
@@ -26,6 +29,7 @@ use crate::model::filter::Filter;
 use crate::model::names::Digest;
 use crate::model::names::SubscriptionName;
 use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
 use crate::transparency::Checkpoint;
 use crate::wire::MarkStatement;
 use crate::wire::filter::filter_to_wire;
@@ -151,6 +155,15 @@ enum Progress {
     AtHead,
 }
 
+/// What the end of a stream that ends at the head comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything came.
+    Reached,
+    /// Something did not: it is opened again where it stands, since access that was gained just now may bring it.
+    Again,
+}
+
 /// A stream that was opened, and the newest checkpoint that was known before.
 type Attempt = (Streaming<pb::SubscribeResponse>, Option<Checkpoint>);
 
@@ -173,6 +186,8 @@ pub struct Subscription {
     frame: Option<pb::SubscribeResponse>,
     /// How long the stream that runs now was waited for since it was last seen to be fresh.
     waited: Duration,
+    /// The same since anything came.
+    silence: Duration,
     /// The last entry of the stream that runs now.
     last: Option<u64>,
     /// The last entry of the back-fill that runs now.
@@ -191,6 +206,10 @@ pub struct Subscription {
     unanswered_since: Option<Instant>,
     /// What came, if there is no filter.
     received: Option<Received>,
+    /// What the stream's marks say of the log, against what is known of it elsewhere.
+    alongside: Alongside,
+    /// How large the log is known to have been.
+    horizon: Horizon<Vec<Exhibit>>,
 }
 
 impl From {
@@ -230,6 +249,7 @@ impl Client {
             account: None,
             frame: None,
             waited: Duration::ZERO,
+            silence: Duration::ZERO,
             last: None,
             last_backfilled: None,
             progress: Progress::Unopened,
@@ -240,11 +260,13 @@ impl Client {
             missed_since: None,
             unanswered_since: None,
             received: None,
+            alongside: Alongside::default(),
+            horizon: Horizon::default(),
         };
         if !subscription.options.until_head {
             subscription.heads_every = Some(HEADS_EVERY);
-            subscription.received = subscription.shows_roster.then(Received::default);
         }
+        subscription.received = subscription.shows_roster.then(Received::default);
         match subscription.open().await {
             Ok(()) => Ok(subscription),
             Err(error) => Err(self.explain(error).await),
@@ -328,6 +350,22 @@ impl Seen {
     }
 }
 
+/// Counts what a stream is waited for, also where its reader gives up in the midst and comes again.
+struct Waiting<'a> {
+    began: Instant,
+    counters: (&'a mut Duration, &'a mut Duration, &'a mut Horizon<Vec<Exhibit>>),
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let (waited, silence, horizon) = &mut self.counters;
+        let time = self.began.elapsed();
+        **waited += time;
+        **silence += time;
+        horizon.waited(time);
+    }
+}
+
 impl Subscription {
     /// The next delivery; waits if there is none. `None` after the head, if that was asked. What shows that the hub
     /// deviates is kept in the profile.
@@ -361,7 +399,10 @@ impl Subscription {
             match self.receive().await {
                 Ok(Some(frame)) => self.take(frame).await?,
                 Ok(None) if self.options.until_head && self.progress == Progress::AtHead => {
-                    return Ok(None);
+                    match Box::pin(self.finish()).await? {
+                        End::Reached => return Ok(None),
+                        End::Again => self.stream = None,
+                    }
                 }
                 Ok(None) => {
                     self.lost(ClientError::Unreachable("it ended the stream".to_owned()))?;
@@ -382,17 +423,13 @@ impl Subscription {
         if self.progress != Progress::AtHead || !self.heads_every.is_some_and(is_due) {
             return Ok(());
         }
-        let is_surely_missed = self.missed_since.is_some_and(|since| since.elapsed() >= MISSED_FOR);
-        match self.client.demand_heads(self.received.as_ref(), is_surely_missed).await {
-            Ok(true) => {
-                (self.missed_since, self.unanswered_since) = (None, None);
+        match self.demand_heads().await {
+            Ok(()) if self.missed_since.is_none() => {
+                self.unanswered_since = None;
                 self.heads_checked = Instant::now();
             }
-            // With the next marks again: access may have been gained just now.
-            Ok(false) => {
-                self.unanswered_since = None;
-                self.missed_since.get_or_insert_with(Instant::now);
-            }
+            // With the next marks again.
+            Ok(()) => self.unanswered_since = None,
             // A hub that streams but never answers this keeps something back.
             Err(error) if error.is_transient() => {
                 let since = *self.unanswered_since.get_or_insert_with(Instant::now);
@@ -405,13 +442,57 @@ impl Subscription {
         Ok(())
     }
 
+    /// Holds publishers' heads against what came. What they count beyond the stream must come, too.
+    async fn demand_heads(&mut self) -> Result<(), ClientError> {
+        let is_surely_missed = self.missed_since.is_some_and(|since| since.elapsed() >= MISSED_FOR);
+        let demanded = self.client.demand_heads(self.received.as_mut(), is_surely_missed).await?;
+        if demanded.is_missed {
+            // Access may have been gained just now.
+            self.missed_since.get_or_insert_with(Instant::now);
+        } else {
+            self.missed_since = None;
+        }
+        if let Some((head, signed)) = demanded.ahead {
+            let mut shown = self.client.roster_exhibits().await;
+            shown.push(Exhibit::publisher_head(&signed));
+            self.horizon.learn((head.epoch, head.size), shown, self.client.now());
+        }
+        Ok(())
+    }
+
+    /// Holds what came against what is known elsewhere, at the end of a stream that ends.
+    async fn finish(&mut self) -> Result<End, ClientError> {
+        loop {
+            match self.settle().await {
+                Err(error) if !self.gives_up(&error) => {
+                    tokio::time::sleep(self.backoff.next()).await;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        let Some(since) = self.missed_since else { return Ok(End::Reached) };
+        // Whether it is surely missed, is seen at the end of what comes after this.
+        tokio::time::sleep_until(since + MISSED_FOR).await;
+        Ok(End::Again)
+    }
+
+    async fn settle(&mut self) -> Result<(), ClientError> {
+        self.alongside.settle(&self.client).await?;
+        self.client.save_checkpoint().await?;
+        if self.received.is_some() { self.demand_heads().await } else { Ok(()) }
+    }
+
     /// The next frame. Only what is waited for counts as silence: a caller that takes its time is not the hub's fault.
     async fn receive(&mut self) -> Result<Option<pb::SubscribeResponse>, ClientError> {
         let silent = || ClientError::Unreachable("it is silent on an open stream".to_owned());
         let Some(stream) = self.stream.as_mut() else { return Err(silent()) };
-        let began = Instant::now();
-        let received = tokio::time::timeout(FRESH_WITHIN, stream.message()).await;
-        self.waited += began.elapsed();
+        let patience = FRESH_WITHIN.saturating_sub(self.silence);
+        let counters = (&mut self.waited, &mut self.silence, &mut self.horizon);
+        let waiting = Waiting { began: Instant::now(), counters };
+        let received = tokio::time::timeout(patience, stream.message()).await;
+        drop(waiting);
+        self.silence = Duration::ZERO;
         received.map_err(|_silence| silent())?.map_err(ClientError::from)
     }
 
@@ -476,7 +557,8 @@ impl Subscription {
         };
         let digest = self.options.filter.digest();
         self.account = Some(Account::new(self.client.follower(), digest, start, known));
-        self.waited = Duration::ZERO;
+        (self.waited, self.silence) = (Duration::ZERO, Duration::ZERO);
+        self.horizon.begin();
         self.unanswered_since = None;
         self.stream = Some(stream);
         self.last = None;
@@ -492,7 +574,9 @@ impl Subscription {
         is_gone && self.compacted == Compacted::CaughtUp && !self.in_snapshot
     }
 
-    async fn attempt(&self) -> Result<Attempt, ClientError> {
+    async fn attempt(&mut self) -> Result<Attempt, ClientError> {
+        // What this stream was shown before must be in what is continued now, whatever else is known.
+        self.alongside.settle(&self.client).await?;
         let known = self.client.newest_checkpoint();
         let request = self.request(known.map_or(0, |checkpoint| checkpoint.size));
         let stream = self.client.exchange_service().subscribe(request).await?.into_inner();
@@ -655,10 +739,12 @@ impl Subscription {
         }
         let marked = marked.map_err(VerificationError::deviation)?;
         self.demand_fresh(marked.statement.as_ref())?;
-        if marked.statement.is_some() {
+        let taken = (&marked.checkpoint, mark.checkpoint.as_str());
+        self.alongside.take(&self.client, taken, marked.before).await?;
+        if let Some(statement) = &marked.statement {
+            Box::pin(self.demand_known(&mark, statement.time)).await?;
             self.client.remember_mark(&mark.statement, &mark.statement_signature);
         }
-        self.client.remember(&marked.checkpoint, &mark.checkpoint)?;
         if self.shows_roster {
             let mut known = self.client.known().lock().await;
             known.reach(mark.position);
@@ -690,6 +776,27 @@ impl Subscription {
             return Err(VerificationError::deviation(frozen).into());
         }
         Ok(())
+    }
+
+    /// Demands of a signed mark that the log has what it is known to have had for a while.
+    async fn demand_known(
+        &mut self,
+        mark: &pb::Mark,
+        signed: Timestamp,
+    ) -> Result<(), ClientError> {
+        if let Some(newest) = self.client.newest_checkpoint()
+            && newest.epoch == mark.epoch
+            && newest.size > mark.head
+        {
+            // Its note is kept with any evidence.
+            self.horizon.learn((newest.epoch, newest.size), Vec::new(), self.client.now());
+        }
+        let judged = self.horizon.judge((mark.epoch, mark.head), signed);
+        let Err((deviation, mut exhibits)) = judged else { return Ok(()) };
+        exhibits.push(Exhibit::mark(&mark.statement, &mark.statement_signature));
+        exhibits.extend(self.client.highest_mark());
+        let error = VerificationError::deviation(deviation);
+        Err(self.client.keep_evidence(error, exhibits, None).await.into())
     }
 
     /// Sequences strictly rise on a stream, and in a back-fill's own run.

@@ -1,11 +1,14 @@
 //! The newest checkpoint that this member has seen: every later one must be a continuation of it, on every connection
 //! and across restarts. It is kept in the profile.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use prost::Message as _;
 
 use crate::client::account::Deviation;
@@ -20,11 +23,13 @@ use crate::client::evidence::Exhibit;
 use crate::client::known::KnownRoster;
 use crate::client::verifier::VerificationError;
 use crate::model::names::Digest;
+use crate::model::reason::Reason;
 use crate::profile::Profile;
 use crate::profile::ProfileError;
 use crate::transparency::Checkpoint;
 use crate::transparency::LogKeys;
 use crate::transparency::proof;
+use crate::wire::MarkStatement;
 use crate::wire::pb;
 
 /// How often the newest checkpoint is written while a stream runs: what a crash forgets is the last seconds.
@@ -57,6 +62,8 @@ fn thin<T>(past: &mut Vec<T>, size: impl Fn(&T) -> u64) {
 
 /// How long the hub is asked for what shows that it deviates.
 const EVIDENCE_PATIENCE: Duration = Duration::from_secs(10);
+/// Checkpoints of the newest one's log that need no proof when they come again: one commit's come on many ways.
+const RECENT_MAX: usize = 64;
 
 /// The newest checkpoint, and its note. What is not written yet is when this goes.
 #[derive(Debug)]
@@ -64,6 +71,8 @@ pub(super) struct Trust {
     profile: Arc<Profile>,
     newest: Option<Checkpoint>,
     note: String,
+    /// What the profile had when it was last read or written here: anything else is another process's.
+    met: Option<String>,
     saved: Option<Instant>,
     is_changed: bool,
     /// Some of what was newest before, rising, each with its note: should the log be restored, it must begin with them.
@@ -71,42 +80,108 @@ pub(super) struct Trust {
     is_past_changed: bool,
     /// What the hub signed with the newest signed mark.
     mark: Option<Exhibit>,
+    /// The same of the first mark that had the largest log: a later one that has less contradicts it.
+    highest: Option<Exhibit>,
+    /// What was shown to be of the newest one's log, the last of it.
+    recent: VecDeque<(Checkpoint, String)>,
+    /// What other processes left that cannot be judged here.
+    passed_over: Vec<String>,
     /// The note that was opened last: one commit's is met many times.
     opened: Option<(String, Checkpoint)>,
 }
 
+/// What a profile had kept at a moment: signed notes, and a mark. It is read before the hub is asked what it has, so that what
+/// other processes learn meanwhile does not make it look shorter than it was.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    pub(super) newest: Option<String>,
+    past: Vec<String>,
+    mark: Option<String>,
+}
+
+impl Remembered {
+    /// Reads it.
+    pub(super) fn read(profile: &Profile) -> Result<Self, ProfileError> {
+        let _lock = profile.lock_checkpoints()?;
+        let Some(newest) = profile.checkpoint()? else { return Ok(Self::default()) };
+        let (past, mark) = (profile.past_checkpoints()?, profile.last_mark()?);
+        Ok(Self { newest: Some(newest), past, mark })
+    }
+}
+
+/// Whether a checkpoint goes with what is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Weighed {
+    /// It is of the newest one's log, which it is itself from now on if it is larger.
+    Held,
+    /// It must be held against this one, whose note this is.
+    Against(Checkpoint, String),
+}
+
+/// What another process of the profile has written, and was not compared here: a signed note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// As the newest checkpoint.
+    Newest(String),
+    /// To be compared, since it could not do so itself.
+    Left(String),
+}
+
+impl Foreign {
+    /// The note.
+    pub(super) fn note(&self) -> &str {
+        let (Self::Newest(note) | Self::Left(note)) = self;
+        note
+    }
+}
+
+/// Epoch and size of the log of which a mark is, where that can be read.
+fn log_of_mark(mark: &Exhibit) -> Option<(u32, u64)> {
+    let Exhibit::Mark { statement, .. } = mark else { return None };
+    let statement = MarkStatement::from_bytes(&BASE64.decode(statement).ok()?).ok()?;
+    Some((statement.epoch, statement.head))
+}
+
 impl Trust {
-    /// What a profile remembers.
-    pub(super) fn load(profile: Arc<Profile>, log_keys: &LogKeys) -> Result<Self, ClientError> {
-        let mut trust = Self {
-            profile,
-            newest: None,
-            note: String::new(),
-            saved: None,
-            is_changed: false,
-            past: Vec::new(),
-            is_past_changed: false,
-            mark: None,
-            opened: None,
+    /// What a profile remembers. `log_keys` are those that may have signed it: of the log as it is, and as the profile knew it;
+    /// `epoch` is the log's now. What was kept of an epoch before that may be signed by a key that a restored log has not.
+    pub(super) fn open(
+        profile: Arc<Profile>,
+        remembered: Remembered,
+        log_keys: [&LogKeys; 2],
+        epoch: u32,
+    ) -> Result<Self, ProfileError> {
+        let Remembered { newest: note, past: past_notes, mark } = remembered;
+        let open = |note: &str, file: &str| {
+            let opened = log_keys.iter().find_map(|keys| keys.open(note).ok());
+            let ended = || Checkpoint::read_unverified(note).ok().filter(|it| it.epoch < epoch);
+            opened.or_else(ended).ok_or_else(|| ProfileError::Malformed {
+                path: profile.folder().join(file),
+                why: "it is not signed by the log's key".to_owned(),
+            })
         };
-        let profile = &trust.profile;
-        let Some(note) = profile.checkpoint()? else { return Ok(trust) };
-        let newest = log_keys.open(&note).map_err(|error| ProfileError::Malformed {
-            path: profile.folder().join("checkpoint"),
-            why: error.to_string(),
-        })?;
+        let newest = note.as_ref().map(|note| open(note, "checkpoint")).transpose()?;
         let mut past = Vec::new();
-        for note in profile.past_checkpoints()? {
-            let opened = log_keys.open(&note).map_err(|error| ProfileError::Malformed {
-                path: profile.folder().join("checkpoints.json"),
-                why: error.to_string(),
-            })?;
-            past.push((opened, note));
+        for note in past_notes {
+            past.push((open(&note, "checkpoints.json")?, note));
         }
         // It is of use where it can be read.
-        let mark = profile.last_mark()?.and_then(|text| serde_json::from_str(&text).ok());
-        (trust.newest, trust.note, trust.mark, trust.past) = (Some(newest), note, mark, past);
-        Ok(trust)
+        let mark: Option<Exhibit> = mark.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(Self {
+            profile,
+            newest,
+            note: note.clone().unwrap_or_default(),
+            met: note,
+            saved: None,
+            is_changed: false,
+            past,
+            is_past_changed: false,
+            highest: mark.clone(),
+            mark,
+            recent: VecDeque::new(),
+            passed_over: Vec::new(),
+            opened: None,
+        })
     }
 
     /// The largest checkpoint that is remembered of an epoch, or of one before it, with at most so many entries.
@@ -129,10 +204,13 @@ impl Trust {
         self.newest = Some(*checkpoint);
         note.clone_into(&mut self.note);
         // What it signed in the epoch that ended is no evidence about this one.
-        self.mark = None;
-        self.profile.save_last_mark("")?;
-        (self.is_changed, self.is_past_changed) = (true, true);
-        self.save()
+        (self.mark, self.highest) = (None, None);
+        self.recent.clear();
+        self.is_past_changed = true;
+        let profile = Arc::clone(&self.profile);
+        let _lock = profile.lock_checkpoints()?;
+        profile.save_last_mark("")?;
+        self.write()
     }
 
     /// What is remembered, the newest last.
@@ -152,33 +230,123 @@ impl Trust {
         }
     }
 
-    fn take(&mut self, checkpoint: &Checkpoint, note: &str) {
-        let is_newer =
-            |known: &Checkpoint| (checkpoint.epoch, checkpoint.size) > (known.epoch, known.size);
-        if self.newest.as_ref().is_none_or(is_newer) {
-            self.newest = Some(*checkpoint);
-            note.clone_into(&mut self.note);
-            self.is_changed = true;
+    /// Takes a checkpoint that was shown to be a continuation of `shown`, unless it must be held against what is known, too.
+    pub(super) fn weigh(
+        &mut self,
+        checkpoint: &Checkpoint,
+        note: &str,
+        shown: Option<Checkpoint>,
+    ) -> Weighed {
+        if self.newest == Some(*checkpoint) {
+            return Weighed::Held;
+        }
+        let same_size = |(one, _note): &&(Checkpoint, String)| {
+            (one.epoch, one.size) == (checkpoint.epoch, checkpoint.size)
+        };
+        if let Some((known, note)) = self.recent.iter().find(same_size) {
+            let is_it = known == checkpoint;
+            return if is_it { Weighed::Held } else { Weighed::Against(*known, note.clone()) };
+        }
+        match self.newest {
+            Some(newest) if shown != Some(newest) => Weighed::Against(newest, self.note.clone()),
+            Some(_) | None => {
+                self.newest = Some(*checkpoint);
+                note.clone_into(&mut self.note);
+                self.keep_recent(checkpoint, note);
+                self.is_changed = true;
+                Weighed::Held
+            }
         }
     }
 
-    fn save(&mut self) -> Result<(), ProfileError> {
-        if !std::mem::take(&mut self.is_changed) {
-            return Ok(());
+    /// Keeps a checkpoint that was shown to be of the newest one's log.
+    pub(super) fn keep_recent(&mut self, checkpoint: &Checkpoint, note: &str) {
+        self.recent.push_back((*checkpoint, note.to_owned()));
+        if self.recent.len() > RECENT_MAX {
+            self.recent.pop_front();
         }
+    }
+
+    /// Takes what the hub signed with a mark that holds.
+    fn take_mark(&mut self, mark: Exhibit) {
+        let (of, highest) = (log_of_mark(&mark), self.highest.as_ref().and_then(log_of_mark));
+        if of > highest {
+            self.highest = Some(mark.clone());
+            self.is_changed = true;
+        }
+        self.mark = Some(mark);
+    }
+
+    /// What was compared with what is known does not stand in the way any more.
+    pub(super) fn met(&mut self, foreign: &Foreign) -> Result<(), ProfileError> {
+        match foreign {
+            Foreign::Newest(note) => {
+                self.met = Some(note.clone());
+                self.is_changed = true;
+                Ok(())
+            }
+            Foreign::Left(note) => self.profile.settle_checkpoint(note),
+        }
+    }
+
+    /// What cannot be judged stays for others; whether anything can be written beside it.
+    pub(super) fn pass_over(&mut self, foreign: &Foreign) -> bool {
+        match foreign {
+            Foreign::Newest(_) => false,
+            Foreign::Left(note) => {
+                self.passed_over.push(note.clone());
+                true
+            }
+        }
+    }
+
+    /// Writes what is not written yet, unless another process has written something meanwhile that was not compared: that.
+    pub(super) fn save(&mut self) -> Result<Option<Foreign>, ProfileError> {
         self.saved = Some(Instant::now());
+        let profile = Arc::clone(&self.profile);
+        let _lock = profile.lock_checkpoints()?;
+        let there = profile.checkpoint()?.filter(|there| *there != self.note);
+        if let Some(there) = there.filter(|there| self.met.as_ref() != Some(there)) {
+            return Ok(Some(Foreign::Newest(there)));
+        }
+        if self.is_changed && self.newest.is_some() {
+            self.take_written_mark()?;
+            self.write()?;
+        }
+        let mut left = profile.left_checkpoints()?.into_iter();
+        Ok(left.find(|note| !self.passed_over.contains(note)).map(Foreign::Left))
+    }
+
+    /// The mark that is written stays, if it had a larger log.
+    fn take_written_mark(&mut self) -> Result<(), ProfileError> {
+        let written = self.profile.last_mark()?;
+        let written: Option<Exhibit> = written.and_then(|text| serde_json::from_str(&text).ok());
+        let log = |mark: &Option<Exhibit>| mark.as_ref().and_then(log_of_mark);
+        if log(&written).is_some() && log(&written) >= log(&self.highest) {
+            self.highest = written;
+        }
+        Ok(())
+    }
+
+    /// Writes everything; the lock is held.
+    fn write(&mut self) -> Result<(), ProfileError> {
+        self.is_changed = false;
         self.keep_past();
         // Before the newest: what that is compared with after a restore.
         if std::mem::take(&mut self.is_past_changed) {
             let notes: Vec<String> = self.past.iter().map(|(_, note)| note.clone()).collect();
             self.profile.save_past_checkpoints(&notes)?;
         }
-        self.profile.save_checkpoint(&self.note)?;
-        let mark = self.mark.as_ref().and_then(|mark| serde_json::to_string(mark).ok());
+        if self.met.as_ref() != Some(&self.note) {
+            self.profile.save_checkpoint(&self.note)?;
+            self.met = Some(self.note.clone());
+        }
+        let mark = self.highest.as_ref().and_then(|mark| serde_json::to_string(mark).ok());
         mark.map_or(Ok(()), |mark| self.profile.save_last_mark(&mark))
     }
 
-    fn is_due(&self) -> bool {
+    /// Whether what is remembered is to be written, and what others wrote to be read.
+    pub(super) fn is_due(&self) -> bool {
         self.saved.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL)
     }
 }
@@ -188,8 +356,12 @@ type Later<'a> = Option<(Checkpoint, &'a str)>;
 
 impl Drop for Trust {
     fn drop(&mut self) {
-        // Who must know whether it was written says so before: `Client::save_checkpoint`.
-        drop(self.save());
+        // Who must know whether it was written says so before: `Client::save_checkpoint`. What stands there and was not
+        // compared is not written over: whoever connects next compares both.
+        let is_kept_apart = matches!(self.save(), Ok(Some(Foreign::Newest(_))));
+        if is_kept_apart && self.newest.is_some() && self.met.as_ref() != Some(&self.note) {
+            drop(self.profile.leave_checkpoint(&self.note));
+        }
     }
 }
 
@@ -197,8 +369,9 @@ impl Client {
     /// Demands of a hub that was just reached that its log is a continuation of the one that is remembered.
     pub(super) async fn demand_continuation(&self, note: &str) -> Result<(), ClientError> {
         let later = self.welcome().checkpoint;
-        if let Some(earlier) = self.newest_checkpoint()
-            && let Err(deviation) = self.demand_growth(&earlier, &later).await?
+        let earlier = self.newest_checkpoint();
+        if let Some(earlier) = &earlier
+            && let Err(deviation) = self.demand_growth(earlier, &later).await?
         {
             let mut exhibits = vec![Exhibit::checkpoint(note)];
             // A mark says when the log was so; a checkpoint does not.
@@ -206,8 +379,8 @@ impl Client {
             let error = VerificationError::deviation(deviation);
             return Err(self.keep_evidence(error, exhibits, Some((later, note))).await.into());
         }
-        self.remember(&later, note)?;
-        self.save_checkpoint()
+        self.remember(&later, note, earlier).await?;
+        self.save_checkpoint().await
     }
 
     /// Asks for the proof that a later log is a continuation of an earlier one, and checks it.
@@ -218,17 +391,25 @@ impl Client {
     ) -> Result<Result<(), Deviation>, ClientError> {
         let path = if earlier.size >= later.size || earlier.epoch != later.epoch {
             // There is nothing to prove.
-            Vec::new()
+            Some(Vec::new())
         } else {
-            let request = pb::GetConsistencyProofRequest {
-                first_size: earlier.size,
-                second_size: later.size,
-            };
-            let answer = self.transparency_service().get_consistency_proof(request).await?;
-            answer.into_inner().hashes.concat()
+            self.growth_path(earlier.size, later.size).await?
         };
+        // Both sizes were signed: a log that has not got so far was longer before.
+        let Some(path) = path else { return Ok(Err(Deviation::RolledBack)) };
         let hashes = Hashes::of(&path);
         Ok(hashes.and_then(|hashes| demand_growth(earlier, later, hashes.proof()?)))
+    }
+
+    /// The proof that a tree begins with a smaller one; `None` if the hub says that its log is not so large.
+    async fn growth_path(&self, first: u64, second: u64) -> Result<Option<Vec<u8>>, ClientError> {
+        let request = pb::GetConsistencyProofRequest { first_size: first, second_size: second };
+        let answer = self.transparency_service().get_consistency_proof(request).await;
+        match answer.map_err(ClientError::from) {
+            Ok(answer) => Ok(Some(answer.into_inner().hashes.concat())),
+            Err(error) if error.is_refusal(Reason::FieldInvalid) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the hub signs with the first mark of a stream; `None` if it signs nothing.
@@ -267,27 +448,15 @@ impl Client {
         Ok(checkpoint)
     }
 
-    /// Takes a checkpoint that was shown to be a continuation of what is known.
-    pub(super) fn remember(&self, checkpoint: &Checkpoint, note: &str) -> Result<(), ClientError> {
-        let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
-        trust.take(checkpoint, note);
-        if trust.is_due() {
-            trust.save()?;
-        }
-        Ok(())
-    }
-
     /// Takes what the hub signed with a mark that holds.
     pub(super) fn remember_mark(&self, statement: &[u8], signature: &[u8]) {
         let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
-        trust.mark = Some(Exhibit::mark(statement, signature));
-        trust.is_changed = true;
+        trust.take_mark(Exhibit::mark(statement, signature));
     }
 
-    /// Writes the newest checkpoint, if it is not written yet.
-    pub fn save_checkpoint(&self) -> Result<(), ClientError> {
-        let mut trust = self.trust().lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(trust.save()?)
+    /// What the hub signed with the first mark that had the largest log.
+    pub(super) fn highest_mark(&self) -> Option<Exhibit> {
+        self.trust().lock().unwrap_or_else(PoisonError::into_inner).highest.clone()
     }
 
     /// The checkpoint of the receipts of one answer, which is a continuation of what was known when the call was made.
@@ -314,7 +483,8 @@ impl Client {
         if let Some(Err(deviation)) = known.as_ref().map(grown) {
             return Err(self.deviates_at(deviation, checkpoint, note).await);
         }
-        self.remember(&checkpoint, note)?;
+        self.remember(&checkpoint, note, known).await?;
+        self.save_when_due().await?;
         Ok(Some(checkpoint))
     }
 
@@ -329,15 +499,8 @@ impl Client {
     /// A checkpoint that came without its proof, which is asked for.
     pub(super) async fn continued(&self, note: &str) -> Result<Checkpoint, ClientError> {
         let checkpoint = self.opened(note).await?;
-        if let Some(known) = self.newest_checkpoint() {
-            // Another call of this client may have seen a later one meanwhile.
-            let is_later = known.size <= checkpoint.size;
-            let (earlier, later) = if is_later { (known, checkpoint) } else { (checkpoint, known) };
-            if let Err(deviation) = self.demand_growth(&earlier, &later).await? {
-                return Err(self.deviates_at(deviation, checkpoint, note).await);
-            }
-        }
-        self.remember(&checkpoint, note)?;
+        self.remember(&checkpoint, note, None).await?;
+        self.save_when_due().await?;
         Ok(checkpoint)
     }
 
@@ -472,7 +635,7 @@ impl Client {
     }
 
     /// Where the later log has the entry that was the last of the earlier one: it tells what the log was then.
-    async fn last_entry_then(
+    pub(super) async fn last_entry_then(
         &self,
         earlier: &Checkpoint,
         later: &Checkpoint,
@@ -518,6 +681,8 @@ fn roster_exhibits(known: &KnownRoster, notes: &[(Checkpoint, String)]) -> Vec<E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::known::tests::profile;
+    use crate::client::tests::World;
 
     #[test]
     fn the_past_is_remembered_thinly_and_close_to_the_newest_densely() {
@@ -532,5 +697,117 @@ mod tests {
         for (place, at_least) in [(9_990, 9_980), (9_000, 8_000), (5_000, 2_500), (300, 1)] {
             assert!(below(place) >= at_least, "{place}: {}", below(place));
         }
+    }
+
+    fn at(size: u64, root: u8) -> Checkpoint {
+        Checkpoint { epoch: 1, size, root: [root; 32], roster: [2; 32] }
+    }
+
+    fn note(world: &World, checkpoint: Checkpoint) -> String {
+        world.pin().log_key().sign(&checkpoint, &world.log_secret)
+    }
+
+    fn load(profile: &Arc<Profile>, keys: &LogKeys, epoch: u32) -> Result<Trust, ProfileError> {
+        let remembered = Remembered::read(profile)?;
+        Trust::open(Arc::clone(profile), remembered, [keys, keys], epoch)
+    }
+
+    /// Two processes of one profile, which knew the same when they began.
+    fn two(world: &World, profile: &Arc<Profile>) -> [Trust; 2] {
+        let log_keys = LogKeys::new(world.pin().log_key().clone());
+        let load = || load(profile, &log_keys, 1).unwrap();
+        let mut first = load();
+        let begun = at(5, 1);
+        assert_eq!(first.weigh(&begun, &note(world, begun), None), Weighed::Held);
+        assert_eq!(first.save().unwrap(), None);
+        drop(first);
+        [load(), load()]
+    }
+
+    fn take(world: &World, trust: &mut Trust, checkpoint: Checkpoint, shown: Checkpoint) {
+        let weighed = trust.weigh(&checkpoint, &note(world, checkpoint), Some(shown));
+        assert_eq!(weighed, Weighed::Held);
+    }
+
+    #[test]
+    fn what_another_process_wrote_is_compared_before_it_is_written_over() {
+        let (world, place) = (World::new(), tempfile::tempdir().unwrap());
+        let profile = Arc::new(profile(&world, &place.path().join("acme")));
+        let [mut one, mut other] = two(&world, &profile);
+        take(&world, &mut one, at(8, 8), at(5, 1));
+        assert_eq!(one.save().unwrap(), None);
+        take(&world, &mut other, at(9, 9), at(5, 1));
+        let foreign = other.save().unwrap().expect("it was not compared");
+        assert_eq!(foreign, Foreign::Newest(note(&world, at(8, 8))));
+        assert_eq!(profile.checkpoint().unwrap(), Some(note(&world, at(8, 8))));
+        other.met(&foreign).unwrap();
+        assert_eq!(other.save().unwrap(), None);
+        assert_eq!(profile.checkpoint().unwrap(), Some(note(&world, at(9, 9))));
+        // Nothing is new to the first one, and still it reads what the other one has.
+        assert_eq!(one.save().unwrap(), Some(Foreign::Newest(note(&world, at(9, 9)))));
+    }
+
+    #[test]
+    fn what_a_process_cannot_compare_when_it_ends_is_left_for_the_next() {
+        let (world, place) = (World::new(), tempfile::tempdir().unwrap());
+        let profile = Arc::new(profile(&world, &place.path().join("acme")));
+        let [mut one, mut other] = two(&world, &profile);
+        take(&world, &mut one, at(8, 8), at(5, 1));
+        take(&world, &mut other, at(8, 7), at(5, 1));
+        drop(one);
+        drop(other);
+        assert_eq!(profile.checkpoint().unwrap(), Some(note(&world, at(8, 8))));
+        let log_keys = LogKeys::new(world.pin().log_key().clone());
+        let mut next = load(&profile, &log_keys, 1).unwrap();
+        let left = next.save().unwrap().expect("it was left");
+        assert_eq!(left, Foreign::Left(note(&world, at(8, 7))));
+        let weighed = next.weigh(&at(8, 7), left.note(), None);
+        assert_eq!(weighed, Weighed::Against(at(8, 8), note(&world, at(8, 8))));
+        next.met(&left).unwrap();
+        assert_eq!(next.save().unwrap(), None);
+        assert!(profile.left_checkpoints().unwrap().is_empty());
+        for number in 0..40 {
+            profile.leave_checkpoint(&number.to_string()).unwrap();
+        }
+        let left = profile.left_checkpoints().unwrap();
+        assert_eq!((left.len(), left.last().map(String::as_str)), (16, Some("39")));
+    }
+
+    #[test]
+    fn only_what_continues_the_newest_takes_its_place() {
+        let (world, place) = (World::new(), tempfile::tempdir().unwrap());
+        let profile = Arc::new(profile(&world, &place.path().join("acme")));
+        let [mut trust, _other] = two(&world, &profile);
+        take(&world, &mut trust, at(8, 8), at(5, 1));
+        let mut weigh = |checkpoint: Checkpoint, shown| {
+            trust.weigh(&checkpoint, &note(&world, checkpoint), shown)
+        };
+        let against = |known: Checkpoint| Weighed::Against(known, note(&world, known));
+        assert_eq!(weigh(at(8, 8), None), Weighed::Held, "it is the same");
+        assert_eq!(
+            weigh(at(9, 9), Some(at(5, 1))),
+            against(at(8, 8)),
+            "what it continues is older"
+        );
+        assert_eq!(weigh(at(7, 7), Some(at(5, 1))), against(at(8, 8)));
+        assert_eq!(weigh(at(8, 7), Some(at(5, 1))), against(at(8, 8)));
+        assert_eq!(weigh(at(9, 9), Some(at(8, 8))), Weighed::Held);
+        // What was the newest is known without a proof, and another of its size is not it.
+        assert_eq!(weigh(at(8, 8), None), Weighed::Held);
+        assert_eq!(weigh(at(8, 7), Some(at(9, 9))), against(at(8, 8)));
+    }
+
+    #[test]
+    fn what_an_epoch_that_ended_had_may_be_signed_by_a_key_that_the_log_has_no_more() {
+        let (world, place) = (World::new(), tempfile::tempdir().unwrap());
+        let profile = Arc::new(profile(&world, &place.path().join("acme")));
+        let stranger = World::new();
+        let key = crate::signing::VerifyingKey::from_spki(&stranger.log_secret.spki()).unwrap();
+        let key = crate::transparency::LogKey::new(&world.founding.exchange, key).unwrap();
+        profile.save_checkpoint(&key.sign(&at(8, 8), &stranger.log_secret)).unwrap();
+        let log_keys = LogKeys::new(world.pin().log_key().clone());
+        let trust = load(&profile, &log_keys, 2).unwrap();
+        assert_eq!(trust.largest_within(1, 9), Some(at(8, 8)));
+        load(&profile, &log_keys, 1).unwrap_err();
     }
 }

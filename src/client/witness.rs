@@ -34,7 +34,7 @@ impl Client {
     /// Checks the newest checkpoint as a continuation of what is remembered, and cosigns it with the profile's signing key.
     pub async fn cosign(&self) -> Result<Cosigned, ClientError> {
         let (checkpoint, note, _others) = self.newest_cosigned().await?;
-        self.save_checkpoint()?;
+        self.save_checkpoint().await?;
         let signer = self.signer()?;
         let key = VerifyingKey::from_spki(&signer.key().spki())?;
         let invalid = || VerificationError::answer("its checkpoint cannot be cosigned");
@@ -86,12 +86,12 @@ impl Client {
             self.transparency_service().get_checkpoint(pb::GetCheckpointRequest {}).await?;
         let pb::GetCheckpointResponse { checkpoint: note, cosigned } = answer.into_inner();
         let checkpoint = self.opened(&note).await?;
-        if let Some(known) = known
-            && let Err(deviation) = self.demand_growth(&known, &checkpoint).await?
+        if let Some(known) = &known
+            && let Err(deviation) = self.demand_growth(known, &checkpoint).await?
         {
             return Err(self.deviates_at(deviation, checkpoint, &note).await);
         }
-        self.remember(&checkpoint, &note)?;
+        self.remember(&checkpoint, &note, known).await?;
         Ok((checkpoint, note, cosigned))
     }
 

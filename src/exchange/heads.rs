@@ -192,6 +192,9 @@ impl Hub {
         if head.epoch != place.epoch {
             return refuse(Reason::FieldInvalid, "head.epoch", "it is of another epoch");
         }
+        if head.size == 0 {
+            return refuse(Reason::FieldInvalid, "head.size", "it is of an empty log");
+        }
         if head.size > place.size {
             return refuse(Reason::FieldInvalid, "head.size", "it is larger than the log");
         }

@@ -22,7 +22,8 @@ pub const CATCH_UP_BLOCKS: usize = 1024;
 pub const PAGE_ENTRIES_MAX: usize = 1000;
 /// Entries of a page when the caller does not say.
 pub const PAGE_ENTRIES_DEFAULT: usize = 100;
-/// Entries examined by one list call before it answers with what it has and a token.
+/// Entries examined by one list call before it answers with what it has and a token. Clients demand of a page of a
+/// publisher's entries that has fewer than they asked for that it reaches so many places further: it does not fall.
 pub const PAGE_EXAMINED_MAX: usize = 10_000;
 /// Values of one look-up.
 pub const LOOKUP_VALUES_MAX: usize = 1000;

@@ -6,10 +6,12 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
@@ -77,6 +79,19 @@ fn reading(path: &Path) -> impl FnOnce(io::Error) -> ProfileError {
 pub(super) fn writing(path: &Path) -> impl FnOnce(io::Error) -> ProfileError {
     let path = path.to_owned();
     move |source| ProfileError::Io { path, verb: "written", source }
+}
+
+/// Tells one version of a file that is replaced as a whole from the next: its node, and when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileVersion {
+    node: u64,
+    modified: SystemTime,
+}
+
+/// The version of a file that is there.
+pub(super) fn version(path: &Path) -> Option<FileVersion> {
+    let found = fs::metadata(path).ok()?;
+    Some(FileVersion { node: found.ino(), modified: found.modified().ok()? })
 }
 
 /// Reads a file of bounded length.

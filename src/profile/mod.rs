@@ -38,6 +38,7 @@ pub use self::cursors::Offered;
 pub use self::cursors::SavedCursor;
 pub use self::enrolment::Enrolment;
 pub use self::epochs::AcceptedEpoch;
+pub use self::files::FileVersion;
 pub use self::files::ProfileError;
 pub use self::files::create_folder;
 pub use self::files::read;
@@ -366,6 +367,11 @@ impl Profile {
     /// The resets of members' keys that the user confirmed.
     pub fn confirmed_keys(&self) -> Result<ConfirmedKeys, ProfileError> {
         ConfirmedKeys::load(confirmed::path(&self.folder))
+    }
+
+    /// What tells one version of the file of confirmed resets from the next; `None` if there is no file.
+    pub fn confirmed_keys_version(&self) -> Option<FileVersion> {
+        files::version(&confirmed::path(&self.folder))
     }
 
     /// Where a named cursor is kept.

@@ -601,3 +601,216 @@ async fn an_epoch_that_is_not_the_operators_is_refused() {
     }
     world.stop();
 }
+
+fn rotate_log_key(world: &World) {
+    demand(&watchfired(&["rotate-log-key", "--data", text(&world.data())]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_restored_to_before_its_key_was_changed_can_be_accepted() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("kept.example")).await;
+    drop(acme);
+    world.stop();
+    let place = scratch();
+    let file = place.path().join("backup");
+    demand(&back_up(&world, &file));
+    let old_key = place.path().join("keys");
+    std::fs::create_dir(&old_key).expect("a folder");
+    copy_all(&world.data(), &old_key);
+    rotate_log_key(&world);
+    world.start(&[]).await;
+    // One that folds the roster with the new key in it, one that only met its checkpoint, and one that runs on.
+    publish(&world.client("acme-video").await, domain("void.example")).await;
+    let [folded, met] = [(); 2].map(|()| Victim::of(&world, "birch-social"));
+    demand(&folded.watchfire(&world.address(), &["subscribe", "--until-head"]));
+    let profile = Profile::open(&met.profile()).expect("a profile");
+    let client = Client::connect(profile.at_address(Some(world.address()))).await;
+    drop(client.expect("a connection"));
+    let mut running = world.command("birch-social", &["subscribe", "--format", "jsonl"]);
+    running.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let running = running.spawn().expect("watchfire runs");
+    // How many entries about the roster it has folded.
+    let folded_in = |profile: &Path| {
+        let text = std::fs::read_to_string(profile.join("known_keys.json")).ok()?;
+        let known: serde_json::Value = serde_json::from_str(&text).ok()?;
+        known["entries"].as_array().map(Vec::len)
+    };
+    let all = folded_in(&folded.profile()).expect("a roster");
+    let own = world.profile_folder("birch-social");
+    until("it has the new key", async || folded_in(&own).filter(|count| *count == all).map(drop))
+        .await;
+    world.kill();
+
+    let mut restored = world.successor();
+    let operator = world.profile_folder("operator");
+    let more =
+        ["--keys", text(&old_key), "--operator", text(&operator), "--reason", "a disk was lost"];
+    demand(&restore(&restored, &file, &more));
+    restored.start(&[]).await;
+    let ended = tokio::task::spawn_blocking(move || running.wait_with_output());
+    let ended = tokio::time::timeout(crate::world::PATIENCE, ended).await;
+    let output = ended.expect("it ends").expect("no panic").expect("its output");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(NOT_ACCEPTED), "{told}");
+    for victim in [&folded, &met] {
+        let output = victim.watchfire(&restored.address(), &["list"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(NOT_ACCEPTED), "{told}");
+        demand(&victim.watchfire(&restored.address(), &["epoch", "accept"]));
+        demand(&victim.watchfire(&restored.address(), &["subscribe", "--until-head"]));
+        assert!(victim.evidence().is_empty());
+    }
+    // The publisher's record is void, and comes again.
+    let said = demand(&world.watchfire("acme-video", &["epoch", "accept"]));
+    assert!(said.contains("1 batches wait to be sent again"), "{said}");
+    demand(&world.watchfire("birch-social", &["epoch", "accept"]));
+    let entries = replay(&world.client("birch-social").await, Filter::default()).await;
+    assert!(entries.last().is_some_and(|last| last.epoch() == 2));
+    restored.finish();
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let inside = from.join(".");
+    let copied = std::process::Command::new("cp").arg("-a").arg(inside).arg(to).status();
+    assert!(copied.expect("cp runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_restores_in_a_row_are_accepted_one_by_one_or_together() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("kept.example")).await;
+    let place = scratch();
+    let files = ["first", "second"].map(|name| place.path().join(name));
+    demand(&back_up(&world, &files[0]));
+    publish(&acme, domain("void.example")).await;
+    let together = Victim::of(&world, "birch-social");
+    demand(&together.watchfire(&world.address(), &["subscribe", "--until-head"]));
+    drop(acme);
+    world.kill();
+
+    let mut second = world.successor();
+    demand(&restore_whole(&world, &second, &files[0], &[]));
+    second.start(&[]).await;
+    demand(&world.watchfire("acme-video", &["epoch", "accept"]));
+    demand(&world.watchfire("birch-social", &["epoch", "accept"]));
+    let acme = world.client("acme-video").await;
+    publish(&acme, domain("between.example")).await;
+    demand(&back_up(&second, &files[1]));
+    publish(&acme, domain("void-again.example")).await;
+    demand(&world.watchfire("birch-social", &["subscribe", "--until-head"]));
+    drop(acme);
+    second.kill();
+
+    let mut third = world.successor();
+    let said = demand(&restore_whole(&world, &third, &files[1], &[]));
+    assert!(said.contains("epoch 3 begins at sequence"), "{said}");
+    third.start(&[]).await;
+    for member in ["acme-video", "birch-social"] {
+        let refused = world.watchfire(member, &["list"]);
+        assert_eq!(refused.status.code(), Some(NOT_ACCEPTED));
+        demand(&world.watchfire(member, &["epoch", "accept"]));
+        let again = demand(&world.watchfire(member, &["epoch", "accept"]));
+        assert!(again.contains("as this profile knows"), "{again}");
+    }
+    // One that slept through both accepts them at once.
+    let refused = together.watchfire(&third.address(), &["subscribe", "--until-head"]);
+    assert_eq!(refused.status.code(), Some(NOT_ACCEPTED));
+    demand(&together.watchfire(&third.address(), &["epoch", "accept"]));
+    demand(&together.watchfire(&third.address(), &["subscribe", "--until-head"]));
+    assert!(together.evidence().is_empty());
+    // Everything is there once.
+    let entries = replay(&world.client("birch-social").await, Filter::default()).await;
+    let mut names: Vec<_> = entries.iter().map(|entry| entry.header().name.clone()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), entries.len());
+    for epoch in 1..=3 {
+        assert!(entries.iter().any(|entry| entry.epoch() == epoch), "{epoch}");
+    }
+    third.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
+async fn an_epoch_that_began_before_a_crash_is_begun_again_without_a_second_entry() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let (secret, _) = publish(&acme, domain("secret.example")).await;
+    let place = scratch();
+    let (old, new) = (place.path().join("old"), place.path().join("new"));
+    demand(&back_up(&world, &old));
+    let size = size_of(&old);
+    let demanded = pb::body::Content::Withdrawal(pb::Withdrawal {
+        of: secret.to_string(),
+        reason: pb::WithdrawalReason::Privacy.into(),
+        demand_deletion: true,
+        ..pb::Withdrawal::default()
+    });
+    publish_for(&acme, demanded, handling(&[], &[])).await;
+    let name = secret.to_string().parse().expect("a name");
+    until("the body is erased", async || {
+        acme.get(&name).await.expect("its header stays").entry.erased_by()
+    })
+    .await;
+    demand(&back_up(&world, &new));
+    drop(acme);
+    world.kill();
+
+    let mut restored = world.successor();
+    let keys = world.data();
+    let newer = ["--keys", text(&keys), "--newer-copy", text(&new)];
+    demand(&restore(&restored, &old, &newer));
+    let waiting = ["restored.json", "restored.checkpoint"].map(|name| restored.data().join(name));
+    let kept = waiting.each_ref().map(|path| std::fs::read(path).expect("it waits"));
+    let checkpoint = String::from_utf8(kept[1].clone()).expect("a note");
+    let operator = Profile::open(&world.profile_folder("operator")).expect("a profile");
+    let what = SignEpoch { checkpoint: &checkpoint, epoch: None, reason: "a disk was lost" };
+    let signed = sign_epoch(&operator, &what).expect("the operator signs");
+    let other = sign_epoch(&operator, &what).expect("the operator signs");
+    let begin = |envelope: &pb::Envelope| {
+        let path = place.path().join("signed");
+        std::fs::write(&path, envelope.encode_to_vec()).expect("a file");
+        let data = restored.data();
+        watchfired(&["begin-epoch", "--data", text(&data), "--signed", text(&path)])
+    };
+    // Cut off behind the entry, before what a newer copy knew to be erased is.
+    {
+        let data = restored.data();
+        let store = Store::open(&data.join("store"), 0).expect("the store");
+        let genesis = std::fs::read(data.join("genesis.envelope")).expect("a file");
+        let genesis = pb::Envelope::decode(genesis.as_slice()).expect("an envelope");
+        let pem = std::fs::read_to_string(data.join("log.key")).expect("a key");
+        let secret = SecretKey::from_pem(&pem).expect("a key");
+        let clock = SystemClock::default();
+        begin_epoch(&store, genesis, &secret, signed.clone(), &[], &clock).expect("it begins");
+    }
+    let served =
+        watchfired(&["serve", "--data", text(&restored.data()), "--listen", "127.0.0.1:0"]);
+    assert_eq!(served.status.code(), Some(78), "it is not served half begun");
+    // Another entry does not begin it a second time.
+    let refused = begin(&other);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("this one ends with"), "{told}");
+    let expected = format!("epoch 2 begins at sequence {size}");
+    let said = demand(&begin(&signed));
+    assert!(said.contains(&expected) && said.contains("1 bodies were erased,"), "{said}");
+    // Cut off at the end, before it is no longer waited for.
+    for (path, bytes) in waiting.iter().zip(&kept) {
+        std::fs::write(path, bytes).expect("it waits again");
+    }
+    let said = demand(&begin(&signed));
+    assert!(said.contains(&expected), "{said}");
+    assert!(waiting.iter().all(|path| !path.exists()));
+    demand(&watchfired(&["verify", "--data", text(&restored.data())]));
+    restored.start(&[]).await;
+    demand(&world.watchfire("birch-social", &["epoch", "accept"]));
+    let birch = world.client("birch-social").await;
+    // The entry that begins it, and one notice.
+    assert_eq!(head(&birch), size + 2);
+    assert_eq!(birch.get(&name).await.expect("its header").entry.erased_by(), Some(size + 1));
+    drop(birch);
+    restored.finish();
+}

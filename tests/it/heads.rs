@@ -155,6 +155,10 @@ async fn a_head_that_does_not_hold_is_refused() {
     let empty = pb::PutPublisherHeadRequest::default();
     let refused = acme.transparency_service().put_publisher_head(empty).await.expect_err("empty");
     assert_eq!(reason_of(&refused), "FIELD_INVALID");
+    // Nor does one accuse anybody that counts nothing.
+    let nothing = signed(&signer, |head| head.size = 0);
+    let checked = birch.check_given_head(&nothing).await.expect("a verdict");
+    assert_eq!(checked.state, HeadState::Held);
     let cut = Signed { statement: good.statement[..9].to_vec(), ..good.clone() };
     assert_eq!(put(&acme, &cut).await, "MALFORMED_ENVELOPE");
     let odd = Signed { statement: [&good.statement[..], &[0xf8, 7, 1]].concat(), ..good.clone() };
@@ -176,7 +180,8 @@ async fn a_head_that_does_not_hold_is_refused() {
     let scope = |name: &str| name.parse().expect("a scope");
     let nowhere = "audiences/q0nowher7k3v9q0z8m1x7c5b2n";
     let hours = |count| Duration::from_hours(count);
-    let bad: [Change<'_>; 10] = [
+    let bad: [Change<'_>; 11] = [
+        (&|head| (head.size, head.counted) = (0, Counted::default()), "FIELD_INVALID"),
         (&|head| head.size += 9, "FIELD_INVALID"),
         (&|head| head.counted.count -= 1, "FIELD_INVALID"),
         (&|head| head.counted.digest[0] ^= 1, "FIELD_INVALID"),

@@ -64,6 +64,19 @@ pub(crate) trait Tamper: Send + 'static {
     fn reported(&mut self, answer: pb::ReportMisbehaviorResponse) -> pb::ReportMisbehaviorResponse {
         answer
     }
+
+    /// A page of a publisher's entries.
+    fn listed(
+        &mut self,
+        page: pb::ListPublisherEntriesResponse,
+    ) -> pb::ListPublisherEntriesResponse {
+        page
+    }
+
+    /// Whether a call, by its path, goes to the other hub, where there is one.
+    fn is_elsewhere(&mut self, _path: &str) -> bool {
+        false
+    }
 }
 
 /// Nothing is changed.
@@ -107,10 +120,20 @@ pub(crate) struct Front {
 impl Front {
     /// Stands before a world's hub for one member.
     pub(crate) async fn open(world: &World, member: &str, tamper: impl Tamper) -> Self {
+        Self::before([world, world], member, tamper).await
+    }
+
+    /// Stands before two hubs of one exchange: what is elsewhere is at the second.
+    pub(crate) async fn before(
+        [world, other]: [&World; 2],
+        member: &str,
+        tamper: impl Tamper,
+    ) -> Self {
         let config = Config::of_data(&world.data()).expect("a configuration");
         let profile = Profile::open(&world.profile_folder(member)).expect("a profile");
-        let hub = tls::connect(&world.address(), &profile.tls().expect("its keys")).await;
-        let hub = hub.expect("a connection");
+        let keys = profile.tls().expect("its keys");
+        let hub = tls::connect(&world.address(), &keys).await.expect("a connection");
+        let other = tls::connect(&other.address(), &keys).await.expect("a connection");
         let trust_domain = profile.settings().trust_domain.clone();
         let clock = Arc::new(SystemClock::default());
         let reloader = tls::Reloader::open(config.tls.clone(), &trust_domain, clock);
@@ -125,7 +148,12 @@ impl Front {
             &TaskTracker::new(),
         );
         let tamper: Arc<Mutex<dyn Tamper>> = Arc::new(Mutex::new(tamper));
-        let answer = move |request: Request| pass(hub.clone(), Arc::clone(&tamper), request);
+        let answer = move |request: Request| {
+            let path = request.uri().path();
+            let is_elsewhere = tamper.lock().expect("nobody panics").is_elsewhere(path);
+            let hub = if is_elsewhere { other.clone() } else { hub.clone() };
+            pass(hub, Arc::clone(&tamper), request)
+        };
         let routes = Routes::from(Router::new().fallback(answer));
         let server = tls::configure(Server::builder()).add_routes(routes);
         let stopped = stop.clone();
@@ -175,6 +203,9 @@ fn change(tamper: &Mutex<dyn Tamper>, path: &str, message: Bytes) -> Vec<Vec<u8>
     } else if path.ends_with("/ReportMisbehavior") {
         let answer = pb::ReportMisbehaviorResponse::decode(message).expect("an answer");
         vec![tamper.reported(answer).encode_to_vec()]
+    } else if path.ends_with("/ListPublisherEntries") {
+        let page = pb::ListPublisherEntriesResponse::decode(message).expect("a page");
+        vec![tamper.listed(page).encode_to_vec()]
     } else {
         vec![answered(&mut *tamper, path, message)]
     }

@@ -17,7 +17,7 @@ use crate::world::publish;
 const SUBSCRIBE: &[&str] = &["subscribe", "--until-head", "--format", "jsonl"];
 
 /// A world whose log goes on in two ways, each with so many records more; both hubs run.
-async fn forked(one: usize, other: usize, log_keys: usize) -> (World, World) {
+pub(super) async fn forked(one: usize, other: usize, log_keys: usize) -> (World, World) {
     let mut world = World::with(MEMBERS).await;
     publish(&world.client("acme-video").await, domain("common.example")).await;
     world.stop();
@@ -54,7 +54,7 @@ async fn meets_another((one, other): (usize, usize), log_keys: usize, said: &str
 }
 
 impl Victim {
-    fn again(victim: &Self) -> Self {
+    pub(super) fn again(victim: &Self) -> Self {
         let folder = crate::world::scratch();
         let copied = std::process::Command::new("cp")
             .arg("-a")

@@ -7,9 +7,11 @@ mod histories;
 mod publishers;
 mod reports;
 mod streams;
+mod views;
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Child;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
@@ -49,6 +51,20 @@ impl Victim {
             .args(arguments)
             .stdin(Stdio::null())
             .output()
+            .expect("watchfire runs")
+    }
+
+    /// The same, running.
+    pub(crate) fn running(&self, address: &str, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_watchfire"))
+            .arg("--profile")
+            .arg(self.profile())
+            .args(["--address", address])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
             .expect("watchfire runs")
     }
 

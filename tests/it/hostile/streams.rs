@@ -268,27 +268,15 @@ async fn a_record_that_is_dropped_is_missed_by_the_tree_and_by_the_count() {
     scene.world.finish();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
-    hidden_as_if_for_another(is_indicator).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_recall_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
-    hidden_as_if_for_another(|entry| kind_of(entry) == BodyKind::Withdrawal).await;
-}
-
-async fn hidden_as_if_for_another(is_hidden: impl Fn(&pb::Entry) -> bool + Send + 'static) {
-    let scene = Scene::open().await;
-    let (name, _sequence) = publish(&scene.acme, domain("gone.example")).await;
-    publish_for(&scene.acme, withdrawal(&name), handling(&[], &[])).await;
-    let heads = scene.acme.put_heads(true, watchfire::client::HEAD_DUE_AFTER).await;
-    assert_eq!(heads.expect("answers").put.len(), 1);
-    let (keys, mut count, mut digest) = (scene.keys.clone(), 0_u64, [0; 32]);
-    // Its leaf in its place, and marks that count the others alone: nothing on the stream tells of it.
-    let hide = move |frame: &mut pb::SubscribeResponse| {
+/// Hides one entry: its leaf in its place, and marks that count the others alone. Nothing on the stream tells of it.
+fn hide_one(
+    keys: &Keys,
+    is_hidden: fn(&pb::Entry) -> bool,
+) -> impl FnMut(&mut pb::SubscribeResponse) + Send + use<> {
+    let (keys, mut count, mut digest) = (keys.clone(), 0_u64, [0; 32]);
+    move |frame| {
         if count == 0
-            && let Some(place) = frame.entries.iter().rposition(&is_hidden)
+            && let Some(place) = frame.entries.iter().rposition(is_hidden)
         {
             let entry = frame.entries.remove(place);
             frame.hidden.extend(leaf(&entry));
@@ -307,29 +295,124 @@ async fn hidden_as_if_for_another(is_hidden: impl Fn(&pb::Entry) -> bool + Send 
                 }
             });
         }
-    };
-    let front = Front::open(&scene.world, "birch-social", Frames(hide)).await;
-    let victim = Victim::of(&scene.world, "birch-social");
-    let profile = Profile::open(&victim.profile()).expect("a profile");
-    let birch = Client::connect(profile.at_address(Some(front.address()))).await;
-    let birch = birch.expect("a connection");
-    let mut stream = subscribe(&birch, From::Start, Filter::default(), Ends::Never).await;
-    stream.check_heads_every(Duration::ZERO);
-    let (begun, mut number) = (std::time::Instant::now(), 0);
-    let error = loop {
-        match tokio::time::timeout(Duration::from_secs(1), stream.next()).await {
-            Ok(Ok(_more)) => {}
-            Ok(Err(error)) => break error,
-            Err(_quiet) => {
-                assert!(begun.elapsed() < Duration::from_mins(1), "nothing was noticed");
-                // Each brings a mark.
-                publish(&scene.acme, domain(&format!("more{number}.example"))).await;
-                number += 1;
+    }
+}
+
+impl Scene {
+    async fn put_head(&self) {
+        let heads = self.acme.put_heads(true, watchfire::client::HEAD_DUE_AFTER).await;
+        assert_eq!(heads.expect("answers").put.len(), 1);
+    }
+
+    /// A stream of a victim notices that something was hidden.
+    async fn follow_hidden(&self, victim: &Victim, is_hidden: fn(&pb::Entry) -> bool) {
+        let tamper = Frames(hide_one(&self.keys, is_hidden));
+        let front = Front::open(&self.world, "birch-social", tamper).await;
+        let profile = Profile::open(&victim.profile()).expect("a profile");
+        let birch = Client::connect(profile.at_address(Some(front.address()))).await;
+        let birch = birch.expect("a connection");
+        let mut stream = subscribe(&birch, From::Start, Filter::default(), Ends::Never).await;
+        stream.check_heads_every(Duration::ZERO);
+        let (begun, mut number) = (std::time::Instant::now(), 0);
+        let error = loop {
+            match tokio::time::timeout(Duration::from_secs(1), stream.next()).await {
+                Ok(Ok(_more)) => {}
+                Ok(Err(error)) => break error,
+                Err(_quiet) => {
+                    assert!(begun.elapsed() < Duration::from_mins(1), "nothing was noticed");
+                    // Each brings a mark.
+                    publish(&self.acme, domain(&format!("more{number}.example"))).await;
+                    number += 1;
+                }
             }
-        }
-    };
-    assert!(error.to_string().contains("did not come on a stream whose marks say"), "{error}");
-    assert_eq!((error.exit_code(), victim.evidence().len()), (5, 1));
+        };
+        assert!(error.to_string().contains(NOT_SENT), "{error}");
+        assert_eq!((error.exit_code(), victim.evidence().len()), (5, 1));
+    }
+}
+
+const NOT_SENT: &str = "did not come on a stream whose marks say";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
+    let scene = Scene::open().await;
+    scene.put_head().await;
+    scene.follow_hidden(&Victim::of(&scene.world, "birch-social"), is_indicator).await;
+    scene.world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_that_is_hidden_as_if_for_another_is_counted_by_its_publisher() {
+    let scene = Scene::open().await;
+    let (name, _sequence) = publish(&scene.acme, domain("gone.example")).await;
+    publish_for(&scene.acme, withdrawal(&name), handling(&[], &[])).await;
+    scene.put_head().await;
+    let is_recall = |entry: &pb::Entry| kind_of(entry) == BodyKind::Withdrawal;
+    scene.follow_hidden(&Victim::of(&scene.world, "birch-social"), is_recall).await;
+    scene.world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_another_check_has_found_right_is_held_against_each_stream() {
+    let scene = Scene::open().await;
+    scene.put_head().await;
+    // Nothing is hidden from the listing, so that the head is right: the profile remembers that.
+    let victim = Victim::of(&scene.world, "birch-social");
+    let said = demand(&victim.watchfire(&scene.world.address(), &["heads", "check"]));
+    assert!(said.contains("all there"), "{said}");
+    assert!(victim.profile().join("heads.json").exists());
+    scene.follow_hidden(&victim, is_indicator).await;
+    scene.world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_from_a_replay_is_told_at_its_end() {
+    let scene = Scene::open().await;
+    let honest = Victim::of(&scene.world, "birch-social");
+    demand(&scene.read(&honest, Honest).await);
+    scene.put_head().await;
+    for _again in 0..2 {
+        let began = std::time::Instant::now();
+        demand(&scene.read(&honest, Honest).await);
+        assert!(
+            began.elapsed() < Duration::from_secs(9),
+            "it does not wait where nothing is missing"
+        );
+    }
+    assert!(honest.evidence().is_empty());
+    for victim in [Victim::of(&scene.world, "birch-social"), honest] {
+        let output = scene.read(&victim, Frames(hide_one(&scene.keys, is_indicator))).await;
+        demand_caught(&victim, &output, NOT_SENT);
+    }
+    scene.world.finish();
+}
+
+/// A listing that goes on entry by entry, for as long as somebody asks.
+struct Endless(u64);
+
+impl Tamper for Endless {
+    fn listed(
+        &mut self,
+        page: pb::ListPublisherEntriesResponse,
+    ) -> pb::ListPublisherEntriesResponse {
+        self.0 += 1;
+        assert!(self.0 < 3, "it is asked again and again");
+        let entries: Vec<_> = page.entries.into_iter().take(1).collect();
+        let next_sequence = entries.first().map_or(0, |entry| entry.sequence + 1);
+        pb::ListPublisherEntriesResponse { entries, next_sequence, listing: None }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_goes_on_entry_by_entry_is_refused_at_once() {
+    let scene = Scene::open().await;
+    scene.put_head().await;
+    let victim = Victim::of(&scene.world, "birch-social");
+    let output = scene.run(&victim, Endless(0), &["heads", "check"]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("what it lists of a publisher's entries"), "{said}");
+    demand(&scene.run(&victim, Honest, &["heads", "check"]).await);
     scene.world.finish();
 }
 
