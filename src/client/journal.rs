@@ -1,6 +1,7 @@
 //! One's own heads: counted from receipts, signed, and put.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::client::connection::Client;
@@ -16,7 +17,6 @@ use crate::client::subscribe::Patience;
 use crate::client::subscribe::SubscribeOptions;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
-use crate::model::handling::Reach;
 use crate::model::head::HeadName;
 use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
@@ -25,6 +25,7 @@ use crate::model::header::Header;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
 use crate::model::names::RecordName;
+use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
 use crate::profile::JournalEntry;
 use crate::profile::OwnHead;
@@ -49,18 +50,31 @@ impl Client {
             if one.header.body_kind == BodyKind::Withdrawal {
                 withdrawn.extend(withdraws(envelope).map(|of| (one, of)));
             } else {
-                taken.extend(one.with_own_reach());
+                taken.extend(one.within_own());
             }
         }
         if !withdrawn.is_empty() {
             let names = withdrawn.iter().map(|(_one, of)| of.clone()).collect();
-            let found = Box::pin(self.get_all(names)).await.unwrap_or_default();
-            taken.extend(withdrawn.into_iter().filter_map(|(one, of)| {
-                one.with_reach(&found.get(&of)?.entry.header().handling.reach)
-            }));
+            let scopes = Box::pin(self.scopes_of(names)).await.unwrap_or_default();
+            let counting = withdrawn.into_iter();
+            taken.extend(counting.filter_map(|(one, of)| one.within(scopes.get(&of)?.clone())));
             taken.sort_by_key(|one| (one.epoch, one.sequence));
         }
         drop(self.profile().journal().take(&taken));
+    }
+
+    /// What the handlings of all revisions of records name.
+    async fn scopes_of(&self, names: BTreeSet<RecordName>) -> Result<Scopes, ClientError> {
+        let mut scopes = Scopes::new();
+        for (record, found) in self.get_all(names).await? {
+            let own = scopes.entry(record.clone()).or_default();
+            own.extend(scopes_in(found.entry.header()));
+            for earlier in 1..found.entry.header().revision {
+                let name = RevisionName { record: record.clone(), revision: Some(earlier) };
+                own.extend(scopes_in(self.get(&name).await?.entry.header()));
+            }
+        }
+        Ok(scopes)
     }
 
     /// Signs and puts heads of the profile's signing key: of the scopes in which something has come since the last ones,
@@ -123,10 +137,10 @@ impl Client {
             patience: Patience::Limited(PATIENCE),
         };
         let mut subscription = self.subscribe(options).await?;
-        let (mut entries, mut reaches) = (Vec::new(), Reaches::new());
+        let (mut entries, mut scopes) = (Vec::new(), Scopes::new());
         while let Some(delivery) = subscription.next().await? {
             if let Delivery::Entries { entries: came, .. } = delivery {
-                entries.extend(came.iter().filter_map(|one| of_entry(one, &key, &mut reaches)));
+                entries.extend(came.iter().filter_map(|one| of_entry(one, &key, &mut scopes)));
             }
         }
         self.profile().journal().rebuild(&key, &entries)?;
@@ -153,10 +167,14 @@ fn about_this_head(error: ClientError) -> Result<Refused, ClientError> {
     }
 }
 
-/// Whom the records that were met reach. A later revision reaches all whom the ones before it reached.
-type Reaches = BTreeMap<RecordName, Reach>;
+/// What the handlings of records name, in any of their revisions.
+type Scopes = BTreeMap<RecordName, BTreeSet<HeadScope>>;
 
-fn of_entry(one: &VerifiedEntry, key: &KeyId, reaches: &mut Reaches) -> Option<JournalEntry> {
+fn scopes_in(header: &Header) -> Vec<HeadScope> {
+    HeadScope::of_reach(&header.handling.reach)
+}
+
+fn of_entry(one: &VerifiedEntry, key: &KeyId, scopes: &mut Scopes) -> Option<JournalEntry> {
     let (header, signer) = (one.header(), one.record().key_id);
     let counting = Counting {
         header: header.clone(),
@@ -166,11 +184,11 @@ fn of_entry(one: &VerifiedEntry, key: &KeyId, reaches: &mut Reaches) -> Option<J
         header_digest: one.header_digest(),
     };
     let entry = if header.body_kind == BodyKind::Withdrawal {
-        let of = one.record().content.withdraws().and_then(|of| reaches.get(of));
-        of.and_then(|reach| counting.with_reach(reach))
+        let of = one.record().content.withdraws().and_then(|of| scopes.get(of));
+        of.and_then(|scopes| counting.within(scopes.clone()))
     } else {
-        reaches.insert(header.name.clone(), header.handling.reach.clone());
-        counting.with_own_reach()
+        scopes.entry(header.name.clone()).or_default().extend(scopes_in(header));
+        counting.within_own()
     };
     entry.filter(|_one| signer == *key)
 }
@@ -201,18 +219,18 @@ impl Counting {
         })
     }
 
-    fn with_own_reach(self) -> Option<JournalEntry> {
-        let reach = self.header.handling.reach.clone();
-        self.with_reach(&reach)
+    fn within_own(self) -> Option<JournalEntry> {
+        let scopes = scopes_in(&self.header).into_iter().collect();
+        self.within(scopes)
     }
 
-    /// What counts of it in the scopes of a reach, if that names anyone.
-    fn with_reach(self, reach: &Reach) -> Option<JournalEntry> {
+    /// What counts of it in scopes, if there are any.
+    fn within(self, scopes: BTreeSet<HeadScope>) -> Option<JournalEntry> {
         let Self { header, key, epoch, sequence, header_digest } = self;
-        let scopes = HeadScope::of_reach(reach);
         if scopes.is_empty() || header.body_kind.is_common() {
             return None;
         }
+        let scopes = scopes.into_iter().collect();
         Some(JournalEntry { key, epoch, sequence, header_digest, scopes })
     }
 }

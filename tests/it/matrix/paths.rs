@@ -122,10 +122,14 @@ impl Asking<'_> {
             let is_open = open.contains(&(publisher.clone(), scope.clone()));
             let expected = self.visible(|index| {
                 let piece = &self.book.pieces[index];
-                let named = counts_in(piece).is_some_and(|reach| {
-                    only.audiences.is_subset(&reach.audiences)
-                        && only.recipients.is_subset(&reach.recipients)
-                });
+                let names = |piece: &Piece| {
+                    only.audiences.is_subset(&piece.reach.audiences)
+                        && only.recipients.is_subset(&piece.reach.recipients)
+                };
+                // A withdrawal counts where a revision of its record does.
+                let of = piece.about.iter().filter(|_name| piece.kind == BodyKind::Withdrawal);
+                let mut of = of.flat_map(|name| self.book.of(name));
+                let named = chosen(piece) && names(piece) || of.any(|(_, one)| names(one));
                 is_open && piece.name.member == member && named
             });
             let mut shown = Shown::new();
@@ -601,15 +605,4 @@ fn matches(filter: &pb::Filter, piece: &Piece) -> bool {
         && (filter.platforms.is_empty() || filter.platforms.iter().any(lives_on))
         && (filter.publishers.is_empty() || filter.publishers.iter().any(is_by))
         && (operations.is_empty() || operations.iter().any(names))
-}
-
-/// Whom an entry counts for: whom its handling names, or for a withdrawal whom that of its record does.
-fn counts_in(piece: &Piece) -> Option<&Reach> {
-    match &piece.read_by {
-        ReadBy::Chosen(reach) => Some(reach),
-        ReadBy::WhoCouldSee(reach, _once) if piece.kind == BodyKind::Withdrawal => Some(reach),
-        ReadBy::WhoCouldSee(..) | ReadBy::PublisherOf(_) | ReadBy::Circle(_) | ReadBy::Everyone => {
-            None
-        }
-    }
 }
