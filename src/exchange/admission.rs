@@ -116,11 +116,9 @@ pub(super) fn judge(record: &Record, circumstances: &Circumstances<'_>) -> Resul
     judge_gathering(record, circumstances.roster)?;
     judge_predecessor(header, circumstances)?;
     judge_targets(record, circumstances)?;
-    judge_shapes(
-        &shape(&record.content, circumstances),
-        circumstances.previous.map(|previous| &previous.facts),
-    )?;
-    let facts = facts(record, circumstances);
+    let shape = shape(&record.content, circumstances);
+    judge_shapes(&shape, circumstances.previous.map(|previous| &previous.facts))?;
+    let facts = facts(record, shape, circumstances);
     judge_addressees(record, &facts, circumstances.roster)?;
     Ok(facts)
 }
@@ -442,12 +440,11 @@ fn judge_addressees(record: &Record, facts: &Facts, roster: &Roster) -> Result<(
     }
 }
 
-fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
+fn facts(record: &Record, shape: Shape, circumstances: &Circumstances<'_>) -> Facts {
     let header = &record.header;
-    let shape = shape(&record.content, circumstances);
-    let mut shapes = vec![shape.clone()];
+    let mut earlier: Vec<Shape> = Vec::new();
     if let Some(previous) = circumstances.previous {
-        shapes.extend(different(&previous.facts, &shape).map(|earlier| Shape {
+        earlier.extend(different(&previous.facts, &shape).map(|earlier| Shape {
             revision: if earlier.revision == 0 {
                 previous.facts.revision
             } else {
@@ -456,6 +453,8 @@ fn facts(record: &Record, circumstances: &Circumstances<'_>) -> Facts {
             ..earlier.clone()
         }));
     }
+    let mut shapes = vec![shape];
+    shapes.append(&mut earlier);
     let reach = reach(record, circumstances);
     let role = circumstances.roster.member(&header.name.member).map(|member| member.role);
     let audiences = role.map(Role::audiences).unwrap_or_default();

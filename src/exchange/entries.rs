@@ -45,14 +45,7 @@ pub(super) fn encode(
     accept_time: Timestamp,
     envelope: &pb::Envelope,
 ) -> Vec<u8> {
-    wire::entry::frame(&pb::Entry {
-        epoch,
-        sequence: sequence.0,
-        accept_time: Some(wire::time::timestamp_to_wire(accept_time)),
-        envelope: Some(envelope.clone()),
-        erased: None,
-        record: None,
-    })
+    wire::entry::frame_of(epoch, sequence.0, accept_time, envelope)
 }
 
 /// Decodes the entry at a place of a block.

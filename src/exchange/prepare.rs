@@ -214,28 +214,32 @@ fn prepare(
     roster: &Roster,
     keys: &KeyRing,
 ) -> Vec<Result<Verified<Box<Record>>, Refusal>> {
+    // Records of one call have one key, as a rule: it is looked up once.
+    let mut last: Option<(KeyId, Arc<VerifyingKey>)> = None;
     // Boxed: a record is some kilobytes, and goes through many hands.
     let parsed: Vec<Result<Parsed, Refusal>> = envelopes
         .into_iter()
         .map(|envelope| {
             let record = Box::new(wire::envelope::record(envelope)?);
+            if let Some((id, key)) = &last
+                && *id == record.key_id
+            {
+                return Ok((record, Arc::clone(key)));
+            }
             let key = keys.key(roster, &record.key_id).ok_or_else(unknown_key)?;
+            last = Some((record.key_id, Arc::clone(&key)));
             Ok((record, key))
         })
         .collect();
-    let payloads: Vec<(bytes::Bytes, bytes::Bytes, Arc<VerifyingKey>)> = parsed
-        .iter()
-        .flatten()
-        .map(|(record, key)| {
-            let sig = record.envelope.signatures.first().map(|first| first.sig.clone());
-            (record.envelope.payload.clone(), sig.unwrap_or_default(), Arc::clone(key))
-        })
-        .collect();
+    let mut payloads: Vec<(bytes::Bytes, bytes::Bytes, Arc<VerifyingKey>)> =
+        Vec::with_capacity(parsed.len());
     let mut refusals = Vec::with_capacity(parsed.len());
-    let mut records = Vec::with_capacity(payloads.len());
+    let mut records = Vec::with_capacity(parsed.len());
     for outcome in parsed {
         match outcome {
-            Ok((record, _key)) => {
+            Ok((record, key)) => {
+                let sig = record.envelope.signatures.first().map(|first| first.sig.clone());
+                payloads.push((record.envelope.payload.clone(), sig.unwrap_or_default(), key));
                 records.push(record);
                 refusals.push(None);
             }

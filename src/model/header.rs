@@ -1,12 +1,13 @@
 //! The signed header and the kinds of body that it announces.
 
+use sha2::Digest as _;
+use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::model::handling::Handling;
 use crate::model::names::Digest;
 use crate::model::names::ExchangeName;
 use crate::model::names::RecordName;
-use crate::model::names::sha256;
 use crate::model::time::Timestamp;
 
 /// The DSSE payload type of a header.
@@ -172,5 +173,27 @@ impl Header {
 
 /// SHA-256 of `members/{member}/records/{record}@{revision}`.
 pub fn revision_digest(name: &RecordName, revision: u32) -> Digest {
-    sha256(format!("{name}@{revision}").as_bytes())
+    let (member, record) = (name.member.as_str(), name.record.hyphenated());
+    let hasher = Sha256::new().chain_update("members/").chain_update(member);
+    let mut letters = Uuid::encode_buffer();
+    let hasher = hasher.chain_update("/records/").chain_update(record.encode_lower(&mut letters));
+    hasher.chain_update(format!("@{revision}")).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::sha256;
+
+    #[test]
+    fn the_digest_of_a_revision_is_that_of_its_name() {
+        for (name, revision) in [
+            ("members/acme-video/records/0191d0a0-1c2d-7e3f-8a4b-5c6d7e8f9a0b", 1),
+            ("members/a-1/records/ffffffff-ffff-ffff-ffff-ffffffffffff", u32::MAX),
+        ] {
+            let parsed: RecordName = name.parse().unwrap();
+            let expected = sha256(format!("{name}@{revision}").as_bytes());
+            assert_eq!(revision_digest(&parsed, revision), expected);
+        }
+    }
 }

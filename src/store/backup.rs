@@ -172,9 +172,9 @@ impl RawBlock {
 
     fn rows(self, rows: &mut Rows) {
         let first = self.decoded.block.first;
-        rows.push((keys::block(first), Some(self.row)));
+        rows.push((keys::block(first), Some(self.row.into())));
         for (number, piece) in (0_u16..).zip(self.pieces) {
-            rows.push((keys::piece(first, number), Some(piece)));
+            rows.push((keys::piece(first, number), Some(piece.into())));
         }
     }
 }
@@ -523,7 +523,7 @@ pub fn import(
             Frame::State(key, value) => {
                 let value =
                     bounded(&key, value, next).ok_or_else(|| damaged("its row is unreadable"))?;
-                rows.push((key, Some(value)));
+                rows.push((key, Some(value.into())));
             }
             Frame::End(summary) => break summary,
         }
@@ -601,10 +601,10 @@ impl Derived {
     fn finish(self, rows: &mut Rows) {
         for (sequence, (due, of)) in self.demands {
             let key = keys::demand(due.as_micros(), sequence);
-            rows.push((key, Some(of.to_string().into_bytes())));
+            rows.push((key, Some(of.to_string().into())));
         }
         if self.floor > 0 {
-            rows.push((keys::FLOOR.to_vec(), Some(self.floor.to_be_bytes().to_vec())));
+            rows.push((keys::FLOOR.to_vec(), Some(self.floor.to_be_bytes().to_vec().into())));
         }
     }
 }

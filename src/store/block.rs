@@ -31,6 +31,8 @@ const CRC_BYTES: usize = 4;
 const FIXED_BYTES: usize = 7;
 /// Length, scope, revision, record, marks.
 const ROW_BYTES: usize = 26;
+/// Bytes of the rows of a block of indicators.
+const ROWS_BYTES: usize = BLOCK_RECORDS_MAX * (ROW_BYTES + 32);
 const HAS_VALUE: u8 = 1;
 const HAS_WITHDRAWN: u8 = 2;
 /// Bytes that one sealed value holds.
@@ -114,13 +116,19 @@ pub(super) struct Builder {
 /// A block in memory and its values: the row, and what does not fit it.
 pub(super) struct Built {
     pub(super) block: LogBlock,
-    pub(super) row: Vec<u8>,
+    pub(super) row: Bytes,
     pub(super) pieces: Vec<Vec<u8>>,
 }
 
 impl Builder {
-    pub(super) const fn new(first: u64) -> Self {
-        Self { first, scopes: Vec::new(), rows: Vec::new(), entries: Vec::new(), bytes: Vec::new() }
+    pub(super) fn new(first: u64) -> Self {
+        Self {
+            first,
+            scopes: Vec::new(),
+            rows: Vec::with_capacity(ROWS_BYTES),
+            entries: Vec::with_capacity(BLOCK_RECORDS_MAX),
+            bytes: Vec::with_capacity(VALUE_PAYLOAD_MAX),
+        }
     }
 
     /// Takes the entry if the block stays one value with it, or if it is the first; whether it was taken.
@@ -148,7 +156,10 @@ impl Builder {
         let head = head.unwrap_or_default();
         let total = self.payload_bytes() + head.len();
         let pieces = total.div_ceil(VALUE_PAYLOAD_MAX).saturating_sub(1);
-        let mut payload = Vec::with_capacity(total);
+        // The checksum's place, then the payload: a block that fits its row, as most do, is put together once.
+        let mut sealed = Vec::with_capacity(CRC_BYTES + total);
+        sealed.extend_from_slice(&[0; CRC_BYTES]);
+        let payload = &mut sealed;
         payload.push(VERSION);
         payload.push(number(self.entries.len())?);
         payload.extend_from_slice(&number::<u16>(pieces)?.to_be_bytes());
@@ -159,13 +170,25 @@ impl Builder {
             payload.extend_from_slice(bytes);
         }
         payload.extend_from_slice(&self.rows);
+        let start = payload.len();
         payload.extend_from_slice(&self.bytes);
+        let entries = start..payload.len();
         payload.extend_from_slice(head);
-        let (row, rest) = payload.split_at(payload.len().min(VALUE_PAYLOAD_MAX));
+        let rest = sealed.get(STORED_VALUE_BYTES_MAX..).unwrap_or_default();
+        let pieces = rest.chunks(VALUE_PAYLOAD_MAX).map(seal).collect();
+        let row_bytes = sealed.len().min(STORED_VALUE_BYTES_MAX);
+        if let Some((crc, payload)) = sealed.split_first_chunk_mut::<CRC_BYTES>() {
+            let own = payload.get(..row_bytes - CRC_BYTES).unwrap_or_default();
+            *crc = crc32fast::hash(own).to_be_bytes();
+        }
+        let sealed = Bytes::from(sealed);
+        let bytes = sealed.slice(entries);
+        // A head is as long as an entry: it is not kept for as long as the entries are.
+        let bytes = if head.is_empty() { bytes } else { Bytes::copy_from_slice(&bytes) };
         Ok(Built {
-            row: seal(row),
-            pieces: rest.chunks(VALUE_PAYLOAD_MAX).map(seal).collect(),
-            block: LogBlock { first: self.first, entries: self.entries, bytes: self.bytes.into() },
+            row: sealed.slice(..row_bytes),
+            pieces,
+            block: LogBlock { first: self.first, entries: self.entries, bytes },
         })
     }
 

@@ -17,6 +17,8 @@
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::collections::VecDeque;
+use std::hash::BuildHasherDefault;
+use std::hash::Hasher;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -88,7 +90,7 @@ pub(super) struct State {
     /// The run that is being filled, unsorted.
     open: Vec<Posting>,
     /// Coarse keys of the sequences that share a posting now.
-    coarse: HashSet<u64>,
+    coarse: HashSet<u64, BuildHasherDefault<HashedAlready>>,
     /// The short runs that no complete long run has, the last of which is the last written.
     short: VecDeque<ShortRun>,
     /// Which of the short runs, and whether the open one, may have a key.
@@ -97,6 +99,26 @@ pub(super) struct State {
     parts: Vec<RunFilter>,
     /// What was swept last.
     pub(super) swept: Option<Place>,
+}
+
+/// For keys, which are hashes: each is its own. Whoever makes them collide has the few that 64 entries share.
+#[derive(Debug, Default)]
+pub(super) struct HashedAlready(u64);
+
+impl Hasher for HashedAlready {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A run in memory.
@@ -410,7 +432,7 @@ impl State {
         Self {
             written: 0,
             open: Vec::new(),
-            coarse: HashSet::new(),
+            coarse: HashSet::default(),
             short: VecDeque::new(),
             sieve: Sieve::new(keys.sieve_bits()),
             parts: Vec::new(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use prost::Message as _;
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -335,7 +336,7 @@ impl Store {
             edge.push(entry.leaf_hash, |id, tile| rows.push(tree::row(id, tile)));
         }
         for change in &group.state {
-            let value = change.bytes.as_ref().map(|bytes| block::seal(bytes));
+            let value = change.bytes.as_ref().map(|bytes| block::seal(bytes).into());
             rows.push((change.key.row(), value));
         }
         let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
@@ -501,7 +502,7 @@ impl Store {
     /// Writes rows, all or none. One row is atomic alone: sled writes twice for a batch.
     pub(super) fn write(&self, rows: Rows) -> Result<(), StoreError> {
         let written = if let [(key, Some(value))] = rows.as_slice() {
-            self.db.insert(key, value.as_slice()).map(drop)
+            self.db.insert(key, value.as_ref()).map(drop)
         } else {
             let mut batch = Batch::default();
             insert_rows(&mut batch, rows);
@@ -1056,7 +1057,7 @@ fn rewrite(
         }
     }
     let built = builder.build(old.head.as_deref())?;
-    batch.insert(keys::block(first), built.row);
+    batch.insert(keys::block(first), built.row.as_ref());
     let pieces = u16::try_from(built.pieces.len()).unwrap_or(u16::MAX);
     for (number, piece) in (0_u16..).zip(built.pieces) {
         batch.insert(keys::piece(first, number), piece);
@@ -1104,12 +1105,12 @@ impl ScopeKeys {
 }
 
 /// Keys and values that are written together; without a value the key goes.
-pub(super) type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub(super) type Rows = Vec<(Vec<u8>, Option<Bytes>)>;
 
 fn insert_rows(batch: &mut Batch, rows: Rows) {
     for (key, value) in rows {
         match value {
-            Some(value) => batch.insert(key, value),
+            Some(value) => batch.insert(key, value.as_ref()),
             None => batch.remove(key),
         }
     }
@@ -1122,7 +1123,7 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
         let (first, end) = (built.block.first, built.block.end());
         rows.push((keys::block(first), Some(built.row)));
         for (number, piece) in (0_u16..).zip(built.pieces) {
-            rows.push((keys::piece(first, number), Some(piece)));
+            rows.push((keys::piece(first, number), Some(piece.into())));
         }
         blocks.push(built.block);
         Ok(end)
@@ -1143,7 +1144,7 @@ fn insert_blocks(rows: &mut Rows, first: u64, group: &Group) -> Result<Vec<LogBl
 fn insert_demand(rows: &mut Rows, sequence: u64, record: &Record) {
     if let Some((due, of)) = record.content.demand() {
         let key = keys::demand(due.map_or(0, Timestamp::as_micros), sequence);
-        rows.push((key, Some(of.to_string().into_bytes())));
+        rows.push((key, Some(of.to_string().into())));
     }
 }
 
@@ -1156,16 +1157,16 @@ fn insert_marks(rows: &mut Rows, sequence: u64, record: &Record) {
 pub(super) fn marks(sequence: u64, record: &Record) -> Rows {
     let mut rows = Rows::new();
     if let Some(target) = record.content.withdraws() {
-        rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec())));
+        rows.push((keys::withdrawn(target), Some(sequence.to_be_bytes().to_vec().into())));
     }
     if let Content::Conflict(conflict) = &record.content {
         let header = &conflict.header;
         let key = keys::conflict(&header.name, header.revision);
-        rows.push((key, Some(sequence.to_be_bytes().to_vec())));
+        rows.push((key, Some(sequence.to_be_bytes().to_vec().into())));
     }
     let kind = record.header.body_kind;
     if kind.is_roster() || matches!(kind, BodyKind::AudienceChange | BodyKind::Epoch) {
-        rows.push((keys::roster(sequence), Some(Vec::new())));
+        rows.push((keys::roster(sequence), Some(Bytes::new())));
     }
     rows
 }

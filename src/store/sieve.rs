@@ -2,7 +2,8 @@
 //!
 //! Up to 127 short ones are in memory, and most keys that are asked for are in none. A filter for each would cost three
 //! reads of memory each; here a key names two rows of one table, and a run may have it if the run's bit is set in both.
-//! So all of them cost two reads. (A Bloom filter for each run, turned on its side: Goodwin et al., `BitFunnel`, SIGIR 2017.)
+//! So all of them cost two reads, within one page of memory. (A Bloom filter for each run, turned on its side: Goodwin et
+//! al., `BitFunnel`, SIGIR 2017.)
 
 use crate::store::index::PARTS;
 
@@ -10,6 +11,9 @@ use crate::store::index::PARTS;
 const RUNS: u64 = 128;
 /// Short runs in memory are numbered in a row, at most two long runs' but for one, and the open run has the next number.
 const _: () = assert!(RUNS >= 2 * PARTS, "each of them has a bit of its own");
+
+/// Rows that lie together, in 4 KiB, of which a key names two.
+const SHELF_BITS: u32 = 8;
 
 /// A bit for each run in each row.
 #[derive(Debug)]
@@ -47,10 +51,14 @@ impl Sieve {
         }
     }
 
-    /// Keys are hashes: each half names a row.
+    /// Keys are hashes: parts of one name a shelf and two of its rows.
     fn rows_of(&self, key: u64) -> [usize; 2] {
         let last = self.rows.len() - 1;
-        [key, key >> 32].map(|half| usize::try_from(half & u64::from(u32::MAX)).unwrap_or(0) & last)
+        let [at, first, second] = [key >> 32, key, key >> SHELF_BITS]
+            .map(|part| usize::try_from(part & u64::from(u32::MAX)).unwrap_or(0));
+        let shelf = (at << SHELF_BITS) & last;
+        let within = (1 << SHELF_BITS) - 1;
+        [first, second].map(|row| shelf | (row & within & last))
     }
 }
 

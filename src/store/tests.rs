@@ -354,7 +354,7 @@ fn tiles_that_are_lost_are_worked_out_anew_and_ones_that_are_wrong_are_found() {
     assert_eq!(store.views_digest().unwrap(), views);
     // The last one below the edge: what is put together from it is not what the head says.
     let id = crate::transparency::TileId { level: 1, index: 0 };
-    let mut row = tree::row(id, &store.tile(id).unwrap().unwrap()).1.unwrap();
+    let mut row = tree::row(id, &store.tile(id).unwrap().unwrap()).1.unwrap().to_vec();
     let last = row.len() - 1;
     row[last] ^= 1;
     let payload = row[4..].to_vec();

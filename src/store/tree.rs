@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::model::names::Digest;
 use crate::model::names::Sequence;
 use crate::model::names::sha256;
@@ -48,8 +50,8 @@ pub fn leaf(entry: &pb::Entry) -> Option<LeafData> {
     })
 }
 
-pub(super) fn row(id: TileId, tile: &Tile) -> (Vec<u8>, Option<Vec<u8>>) {
-    (keys::tile(id), Some(block::seal(&tile.to_bytes())))
+pub(super) fn row(id: TileId, tile: &Tile) -> (Vec<u8>, Option<Bytes>) {
+    (keys::tile(id), Some(block::seal(&tile.to_bytes()).into()))
 }
 
 /// The tree for one reader, who asks for neighbours: tiles that were read are kept for a while. It has every node below

@@ -1,6 +1,9 @@
 //! Envelopes: from the wire to a record that only lacks the check of its signature.
 
 use prost::Message as _;
+use prost::encoding::WireType;
+use prost::encoding::encode_key;
+use prost::encoding::encode_varint;
 
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
@@ -131,7 +134,40 @@ fn key_id(envelope: &pb::Envelope) -> Result<KeyId, Refusal> {
 pub fn signatures_digest(envelope: &pb::Envelope) -> Digest {
     let mut bytes = Vec::with_capacity(160);
     for signature in &envelope.signatures {
-        bytes.extend(signature.encode_length_delimited_to_vec());
+        put_signature(signature, &mut bytes);
     }
     sha256(&bytes)
+}
+
+/// Encodes an envelope as prost does, which counts a reader of the buffer that the envelope came in for each field.
+pub(super) fn put(envelope: &pb::Envelope, into: &mut Vec<u8>) {
+    let pb::Envelope { payload_type, payload, signatures, body } = envelope;
+    put_field(1, payload_type.as_bytes(), into);
+    put_field(2, payload, into);
+    for signature in signatures {
+        encode_key(3, WireType::LengthDelimited, into);
+        put_signature(signature, into);
+    }
+    put_field(4, body, into);
+}
+
+/// Encodes a signature behind its length.
+fn put_signature(signature: &pb::Signature, into: &mut Vec<u8>) {
+    let pb::Signature { keyid, sig } = signature;
+    put_length(signature.encoded_len(), into);
+    put_field(1, keyid.as_bytes(), into);
+    put_field(2, sig, into);
+}
+
+/// Encodes a field, which is left out when it is empty.
+fn put_field(number: u32, bytes: &[u8], into: &mut Vec<u8>) {
+    if !bytes.is_empty() {
+        encode_key(number, WireType::LengthDelimited, into);
+        put_length(bytes.len(), into);
+        into.extend_from_slice(bytes);
+    }
+}
+
+fn put_length(length: usize, into: &mut Vec<u8>) {
+    encode_varint(u64::try_from(length).unwrap_or(u64::MAX), into);
 }
