@@ -1,7 +1,6 @@
 //! One's own heads: counted from receipts, signed, and put.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::client::connection::Client;
@@ -17,6 +16,7 @@ use crate::client::subscribe::Patience;
 use crate::client::subscribe::SubscribeOptions;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
+use crate::model::handling::Reach;
 use crate::model::head::HeadName;
 use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
@@ -25,7 +25,6 @@ use crate::model::header::Header;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
 use crate::model::names::RecordName;
-use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
 use crate::profile::JournalEntry;
 use crate::profile::OwnHead;
@@ -55,26 +54,13 @@ impl Client {
         }
         if !withdrawn.is_empty() {
             let names = withdrawn.iter().map(|(_one, of)| of.clone()).collect();
-            let scopes = Box::pin(self.scopes_of(names)).await.unwrap_or_default();
-            let counting = withdrawn.into_iter();
-            taken.extend(counting.filter_map(|(one, of)| one.within(scopes.get(&of)?.clone())));
+            let found = Box::pin(self.get_all(names)).await.unwrap_or_default();
+            taken.extend(withdrawn.into_iter().filter_map(|(one, of)| {
+                one.within(&found.get(&of)?.entry.header().handling.reach)
+            }));
             taken.sort_by_key(|one| (one.epoch, one.sequence));
         }
         drop(self.profile().journal().take(&taken));
-    }
-
-    /// What the handlings of all revisions of records name.
-    async fn scopes_of(&self, names: BTreeSet<RecordName>) -> Result<Scopes, ClientError> {
-        let mut scopes = Scopes::new();
-        for (record, found) in self.get_all(names).await? {
-            let own = scopes.entry(record.clone()).or_default();
-            own.extend(scopes_in(found.entry.header()));
-            for earlier in 1..found.entry.header().revision {
-                let name = RevisionName { record: record.clone(), revision: Some(earlier) };
-                own.extend(scopes_in(self.get(&name).await?.entry.header()));
-            }
-        }
-        Ok(scopes)
     }
 
     /// Signs and puts heads of the profile's signing key: of the scopes in which something has come since the last ones,
@@ -137,10 +123,10 @@ impl Client {
             patience: Patience::Limited(PATIENCE),
         };
         let mut subscription = self.subscribe(options).await?;
-        let (mut entries, mut scopes) = (Vec::new(), Scopes::new());
+        let (mut entries, mut reaches) = (Vec::new(), Reaches::new());
         while let Some(delivery) = subscription.next().await? {
             if let Delivery::Entries { entries: came, .. } = delivery {
-                entries.extend(came.iter().filter_map(|one| of_entry(one, &key, &mut scopes)));
+                entries.extend(came.iter().filter_map(|one| of_entry(one, &key, &mut reaches)));
             }
         }
         self.profile().journal().rebuild(&key, &entries)?;
@@ -167,14 +153,10 @@ fn about_this_head(error: ClientError) -> Result<Refused, ClientError> {
     }
 }
 
-/// What the handlings of records name, in any of their revisions.
-type Scopes = BTreeMap<RecordName, BTreeSet<HeadScope>>;
+/// Whom the last revisions of records name.
+type Reaches = BTreeMap<RecordName, Reach>;
 
-fn scopes_in(header: &Header) -> Vec<HeadScope> {
-    HeadScope::of_reach(&header.handling.reach)
-}
-
-fn of_entry(one: &VerifiedEntry, key: &KeyId, scopes: &mut Scopes) -> Option<JournalEntry> {
+fn of_entry(one: &VerifiedEntry, key: &KeyId, reaches: &mut Reaches) -> Option<JournalEntry> {
     let (header, signer) = (one.header(), one.record().key_id);
     let counting = Counting {
         header: header.clone(),
@@ -184,10 +166,10 @@ fn of_entry(one: &VerifiedEntry, key: &KeyId, scopes: &mut Scopes) -> Option<Jou
         header_digest: one.header_digest(),
     };
     let entry = if header.body_kind == BodyKind::Withdrawal {
-        let of = one.record().content.withdraws().and_then(|of| scopes.get(of));
-        of.and_then(|scopes| counting.within(scopes.clone()))
+        let of = one.record().content.withdraws().and_then(|of| reaches.get(of));
+        of.and_then(|reach| counting.within(reach))
     } else {
-        scopes.entry(header.name.clone()).or_default().extend(scopes_in(header));
+        reaches.insert(header.name.clone(), header.handling.reach.clone());
         counting.within_own()
     };
     entry.filter(|_one| signer == *key)
@@ -220,17 +202,17 @@ impl Counting {
     }
 
     fn within_own(self) -> Option<JournalEntry> {
-        let scopes = scopes_in(&self.header).into_iter().collect();
-        self.within(scopes)
+        let reach = self.header.handling.reach.clone();
+        self.within(&reach)
     }
 
-    /// What counts of it in scopes, if there are any.
-    fn within(self, scopes: BTreeSet<HeadScope>) -> Option<JournalEntry> {
+    /// What counts of it in the scopes of a reach, if that names anyone.
+    fn within(self, reach: &Reach) -> Option<JournalEntry> {
         let Self { header, key, epoch, sequence, header_digest } = self;
+        let scopes = HeadScope::of_reach(reach);
         if scopes.is_empty() || header.body_kind.is_common() {
             return None;
         }
-        let scopes = scopes.into_iter().collect();
         Some(JournalEntry { key, epoch, sequence, header_digest, scopes })
     }
 }

@@ -5,6 +5,8 @@
 
 use std::ops::ControlFlow;
 
+use uuid::Uuid;
+
 use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -23,6 +25,7 @@ use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
 use crate::model::names::MemberId;
+use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::names::sha256;
 use crate::model::policy::Reader;
@@ -397,12 +400,23 @@ impl Walk<'_> {
             envelope.signatures.first().and_then(|signature| signature.keyid.parse().ok());
         let damaged = || StoreError::corrupt(format!("sequence {sequence}"), "it has no header");
         let header = wire::header::header(&envelope.payload).map_err(|_refused| damaged())?;
-        // A withdrawal has the reach of what it takes back; what its own handling names does not matter.
-        let counts = key == Some(self.name.key)
-            && !header.body_kind.is_common()
-            && (header.body_kind == BodyKind::Withdrawal
-                || self.name.scope.is_in(&header.handling.reach));
+        let is_named = if header.body_kind == BodyKind::Withdrawal {
+            stored.facts.withdraws.map_or(Ok(false), |record| self.names(record))?
+        } else {
+            self.name.scope.is_in(&header.handling.reach)
+        };
+        let counts = key == Some(self.name.key) && !header.body_kind.is_common() && is_named;
         Ok(counts.then(|| sha256(&envelope.payload)))
+    }
+
+    /// Whether the last revision of a record of this publisher names the scope: a withdrawal has no handling of its own, and reaches
+    /// more than that names.
+    fn names(&self, record: Uuid) -> Result<bool, StoreError> {
+        let name = RecordName { member: self.name.publisher.clone(), record };
+        let Some((_revision, place)) = self.store.latest(&name)? else { return Ok(false) };
+        let block = self.store.block_at(place)?;
+        let last = block.as_ref().and_then(|block| block.at(place));
+        Ok(last.is_some_and(|last| self.name.scope.is_in(&last.facts.scope.reach)))
     }
 }
 

@@ -56,9 +56,9 @@ impl Sieve {
         let last = self.rows.len() - 1;
         let [at, first, second] = [key >> 32, key, key >> SHELF_BITS]
             .map(|part| usize::try_from(part & u64::from(u32::MAX)).unwrap_or(0));
-        let shelf = (at << SHELF_BITS) & last;
+        let base = (at << SHELF_BITS) & last;
         let within = (1 << SHELF_BITS) - 1;
-        [first, second].map(|row| shelf | (row & within & last))
+        [first, second].map(|row| base | (row & within & last))
     }
 }
 

@@ -126,9 +126,9 @@ impl Asking<'_> {
                     only.audiences.is_subset(&piece.reach.audiences)
                         && only.recipients.is_subset(&piece.reach.recipients)
                 };
-                // A withdrawal counts where a revision of its record does.
+                // A withdrawal counts where the last revision of its record does.
                 let of = piece.about.iter().filter(|_name| piece.kind == BodyKind::Withdrawal);
-                let mut of = of.flat_map(|name| self.book.of(name));
+                let mut of = of.filter_map(|name| self.book.of(name).last());
                 let named = chosen(piece) && names(piece) || of.any(|(_, one)| names(one));
                 is_open && piece.name.member == member && named
             });
