@@ -11,7 +11,9 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from watchfire.v1 import body_pb2, entry_pb2, exchange_service_pb2, header_pb2, member_pb2, roster_service_pb2
+from watchfire.v1 import (
+    body_pb2, entry_pb2, exchange_service_pb2, header_pb2, member_pb2, roster_service_pb2, transparency_service_pb2,
+)
 
 import client as protocol
 from client import Client, Refuted, SigningKey, demand
@@ -216,6 +218,20 @@ def an_entry_that_was_changed_on_the_way_is_refuted(run: Run) -> None:
     raise Refuted("a changed entry was taken")
 
 
+def what_an_answer_brings_is_in_the_log(run: Run) -> None:
+    request = exchange_service_pb2.ListRecordsRequest(page_size=20)
+    entries = run.birch.exchange.ListRecords(request, timeout=PATIENCE).entries
+    leaves = sorted((each.sequence, protocol.leaf_hash(each.envelope, each.sequence, each.accept_time)) for each in entries)
+    demand(len(leaves) == 20, "a page is full")
+    asked = transparency_service_pb2.GetMultiproofRequest(sequences=[place for place, _leaf in leaves])
+    proof = run.birch.transparency.GetMultiproof(asked, timeout=PATIENCE)
+    size, root = protocol.open_checkpoint(run.birch.roster, proof.checkpoint)
+    hashes = [proof.hashes[at : at + 32] for at in range(0, len(proof.hashes), 32)]
+    demand(protocol.root_by_descent(leaves, size, hashes) == root, "an answer is not in the log")
+    moved = [(place, leaves[0][1]) for place, _leaf in leaves]
+    demand(protocol.root_by_descent(moved, size, hashes) != root, "anything is in the log")
+
+
 def a_value_is_found_by_its_normal_form(run: Run) -> None:
     queries = [exchange_service_pb2.ValueQuery(value="hxxp://ONE[.]example/")]
     queries += [exchange_service_pb2.ValueQuery(value="nobody.example")]
@@ -278,6 +294,7 @@ CHECKS = [
     another_member_reads_and_verifies_everything,
     a_cursor_goes_on_and_a_changed_one_does_not,
     a_live_record_arrives,
+    what_an_answer_brings_is_in_the_log,
     a_value_is_found_by_its_normal_form,
     an_entry_that_was_changed_on_the_way_is_refuted,
     the_two_clients_read_each_other,

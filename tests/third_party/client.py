@@ -14,7 +14,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from watchfire.v1 import body_pb2, entry_pb2, exchange_service_pb2_grpc, header_pb2, roster_service_pb2_grpc
+from watchfire.v1 import (
+    body_pb2, entry_pb2, exchange_service_pb2_grpc, header_pb2, roster_service_pb2_grpc, transparency_service_pb2_grpc,
+)
 
 HEADER_TYPE = "application/vnd.watchfire.header.v1+protobuf"
 POSSESSION_TYPE = "application/vnd.watchfire.key-possession.v1"
@@ -292,6 +294,24 @@ def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes
     return value if last == 0 else None
 
 
+def root_by_descent(leaves: list[tuple[int, bytes]], size: int, hashes: list[bytes]) -> bytes:
+    """The root that a proof for several leaves leads to; each leaf has its place, rising."""
+    beside = iter(hashes)
+
+    def root(start: int, end: int) -> bytes:
+        if not any(start <= place < end for place, _leaf in leaves):
+            return next(beside, b"")
+        if end - start == 1:
+            return next(leaf for place, leaf in leaves if place == start)
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        left = root(start, middle)
+        return sha256(b"\1" + left + root(middle, end))
+
+    found = root(0, size)
+    demand(next(beside, None) is None, "the proof has hashes left")
+    return found
+
+
 # The client
 
 
@@ -306,6 +326,7 @@ class Client:
         override = (("grpc.ssl_target_name_override", settings["server_name"]),)
         self.channel = grpc.secure_channel(address, credentials, options=override)
         self.exchange = exchange_service_pb2_grpc.ExchangeServiceStub(self.channel)
+        self.transparency = transparency_service_pb2_grpc.TransparencyServiceStub(self.channel)
         self.roster_service = roster_service_pb2_grpc.RosterServiceStub(self.channel)
         self.member = f"members/{settings['member']}"
         self.key = SigningKey.read(profile / "signing.key")

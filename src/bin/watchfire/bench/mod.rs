@@ -84,6 +84,8 @@ pub(crate) enum Workload {
     Lookup,
     /// Values looked up, 1,000 a call.
     LookupThousand,
+    /// The same, each match verified and all of them proven to be in the log.
+    LookupVerified,
     /// Values looked up that nobody published, 1,000 a call.
     LookupAbsent,
     /// Pages of 100 records by a word and a kind.
@@ -104,7 +106,7 @@ impl Workload {
     }
 }
 
-const ALL: [Workload; 19] = [
+const ALL: [Workload; 20] = [
     Workload::Publish,
     Workload::Unary,
     Workload::Latency,
@@ -118,6 +120,7 @@ const ALL: [Workload; 19] = [
     Workload::Idle,
     Workload::Lookup,
     Workload::LookupThousand,
+    Workload::LookupVerified,
     Workload::LookupAbsent,
     Workload::Search,
     Workload::Operation,

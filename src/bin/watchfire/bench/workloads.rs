@@ -11,6 +11,7 @@ use tonic::Streaming;
 use watchfire::client::Client;
 use watchfire::client::Delivery;
 use watchfire::client::From;
+use watchfire::client::LookUpOptions;
 use watchfire::client::Patience;
 use watchfire::client::SubscribeOptions;
 use watchfire::client::Subscription;
@@ -63,6 +64,7 @@ pub(crate) async fn run(
             | Workload::Verify
             | Workload::Lookup
             | Workload::LookupThousand
+            | Workload::LookupVerified
             | Workload::LookupAbsent
             | Workload::Proof
     ) {
@@ -87,6 +89,7 @@ pub(crate) async fn run(
         Workload::Idle => idle(setting, usize::try_from(args.idle)?, &mut open).await?,
         Workload::Lookup => lookup(setting, LOOKUPS, LOOKUP_VALUES, true).await?,
         Workload::LookupThousand => lookup(setting, LOOKUPS / 4, LOOKUP_VALUES * 10, true).await?,
+        Workload::LookupVerified => lookup_verified(setting).await?,
         Workload::LookupAbsent => lookup(setting, LOOKUPS / 4, LOOKUP_VALUES * 10, false).await?,
         Workload::Search => scene::search(setting).await?,
         Workload::Operation => scene::operation(setting).await?,
@@ -119,6 +122,7 @@ fn sign(
         | Workload::Idle
         | Workload::Lookup
         | Workload::LookupThousand
+        | Workload::LookupVerified
         | Workload::LookupAbsent
         | Workload::Search
         | Workload::Operation
@@ -147,6 +151,9 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::Idle => "subscribers that wait".to_owned(),
         Workload::Lookup => format!("look-up, {LOOKUP_VALUES} a call"),
         Workload::LookupThousand => format!("look-up, {} a call", LOOKUP_VALUES * 10),
+        Workload::LookupVerified => {
+            format!("look-up, {} a call, all verified", LOOKUP_VALUES * 10)
+        }
         Workload::Proof => "proof of inclusion, one a call".to_owned(),
         Workload::LookupAbsent => format!("look-up, {} unknown a call", LOOKUP_VALUES * 10),
         Workload::Search => "search, pages of 100".to_owned(),
@@ -519,6 +526,27 @@ async fn lookup(
         record(&mut latencies, start)?;
         let right = answer.results.iter().all(|result| result.entries.is_empty() != are_there);
         anyhow::ensure!(right, "a value that was published was not found, or one that was not was");
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let (count, head) = (usize::try_from(calls * values)?, setting.head().await?);
+    Ok(Done::new(count, seconds, "values", head).with_latencies(latencies))
+}
+
+/// Looks values up that are all there as an integrator does, who believes nothing.
+async fn lookup_verified(setting: &Setting) -> anyhow::Result<Done> {
+    let (calls, values) = (LOOKUPS / 4, LOOKUP_VALUES * 10);
+    let mut latencies = histogram()?;
+    let begun = Instant::now();
+    for call in 0..calls {
+        let made = setting.made().max(1);
+        let asked = (call * values..(call + 1) * values)
+            .map(|number| Setting::value(number * LOOKUP_STRIDE % made));
+        let asked: Vec<String> = asked.collect();
+        let start = Instant::now();
+        let found = setting.subscriber.look_up(&asked, &LookUpOptions::default()).await?;
+        record(&mut latencies, start)?;
+        let all = found.iter().all(|found| !found.entries.is_empty());
+        anyhow::ensure!(all, "a value that was published was not found");
     }
     let seconds = begun.elapsed().as_secs_f64();
     let (count, head) = (usize::try_from(calls * values)?, setting.head().await?);
