@@ -129,8 +129,8 @@ impl Asking<'_> {
                 // A withdrawal counts where the last revision of its record does.
                 let of = piece.about.iter().filter(|_name| piece.kind == BodyKind::Withdrawal);
                 let mut of = of.filter_map(|name| self.book.of(name).last());
-                let named = chosen(piece) && names(piece) || of.any(|(_, one)| names(one));
-                is_open && piece.name.member == member && named
+                let counts = chosen(piece) && names(piece) || of.any(|(_, one)| names(one));
+                is_open && piece.name.member == member && counts
             });
             let mut shown = Shown::new();
             for key in keys.collect::<Vec<_>>() {
