@@ -24,8 +24,8 @@ use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
 use crate::wire::body::Content;
 
-/// For so long at most an answer may be ahead of the log.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+/// For so long the log may take to come to where an answer is.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often the log's head is asked for meanwhile.
 const TICK: Duration = Duration::from_millis(20);
 /// Notices that are remembered at most, the newest of them.
@@ -83,9 +83,8 @@ impl Client {
         patience: Patience,
     ) -> Result<(), ClientError> {
         let named = gone.iter().filter_map(|entry| entry.erased_by());
-        if let (Some(first), Some(last)) = (named.clone().min(), named.max())
-            && self.has_come_to(last).await?
-        {
+        if let (Some(first), Some(last)) = (named.clone().min(), named.max()) {
+            self.await_head_past(last).await?;
             let notices = self.read_notices(first, patience).await?;
             let mut read = Notices { epoch, read: BTreeMap::new() };
             let notices = notices.into_iter();
@@ -103,17 +102,19 @@ impl Client {
         self.notices().lock().unwrap_or_else(PoisonError::into_inner).covers(epoch, entry)
     }
 
-    /// Whether the log has an entry at a place. An answer may be a moment ahead of the log's head.
-    async fn has_come_to(&self, sequence: u64) -> Result<bool, ClientError> {
+    /// Waits until the log has an entry at a place: an answer may be ahead of the log's head, by as much as a slow disk takes.
+    /// That it does not come is no fault yet, and nothing is believed until it has.
+    pub(super) async fn await_head_past(&self, sequence: u64) -> Result<(), ClientError> {
         let begun = Instant::now();
         let mut tick = tokio::time::interval(TICK);
         while self.newest().await?.0.size <= sequence {
             if begun.elapsed() > WAIT_MAX {
-                return Ok(false);
+                let why = format!("its log has not come to sequence {sequence}, which it tells of");
+                return Err(ClientError::Unreachable(why));
             }
             tick.tick().await;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Every notice from a place on.

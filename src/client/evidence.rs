@@ -216,6 +216,26 @@ impl Evidence {
         Ok(pin)
     }
 
+    /// How many entries the log had at least when the last of the roster entries in it was taken in; `None` if there are none in
+    /// it. What became of keys later, it does not say.
+    pub fn roster_size(&self) -> Option<u64> {
+        let entries = self.exhibits.iter().filter_map(|exhibit| match exhibit {
+            Exhibit::Roster { entries } => Some(entries),
+            Exhibit::Checkpoint { .. }
+            | Exhibit::Mark { .. }
+            | Exhibit::Leaf { .. }
+            | Exhibit::Header { .. }
+            | Exhibit::PublisherHead { .. }
+            | Exhibit::Listing { .. }
+            | Exhibit::Received { .. } => None,
+        });
+        let sequence = |entry: &String| {
+            let entry = pb::Entry::decode(BASE64.decode(entry).ok()?.as_slice()).ok()?;
+            Some(entry.sequence.saturating_add(1))
+        };
+        entries.flatten().filter_map(sequence).max()
+    }
+
     /// Judges it by what the log's key signed, and by the keys that the roster entries in it register.
     pub fn judge(&self) -> Result<Verdict, InvalidEvidence> {
         judge::judge(&self.pin()?, &self.exhibits)

@@ -207,11 +207,26 @@ impl Client {
     async fn check_heads_with(
         &self,
         publisher: Option<&MemberId>,
+        with: (Option<&mut Received>, &mut Option<(PublisherHead, Signed)>),
+    ) -> Result<Vec<CheckedHead>, ClientError> {
+        let (mut seen, mut is_changed) = (self.seen_heads()?, false);
+        let checked = self.check_listed(publisher, with, (&mut seen, &mut is_changed)).await;
+        // A check that is cut off, by a quota as a rule, goes on from here the next time.
+        if is_changed {
+            self.profile().save_heads(&seen.to_json())?;
+        }
+        checked
+    }
+
+    async fn check_listed(
+        &self,
+        publisher: Option<&MemberId>,
         (mut received, ahead): (Option<&mut Received>, &mut Option<(PublisherHead, Signed)>),
+        // Read before the heads are listed: what another check sees meanwhile is later than these.
+        (seen, is_changed): (&mut Seen, &mut bool),
     ) -> Result<Vec<CheckedHead>, ClientError> {
         let listed = self.list_heads(publisher).await?;
-        let mut seen = self.seen_heads()?;
-        let (mut checked, mut is_changed) = (Vec::with_capacity(listed.len()), false);
+        let mut checked = Vec::with_capacity(listed.len());
         let (mut verifier, mut told) = (None, Vec::new());
         for signed in listed {
             let same = seen.same(&signed);
@@ -228,7 +243,7 @@ impl Client {
                 None => verifier.insert(self.roster().await?),
             };
             let head = self.open_head(verifier, &signed)?;
-            let with = (&seen, received.as_deref_mut());
+            let with = (&*seen, received.as_deref_mut());
             let state = self.check_head(&head, &signed, with).await?;
             if state == HeadState::Behind
                 && ahead.as_ref().is_none_or(|(largest, _signed)| largest.size < head.size)
@@ -237,7 +252,7 @@ impl Client {
             }
             if state == HeadState::Held && seen.0.len() < REMEMBERED_MAX {
                 let before = seen.0.insert(head.name.clone(), signed.clone());
-                is_changed |= before.as_ref() != Some(&signed);
+                *is_changed |= before.as_ref() != Some(&signed);
             }
             let tells = !is_known && !head.seen.is_empty();
             told.extend(tells.then_some((checked.len(), signed)));
@@ -248,14 +263,11 @@ impl Client {
         for (place, signed) in told {
             let Some(one) = checked.get_mut(place) else { continue };
             if one.state == HeadState::Held
-                && let Some(otherwise) = self.check_told(&one.head, signed, &seen).await?
+                && let Some(otherwise) = self.check_told(&one.head, signed, seen).await?
             {
                 seen.0.remove(&one.head.name);
                 one.state = HeadState::SeenOtherwise(Box::new(otherwise));
             }
-        }
-        if is_changed {
-            self.profile().save_heads(&seen.to_json())?;
         }
         Ok(checked)
     }

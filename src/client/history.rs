@@ -117,6 +117,9 @@ impl Client {
             // A log that was restored deviates from nothing yet.
             return Err(error.into());
         }
+        // Nor does one that is being told of only now.
+        let explained = Box::pin(self.explain(error.into())).await;
+        let ClientError::Unverified(error) = explained else { return Err(explained) };
         let mut exhibits = vec![Exhibit::checkpoint(known_note), Exhibit::checkpoint(note)];
         let later_note = if is_earlier { known_note } else { note };
         exhibits.extend(self.last_entry_then(earlier, later, later_note).await);

@@ -81,7 +81,16 @@ impl Client {
             sequences: entries.iter().map(|entry| entry.sequence()).collect(),
             known_size: known.map_or(0, |known| known.size),
         };
-        let answer = self.transparency_service().get_multiproof(request).await?.into_inner();
+        let proven = self.transparency_service().get_multiproof(request.clone()).await;
+        let answer = match proven.map_err(ClientError::from) {
+            // An answer may be a moment ahead of the log's head.
+            Err(ClientError::Refused(refused)) if refused.field == "sequences" => {
+                let last = entries.last().map_or(0, |entry| entry.sequence());
+                self.await_head_past(last).await?;
+                self.transparency_service().get_multiproof(request).await?.into_inner()
+            }
+            answer => answer?.into_inner(),
+        };
         let pb::GetMultiproofResponse { checkpoint: note, hashes, growth_proof } = answer;
         let checkpoint = self.opened(&note).await?;
         let grown = known

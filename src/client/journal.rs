@@ -9,11 +9,13 @@ use crate::client::error::Refused;
 use crate::client::heads::PutHeads;
 use crate::client::heads::Seen;
 use crate::client::publish::Outcome;
+use crate::client::reads::Found;
 use crate::client::receipt::Receipt;
 use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Patience;
 use crate::client::subscribe::SubscribeOptions;
+use crate::client::verifier::VerificationError;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
 use crate::model::handling::Reach;
@@ -22,6 +24,7 @@ use crate::model::head::HeadScope;
 use crate::model::head::PublisherHead;
 use crate::model::header::BodyKind;
 use crate::model::header::Header;
+use crate::model::limits;
 use crate::model::names::Digest;
 use crate::model::names::KeyId;
 use crate::model::names::RecordName;
@@ -39,9 +42,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Client {
     /// Takes note of receipts, before the outbox lets their records go. A journal that cannot be written is no reason to
-    /// say that records were not taken, nor is a withdrawal whose record cannot be read: the hub refuses a head that counts too
-    /// little, which tells of it.
-    pub(super) async fn journalise(&self, batch: &[pb::Envelope], outcomes: &[Option<Outcome>]) {
+    /// say that records were not taken: the hub refuses a head that counts too little, which tells of it. But a hub that takes a
+    /// withdrawal must show what it takes back: else the withdrawal would not count, and could be kept from others.
+    pub(super) async fn journalise(
+        &self,
+        batch: &[pb::Envelope],
+        outcomes: &[Option<Outcome>],
+    ) -> Result<(), ClientError> {
         let (mut taken, mut withdrawn) = (Vec::new(), Vec::new());
         for (envelope, outcome) in batch.iter().zip(outcomes) {
             let Some(Outcome::Taken(receipt)) = outcome else { continue };
@@ -53,14 +60,29 @@ impl Client {
             }
         }
         if !withdrawn.is_empty() {
-            let names = withdrawn.iter().map(|(_one, of)| of.clone()).collect();
-            let found = Box::pin(self.get_all(names)).await.unwrap_or_default();
-            taken.extend(withdrawn.into_iter().filter_map(|(one, of)| {
-                one.within(&found.get(&of)?.entry.header().handling.reach)
-            }));
+            let names: Vec<RecordName> = withdrawn.iter().map(|(_one, of)| of.clone()).collect();
+            let reaches = Box::pin(self.reaches_of(&names)).await?;
+            let counting = withdrawn.into_iter();
+            taken.extend(counting.filter_map(|(one, of)| one.within(reaches.get(&of)?)));
             taken.sort_by_key(|one| (one.epoch, one.sequence));
         }
         drop(self.profile().journal().take(&taken));
+        Ok(())
+    }
+
+    /// Whom the last revisions of one's own records name.
+    async fn reaches_of(&self, names: &[RecordName]) -> Result<Reaches, ClientError> {
+        let mut reaches = Reaches::new();
+        for names in names.chunks(limits::PAGE_ENTRIES_MAX) {
+            let found = self.get_all(names.iter().cloned().collect()).await?;
+            if let Some(missing) = names.iter().find(|name| !found.contains_key(*name)) {
+                let why = format!("it takes the withdrawal of {missing}, and does not show that");
+                return Err(VerificationError::answer(why).into());
+            }
+            let reach = |found: Found| found.entry.header().handling.reach.clone();
+            reaches.extend(found.into_iter().map(|(name, found)| (name, reach(found))));
+        }
+        Ok(reaches)
     }
 
     /// Signs and puts heads of the profile's signing key: of the scopes in which something has come since the last ones,

@@ -232,7 +232,7 @@ impl Client {
             let failed = self.attempt(batch, outcomes).await.err();
             let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
             if open == 0 {
-                self.journalise(batch, outcomes).await;
+                self.journalise(batch, outcomes).await?;
                 return self.let_go_sent(waiting, with_answers(batch, outcomes));
             }
             let error = failed
@@ -240,7 +240,7 @@ impl Client {
             // A quota says when there is more of it: to ask before is in vain.
             let pause = backoff.next().max(error.retry_after().unwrap_or_default());
             if !error.is_transient() || Instant::now() + pause > deadline {
-                self.journalise(batch, outcomes).await;
+                self.journalise(batch, outcomes).await?;
                 self.keep_rest(waiting, batch, outcomes)?;
                 return Err(self.explain(error).await);
             }
@@ -479,7 +479,7 @@ impl Pipeline {
             });
         }
         // Before the outbox lets go of them.
-        self.client.journalise(&batch, &outcomes).await;
+        self.client.journalise(&batch, &outcomes).await?;
         if outcomes.iter().all(Option::is_some) {
             self.client.let_go_sent(&waiting, with_answers(&batch, &outcomes))?;
         } else {

@@ -398,14 +398,18 @@ impl Walk<'_> {
         let envelope = entry.envelope.unwrap_or_default();
         let key: Option<KeyId> =
             envelope.signatures.first().and_then(|signature| signature.keyid.parse().ok());
+        if key != Some(self.name.key) {
+            return Ok(None);
+        }
         let damaged = || StoreError::corrupt(format!("sequence {sequence}"), "it has no header");
         let header = wire::header::header(&envelope.payload).map_err(|_refused| damaged())?;
         let is_named = if header.body_kind == BodyKind::Withdrawal {
+            self.halt.check()?;
             stored.facts.withdraws.map_or(Ok(false), |record| self.names(record))?
         } else {
             self.name.scope.is_in(&header.handling.reach)
         };
-        let counts = key == Some(self.name.key) && !header.body_kind.is_common() && is_named;
+        let counts = !header.body_kind.is_common() && is_named;
         Ok(counts.then(|| sha256(&envelope.payload)))
     }
 

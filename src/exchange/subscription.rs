@@ -199,7 +199,7 @@ impl Hub {
         let SubscriptionOptions { start, filter, decoded, until_head, known_size, epoch } = options;
         let start = &start;
         // A durable subscription's own filter is not known yet: it counts as one of records.
-        let carries = if filter.is_roster() { Carries::Roster } else { Carries::Records };
+        let carries = if filter.is_common() { Carries::Roster } else { Carries::Records };
         let mut slot = self.open_stream(member, carries)?;
         let (reader, access) = self.reader_as_of(member)?;
         let head = self.head();

@@ -152,7 +152,7 @@ impl Builder {
     }
 
     /// The values, with the head behind the last entry of a group.
-    pub(super) fn build(self, head: Option<&[u8]>) -> Result<Built, StoreError> {
+    pub(super) fn build(mut self, head: Option<&[u8]>) -> Result<Built, StoreError> {
         let head = head.unwrap_or_default();
         let total = self.payload_bytes() + head.len();
         let pieces = total.div_ceil(VALUE_PAYLOAD_MAX).saturating_sub(1);
@@ -181,6 +181,7 @@ impl Builder {
             let own = payload.get(..row_bytes - CRC_BYTES).unwrap_or_default();
             *crc = crc32fast::hash(own).to_be_bytes();
         }
+        self.entries.shrink_to_fit();
         let sealed = Bytes::from(sealed);
         let bytes = sealed.slice(entries);
         // A head is as long as an entry: it is not kept for as long as the entries are.

@@ -125,7 +125,7 @@ async fn a_stream_of_the_roster_brings_no_record_past_the_quota() {
     for kinds in [
         &[BodyKind::RosterChange, BodyKind::Indicator][..],
         &[BodyKind::AudienceChange],
-        &[BodyKind::Erasure],
+        &[BodyKind::Erasure, BodyKind::Withdrawal],
     ] {
         let refused = service.subscribe(request(kinds)).await.map(drop);
         let status = refused.expect_err("a refusal");

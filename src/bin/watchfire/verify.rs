@@ -150,6 +150,11 @@ fn judge(path: &Path, evidence: Result<Evidence, InvalidEvidence>) -> anyhow::Re
     ] {
         output::line(&output::clean(&line))?;
     }
+    if let Some(size) = evidence.roster_size() {
+        output::line(&format!(
+            "  keys       as of the log's first {size} entries: whether one was reported stolen later, the log says"
+        ))?;
+    }
     Ok(proven)
 }
 
