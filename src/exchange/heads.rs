@@ -13,6 +13,7 @@ use crate::exchange::hub::Hub;
 use crate::exchange::testimony::KeptHead;
 use crate::exchange::testimony::Said;
 use crate::exchange::testimony::demand_follows;
+use crate::exchange::token;
 use crate::exchange::turns::Halt;
 use crate::model::head::Counted;
 use crate::model::head::HeadName;
@@ -93,13 +94,7 @@ impl Hub {
     ) -> Result<(Vec<Signed>, String), Refusal> {
         let reader = self.reader(member)?;
         self.take_lookups(member, 1)?;
-        let after = match page_token {
-            "" => None,
-            token => Some(name_of(token).ok_or_else(|| {
-                let message = "the page token was not made for this request";
-                Refusal::field(Reason::PageTokenInvalid, "page_token", message)
-            })?),
-        };
+        let after = token::named(page_token, name_of)?;
         let is_shown = |name: &HeadName| {
             publisher.is_none_or(|publisher| name.publisher == *publisher)
                 && name.scope.is_open_to(&reader, &name.publisher)

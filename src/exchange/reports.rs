@@ -9,6 +9,7 @@ use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::testimony::NewReport;
 use crate::exchange::testimony::Said;
+use crate::exchange::token;
 use crate::exchange::turns::Halt;
 use crate::model::limits;
 use crate::model::names::Digest;
@@ -87,13 +88,7 @@ impl Hub {
     ) -> Result<(Vec<ListedReport>, String), ExchangeError> {
         let reader = self.reader(member)?;
         self.take_lookups(member, 1)?;
-        let after = match page_token {
-            "" => None,
-            token => Some(name_of(token).ok_or_else(|| {
-                let message = "the page token was not made for this request";
-                Refusal::field(Reason::PageTokenInvalid, "page_token", message)
-            })?),
-        };
+        let after = token::named(page_token, name_of)?;
         let (found, more) = self.testimony.reports(
             |name| name.is_open_to(&reader),
             after.as_ref(),

@@ -15,6 +15,21 @@ const VERSION: u8 = 2;
 const BODY_BYTES: usize = 2 + 4 + 8 + 8;
 const TAG_BYTES: usize = 32;
 
+/// What a page token names that is no place in the log; `None` for the first page.
+pub(super) fn named<T>(
+    page_token: &str,
+    name_of: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Refusal> {
+    if page_token.is_empty() {
+        return Ok(None);
+    }
+    let refused = || {
+        let message = "the page token was not made for this request";
+        Refusal::field(Reason::PageTokenInvalid, "page_token", message)
+    };
+    name_of(page_token).map(Some).ok_or_else(refused)
+}
+
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {

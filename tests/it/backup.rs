@@ -45,6 +45,7 @@ use crate::world::draft;
 use crate::world::handling;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::recall;
 use crate::world::replay;
 use crate::world::scratch;
 use crate::world::sign;
@@ -340,13 +341,7 @@ async fn what_was_erased_since_is_erased_before_anything_is_served() {
         let (old, new) = (place.path().join("old"), place.path().join("new"));
         demand(&back_up(&world, &old));
         let size = size_of(&old);
-        let demanded = pb::body::Content::Withdrawal(pb::Withdrawal {
-            of: secret.to_string(),
-            reason: pb::WithdrawalReason::Privacy.into(),
-            demand_deletion: true,
-            ..pb::Withdrawal::default()
-        });
-        publish_for(&acme, demanded, handling(&[], &[])).await;
+        publish_for(&acme, recall(&secret), handling(&[], &[])).await;
         let name = |of: &watchfire::model::names::RecordName| of.to_string().parse().expect("it");
         let birch = world.client("birch-social").await;
         until("the body is erased", async || {
@@ -743,13 +738,7 @@ async fn an_epoch_that_began_before_a_crash_is_begun_again_without_a_second_entr
     let (old, new) = (place.path().join("old"), place.path().join("new"));
     demand(&back_up(&world, &old));
     let size = size_of(&old);
-    let demanded = pb::body::Content::Withdrawal(pb::Withdrawal {
-        of: secret.to_string(),
-        reason: pb::WithdrawalReason::Privacy.into(),
-        demand_deletion: true,
-        ..pb::Withdrawal::default()
-    });
-    publish_for(&acme, demanded, handling(&[], &[])).await;
+    publish_for(&acme, recall(&secret), handling(&[], &[])).await;
     let name = secret.to_string().parse().expect("a name");
     until("the body is erased", async || {
         acme.get(&name).await.expect("its header stays").entry.erased_by()

@@ -10,6 +10,7 @@ use crate::world::domain;
 use crate::world::handling;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::recall;
 use crate::world::until;
 
 const MEMBERS: &[(&str, &str)] = &[("acme-video", "company"), ("birch-social", "company")];
@@ -57,13 +58,7 @@ async fn no_byte_of_an_erased_body_is_left_after_compaction() {
     }
     publish(&acme, marked("kept.example", KEPT)).await;
     for name in &names {
-        let content = pb::body::Content::Withdrawal(pb::Withdrawal {
-            of: name.to_string(),
-            reason: pb::WithdrawalReason::Privacy.into(),
-            demand_deletion: true,
-            ..pb::Withdrawal::default()
-        });
-        publish_for(&acme, content, handling(&[], &[])).await;
+        publish_for(&acme, recall(name), handling(&[], &[])).await;
     }
     let birch = world.client("birch-social").await;
     for name in &names {

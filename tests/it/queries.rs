@@ -36,6 +36,7 @@ use crate::world::in_seconds;
 use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::recall;
 use crate::world::sign;
 use crate::world::until;
 use crate::world::withdrawal;
@@ -713,13 +714,7 @@ async fn what_was_withdrawn_or_erased_is_in_no_answer() {
 
     let (gone, _) = publish(&acme, claim("erased.example")).await;
     assert!(occurrences(&birch, &storm, &gone, "erased.example").await >= 9);
-    let demanding = pb::body::Content::Withdrawal(pb::Withdrawal {
-        of: gone.to_string(),
-        reason: pb::WithdrawalReason::Privacy.into(),
-        demand_deletion: true,
-        ..pb::Withdrawal::default()
-    });
-    publish_for(&acme, demanding, handling(&[], &[])).await;
+    publish_for(&acme, recall(&gone), handling(&[], &[])).await;
     let name = RevisionName { record: gone.clone(), revision: Some(1) };
     until("the body is erased", || async {
         birch.get(&name).await.expect("the record").entry.erased_by()

@@ -316,6 +316,16 @@ pub(crate) fn withdrawal(of: &RecordName) -> pb::body::Content {
     })
 }
 
+/// A withdrawal after which the hub must erase what it takes back.
+pub(crate) fn recall(of: &RecordName) -> pb::body::Content {
+    pb::body::Content::Withdrawal(pb::Withdrawal {
+        of: of.to_string(),
+        reason: pb::WithdrawalReason::Privacy.into(),
+        demand_deletion: true,
+        ..pb::Withdrawal::default()
+    })
+}
+
 /// A new record's first revision.
 pub(crate) fn draft(signer: &Signer, content: pb::body::Content, handling: Handling) -> Draft {
     let name = RecordName { member: signer.member().clone(), record: uuid::Uuid::now_v7() };

@@ -14,6 +14,7 @@ use crate::world::domain;
 use crate::world::handling;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::recall;
 use crate::world::until;
 
 struct Entries<F>(F);
@@ -117,13 +118,7 @@ async fn a_body_that_is_kept_back_as_if_it_were_erased_is_noticed() {
     let acme = world.client("acme-video").await;
     let (name, sequence) = publish(&acme, domain("news.example")).await;
     let (gone, _sequence) = publish(&acme, domain("gone.example")).await;
-    let demand_deletion = pb::body::Content::Withdrawal(pb::Withdrawal {
-        of: gone.to_string(),
-        reason: pb::WithdrawalReason::Error.into(),
-        demand_deletion: true,
-        ..pb::Withdrawal::default()
-    });
-    let (_name, withdrawn) = publish_for(&acme, demand_deletion, handling(&[], &[])).await;
+    let (_name, withdrawn) = publish_for(&acme, recall(&gone), handling(&[], &[])).await;
     let revision = RevisionName { record: gone.clone(), revision: None };
     let notice = until("the body is erased", async || {
         acme.get(&revision).await.expect("the record").entry.erased_by()

@@ -44,28 +44,25 @@ impl Victim {
 
     /// The stock client, speaking to an address.
     pub(crate) fn watchfire(&self, address: &str, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_watchfire"))
-            .arg("--profile")
-            .arg(self.profile())
-            .args(["--address", address])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("watchfire runs")
+        self.command(address, arguments).output().expect("watchfire runs")
     }
 
     /// The same, running.
     pub(crate) fn running(&self, address: &str, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_watchfire"))
+        let mut command = self.command(address, arguments);
+        let running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        running.expect("watchfire runs")
+    }
+
+    fn command(&self, address: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
+        command
             .arg("--profile")
             .arg(self.profile())
             .args(["--address", address])
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("watchfire runs")
+            .stdin(Stdio::null());
+        command
     }
 
     /// The files of evidence that it keeps.
