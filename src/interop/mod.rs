@@ -1,5 +1,7 @@
-//! Other people's formats, pure: text in, a plan out.
+//! Other people's formats, pure: text in, a plan out; or records in, text out.
 
+pub mod exported;
 pub mod meta_csv;
+pub mod stix;
 pub mod techniques;
 pub mod warning_list;

@@ -5,6 +5,7 @@
 
 use sha2::Digest as _;
 use sha2::Sha256;
+use uuid::Uuid;
 
 use crate::model::facts::Scope;
 use crate::model::header::BodyKind;
@@ -174,7 +175,15 @@ pub fn coarse_terms(scope: &Scope) -> Vec<Term> {
     terms
 }
 
-fn first_bits(digest: &Digest) -> u64 {
+/// What the index of names has of a revision: the first 64 bits of this lie on disk, and in the ids that records have in
+/// STIX ([`crate::interop::stix`]).
+pub fn revision_digest(member: &MemberId, record: Uuid, revision: u32) -> Digest {
+    let hasher = Sha256::new().chain_update(record.as_bytes()).chain_update(revision.to_be_bytes());
+    hasher.chain_update(member.as_str()).finalize().into()
+}
+
+/// The beginning of a digest, as the indexes have it.
+pub fn first_bits(digest: &Digest) -> u64 {
     let (first, _rest) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
     u64::from_be_bytes(*first)
 }

@@ -30,7 +30,6 @@ use xorf::DmaSerializable;
 use xorf::Filter as _;
 use xorf::FilterRef as _;
 
-use crate::model::names::Digest;
 use crate::store::StoreError;
 use crate::store::block;
 use crate::store::block::VALUE_PAYLOAD_MAX;
@@ -577,12 +576,6 @@ const fn long_runs(written: u64) -> u64 {
     (written / PARTS).saturating_sub(1)
 }
 
-/// The key that the beginning of a digest is.
-pub(super) fn beginning(digest: &Digest) -> u64 {
-    let (first, _rest) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
-    u64::from_be_bytes(*first)
-}
-
 const NOTHING: u8 = 0;
 const FUSE: u8 = 1;
 const EVERYTHING: u8 = 2;
@@ -656,6 +649,8 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
+    use crate::model::index_keys::first_bits;
+    use crate::model::names::Digest;
     use crate::model::names::sha256;
 
     /// The value of a sequence: few values, unevenly shared, some entries without one.
@@ -674,11 +669,11 @@ mod tests {
         let start = index.start(tree).unwrap();
         for sequence in 0..end {
             if sequence >= start {
-                let keys = value(sequence).as_ref().map(beginning);
+                let keys = value(sequence).as_ref().map(first_bits);
                 index.apply(tree, sequence, keys.into_iter(), coarse(sequence)).unwrap();
             }
             if let Some(digest) = value(sequence) {
-                model.entry(beginning(&digest)).or_default().push(sequence);
+                model.entry(first_bits(&digest)).or_default().push(sequence);
             }
         }
         model
@@ -687,20 +682,20 @@ mod tests {
     fn demand_equal(index: &Index, tree: &Tree, model: &BTreeMap<u64, Vec<u64>>, end: u64) {
         for root in 0..100_u64 {
             let digest = sha256(&(root * root % 9973).to_be_bytes());
-            let expected = model.get(&beginning(&digest)).cloned().unwrap_or_default();
+            let expected = model.get(&first_bits(&digest)).cloned().unwrap_or_default();
             assert_eq!(
-                index.find(tree, beginning(&digest), 0, usize::MAX).unwrap(),
+                index.find(tree, first_bits(&digest), 0, usize::MAX).unwrap(),
                 expected,
                 "{root}"
             );
             let few: Vec<u64> = expected.iter().copied().take(3).collect();
             assert_eq!(
-                index.find(tree, beginning(&digest), 0, 3).unwrap(),
+                index.find(tree, first_bits(&digest), 0, 3).unwrap(),
                 few,
                 "the oldest come first"
             );
             let Some(middle) = expected.get(expected.len() / 2) else { continue };
-            let rest = index.find(tree, beginning(&digest), *middle, usize::MAX).unwrap();
+            let rest = index.find(tree, first_bits(&digest), *middle, usize::MAX).unwrap();
             assert_eq!(rest, expected[expected.len() / 2..], "from the middle on");
         }
         for (key, step) in [(1, COARSE_SEQUENCES), (2, 2 * COARSE_SEQUENCES)] {
@@ -709,7 +704,10 @@ mod tests {
             assert_eq!(found, expected, "one posting for each 64 sequences");
         }
         let absent = sha256(b"a value that no entry has");
-        assert_eq!(index.find(tree, beginning(&absent), 0, usize::MAX).unwrap(), Vec::<u64>::new());
+        assert_eq!(
+            index.find(tree, first_bits(&absent), 0, usize::MAX).unwrap(),
+            Vec::<u64>::new()
+        );
     }
 
     #[test]
@@ -742,11 +740,11 @@ mod tests {
             let end = RUN_SEQUENCES * (2 * PARTS + 5) + 100;
             for sequence in 0..end {
                 let is_there = later || !forgotten.contains(&sequence);
-                let key = value(sequence).filter(|_value| is_there).as_ref().map(beginning);
+                let key = value(sequence).filter(|_value| is_there).as_ref().map(first_bits);
                 index.apply(&db, sequence, key.into_iter(), coarse(sequence)).unwrap();
             }
             if later {
-                let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
+                let key = |sequence: &u64| Some((first_bits(&value(*sequence)?), *sequence));
                 let mut batch = Batch::default();
                 index.forget(&forgotten.iter().filter_map(key).collect(), &mut batch);
                 db.apply_batch(batch).unwrap();
@@ -767,7 +765,7 @@ mod tests {
     fn grow(index: &Index, tree: &Tree, sequences: Range<u64>, forgotten: &HashSet<u64>) {
         for sequence in sequences {
             let key = value(sequence).filter(|_value| !forgotten.contains(&sequence));
-            let key = key.as_ref().map(beginning);
+            let key = key.as_ref().map(first_bits);
             index.apply(tree, sequence, key.into_iter(), coarse(sequence)).unwrap();
         }
     }
@@ -786,7 +784,7 @@ mod tests {
             model.entry(sequence * sequence % 9973).or_default().push(sequence);
         }
         for (root, all) in model.into_iter().step_by(97) {
-            let key = beginning(&sha256(&root.to_be_bytes()));
+            let key = first_bits(&sha256(&root.to_be_bytes()));
             let mut found = index.find(tree, key, 0, usize::MAX).unwrap();
             assert!(found.iter().all(|sequence| all.contains(sequence)));
             found.retain(|sequence| !forgotten.contains(sequence));
@@ -815,7 +813,7 @@ mod tests {
             end = next;
             let some = (0..200_u64).map(|at| (at * at * 7919 + step * 104_729) % end);
             let new: HashSet<u64> = some.filter(|at| !forgotten.contains(at)).collect();
-            let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
+            let key = |sequence: &u64| Some((first_bits(&value(*sequence)?), *sequence));
             let mut batch = Batch::default();
             index.forget(&new.iter().filter_map(key).collect(), &mut batch);
             db.apply_batch(batch).unwrap();
@@ -856,7 +854,7 @@ mod tests {
                     .into_iter()
                     .flatten(),
             );
-            let key = |sequence: &u64| Some((beginning(&value(*sequence)?), *sequence));
+            let key = |sequence: &u64| Some((first_bits(&value(*sequence)?), *sequence));
             let mut batch = Batch::default();
             index.forget(&gone.iter().filter_map(key).collect(), &mut batch);
             db.apply_batch(batch).unwrap();

@@ -18,7 +18,6 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use sled::Batch;
 use sled::Db;
-use uuid::Uuid;
 
 use crate::model::facts::Facts;
 use crate::model::facts::Scope;
@@ -42,7 +41,6 @@ use crate::store::block::LogBlock;
 use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::index::Posting;
-use crate::store::index::beginning;
 use crate::store::keys;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
@@ -580,8 +578,8 @@ impl Store {
 
     /// The place of one revision of a record.
     pub fn revision(&self, name: &RecordName, revision: u32) -> Result<Option<u64>, StoreError> {
-        let digest = revision_digest(&name.member, name.record, revision);
-        for sequence in self.names.find(&self.db, beginning(&digest), 0, usize::MAX)? {
+        let digest = index_keys::revision_digest(&name.member, name.record, revision);
+        for sequence in self.names.find(&self.db, index_keys::first_bits(&digest), 0, usize::MAX)? {
             // The index has only the beginning of the digest.
             let block = self.block_at(sequence)?;
             let facts =
@@ -871,8 +869,14 @@ impl Store {
         let [names, values, terms_start] = starts;
         let none = std::iter::empty;
         if *sequence >= names {
-            let name = revision_digest(&facts.scope.publisher, facts.record, facts.revision);
-            self.names.apply(&self.db, *sequence, [beginning(&name)].into_iter(), none())?;
+            let name =
+                index_keys::revision_digest(&facts.scope.publisher, facts.record, facts.revision);
+            self.names.apply(
+                &self.db,
+                *sequence,
+                [index_keys::first_bits(&name)].into_iter(),
+                none(),
+            )?;
         }
         if *sequence >= values {
             let value = facts.value_digest.as_ref().map(Term::value);
@@ -1169,12 +1173,6 @@ pub(super) fn marks(sequence: u64, record: &Record) -> Rows {
         rows.push((keys::roster(sequence), Some(Bytes::new())));
     }
     rows
-}
-
-/// What the index of names has of a revision.
-fn revision_digest(member: &MemberId, record: Uuid, revision: u32) -> Digest {
-    let hasher = Sha256::new().chain_update(record.as_bytes()).chain_update(revision.to_be_bytes());
-    hasher.chain_update(member.as_str()).finalize().into()
 }
 
 pub(super) fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {

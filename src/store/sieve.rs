@@ -83,7 +83,7 @@ mod tests {
 
     fn key(number: u64) -> u64 {
         let digest = crate::model::names::sha256(&number.to_be_bytes());
-        crate::store::index::beginning(&digest)
+        crate::model::index_keys::first_bits(&digest)
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod demo;
 mod ends;
 mod enroll;
 mod epoch;
+mod export;
 mod failure;
 mod figures;
 mod filter_flags;
@@ -167,6 +168,9 @@ enum Command {
     Overlay(overlay::Command),
     /// Write the pack for the regular meeting: one page for the browser, and Markdown.
     Briefing(briefing::Args),
+    /// Write what one may read in a format of other tools.
+    #[command(subcommand)]
+    Export(export::Command),
     /// Search records by words and what they say.
     Search(Box<search::Args>),
     /// Show an operation whole, each claim with who says so.
@@ -252,6 +256,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Lookup(args) => lookup::run(context, args).await,
         Command::Overlay(command) => overlay::run(context, command),
         Command::Briefing(args) => briefing::run(context, args).await,
+        Command::Export(command) => export::run(context, command).await,
         Command::Search(args) => search::run(context, *args).await,
         Command::Show(args) => show::run(context, args).await,
         Command::Links(args) => links::run(context, args).await,
