@@ -1,10 +1,12 @@
 //! Compiles `proto/` in pure Rust (no `protoc` on the machine) and leaves the descriptor set beside the
-//! code, for server reflection and for JSON.
+//! code, for server reflection and for JSON. Tells the programs which commit they are of.
 
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 
 use prost::Message;
 
@@ -49,5 +51,40 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".watchfire.v1.SubscribeResponse", "crate::wire::SubscribeFrame")
         .out_dir(face)
         .compile_fds(descriptors)?;
+    println!("cargo::rustc-env=WATCHFIRE_VERSION={}", version()?);
     Ok(())
+}
+
+/// The version, with the commit if it is known: `WATCHFIRE_COMMIT` where it is set, for sources without a repository;
+/// else what git says. Only releases look at the repository: a build for development would begin anew with each commit.
+fn version() -> Result<String, Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=WATCHFIRE_COMMIT");
+    let number = env::var("CARGO_PKG_VERSION")?;
+    let said = env::var("WATCHFIRE_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = match said {
+        Some(commit) => Some(commit),
+        None if env::var("PROFILE")? == "release" => commit_of_repository(),
+        None => return Ok(format!("{number} (development build)")),
+    };
+    Ok(commit.map_or_else(|| number.clone(), |commit| format!("{number} ({commit})")))
+}
+
+fn commit_of_repository() -> Option<String> {
+    // A repository further up is somebody else's.
+    if !Path::new(".git").exists() {
+        return None;
+    }
+    for file in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", file])?;
+        if Path::new(&path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok().filter(|it| it.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -19,3 +19,6 @@ pub mod store;
 pub mod tls;
 pub mod transparency;
 pub mod wire;
+
+/// The version of both programs: that of the package, and the commit that they were built from, if it is known.
+pub const VERSION: &str = env!("WATCHFIRE_VERSION");

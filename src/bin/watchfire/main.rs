@@ -39,6 +39,7 @@ mod links;
 mod links_text;
 mod list;
 mod lookup;
+mod manual;
 mod moments;
 mod note;
 mod operation_claims;
@@ -95,7 +96,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit codes: 0 done, 1 a local fault, 2 usage, 3 refused by the hub, 4 the hub is unreachable, 5 something that
 /// the hub or a file holds does not verify, 6 the hub's log was restored: watchfire epoch accept.
 #[derive(Debug, Parser)]
-#[command(name = "watchfire", version, propagate_version = true)]
+#[command(name = "watchfire", version = watchfire::VERSION, propagate_version = true)]
 struct Cli {
     #[command(flatten)]
     context: Context,
@@ -210,6 +211,8 @@ enum Command {
     Demo(demo::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Write manual pages.
+    Manual(manual::Args),
 }
 
 fn main() -> ExitCode {
@@ -276,5 +279,6 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => TaskTracker::new().spawn(bench::run(args)).await?,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions(args) => completions::run(&args),
+        Command::Manual(args) => manual::run(&args),
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod init;
 mod log_key;
+mod papers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit codes: 0 stopped as asked, 1 another fault, 2 usage, 74 a write failed (start again), 78 the configuration or
 /// the data directory cannot be used.
 #[derive(Debug, Parser)]
-#[command(name = "watchfired", version, propagate_version = true)]
+#[command(name = "watchfired", version = watchfire::VERSION, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -62,6 +63,10 @@ enum Command {
     RotateLogKey(log_key::Args),
     /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
     Verify(DataArgs),
+    /// Write manual pages.
+    Manual(papers::ManualArgs),
+    /// Print completions for a shell.
+    Completions(papers::CompletionsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,6 +106,8 @@ fn main() -> ExitCode {
         Command::BeginEpoch(args) => backup::begin(&args),
         Command::RotateLogKey(args) => log_key::run(&args),
         Command::Verify(args) => verify(&args),
+        Command::Manual(args) => papers::manual(&args),
+        Command::Completions(args) => papers::completions(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
