@@ -9,9 +9,9 @@ use crate::exchange::hub::Hub;
 use crate::exchange::search::Clause;
 use crate::exchange::turns::Halt;
 use crate::interop::stix::ids;
+use crate::model::facts::Facts;
 use crate::model::filter::Filter;
 use crate::model::filter::Match;
-use crate::model::facts::Facts;
 use crate::model::header::BodyKind;
 use crate::model::index_keys::Group;
 use crate::model::index_keys::Term;
@@ -257,7 +257,8 @@ fn operations(
         for first in ranges.into_iter().rev() {
             for place in (first..(first + COARSE_SEQUENCES).min(end)).rev() {
                 halt.check()?;
-                if listed.len() >= limits::COLLECTIONS_MAX || examined >= limits::PAGE_EXAMINED_MAX {
+                if listed.len() >= limits::COLLECTIONS_MAX || examined >= limits::PAGE_EXAMINED_MAX
+                {
                     return Ok(listed);
                 }
                 examined += 1;

@@ -85,11 +85,7 @@ pub(super) struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(
-        exporter: Exporter<'a>,
-        collection: &'a Collection,
-        halt: &'a Halt,
-    ) -> Self {
+    pub(super) fn new(exporter: Exporter<'a>, collection: &'a Collection, halt: &'a Halt) -> Self {
         let back = Exporter::new(exporter.store, exporter.reader, exporter.size);
         let groups = match collection {
             Collection::Everything | Collection::Operation(_) => Group::of_reader(exporter.reader),

@@ -51,10 +51,7 @@ impl<'a> Exporter<'a> {
     }
 
     /// The place of the latest revision of a record that is shown, with its facts, if the reader may see that one.
-    pub(super) fn latest(
-        &mut self,
-        name: &RecordName,
-    ) -> Result<Option<(u64, Facts)>, StoreError> {
+    pub(super) fn latest(&mut self, name: &RecordName) -> Result<Option<(u64, Facts)>, StoreError> {
         let Some(place) = latest_below(self.store, name, self.size)? else { return Ok(None) };
         Ok(self.facts(place)?.map(|facts| (place, facts)))
     }
@@ -121,8 +118,8 @@ fn exported(entry: pb::Entry) -> Result<ExportedRecord, StoreError> {
     let time = entry.accept_time.unwrap_or_default();
     let accept_time = wire::time::timestamp(&time, "entry.accept_time")
         .map_err(|_refused| damaged("its time is unreadable"))?;
-    let record: Record = wire::envelope::of_entry(entry)
-        .map_err(|_refused| damaged("its record is unreadable"))?;
+    let record: Record =
+        wire::envelope::of_entry(entry).map_err(|_refused| damaged("its record is unreadable"))?;
     Ok(ExportedRecord {
         epoch,
         sequence,

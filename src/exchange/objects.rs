@@ -162,9 +162,11 @@ impl ObjectsQuery {
             let Some(uuid) = uuid_of(id) else { continue };
             let Some(key) = ids::key_of(uuid) else { return Ok(None) };
             for (name, _first) in store.records_of_key(key)? {
-                clause = clause
-                    .or(Clause::at(revisions(store, &name)?))
-                    .or(Clause::new(vec![Term::about(&name)], groups, 1));
+                clause = clause.or(Clause::at(revisions(store, &name)?)).or(Clause::new(
+                    vec![Term::about(&name)],
+                    groups,
+                    1,
+                ));
             }
         }
         Ok(Some(clause))
@@ -247,7 +249,9 @@ impl Walk<'_> {
             let within = (next..size, &mut self.emitter.examined);
             let range = match agree(store, halt, &mut clauses, within)? {
                 Agreed::Nowhere => return Ok((page.objects, None)),
-                Agreed::Tired(at) => return Ok((page.objects, Some(Spot { sequence: at, given: 0 }))),
+                Agreed::Tired(at) => {
+                    return Ok((page.objects, Some(Spot { sequence: at, given: 0 })));
+                }
                 Agreed::On(range) => range,
             };
             next = range.end;
@@ -324,7 +328,8 @@ mod tests {
     #[test]
     fn only_ids_with_a_uuid_can_be_there() {
         assert!(uuid_of("indicator--f7f459f8-3d40-4709-a2d4-b4bc3b45e523").is_some());
-        for none in ["", "indicator", "indicator--", "f7f459f8-3d40-4709-a2d4-b4bc3b45e523", "a--b"] {
+        for none in ["", "indicator", "indicator--", "f7f459f8-3d40-4709-a2d4-b4bc3b45e523", "a--b"]
+        {
             assert_eq!(uuid_of(none), None, "{none}");
         }
     }

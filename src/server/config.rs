@@ -221,11 +221,7 @@ impl Config {
             workers: within(workers, cores, 1..=256, "workers")?,
             retention: kept(&retention)?,
             metrics: metrics.listen.as_deref().map(of_this_machine).transpose()?,
-            taxii: taxii
-                .listen
-                .as_deref()
-                .map(|text| address(text, "taxii.listen"))
-                .transpose()?,
+            taxii: taxii.listen.as_deref().map(|text| address(text, "taxii.listen")).transpose()?,
             warning_lists: warnings
                 .lists
                 .unwrap_or_default()

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn an_endpoint_does_not_look_at_what_it_does_not_have() {
-        let query = "match[id]=a--1&match[type]=url&match[version]=nonsense&match[spec_version]=2.0";
+        let query =
+            "match[id]=a--1&match[type]=url&match[version]=nonsense&match[spec_version]=2.0";
         let objects = parse(query, Matches::Versions).unwrap().objects;
         let spec_versions = vec!["2.0".to_owned()];
         assert_eq!(objects, ObjectsQuery { spec_versions, ..ObjectsQuery::default() });

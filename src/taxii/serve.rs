@@ -52,7 +52,8 @@ pub async fn serve(
     let (router, tasks) = (routes::router(hub), TaskTracker::new());
     while let Some(Some(accepted)) = cut.run_until_cancelled(connections.next()).await {
         let Ok(connection) = accepted else { continue };
-        let talk = Talk { router: router.clone(), stop: stop.clone(), tasks: Tracked::new(&cut, &tasks) };
+        let talk =
+            Talk { router: router.clone(), stop: stop.clone(), tasks: Tracked::new(&cut, &tasks) };
         let cut = cut.clone();
         tasks.spawn(async move { cut.run_until_cancelled_owned(talk.hold(connection)).await });
     }
@@ -71,7 +72,8 @@ struct Talk {
 impl Talk {
     /// Until the client goes away, or is too slow, or `stop`. Whatever ends it, the client asks again.
     async fn hold(self, connection: Connection) {
-        let (peer, is_h2, router) = (Arc::clone(connection.peer()), connection.is_h2(), self.router);
+        let (peer, is_h2, router) =
+            (Arc::clone(connection.peer()), connection.is_h2(), self.router);
         let answer = tower::service_fn(move |request| answer(router.clone(), &peer, request));
         let (stream, service) = (TokioIo::new(connection), TowerToHyperService::new(answer));
         if is_h2 {
