@@ -33,17 +33,21 @@ type Two = Result<Path<(String, String)>, PathRejection>;
 
 /// Every resource. All paths end with a slash.
 pub(super) fn router(hub: Arc<Hub>) -> Router {
-    let collections = Router::new()
-        .route("/", get(collections))
-        .route("/{collection}/", get(collection))
-        .route("/{collection}/manifest/", get(manifest))
-        .route("/{collection}/objects/", get(objects).post(written))
-        .route("/{collection}/objects/{object}/", get(object).delete(written))
-        .route("/{collection}/objects/{object}/versions/", get(versions));
     Router::new()
         .route("/taxii2/", get(discovery))
         .route(ROOT, get(root))
-        .nest(&format!("{ROOT}collections"), collections)
+        .route("/exchange/collections/", get(collections))
+        .route("/exchange/collections/{collection}/", get(collection))
+        .route("/exchange/collections/{collection}/manifest/", get(manifest))
+        .route("/exchange/collections/{collection}/objects/", get(objects).post(written))
+        .route(
+            "/exchange/collections/{collection}/objects/{object}/",
+            get(object).delete(written),
+        )
+        .route(
+            "/exchange/collections/{collection}/objects/{object}/versions/",
+            get(versions),
+        )
         .fallback(missing)
         .method_not_allowed_fallback(method)
         .with_state(hub)
