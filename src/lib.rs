@@ -16,6 +16,7 @@ pub mod rpc;
 pub mod server;
 pub mod signing;
 pub mod store;
+pub mod taxii;
 pub mod tls;
 pub mod transparency;
 pub mod wire;

@@ -337,7 +337,11 @@ impl Query {
 }
 
 /// The place of a record's latest revision among the first so many entries of the log. Revisions rise along the log.
-fn latest_below(store: &Store, name: &RecordName, size: u64) -> Result<Option<u64>, StoreError> {
+pub(super) fn latest_below(
+    store: &Store,
+    name: &RecordName,
+    size: u64,
+) -> Result<Option<u64>, StoreError> {
     let Some((latest, sequence)) = store.latest(name)? else { return Ok(None) };
     if sequence < size {
         return Ok(Some(sequence));
@@ -436,6 +440,18 @@ impl Clause {
         let recalls = BodyKind::ALL.iter().filter(|kind| kind.is_recall());
         let terms = recalls.map(|kind| Term::body_kind(*kind)).collect();
         Self::new(terms, groups, COARSE_SEQUENCES)
+    }
+
+    /// What one of two clauses asks for.
+    pub(super) fn or(mut self, other: Self) -> Self {
+        self.streams.extend(other.streams);
+        self
+    }
+
+    /// Places that are known, rising.
+    pub(super) fn at(places: Vec<u64>) -> Self {
+        let known = Postings { of: None, width: 1, read: places, rest: None };
+        Self { streams: vec![known] }
     }
 
     /// Recalls match whatever is asked for.

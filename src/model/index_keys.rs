@@ -154,6 +154,11 @@ impl Group {
         Self::member(member)
     }
 
+    /// The group of what is about the exchange itself.
+    pub fn of_everyone() -> Self {
+        Self::everyone()
+    }
+
     /// The group of one audience.
     pub fn of_audience(audience: &Audience) -> Self {
         Self::audience(audience)

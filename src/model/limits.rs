@@ -205,3 +205,10 @@ pub const REPORTS_MAX: usize = 16;
 pub const REPORTS_PAGE_BYTES_MAX: usize = 2 * REPORT_BYTES_MAX;
 /// Exhibits of one file of evidence that is handed in: the client makes fewer than ten.
 pub const REPORT_EXHIBITS_MAX: usize = 1000;
+/// Operations that a list of collections has, the newest ones: others are found by their ids.
+pub const COLLECTIONS_MAX: usize = 200;
+/// Bytes of the objects of one page of a collection: a member's open calls together hold a bounded part of memory.
+pub const OBJECTS_BYTES_MAX: usize = 1024 * 1024;
+/// Entries that are looked at, for one shared object of one entry, for an earlier one of the collection that has it:
+/// behind so many that are not in the collection it is given again.
+pub const BROUGHT_EXAMINED_MAX: usize = 1000;

@@ -23,6 +23,13 @@ impl Timestamp {
         self.0
     }
 
+    /// From RFC 3339; what is finer than a microsecond is cut off, and moments before 1970 become 1970. `None` if it is
+    /// no such text, or past the year 9999.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        Self::from_micros(u64::try_from(time.as_microsecond()).unwrap_or_default())
+    }
+
     /// So long before; 1970 at the earliest.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
@@ -107,6 +114,20 @@ mod tests {
     fn times_are_written_in_utc_with_microseconds() {
         let time = Timestamp::from_micros(1_534_896_000_000_001).unwrap();
         assert_eq!(time.to_string(), "2018-08-22T00:00:00.000001Z");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let parse = |text| Timestamp::parse(text).map(Timestamp::as_micros);
+        assert_eq!(parse("2018-08-22T00:00:00.000001Z"), Some(1_534_896_000_000_001));
+        assert_eq!(parse("2018-08-22T00:00:00.0000019Z"), Some(1_534_896_000_000_001));
+        assert_eq!(parse("2018-08-22T01:00:00+01:00"), Some(1_534_896_000_000_000));
+        assert_eq!(parse("1969-12-31T23:59:59Z"), Some(0));
+        for wrong in
+            ["", "2018-08-22", "2018-13-22T00:00:00Z", "now", "1534896000", "2018-08-22T00:00:00"]
+        {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct Config {
     pub retention: Retention,
     /// Where the operator's figures are served, if they are; of this machine only.
     pub metrics: Option<SocketAddr>,
+    /// Where TAXII is served to members, if it is.
+    pub taxii: Option<SocketAddr>,
     /// Lists of common benign values: files or folders in the MISP warning-list format.
     pub warning_lists: Vec<PathBuf>,
 }
@@ -106,7 +108,14 @@ struct RawConfig {
     retention: RawRetention,
     warnings: RawWarnings,
     metrics: RawMetrics,
+    taxii: RawTaxii,
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTaxii {
+    listen: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -189,6 +198,7 @@ impl Config {
             retention,
             warnings,
             metrics,
+            taxii,
             log,
         } = raw;
         // Through its components, so that `.` disappears.
@@ -211,6 +221,7 @@ impl Config {
             workers: within(workers, cores, 1..=256, "workers")?,
             retention: kept(&retention)?,
             metrics: metrics.listen.as_deref().map(of_this_machine).transpose()?,
+            taxii: taxii.listen.as_deref().map(|text| address(text, "taxii.listen")).transpose()?,
             warning_lists: warnings
                 .lists
                 .unwrap_or_default()
@@ -382,6 +393,16 @@ mod tests {
             check_metrics(no_address, Some("must be an address and a port"));
         }
         assert!(check("[metrics]\nlissten = '127.0.0.1:1'").unwrap_err().contains("lissten"));
+    }
+
+    #[test]
+    fn taxii_is_served_only_when_asked() {
+        assert_eq!(check("").unwrap().taxii, None);
+        assert_eq!(check("[taxii]").unwrap().taxii, None);
+        let listen = check("[taxii]\nlisten = '0.0.0.0:7444'").unwrap().taxii;
+        assert_eq!(listen, Some("0.0.0.0:7444".parse().unwrap()));
+        assert!(check("[taxii]\nlisten = 'here'").unwrap_err().starts_with("taxii.listen must"));
+        assert!(check("[taxii]\nport = 7444").unwrap_err().contains("port"));
     }
 
     #[test]

@@ -34,8 +34,10 @@ use crate::server::restore;
 use crate::signing::SecretKey;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::taxii;
 use crate::tls;
 use crate::tls::Reloader;
+use crate::tls::Speaks;
 use crate::tls::TlsLoadError;
 use crate::wire::pb;
 
@@ -113,6 +115,7 @@ pub async fn serve(
     let reloader = Reloader::open(config.tls.clone(), hub.trust_domain(), clock)?;
     let (listener, listen) = bind(config.listen).await?;
     let figures = bind_if_asked(config.metrics).await?;
+    let objects = bind_if_asked(config.taxii).await?;
 
     let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     let incoming = tls::incoming(
@@ -133,6 +136,14 @@ pub async fn serve(
         tracing::info!(listen = %listen, "figures are served");
     }
     give_backups(&config, &hub, &stop, &tasks);
+    let objects = objects.map(|(listener, listen)| {
+        tracing::info!(listen = %listen, "TAXII is served");
+        let limits = config.connections.clone();
+        let reloader = Arc::clone(&reloader);
+        let incoming =
+            tls::incoming_of(Speaks::Http, listener, reloader, limits, stop.clone(), &tasks);
+        taxii::serve(incoming, Arc::clone(&hub), stop.clone(), cut.clone())
+    });
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
@@ -146,6 +157,12 @@ pub async fn serve(
         }
     });
     let transport = server.serve_with_incoming_shutdown(incoming, stop.cancelled());
+    let objects = async {
+        if let Some(objects) = objects {
+            objects.await;
+        }
+    };
+    let transport = async { tokio::join!(transport, objects).0 };
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;

@@ -591,6 +591,26 @@ impl Store {
         Ok(None)
     }
 
+    /// The records whose first revision the index of names has under a key, with its place: more than one only if their
+    /// digests begin alike.
+    pub fn records_of_key(&self, key: u64) -> Result<Vec<(RecordName, u64)>, StoreError> {
+        let mut records = Vec::new();
+        for sequence in self.names.find(&self.db, key, 0, usize::MAX)? {
+            let block = self.block_at(sequence)?;
+            let Some(facts) =
+                block.as_ref().and_then(|block| block.at(sequence)).map(|entry| &entry.facts)
+            else {
+                continue;
+            };
+            let digest =
+                index_keys::revision_digest(&facts.scope.publisher, facts.record, facts.revision);
+            if facts.revision == 1 && index_keys::first_bits(&digest) == key {
+                records.push((facts.name(), sequence));
+            }
+        }
+        Ok(records)
+    }
+
     /// The latest revision of a record and its place. Revisions have no gaps, so that doubling finds one that is
     /// not there, and halving the last that is.
     pub fn latest(&self, name: &RecordName) -> Result<Option<(u32, u64)>, StoreError> {

@@ -66,7 +66,28 @@ struct Entrance {
     address: Place<IpAddr>,
 }
 
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// gRPC: HTTP/2 and nothing else, which the client must say.
+    Grpc,
+    /// HTTP/2 or HTTP/1.1, as the client likes; one that does not say gets HTTP/1.1.
+    Http,
+}
+
+impl Speaks {
+    /// Whether a connection is HTTP/2, by the protocol that was agreed on; `None` if the listener does not speak it.
+    fn is_h2(self, agreed: Option<&[u8]>) -> Option<bool> {
+        match (self, agreed) {
+            (Self::Grpc | Self::Http, Some(b"h2")) => Some(true),
+            (Self::Http, None | Some(b"http/1.1")) => Some(false),
+            (Self::Grpc, _) | (Self::Http, Some(_)) => None,
+        }
+    }
+}
+
 struct Acceptor {
+    speaks: Speaks,
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
     stop: CancellationToken,
@@ -77,8 +98,20 @@ struct Acceptor {
     logged: Mutex<Option<Instant>>,
 }
 
-/// Accepts until `stop`; yields verified connections. Its tasks belong to `tasks`.
+/// Accepts gRPC connections until `stop`; yields verified ones. Its tasks belong to `tasks`.
 pub fn incoming(
+    listener: TcpListener,
+    reloader: Arc<Reloader>,
+    limits: ConnectionLimits,
+    stop: CancellationToken,
+    tasks: &TaskTracker,
+) -> ReceiverStream<io::Result<Connection>> {
+    incoming_of(Speaks::Grpc, listener, reloader, limits, stop, tasks)
+}
+
+/// The same for a listener that may speak something else. Its limits are its own.
+pub fn incoming_of(
+    speaks: Speaks,
     listener: TcpListener,
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
@@ -87,6 +120,7 @@ pub fn incoming(
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(ACCEPTED_QUEUE);
     let acceptor = Arc::new(Acceptor {
+        speaks,
         total: Arc::new(Semaphore::new(limits.total)),
         handshakes: Semaphore::new(limits.handshakes),
         reloader,
@@ -161,13 +195,13 @@ impl Acceptor {
                 return None;
             }
         };
-        let admitted = self.peer(&stream, address).and_then(|(peer, certificate)| {
+        let admitted = self.peer(&stream, address).and_then(|((peer, certificate), is_h2)| {
             let limit = self.limits.per_member;
             let member = Place::take(&self.members, peer.member.clone(), limit)
                 .ok_or("too many connections of one member")?;
-            Ok((peer, certificate, member))
+            Ok((peer, certificate, member, is_h2))
         });
-        let (peer, certificate, member) = match admitted {
+        let (peer, certificate, member, is_h2) = match admitted {
             Ok(admitted) => admitted,
             Err(why) => {
                 self.log_refusal(address, why);
@@ -180,7 +214,7 @@ impl Acceptor {
         let places = Places { _total: total, _address: address, _member: member, lease };
         let now = Instant::now();
         let end_of_life = now + self.age_max(&peer, &loaded);
-        Some(Connection::new(stream, peer, now + PREFACE_MAX, end_of_life, places))
+        Some(Connection::new(stream, (peer, is_h2), now + PREFACE_MAX, end_of_life, places))
     }
 
     async fn handshake(
@@ -198,7 +232,11 @@ impl Acceptor {
             return Err((io::ErrorKind::ConnectionAborted.into(), socket));
         };
         let loaded = self.reloader.loaded();
-        let acceptor = TlsAcceptor::from(Arc::clone(&loaded.config));
+        let config = match self.speaks {
+            Speaks::Grpc => &loaded.config,
+            Speaks::Http => &loaded.http,
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(config));
         let stream = acceptor.accept(socket).into_fallible().await?;
         Ok((stream, loaded))
     }
@@ -207,14 +245,13 @@ impl Acceptor {
         &self,
         stream: &TlsStream<TcpStream>,
         address: SocketAddr,
-    ) -> Result<Known, &'static str> {
+    ) -> Result<(Known, bool), &'static str> {
         let (_socket, connection) = stream.get_ref();
-        if connection.alpn_protocol() != Some(b"h2") {
-            return Err("the client does not speak h2");
-        }
+        let is_h2 = self.speaks.is_h2(connection.alpn_protocol());
+        let is_h2 = is_h2.ok_or("the client does not speak h2")?;
         let leaf = connection.peer_certificates().and_then(<[_]>::first);
         let leaf = leaf.ok_or("the client showed no certificate")?;
-        Ok(identity(leaf, self.reloader.trust_domain())?.at(address))
+        Ok((identity(leaf, self.reloader.trust_domain())?.at(address), is_h2))
     }
 
     /// Until its certificate or the list that was looked at ends, and no longer than others.

@@ -27,6 +27,7 @@ const PREFACE_BYTES: usize = 24;
 pub struct Connection {
     stream: Gathering<TlsStream<TcpStream>>,
     peer: Arc<Peer>,
+    is_h2: bool,
     /// Fires when the preface is late; then when the connection is too old.
     deadline: Pin<Box<Sleep>>,
     end_of_life: tokio::time::Instant,
@@ -38,7 +39,7 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
-        peer: Arc<Peer>,
+        (peer, is_h2): (Arc<Peer>, bool),
         preface_by: tokio::time::Instant,
         end_of_life: tokio::time::Instant,
         places: Places,
@@ -46,12 +47,23 @@ impl Connection {
         Self {
             stream: Gathering::new(stream),
             peer,
+            is_h2,
             deadline: Box::pin(tokio::time::sleep_until(preface_by.min(end_of_life))),
             end_of_life,
             unread_preface: PREFACE_BYTES,
             end: Box::pin(places.lease.end.clone().cancelled_owned()),
             _places: places,
         }
+    }
+
+    /// Who is at the other end.
+    pub const fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// Whether HTTP/2 was agreed on.
+    pub const fn is_h2(&self) -> bool {
+        self.is_h2
     }
 
     /// An error once the connection was ended, or its preface or its end is overdue.

@@ -97,7 +97,10 @@ pub enum TlsLoadError {
 
 /// What is in use at the moment.
 pub(super) struct Loaded {
+    /// For gRPC.
     pub(super) config: Arc<ServerConfig>,
+    /// The same for a listener that speaks HTTP/1.1 too.
+    pub(super) http: Arc<ServerConfig>,
     pub(super) revocation: Revocation,
     /// The end of the server's own certificate.
     pub(super) not_after: SystemTime,
@@ -149,7 +152,9 @@ pub(super) fn load(
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Loaded { config: Arc::new(config), revocation, not_after, digest })
+    let mut http = config.clone();
+    http.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(Loaded { config: Arc::new(config), http: Arc::new(http), revocation, not_after, digest })
 }
 
 /// Our clock as rustls wants it.

@@ -16,7 +16,9 @@ mod reload;
 mod revocation;
 mod settings;
 
+pub use self::accept::Speaks;
 pub use self::accept::incoming;
+pub use self::accept::incoming_of;
 pub use self::client::ClientTls;
 pub use self::client::ConnectError;
 pub use self::client::connect;

@@ -40,6 +40,7 @@ mod shown;
 mod sinks;
 mod slips;
 mod suspension;
+mod taxii;
 mod turned;
 mod warnings;
 mod witnesses;

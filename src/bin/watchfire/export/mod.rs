@@ -2,6 +2,7 @@
 
 mod jsonl;
 mod stix;
+mod whole_file;
 
 use crate::context::Context;
 use crate::filter_flags::FilterFlags;

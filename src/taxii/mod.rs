@@ -1,0 +1,11 @@
+//! TAXII 2.1 (OASIS Standard, 10 June 2021), read only: what members may read, as STIX objects, for tools that are not
+//! ours. Beside the gRPC face: it decodes, calls and encodes, and decides nothing about who may see what.
+
+mod answer;
+mod asked;
+mod media;
+mod query;
+mod routes;
+mod serve;
+
+pub use self::serve::serve;
