@@ -28,6 +28,7 @@ mod follow;
 mod get;
 mod handling_flags;
 mod heads;
+mod jsonl_line;
 mod keeper;
 mod key_confirm;
 mod key_reset;

@@ -160,7 +160,7 @@ fn files_that_are_none_are_refused_with_their_place() {
         "line 2: there is no number",
     );
     check_refused("a.csv", b"Tactic,Technique,Procedure\n\xff,0.1 b,0.1.1 c\n", "line 2");
-    check_refused("a.csv", b"", "neither JSON nor a list");
+    check_refused("a.csv", b"", "there is no technique");
 }
 
 #[test]

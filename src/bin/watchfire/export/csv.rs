@@ -78,7 +78,9 @@ fn tell(files: usize, account: &WriteAccount, others: &BTreeMap<&'static str, u6
         "{files} files: {exact} indicators come back as they are when they are read again, {shortened} say less."
     ));
     if *repeated > 0 {
-        output::note(&format!("Left out: {repeated} indicators of an asset that its file has already."));
+        output::note(&format!(
+            "Left out: {repeated} indicators of an asset that its file has already."
+        ));
     }
     for (what, counts) in [
         ("Left out, since the layout cannot say them, by kind", left_out),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::interop::meta_csv::Draft;
+use crate::interop::meta_csv::count;
 use crate::interop::meta_csv::import;
 use crate::interop::meta_csv::write::Asset;
 use crate::interop::meta_csv::write::FLAT_HEADER;
@@ -136,13 +137,9 @@ fn spellings(asset: &Asset) -> Vec<String> {
 
 /// `22 accounts on facebook, 8 pages on facebook`, if the figures can be said in words that the reader knows.
 fn counted(aggregate: &pb::Aggregate, platform: &str) -> Option<String> {
-    let whole = pb::AggregatePart {
-        of: aggregate.of,
-        platform: String::new(),
-        count: aggregate.count,
-    };
-    let parts =
-        if aggregate.parts.is_empty() { vec![whole] } else { aggregate.parts.clone() };
+    let whole =
+        pb::AggregatePart { of: aggregate.of, platform: String::new(), count: aggregate.count };
+    let parts = if aggregate.parts.is_empty() { vec![whole] } else { aggregate.parts.clone() };
     let said = parts.iter().map(|part| {
         let kind = ObservableKind::from_number(part.of)?;
         let noun = format!("{}s", kind.as_str());
@@ -157,7 +154,10 @@ fn counted(aggregate: &pb::Aggregate, platform: &str) -> Option<String> {
             }
         };
         let place = if part.platform.is_empty() { platform } else { &part.platform };
-        let on = if place.is_empty() { String::new() } else { format!(" on {place}") };
+        let on = match (place.is_empty(), count::word(place)) {
+            (true, _) => String::new(),
+            (false, word) => format!(" on {}", word?),
+        };
         Some(format!("{figure} {noun}{on}"))
     });
     Some(said.collect::<Option<Vec<_>>>()?.join(", "))

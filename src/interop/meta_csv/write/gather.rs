@@ -67,7 +67,11 @@ impl Gathered {
                 Some(sheet) => sheet.parts.push(said),
                 None => {
                     places.insert(Some(name), sheets.len());
-                    sheets.push(Sheet { title: said.title.clone(), parts: vec![said], assets: vec![] });
+                    sheets.push(Sheet {
+                        title: said.title.clone(),
+                        parts: vec![said],
+                        assets: vec![],
+                    });
                 }
             }
         }

@@ -26,8 +26,7 @@ use crate::model::normal_form::NormalForm;
 use crate::wire::pb;
 
 /// The header of the kill-chain layout.
-const KILL_CHAIN_HEADER: [&str; 5] =
-    ["Tactic", "Technique", "Procedure", "Indicator", "Comments"];
+const KILL_CHAIN_HEADER: [&str; 5] = ["Tactic", "Technique", "Procedure", "Indicator", "Comments"];
 /// The header of the flat layout.
 const FLAT_HEADER: [&str; 4] = ["indicator_type", "indicator_value", "comment", "ds"];
 /// Techniques of one asset that get a row each: published lists have a few, a record may have hundreds.

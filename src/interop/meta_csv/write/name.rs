@@ -23,11 +23,8 @@ impl FileNames {
     pub fn next(&mut self, title: &str) -> String {
         let stem = stem(title);
         for number in 1_u64.. {
-            let name = if number == 1 {
-                format!("{stem}.csv")
-            } else {
-                format!("{stem} ({number}).csv")
-            };
+            let name =
+                if number == 1 { format!("{stem}.csv") } else { format!("{stem} ({number}).csv") };
             let folded: String = name.to_lowercase().nfkc().collect();
             if self.taken.insert(folded) {
                 return name;

@@ -20,8 +20,7 @@ pub(super) fn rows(parts: &[pb::Operation], assets: &[Asset]) -> Vec<KillChainRo
     let all = parts.iter().flat_map(|part| &part.techniques);
     let techniques: Vec<(&pb::Technique, [String; 3])> =
         all.filter_map(|technique| Some((technique, columns(technique)?))).collect();
-    let with_text =
-        techniques.iter().map(|(one, _)| *one).filter(|one| !one.observed.is_empty());
+    let with_text = techniques.iter().map(|(one, _)| *one).filter(|one| !one.observed.is_empty());
     let of_assets = assets.iter().flat_map(|asset| &asset.indicator.techniques);
     let told: BTreeSet<&str> =
         with_text.chain(of_assets).map(|technique| technique.external_id.as_str()).collect();

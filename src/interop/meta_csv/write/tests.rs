@@ -193,8 +193,12 @@ fn aggregates_that_flags_made_are_put_in_words() {
         }
         one
     };
-    let texts = ["652 accounts on facebook", "At least 3,000 posts", "About 110 pages on facebook",
-        "39 youtube channels, 13 accounts on google-plus"];
+    let texts = [
+        "652 accounts on facebook",
+        "At least 3,000 posts",
+        "About 110 pages on facebook",
+        "39 youtube channels, 13 accounts on google+",
+    ];
     let assets: Vec<Asset> = texts.into_iter().map(count).collect();
     let Written { account, text } = write(assets, vec![], Layout::KillChain);
     assert_eq!((account.shortened, account.left_out.len()), (4, 0), "{account:?} {text}");
@@ -245,6 +249,7 @@ proptest! {
         let back = sheet_of(&read);
         let again = back.write(layout).unwrap();
         prop_assert_eq!(again.account.exact, u64::try_from(back.assets.len()).unwrap(), "{}", text);
-        prop_assert!(!text.contains('\u{1b}'));
+        let has_escape = text.contains('\u{1b}');
+        prop_assert!(!has_escape);
     }
 }
