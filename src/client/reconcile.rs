@@ -10,6 +10,7 @@ use futures_util::stream;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
+use crate::client::said::Said;
 use crate::client::signer::Draft;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
@@ -35,6 +36,8 @@ pub struct Current {
     pub handling: Handling,
     /// What it says.
     pub content: Option<pb::body::Content>,
+    /// The same as bytes, with fields that this version does not know.
+    pub said: Option<Said>,
     /// Whether it was withdrawn.
     pub is_withdrawn: bool,
 }
@@ -54,12 +57,18 @@ pub enum Reconciled {
 
 /// Compares a draft with what is there.
 pub fn reconcile(draft: Draft, current: Option<&Current>) -> Reconciled {
+    reconcile_said(draft, None, current)
+}
+
+/// The same; where the draft's bytes are given, fields that this version does not know count too.
+pub fn reconcile_said(draft: Draft, said: Option<&Said>, current: Option<&Current>) -> Reconciled {
     match current {
         None => Reconciled::New(Draft { previous: None, ..draft }),
         Some(current) if current.is_withdrawn => Reconciled::Withdrawn(draft.name),
         Some(current)
             if current.handling == draft.handling
-                && current.content.as_ref() == Some(&draft.content) =>
+                && current.content.as_ref() == Some(&draft.content)
+                && said.is_none_or(|said| current.said.as_ref() == Some(said)) =>
         {
             Reconciled::Unchanged(draft.name)
         }
@@ -77,6 +86,7 @@ impl Current {
             header_digest: entry.header_digest(),
             handling: entry.header().handling.clone(),
             content: entry.body().content.clone(),
+            said: Said::of(&entry.envelope().body),
             is_withdrawn,
         }
     }

@@ -4,6 +4,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 
 use crate::client::error::ClientError;
+use crate::client::said::Said;
 use crate::model::handling::Handling;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
@@ -13,6 +14,8 @@ use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::sha256;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
 use crate::profile::OwnKey;
 use crate::profile::Profile;
@@ -72,10 +75,38 @@ impl Signer {
 
     /// Signs a record; refuses what the hub would refuse of any such bytes.
     pub fn sign(&self, draft: Draft, now: Timestamp) -> Result<pb::Envelope, ClientError> {
+        let salt = random::<32>()?.to_vec();
+        let body = pb::Body { salt, content: Some(draft.content.clone()) }.encode_to_vec();
+        self.sign_body(draft, body, now)
+    }
+
+    /// The same, of what was said in these bytes, so that fields that this version does not know stay; refuses bytes
+    /// that say something else than the draft.
+    pub fn sign_said(
+        &self,
+        draft: Draft,
+        said: &Said,
+        now: Timestamp,
+    ) -> Result<pb::Envelope, ClientError> {
+        let body = said.salted(&random()?);
+        let is_same = wire::body::body(&body)
+            .is_ok_and(|decoded| decoded.content.as_ref() == Some(&draft.content));
+        if !is_same {
+            let message = "the bytes say something else than the draft";
+            let refusal = Refusal::field(Reason::FieldInvalid, "body", message);
+            return Err(ClientError::Invalid(refusal));
+        }
+        self.sign_body(draft, body, now)
+    }
+
+    fn sign_body(
+        &self,
+        draft: Draft,
+        body: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<pb::Envelope, ClientError> {
         let Draft { name, previous, handling, content } = draft;
         let body_kind = kind_of(&content);
-        let salt = random::<32>()?.to_vec();
-        let body = pb::Body { salt, content: Some(content) }.encode_to_vec();
         let header = Header {
             exchange: self.exchange.clone(),
             name,

@@ -23,6 +23,7 @@ use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
 use crate::exchange::founding::Founding;
 use crate::exchange::ledger::Ledgers;
+use crate::exchange::prepare::Advice;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Checker;
@@ -46,6 +47,7 @@ use crate::exchange::testimony::Testimony;
 use crate::exchange::token::Tokens;
 use crate::exchange::turns::Halt;
 use crate::exchange::turns::Turns;
+use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::WarningLists;
 use crate::model::limits;
 use crate::model::names::ExchangeName;
@@ -87,6 +89,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Lists of common benign values, of which publishers are warned.
     pub warning_lists: WarningLists,
+    /// Frameworks by which techniques are checked and named.
+    pub frameworks: Frameworks,
 }
 
 /// Why a data directory cannot be served.
@@ -161,6 +165,8 @@ pub struct Hub {
     /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
     checker: Arc<Checker>,
+    /// By which techniques are checked and named.
+    pub(super) frameworks: Arc<Frameworks>,
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
@@ -221,7 +227,9 @@ impl Hub {
             is_full: false,
         };
         let thread = spawn("sequencer", move || sequencer.run(work))?;
-        let checker = Arc::new(Checker::new(Arc::clone(&published), settings.warning_lists));
+        let frameworks = Arc::new(settings.frameworks);
+        let advice = Advice { lists: settings.warning_lists, frameworks: Arc::clone(&frameworks) };
+        let checker = Arc::new(Checker::new(Arc::clone(&published), advice));
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -242,6 +250,7 @@ impl Hub {
             lone: Semaphore::new(1),
             jobs: spawn_workers(&checker, &queue, settings.workers)?,
             checker,
+            frameworks,
             queue,
             clock,
             head_read: Mutex::new(Timestamp::default()),

@@ -36,6 +36,7 @@ mod streams;
 mod subscription;
 mod tail;
 mod tally;
+mod techniques;
 mod testimony;
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,7 @@ pub use self::subscription::Start;
 pub use self::subscription::Subscription;
 pub use self::subscription::SubscriptionOptions;
 pub use self::tail::DurableHead;
+pub use self::techniques::TechniquePage;
 pub use self::whole_log::LogFault;
 pub use self::whole_log::LogReport;
 pub use self::whole_log::verify_log;

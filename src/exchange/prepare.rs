@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
+use crate::interop::framework::Frameworks;
+use crate::interop::framework::Judgement;
 use crate::interop::warning_list::WarningLists;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
@@ -105,15 +107,83 @@ pub enum Warning {
     NotAnOperation(BodyKind),
     /// It is of a kind that has a platform, and names none.
     PlatformMissing(ObservableKind),
+    /// It names a technique that its framework does not have, as the operator supplied it.
+    TechniqueUnknown {
+        /// Where techniques are said.
+        field: &'static str,
+        /// The technique's code.
+        external_id: String,
+        /// The framework in the versions that were asked.
+        asked: String,
+    },
+    /// It names a technique that another version of its framework has than the one that it names.
+    TechniqueOfOtherVersion {
+        /// Where techniques are said.
+        field: &'static str,
+        /// The technique's code.
+        external_id: String,
+        /// The version that it was named with.
+        version: String,
+        /// The framework in the versions that have it.
+        having: String,
+        /// Whether the version that it was named with is here.
+        is_here: bool,
+    },
+}
+
+/// What publishers are warned by.
+#[derive(Debug, Default)]
+pub(super) struct Advice {
+    /// Lists of common benign values.
+    pub(super) lists: WarningLists,
+    /// Frameworks of techniques.
+    pub(super) frameworks: Arc<Frameworks>,
 }
 
 impl Ready {
     /// Works out what can be of a record whose signature was checked.
-    pub(super) fn of(record: Verified<Box<Record>>, lists: Option<&WarningLists>) -> Self {
+    pub(super) fn of(record: Verified<Box<Record>>, advice: Option<&Advice>) -> Self {
         let terms = wire::terms(&record.get().content, &record.get().body);
-        let warnings = lists.map(|lists| warnings(&record.get().content, lists));
+        let warnings = advice.map(|advice| {
+            let said = record.get();
+            let mut warnings = warnings(&said.content, &advice.lists);
+            warn_of_techniques(&said.body, &advice.frameworks, &mut warnings);
+            warnings
+        });
         Self { record, terms, warnings: warnings.unwrap_or_default() }
     }
+}
+
+/// What frameworks say about the techniques that a body names: a few of them.
+fn warn_of_techniques(body: &pb::Body, frameworks: &Frameworks, warnings: &mut Vec<Warning>) {
+    if frameworks.all().is_empty() {
+        return;
+    }
+    let (field, techniques) = match &body.content {
+        Some(pb::body::Content::Indicator(said)) => ("body.indicator.techniques", &said.techniques),
+        Some(pb::body::Content::Operation(said)) => ("body.operation.techniques", &said.techniques),
+        _ => return,
+    };
+    let with_code = techniques.iter().filter(|technique| !technique.external_id.is_empty());
+    let odd = with_code.filter_map(|technique| {
+        let pb::Technique { framework, version, external_id, .. } = technique;
+        match frameworks.judge(framework, version, external_id) {
+            Judgement::Known(_) | Judgement::FrameworkNotHere => None,
+            Judgement::Unknown { titles } => Some(Warning::TechniqueUnknown {
+                field,
+                external_id: external_id.clone(),
+                asked: titles.join(", "),
+            }),
+            Judgement::OtherVersion { titles, is_here } => Some(Warning::TechniqueOfOtherVersion {
+                field,
+                external_id: external_id.clone(),
+                version: version.clone(),
+                having: titles.join(", "),
+                is_here,
+            }),
+        }
+    });
+    warnings.extend(odd.take(limits::WARNINGS_MAX));
 }
 
 /// What an indicator lacks, and what lists of common benign values say about it, unless its publisher has seen that.
@@ -141,18 +211,18 @@ fn warnings(content: &Content, lists: &WarningLists) -> Vec<Warning> {
 pub(super) struct Checker {
     roster: Arc<ArcSwap<Roster>>,
     keys: KeyRing,
-    lists: WarningLists,
+    advice: Advice,
 }
 
 impl Checker {
-    pub(super) fn new(roster: Arc<ArcSwap<Roster>>, lists: WarningLists) -> Self {
-        Self { roster, keys: KeyRing::default(), lists }
+    pub(super) fn new(roster: Arc<ArcSwap<Roster>>, advice: Advice) -> Self {
+        Self { roster, keys: KeyRing::default(), advice }
     }
 
     /// Parses envelopes and checks their signatures; each is answered for itself, in order.
     pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
         let verified = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
-        verified.map(|record| Ok(Ready::of(record?, Some(&self.lists)))).collect()
+        verified.map(|record| Ok(Ready::of(record?, Some(&self.advice)))).collect()
     }
 }
 

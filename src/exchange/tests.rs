@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::Draft;
 use crate::client::tests::World;
+use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::WarningLists;
 use crate::model::handling::Reach;
 use crate::model::names::Audience;
@@ -93,6 +94,7 @@ impl History {
             workers: 1,
             retention: Retention::default(),
             warning_lists: WarningLists::default(),
+            frameworks: Frameworks::default(),
         };
         let (genesis, log) = (self.world.founding.genesis.clone(), self.world.log_secret.clone());
         let begun = self.world.now;

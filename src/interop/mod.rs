@@ -1,6 +1,7 @@
 //! Other people's formats, pure: text in, a plan out; or records in, text out.
 
 pub mod exported;
+pub mod framework;
 pub mod meta_csv;
 pub mod stix;
 pub mod techniques;

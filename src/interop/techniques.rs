@@ -23,9 +23,7 @@ const PHASES: [&str; 10] = [
 /// The technique that a row names, by its procedure, else by its technique; none if neither has a number.
 pub fn kill_chain(tactic: &str, technique: &str, procedure: &str) -> Option<pb::Technique> {
     let (number, label) = [procedure, technique].into_iter().find_map(numbered)?;
-    let phase =
-        number.bytes().next().and_then(|digit| PHASES.get(usize::from(digit.wrapping_sub(b'0'))));
-    let phase = phase.map_or_else(|| one_line(tactic), |phase| (*phase).to_owned());
+    let phase = phase(&number, tactic);
     Some(pb::Technique {
         framework: KILL_CHAIN.to_owned(),
         version: String::new(),
@@ -36,8 +34,15 @@ pub fn kill_chain(tactic: &str, technique: &str, procedure: &str) -> Option<pb::
     })
 }
 
+/// The phase that a number belongs to; as the row spells it, if the framework has none for it.
+pub(super) fn phase(number: &str, tactic: &str) -> String {
+    let digit = number.split('.').next().unwrap_or_default();
+    let phase = digit.parse().ok().and_then(|digit: usize| PHASES.get(digit));
+    phase.map_or_else(|| one_line(tactic), |phase| (*phase).to_owned())
+}
+
 /// `0.9.11.0 Creating petitions` as (`0.9.11`, `Creating petitions`).
-fn numbered(text: &str) -> Option<(String, String)> {
+pub(super) fn numbered(text: &str) -> Option<(String, String)> {
     let line = one_line(text);
     let (number, label) = line.split_once(' ').unwrap_or((line.as_str(), ""));
     let parts: Vec<&str> = number.trim_end_matches('.').split('.').collect();

@@ -156,6 +156,15 @@ pub const WARNING_PATTERNS_MAX: usize = 1000;
 pub const WARNING_SUBSTRING_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Warnings about one value.
 pub const WARNINGS_MAX: usize = 8;
+/// Frameworks of techniques that a hub loads: a few, in some versions each.
+pub const FRAMEWORKS_MAX: usize = 16;
+/// Techniques of all frameworks together: about 10 KiB of memory each, words included; the known frameworks have some
+/// hundreds.
+pub const FRAMEWORK_TECHNIQUES_MAX: usize = 20_000;
+/// Bytes of one file of a framework: the largest known one has 50 MB.
+pub const FRAMEWORK_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Objects of one STIX bundle that say something about techniques; others are passed over while it is read.
+pub const FRAMEWORK_OBJECTS_MAX: usize = 100_000;
 /// Filters of a member whose deliveries are kept apart.
 pub const DELIVERY_FILTERS_MAX: usize = 16;
 /// Runs of places that are kept for one of them.

@@ -433,6 +433,17 @@ fn warning(warning: &Warning) -> pb::Warning {
             let message = format!("without its platform nobody can tell which {kind} it is");
             about("PLATFORM_MISSING", "body.indicator.observable.platform", message)
         }
+        Warning::TechniqueUnknown { field, external_id, asked } => {
+            let message = format!("{external_id} is no technique of {asked}");
+            let warning = about("TECHNIQUE_UNKNOWN", field, message);
+            pb::Warning { list: asked.clone(), matched: external_id.clone(), ..warning }
+        }
+        Warning::TechniqueOfOtherVersion { field, external_id, version, having, is_here } => {
+            let why = if *is_here { "is not in" } else { "cannot be checked by" };
+            let message = format!("{external_id} {why} version {version}, but is in {having}");
+            let warning = about("TECHNIQUE_OF_OTHER_VERSION", field, message);
+            pb::Warning { list: having.clone(), matched: external_id.clone(), ..warning }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::exchange::LinkStart;
 use crate::exchange::Query;
 use crate::exchange::Recalls;
 use crate::exchange::TechniqueId;
+use crate::interop::framework::TechniqueQuery;
 use crate::ledger::Window;
 use crate::model::limits;
 use crate::model::names::InvalidName;
@@ -113,6 +114,51 @@ impl QueryService for QueryFace {
             next_page_token: page.next_page_token,
         }))
     }
+
+    async fn list_techniques(
+        &self,
+        request: Request<pb::ListTechniquesRequest>,
+    ) -> Answer<pb::ListTechniquesResponse> {
+        let member = caller(&request)?;
+        let request = request.into_inner();
+        let page_token = request.page_token.clone();
+        let refused = |refusal: Refusal| status::refused(&refusal);
+        let page_size = page_size_of(request.page_size).map_err(refused)?;
+        let query = technique_query(request).map_err(refused)?;
+        let page = self.hub.techniques(&member, query, page_size, &page_token).await;
+        let page = page.map_err(|error| status::failed(&error))?;
+        Ok(Response::new(pb::ListTechniquesResponse {
+            techniques: page.techniques,
+            next_page_token: page.next_page_token,
+            frameworks: page.frameworks,
+        }))
+    }
+}
+
+fn technique_query(wire: pb::ListTechniquesRequest) -> Result<TechniqueQuery, Refusal> {
+    let pb::ListTechniquesRequest {
+        text,
+        framework,
+        version,
+        external_ids,
+        tactic,
+        page_size: _,
+        page_token: _,
+    } = wire;
+    demand_values(&external_ids, "external_ids")?;
+    for (value, field) in [(&framework, "framework"), (&version, "version"), (&tactic, "tactic")] {
+        if value.len() > limits::LABEL_BYTES_MAX {
+            let message = format!("must have at most {} bytes", limits::LABEL_BYTES_MAX);
+            return Err(invalid(field, &message));
+        }
+    }
+    Ok(TechniqueQuery {
+        words: if text.is_empty() { Vec::new() } else { words(&text)? },
+        framework,
+        version,
+        external_ids,
+        tactic,
+    })
 }
 
 fn query(wire: pb::SearchRecordsRequest) -> Result<Query, Refusal> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::exchange::Retention;
+use crate::interop::framework::FrameworkFile;
 use crate::model::limits;
 use crate::tls::ConnectionLimits;
 use crate::tls::TlsFiles;
@@ -82,6 +83,8 @@ pub struct Config {
     pub taxii: Option<SocketAddr>,
     /// Lists of common benign values: files or folders in the MISP warning-list format.
     pub warning_lists: Vec<PathBuf>,
+    /// Frameworks of techniques.
+    pub frameworks: Vec<FrameworkFile>,
 }
 
 /// How log lines look.
@@ -107,6 +110,7 @@ struct RawConfig {
     store: RawStore,
     retention: RawRetention,
     warnings: RawWarnings,
+    frameworks: Vec<RawFramework>,
     metrics: RawMetrics,
     taxii: RawTaxii,
     log: RawLog,
@@ -135,6 +139,16 @@ struct RawRetention {
 #[serde(deny_unknown_fields, default)]
 struct RawWarnings {
     lists: Option<Vec<PathBuf>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFramework {
+    file: PathBuf,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    version: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -197,6 +211,7 @@ impl Config {
             store,
             retention,
             warnings,
+            frameworks,
             metrics,
             taxii,
             log,
@@ -227,6 +242,14 @@ impl Config {
                 .unwrap_or_default()
                 .into_iter()
                 .map(|path| folder.join(path))
+                .collect(),
+            frameworks: frameworks
+                .into_iter()
+                .map(|RawFramework { file, name, version }| FrameworkFile {
+                    path: folder.join(file),
+                    name,
+                    version,
+                })
                 .collect(),
             data,
         })
@@ -407,8 +430,16 @@ mod tests {
 
     #[test]
     fn paths_begin_where_the_sample_says() {
-        let text = "data = 'hub'\n[tls]\nkey = 'own.key'\n[warnings]\nlists = ['lists', '/a']";
+        let text = "data = 'hub'\n[tls]\nkey = 'own.key'\n[warnings]\nlists = ['lists', '/a']\n\
+                    [[frameworks]]\nfile = 'disarm.json'\nversion = '1.6'";
         let config = check(text).unwrap();
+        let disarm = config.frameworks.first().unwrap();
+        assert_eq!(
+            (disarm.path.as_path(), disarm.name.as_str()),
+            (Path::new("/data/disarm.json"), "")
+        );
+        assert_eq!(disarm.version, "1.6");
+        assert!(check("[[frameworks]]\nname = 'disarm'").unwrap_err().contains("file"));
         assert_eq!(config.data, Path::new("/data/hub"));
         assert_eq!(config.tls.key, Path::new("/data/hub/own.key"));
         assert_eq!(config.warning_lists, [Path::new("/data/lists"), Path::new("/a")]);

@@ -21,6 +21,8 @@ use crate::exchange::Hub;
 use crate::exchange::OpenError;
 use crate::exchange::SequencerThread;
 use crate::exchange::Settings;
+use crate::interop::framework::FrameworkLoadError;
+use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::LoadError;
 use crate::interop::warning_list::WarningLists;
 use crate::model::limits;
@@ -80,6 +82,9 @@ pub enum ServeError {
     /// A list of common benign values.
     #[error(transparent)]
     WarningList(#[from] LoadError),
+    /// A framework of techniques.
+    #[error(transparent)]
+    Framework(#[from] FrameworkLoadError),
     /// The address is not ours to listen on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -218,6 +223,7 @@ fn open_hub(
         workers: config.workers,
         retention: config.retention,
         warning_lists: warning_lists(config)?,
+        frameworks: frameworks(config)?,
     };
     Ok(Hub::start(store, genesis, log_secret, clock, settings)?)
 }
@@ -240,6 +246,16 @@ fn warning_lists(config: &Config) -> Result<WarningLists, ServeError> {
         );
     }
     Ok(lists)
+}
+
+/// The frameworks that the operator supplies.
+fn frameworks(config: &Config) -> Result<Frameworks, ServeError> {
+    let frameworks = Frameworks::load(&config.frameworks)?;
+    for framework in frameworks.all() {
+        let techniques = framework.techniques.len();
+        tracing::info!(framework = framework.title(), techniques, "a framework is loaded");
+    }
+    Ok(frameworks)
 }
 
 /// Opens the store of a data directory, under a watchdog: damaged files can make sled hang.

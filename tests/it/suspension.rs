@@ -79,6 +79,8 @@ async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<()
     add("QueryService/ListRecalls", outcome(queries.list_recalls(request).await));
     let request = pb::GetLedgerRequest::default();
     add("QueryService/GetLedger", outcome(queries.get_ledger(request).await));
+    let request = pb::ListTechniquesRequest::default();
+    add("QueryService/ListTechniques", outcome(queries.list_techniques(request).await));
 
     let mut audiences = client.audience_service();
     let request = pb::ListAudiencesRequest::default();

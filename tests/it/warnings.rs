@@ -306,7 +306,7 @@ async fn a_pattern_that_is_slow_elsewhere_holds_nobody_up() {
 
 /// What a hub says that must not start.
 #[track_caller]
-fn does_not_start(world: &World) -> String {
+pub(crate) fn does_not_start(world: &World) -> String {
     // It would serve for good: then the test says so.
     let limit = (PATIENCE + Duration::from_secs(40)).as_secs().to_string();
     let output = Command::new("timeout")

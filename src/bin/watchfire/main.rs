@@ -28,6 +28,7 @@ mod follow;
 mod get;
 mod handling_flags;
 mod heads;
+mod jsonl_line;
 mod keeper;
 mod key_confirm;
 mod key_reset;
@@ -73,6 +74,7 @@ mod subscriptions;
 mod support;
 mod table;
 mod takedown;
+mod techniques;
 mod verify;
 mod when;
 mod whoami;
@@ -174,6 +176,8 @@ enum Command {
     Export(export::Command),
     /// Search records by words and what they say.
     Search(Box<search::Args>),
+    /// Search frameworks of techniques: the operator's, or a file's.
+    Techniques(techniques::Args),
     /// Show an operation whole, each claim with who says so.
     Show(show::Args),
     /// Show what is linked with a record or a value, step by step.
@@ -261,6 +265,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Briefing(args) => briefing::run(context, args).await,
         Command::Export(command) => export::run(context, command).await,
         Command::Search(args) => search::run(context, *args).await,
+        Command::Techniques(args) => techniques::run(context, args).await,
         Command::Show(args) => show::run(context, args).await,
         Command::Links(args) => links::run(context, args).await,
         Command::Ledger(args) => ledger::run(context, args).await,

@@ -57,6 +57,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["outbox", "AssetFlags", "FindingFlags", "amend", "operation"])]
     pub(crate) jsonl: Option<PathBuf>,
+    /// Of an export, take this member's own records alone; every other line is told and passed over.
+    #[arg(long, requires = "jsonl")]
+    pub(crate) own: bool,
     /// Only send what waits in the outbox.
     #[arg(long)]
     #[arg(conflicts_with_all = ["AssetFlags", "FindingFlags", "HandlingFlags", "HowFlags", "operation"])]

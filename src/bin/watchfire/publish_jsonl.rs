@@ -12,7 +12,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 use watchfire::client::Client;
@@ -22,19 +21,18 @@ use watchfire::client::Drafter;
 use watchfire::client::Outcome;
 use watchfire::client::Reconciled;
 use watchfire::client::Refused;
+use watchfire::client::Said;
 use watchfire::client::Signer;
 use watchfire::client::Wish;
-use watchfire::client::body_from_json;
-use watchfire::client::handling_from_json;
-use watchfire::client::reconcile;
+use watchfire::client::reconcile_said;
 use watchfire::client::unaddressed;
 use watchfire::model::handling::Handling;
 use watchfire::model::handling::Reach;
 use watchfire::model::limits;
-use watchfire::model::names::InvalidName;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
 use watchfire::model::reason::Reason;
+use watchfire::model::time::Timestamp;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
 use watchfire::wire::pb;
@@ -43,6 +41,8 @@ use crate::context::Context;
 use crate::crl::now;
 use crate::failure::Failure;
 use crate::heads;
+use crate::jsonl_line;
+use crate::jsonl_line::Wanted;
 use crate::output;
 use crate::publish;
 use crate::publish::Tally;
@@ -53,36 +53,8 @@ const UNHANDLED: &str = "it has no handling, and there is no --tlp";
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Lines that are read ahead.
 const LINES_AHEAD: usize = 2 * limits::BATCH_RECORDS_MAX;
-/// Fields that `subscribe` prints and that are not the publisher's to say.
-const PASSED_OVER: [&str; 15] = [
-    "epoch",
-    "sequence",
-    "accept_time",
-    "revision",
-    "publisher",
-    "kind",
-    "erased",
-    "expires",
-    "expired",
-    "overlay",
-    "header_digest",
-    "verified",
-    "in_doubt",
-    "unconfirmed",
-    "envelope",
-];
-
 /// A line that was read, with its number.
 type Line = (u64, String);
-
-/// A record that a line asks for.
-#[derive(Clone)]
-struct Wanted {
-    name: Option<RecordName>,
-    content: pb::body::Content,
-    /// Who may read it, where the line says so.
-    handling: Option<Handling>,
-}
 
 /// Records that are signed, each with its line.
 #[derive(Default)]
@@ -107,19 +79,33 @@ pub(crate) async fn run(
     let mut lines = read_lines(file)?;
     let mut batch = Vec::new();
     if flags.how.dry_run {
-        return dry_run(&profile, lines, flags.handling.handling().as_ref()).await;
+        return dry_run(&profile, lines, (flags.handling.handling().as_ref(), args.own)).await;
     }
     let client = context.connect().await?;
     publish::send_waiting(&client).await?;
     let (wish, receipts) = (flags.handling.wish(), flags.how.receipts);
-    let mut sender =
-        Sender { client, wish, receipts, tally: Tally::default(), unchanged: 0, unread: 0 };
+    let mut sender = Sender {
+        client,
+        wish,
+        receipts,
+        tally: Tally::default(),
+        unchanged: 0,
+        unread: 0,
+        not_taken: 0,
+    };
     let mut is_empty = true;
     while lines.recv_many(&mut batch, limits::BATCH_RECORDS_MAX).await > 0 {
         is_empty = false;
         let mut wanted: Vec<(u64, Wanted)> = Vec::with_capacity(batch.len());
         for (number, line) in batch.drain(..).collect::<anyhow::Result<Vec<Line>>>()? {
-            let one = parse(&line, &member).with_context(|| at(number))?;
+            let one =
+                match jsonl_line::read(&line, &member, args.own).with_context(|| at(number))? {
+                    jsonl_line::Line::Wanted(one) => *one,
+                    jsonl_line::Line::NotOwn(why) => {
+                        sender.not_taken(number, &why);
+                        continue;
+                    }
+                };
             // Said twice in one batch: the second is compared with what the first leaves behind.
             let is_again = |(_, earlier): &(u64, Wanted)| earlier.name == one.name;
             if one.name.is_some() && wanted.iter().any(is_again) {
@@ -130,7 +116,7 @@ pub(crate) async fn run(
         sender.send(wanted).await?;
     }
     heads::put(&sender.client).await;
-    let Sender { tally, unchanged, unread, .. } = sender;
+    let Sender { tally, unchanged, unread, not_taken, .. } = sender;
     if is_empty {
         output::note("warning: there was not one line to read");
     }
@@ -138,6 +124,9 @@ pub(crate) async fn run(
         output::note(&format!(
             "warning: nobody else may read {unread} of them: they name no readers"
         ));
+    }
+    if not_taken > 0 {
+        output::note(&format!("{not_taken} lines were passed over."));
     }
     let summary = format!("{} records are durable, {unchanged} were there already.", tally.taken);
     if receipts {
@@ -152,14 +141,21 @@ pub(crate) async fn run(
 async fn dry_run(
     profile: &Profile,
     mut lines: mpsc::Receiver<anyhow::Result<Line>>,
-    fallback: Option<&Handling>,
+    (fallback, own_alone): (Option<&Handling>, bool),
 ) -> anyhow::Result<()> {
     let signer = Signer::of(profile, OwnKey::Signing)?;
     let mut count = 0_usize;
     while let Some(line) = lines.recv().await {
         let (number, line) = line?;
-        let Wanted { name, content, handling } =
-            parse(&line, signer.member()).with_context(|| at(number))?;
+        let read = jsonl_line::read(&line, signer.member(), own_alone);
+        let one = match read.with_context(|| at(number))? {
+            jsonl_line::Line::Wanted(one) => *one,
+            jsonl_line::Line::NotOwn(why) => {
+                output::note(&format!("{} is not taken: {why}", at(number)));
+                continue;
+            }
+        };
+        let Wanted { name, content, handling, said } = one;
         let handling = handling.or_else(|| fallback.cloned());
         if handling.is_none() && is_asset(&content) {
             let error = Failure::Usage(UNHANDLED.to_owned());
@@ -168,7 +164,7 @@ async fn dry_run(
         let name = name.unwrap_or_else(|| new_name(signer.member()));
         let handling = handling.unwrap_or_else(unaddressed);
         let draft = Draft { name, previous: None, handling, content };
-        signer.sign(draft, now()).with_context(|| at(number))?;
+        sign(&signer, draft, said.as_ref(), now()).with_context(|| at(number))?;
         count += 1;
     }
     Ok(output::line(&format!("{count} records would be sent."))?)
@@ -186,9 +182,17 @@ struct Sender {
     unchanged: usize,
     /// How many assets and operations have no reader but their publisher.
     unread: usize,
+    /// How many lines of an export are not this member's to say again.
+    not_taken: usize,
 }
 
 impl Sender {
+    /// Tells of a line that is passed over.
+    fn not_taken(&mut self, number: u64, why: &str) {
+        output::note(&format!("{} is not taken: {why}", at(number)));
+        self.not_taken += 1;
+    }
+
     async fn send(&mut self, wanted: Vec<(u64, Wanted)>) -> anyhow::Result<()> {
         let named: Vec<RecordName> =
             wanted.iter().filter_map(|(_, one)| one.name.clone()).collect();
@@ -211,11 +215,12 @@ impl Sender {
                 }
             };
             let there = current.get(&draft.name);
-            match reconcile(draft, there) {
+            let said = one.said.as_ref();
+            match reconcile_said(draft, said, there) {
                 Reconciled::New(draft) | Reconciled::Changed(draft) => {
                     let is_unread = draft.handling.reach == Reach::default();
                     self.unread += usize::from(is_unread && is_asset(&draft.content));
-                    let envelope = key.sign(draft, self.client.now());
+                    let envelope = sign(&key, draft, said, self.client.now());
                     ready.envelopes.push(envelope.with_context(|| at(number))?);
                     ready.lines.push(number);
                 }
@@ -247,7 +252,7 @@ impl Sender {
 
     /// One record that cannot be spoken about does not sink the others.
     async fn draft(&self, drafter: &mut Drafter, one: &Wanted) -> anyhow::Result<Drafted> {
-        let Wanted { name, content, handling } = one.clone();
+        let Wanted { name, content, handling, said: _signed_later } = one.clone();
         let handling = match handling {
             Some(handling) => Ok(handling),
             None => drafter.handling(&content, &self.wish).await,
@@ -277,6 +282,19 @@ impl Sender {
             output::line(&publish::outcome_json(outcome, line).to_string())?;
         }
         Ok(())
+    }
+}
+
+/// Signs what the line says, as it was signed elsewhere if that is known.
+fn sign(
+    key: &Signer,
+    draft: Draft,
+    said: Option<&Said>,
+    now: Timestamp,
+) -> Result<pb::Envelope, ClientError> {
+    match said {
+        Some(said) => key.sign_said(draft, said, now),
+        None => key.sign(draft, now),
     }
 }
 
@@ -335,74 +353,9 @@ fn text(number: u64, bytes: Vec<u8>) -> anyhow::Result<Line> {
     Ok((number, text))
 }
 
-fn parse(line: &str, member: &MemberId) -> anyhow::Result<Wanted> {
-    let usage = |why: String| Failure::Usage(why);
-    let value: Value = serde_json::from_str(line).map_err(|error| usage(error.to_string()))?;
-    let Value::Object(mut fields) = value else {
-        return Err(usage("it is not an object".to_owned()).into());
-    };
-    for field in PASSED_OVER {
-        fields.remove(field);
-    }
-    let body = fields.remove("body").ok_or_else(|| usage("it has no body".to_owned()))?;
-    let handling = fields.remove("handling").map(handling_from_json).transpose();
-    let handling = handling.map_err(ClientError::Invalid)?;
-    let name = fields.remove("name");
-    if let Some(unknown) = fields.keys().next() {
-        return Err(usage(format!("the field {} is not known", output::clean(unknown))).into());
-    }
-    let name: Option<RecordName> = match name {
-        Some(Value::String(name)) => {
-            Some(name.parse().map_err(|error: InvalidName| usage(error.to_string()))?)
-        }
-        Some(_) => return Err(usage("the name is not a text".to_owned()).into()),
-        None => None,
-    };
-    if let Some(name) = name.as_ref().filter(|name| name.member != *member) {
-        return Err(usage(format!("{name} is another member's record")).into());
-    }
-    let content = body_from_json(body).map_err(ClientError::Invalid)?;
-    Ok(Wanted { name, content, handling })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const LINE: &str = r#"{"sequence":7,"body":{"indicator":{"observable":{"kind":"OBSERVABLE_KIND_DOMAIN","value":"example.com"}}},"handling":{"tlp":"TLP_GREEN","audiences":["audiences/companies"]}}"#;
-
-    #[track_caller]
-    fn check_refused(line: &str, expected: &str) {
-        let error = parse(line, &"acme-video".parse().unwrap()).err().unwrap();
-        assert!(format!("{error:#}").contains(expected), "{error:#}");
-    }
-
-    #[test]
-    fn a_line_as_it_was_printed_is_a_record() {
-        let wanted = parse(LINE, &"acme-video".parse().unwrap()).unwrap();
-        assert_eq!(wanted.name, None);
-        assert_eq!(wanted.handling.unwrap().reach.audiences.len(), 1);
-        let bare = LINE
-            .replace(r#","handling":{"tlp":"TLP_GREEN","audiences":["audiences/companies"]}"#, "");
-        assert_ne!(bare, LINE);
-        assert_eq!(parse(&bare, &"acme-video".parse().unwrap()).unwrap().handling, None);
-    }
-
-    #[test]
-    fn a_line_that_is_no_record_says_why() {
-        check_refused("{", "EOF");
-        check_refused("[]", "not an object");
-        check_refused("{}", "no body");
-        check_refused(&LINE.replace("TLP_GREEN", "TLP_BLUE"), "TLP_BLUE");
-        check_refused(&LINE.replace("sequence", "colour"), "colour");
-        check_refused(
-            &LINE.replace(
-                r#""sequence":7"#,
-                r#""name":"members/bravo-net/records/01890a5d-ac96-774b-bcce-b302099a8057""#,
-            ),
-            "another member",
-        );
-    }
 
     #[tokio::test]
     async fn lines_are_read_as_they_come_and_empty_ones_passed_over() {

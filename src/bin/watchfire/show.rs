@@ -3,6 +3,8 @@
 use watchfire::client::Client;
 use watchfire::client::ClientError;
 use watchfire::client::Found;
+use watchfire::client::OperationView;
+use watchfire::client::TechniqueUse;
 use watchfire::client::operation_to_json;
 use watchfire::model::header::BodyKind;
 use watchfire::model::names::RecordName;
@@ -43,7 +45,7 @@ pub(crate) enum Whole {
 pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let client = context.connect().await?;
     let name = operation_name(&args.operation, client.profile())?;
-    let view = match client.operation(&name).await {
+    let mut view = match client.operation(&name).await {
         Ok(view) => view,
         Err(error) => return Err(explained(error, &client, name).await),
     };
@@ -51,12 +53,30 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     match args.format {
         Whole::Table => {
             let subjects = client.get_all(view.subjects()).await?;
+            name_techniques(&client, &mut view).await;
             output::raw(operation_text::operation(&view, &subjects, now).as_bytes())?;
         }
         Whole::Json => output::line(&operation_to_json(&view, now))?,
     }
     output::flush()?;
     Ok(client.remember_roster().await?)
+}
+
+/// Puts the framework's word where publishers gave a technique none; marked, since nobody signed it. A hub that has no
+/// frameworks, or is too old to be asked, leaves the code alone.
+async fn name_techniques(client: &Client, view: &mut OperationView) {
+    let uses = view.techniques.iter().map(|one| &one.technique);
+    let Ok(names) = client.technique_names(uses).await else { return };
+    for TechniqueUse { technique, .. } in &mut view.techniques {
+        let Some(known) = names.get(technique) else { continue };
+        if technique.name.is_empty() {
+            technique.name = format!("{}*", known.name);
+        }
+        if technique.phase.is_empty() {
+            let tactics: Vec<&str> = known.tactics.iter().map(|one| one.name.as_str()).collect();
+            technique.phase = format!("{}*", tactics.join(", "));
+        }
+    }
 }
 
 /// What is no operation is answered like what is not there; whoever may see it is told what it is.

@@ -224,7 +224,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             | ServeError::OpenTimeout(_)
             | ServeError::Open(_)
             | ServeError::Tls(_)
-            | ServeError::WarningList(_),
+            | ServeError::WarningList(_)
+            | ServeError::Framework(_),
         ) => ExitCode::from(EXIT_UNUSABLE),
         _ if error.is::<server::ConfigError>() => ExitCode::from(EXIT_UNUSABLE),
         _ => ExitCode::FAILURE,

@@ -102,6 +102,11 @@ fn platform(text: &str) -> Option<(&'static str, &str)> {
     PLATFORMS.iter().find_map(|(word, name)| Some((*name, strip_word(text, word)?)))
 }
 
+/// The word under which cells name a platform; `None` if none is read.
+pub(super) fn word(platform: &str) -> Option<&'static str> {
+    PLATFORMS.iter().find(|(_, name)| *name == platform).map(|(word, _)| *word)
+}
+
 fn assemble(parts: Vec<Part>) -> Option<Count> {
     let first = parts.first()?;
     let identity: Vec<String> =

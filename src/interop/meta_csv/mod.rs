@@ -1,4 +1,4 @@
-//! The indicator lists that Meta publishes as CSV, in both layouts.
+//! The indicator lists that Meta publishes as CSV, in both layouts, read and written.
 //!
 //! Pure: text in, a plan out. Nothing is dropped silently: every row ends as carried, as something about the
 //! operation, as the duplicate of an earlier line, or as a skip with its reason.
@@ -11,11 +11,19 @@ mod file_name;
 mod identity;
 mod layout;
 mod plan;
+mod write;
 
 pub use self::file_name::OperationHint;
 pub use self::identity::operation_id;
 pub use self::identity::record_id;
 pub use self::plan::import;
+pub use self::write::Asset;
+pub use self::write::FileNames;
+pub use self::write::Gathered;
+pub use self::write::Layout;
+pub use self::write::Sheet;
+pub use self::write::WriteAccount;
+pub use self::write::Written;
 
 use crate::model::observable::ObservableKind;
 use crate::model::platform::Platform;

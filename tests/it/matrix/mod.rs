@@ -73,7 +73,7 @@ const ROWS: [(&str, Row); 27] = [
 ];
 const LEAVES: Row =
     Row::Apart("digests of every entry, which every member may have: no header, no body");
-const MORE_ROWS: [(&str, Row); 14] = [
+const MORE_ROWS: [(&str, Row); 15] = [
     ("RosterService/ResetKeys", CHANGE),
     ("TransparencyService/GetCheckpoint", LEAVES),
     ("TransparencyService/GetInclusionProof", LEAVES),
@@ -97,6 +97,10 @@ const MORE_ROWS: [(&str, Row); 14] = [
     ("TransparencyService/ListMisbehaviorReports", Row::Asked),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
+    (
+        "QueryService/ListTechniques",
+        Row::Apart("answers from the operator's files, which hold no record"),
+    ),
 ];
 
 #[test]

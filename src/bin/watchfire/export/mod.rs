@@ -1,5 +1,6 @@
 //! `watchfire export`: what one may read, in the formats of tools that members run already.
 
+mod csv;
 mod jsonl;
 mod stix;
 mod whole_file;
@@ -18,6 +19,8 @@ pub(super) struct Common {
 pub(crate) enum Command {
     /// A STIX 2.1 bundle, with the signed envelope of each record in it.
     Stix(stix::Args),
+    /// CSV as Meta publishes it: one file an operation, in either layout.
+    Csv(csv::Args),
     /// JSON lines, as `subscribe --format jsonl` prints them.
     Jsonl(jsonl::Args),
 }
@@ -25,6 +28,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Stix(args) => stix::run(context, args).await,
+        Command::Csv(args) => csv::run(context, args).await,
         Command::Jsonl(args) => jsonl::run(context, args).await,
     }
 }
