@@ -1,7 +1,9 @@
 //! Other people's formats, pure: text in, a plan out; or records in, text out.
 
+pub mod blocklist;
 pub mod exported;
 pub mod meta_csv;
+pub mod misp;
 pub mod stix;
 pub mod techniques;
 pub mod warning_list;
