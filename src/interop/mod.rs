@@ -4,6 +4,8 @@ pub mod blocklist;
 pub mod exported;
 pub mod meta_csv;
 pub mod misp;
+#[cfg(test)]
+mod sample;
 pub mod stix;
 pub mod techniques;
 pub mod warning_list;

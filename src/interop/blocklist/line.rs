@@ -101,11 +101,15 @@ fn is_url(value: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!&()+,;=%".contains(&byte))
 }
 
-/// Letters and digits of any script, and few marks; no `-` in front, which programs take for an option.
+/// Letters and digits of any script, and few marks; no `-` in front, which programs take for an option, and no address of
+/// a network, which a list without platforms must not hold.
 fn is_handle(value: &str) -> bool {
+    let is_network =
+        value.split('/').next().is_some_and(|first| first.parse::<std::net::IpAddr>().is_ok());
     let is_legal =
         |one: char| one.is_alphanumeric() || matches!(one, '_' | '-' | '.' | '@' | '/' | '+');
     (1..=256).contains(&value.len())
+        && !is_network
         && !value.starts_with(['-', '/', '+'])
         && value.chars().all(is_legal)
 }

@@ -98,16 +98,16 @@ fn aggregate(observable: &pb::Observable) -> NormalForm {
     NormalForm { kind: Kind::Aggregate, platform: None, value }
 }
 
-/// `22 account on facebook`: kinds have no plural.
+/// `22 accounts on facebook`.
 pub(super) fn counted(
     kind: pb::ObservableKind,
     platform: &str,
     count: Option<&pb::Figure>,
 ) -> String {
     let word = Kind::from_number(kind.into()).map_or("asset", Kind::as_str);
-    let on =
-        if platform.is_empty() { String::new() } else { format!(" on {}", text::line(platform)) };
-    format!("{} x {word}{on}", text::figure(count))
+    let plural = if word.ends_with(['s', 'h']) { "es" } else { "s" };
+    let on = if platform.is_empty() { "" } else { " on " };
+    format!("{} {word}{plural}{on}{}", text::figure(count), text::line(platform))
 }
 
 impl Maker<'_> {

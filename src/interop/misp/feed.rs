@@ -18,7 +18,7 @@ use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 
 /// Records of a feed at most: all of them are held while it is made, about 3 KiB each.
-pub const FEED_RECORDS_MAX: usize = 500_000;
+pub(super) const FEED_RECORDS_MAX: usize = 500_000;
 
 /// More records than a feed can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -160,8 +160,9 @@ impl Product for ListFile {
         Ok(self.list.put(&record)?)
     }
 
-    fn remove(&mut self, name: &RecordName) {
+    fn remove(&mut self, name: &RecordName) -> anyhow::Result<()> {
         self.list.remove(name);
+        Ok(())
     }
 
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()> {

@@ -332,7 +332,7 @@ impl<P: Product> Keeping<'_, P> {
                     let record = self.context.complete(self.client, stored).await?;
                     self.product.put(record)?;
                 }
-                None => self.product.remove(&name),
+                None => self.product.remove(&name)?,
             }
         }
         // A few milliseconds for what changed; at a start, as long as a one-shot export takes.

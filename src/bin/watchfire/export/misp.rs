@@ -111,8 +111,9 @@ impl Product for FeedFolder {
         Ok(self.feed.put(record)?)
     }
 
-    fn remove(&mut self, name: &RecordName) {
+    fn remove(&mut self, name: &RecordName) -> anyhow::Result<()> {
         self.feed.remove(name);
+        Ok(())
     }
 
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod misp;
 mod place;
 mod product;
 mod stix;
+mod stix_folder;
 
 use std::time::Duration;
 

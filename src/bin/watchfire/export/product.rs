@@ -15,7 +15,7 @@ pub(super) trait Product: Send + 'static {
     fn put(&mut self, record: ExportedRecord) -> anyhow::Result<()>;
 
     /// A record is not there any more, or not to be shown.
-    fn remove(&mut self, name: &RecordName);
+    fn remove(&mut self, name: &RecordName) -> anyhow::Result<()>;
 
     /// Puts the files in place as of a time, durably; only those that changed.
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()>;

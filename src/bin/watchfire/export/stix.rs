@@ -10,6 +10,8 @@ use watchfire::interop::stix;
 
 use crate::context::Context;
 use crate::export::Common;
+use crate::export::follow::FollowFlags;
+use crate::export::stix_folder;
 use crate::output;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -19,9 +21,14 @@ pub(crate) struct Args {
     /// The file; standard output if none is named.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    follow: FollowFlags,
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    if let Some(folder) = args.out.as_ref().filter(|_out| args.follow.is_on()) {
+        return stix_folder::run(context, &args.common, &args.follow, folder).await;
+    }
     let client = context.connect().await?;
     let filter = args.common.filter.filter(client.profile())?;
     args.common.filter.demand_operations(&client).await?;
