@@ -78,9 +78,10 @@ impl Drafter {
         let latest = self.client.get(&name).await?.entry;
         let header = latest.header();
         let mut handling = header.handling.clone();
-        let Wish { tlp, reach } = wish;
+        let Wish { tlp, reach, onward_uses: _, use_until: _ } = wish;
         handling.tlp = tlp.unwrap_or(handling.tlp);
         handling.reach = reach.clone().unwrap_or(handling.reach);
+        wish.say_uses(&mut handling);
         if let Content::Inquiry { addressees, .. } = parsed(&content)? {
             self.let_read(&mut handling, &addressees).await?;
         }
@@ -120,7 +121,7 @@ impl Drafter {
         if subjects.is_empty() {
             let reach = wish.reach.clone().unwrap_or_default();
             let tlp = wish.tlp.ok_or_else(|| ClientError::Invalid(unlabelled()))?;
-            return Ok(Handling { tlp, reach, onward_uses: Vec::new(), use_until: None });
+            return Ok(wish.handling(tlp, reach));
         }
         let circle = self.circle().await?;
         circle.handling(&subjects, wish).ok_or_else(|| ClientError::Invalid(unlabelled()))

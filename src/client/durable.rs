@@ -231,6 +231,20 @@ impl Durable {
     }
 }
 
+impl Durable {
+    /// The same for what needs all that is current: without a place of its own it begins with that, wherever the hub's
+    /// place is. The hub's stays there until the own one has come so far.
+    pub async fn join_whole(self, own: Option<Place>) -> Result<Joined, ClientError> {
+        if own.is_some() {
+            return self.join(own, From::Snapshot).await;
+        }
+        let Self { client, name, filter, kept } = self;
+        let mut acknowledger = Acknowledger::new(client, name);
+        acknowledger.to_make = kept.is_none().then_some(filter);
+        Ok(Joined { from: From::Snapshot, acknowledger, is_hub_ahead: false })
+    }
+}
+
 async fn make(
     client: &Client,
     name: &SubscriptionName,

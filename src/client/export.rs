@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
+use crate::client::sink::StoredRecord;
 use crate::client::subscribe::Delivery;
 use crate::client::subscribe::From;
 use crate::client::subscribe::Patience;
@@ -83,6 +84,30 @@ impl ExportContext {
         })
     }
 
+    /// Adds to a record that was read back what is known of it elsewhere: the kinds of what it names, and when its first
+    /// revision was taken in, if that is not held. Asks the hub for what was not met before.
+    pub async fn complete(
+        &mut self,
+        client: &Client,
+        stored: StoredRecord,
+    ) -> Result<ExportedRecord, ClientError> {
+        let StoredRecord { mut record, has_first } = stored;
+        let names: Vec<RecordName> = names_of(&record.record).into_iter().cloned().collect();
+        for name in names {
+            if record.named.contains_key(&name) {
+                continue;
+            }
+            if let Some(kind) = self.kind(client, &name).await? {
+                record.named.insert(name, kind);
+            }
+        }
+        if !has_first {
+            let known = record.accept_time;
+            record.first_accept_time = taken_in(client, record.name(), known).await?;
+        }
+        Ok(record)
+    }
+
     /// The kind of a record; `None` if it is not there for this reader.
     async fn kind(
         &mut self,
@@ -111,12 +136,18 @@ async fn first_accept_time(
     if entry.header().revision == 1 {
         return Ok(entry.accept_time());
     }
-    let first = RevisionName { record: entry.name().clone(), revision: Some(1) };
+    taken_in(client, entry.name(), entry.accept_time()).await
+}
+
+async fn taken_in(
+    client: &Client,
+    name: &RecordName,
+    otherwise: Timestamp,
+) -> Result<Timestamp, ClientError> {
+    let first = RevisionName { record: name.clone(), revision: Some(1) };
     match client.get(&first).await {
         Ok(found) => Ok(found.entry.accept_time()),
-        Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => {
-            Ok(entry.accept_time())
-        }
+        Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => Ok(otherwise),
         Err(error) => Err(error),
     }
 }

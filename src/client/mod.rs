@@ -197,6 +197,8 @@ pub use self::sink::Sink;
 pub use self::sink::SinkError;
 pub use self::sink::SqliteSink;
 pub use self::sink::Step;
+pub use self::sink::StoredRecord;
+pub use self::sink::StoredRecords;
 pub use self::sink::Target;
 pub use self::sink::Withdrawal;
 pub use self::sink::apply_apart;

@@ -7,6 +7,7 @@
 use crate::model::facts::Scope;
 use crate::model::facts::Shape;
 use crate::model::handling::Handling;
+use crate::model::handling::OnwardUse;
 use crate::model::handling::Reach;
 use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
@@ -16,6 +17,7 @@ use crate::model::names::MemberId;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
 use crate::model::roster::Roster;
+use crate::model::time::Timestamp;
 
 /// What the publisher says about who may read; what it leaves out follows from the records that are spoken about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,13 +26,36 @@ pub struct Wish {
     pub tlp: Option<Tlp>,
     /// The readers, all of them.
     pub reach: Option<Reach>,
+    /// What readers may do beyond reading, all of it; without a word: nothing.
+    pub onward_uses: Option<Vec<OnwardUse>>,
+    /// After this, readers should no longer act on it; without a word: no end.
+    pub use_until: Option<Timestamp>,
 }
 
 impl Wish {
     /// The handling, if nothing is left out.
     pub fn whole(&self) -> Option<Handling> {
         let (tlp, reach) = (self.tlp?, self.reach.clone()?);
-        Some(Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
+        Some(self.handling(tlp, reach))
+    }
+
+    /// The handling with a label and readers that may follow from elsewhere. Onward uses and the end are never taken
+    /// over from what is spoken about: they were given for that, by its publisher.
+    pub fn handling(&self, tlp: Tlp, reach: Reach) -> Handling {
+        let mut handling = Handling { tlp, reach, onward_uses: Vec::new(), use_until: None };
+        self.say_uses(&mut handling);
+        handling
+    }
+
+    /// Puts what it says about onward uses and the end into a handling, and leaves alone what it does not say.
+    pub fn say_uses(&self, handling: &mut Handling) {
+        if let Some(uses) = &self.onward_uses {
+            handling.onward_uses.clone_from(uses);
+            // What is signed has one spelling.
+            handling.onward_uses.sort_unstable();
+            handling.onward_uses.dedup();
+        }
+        handling.use_until = self.use_until.or(handling.use_until);
     }
 }
 
@@ -74,7 +99,7 @@ impl Circle {
             Some(reach) => reach.clone(),
             None => self.reach(subjects, tlp),
         };
-        Some(Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
+        Some(wish.handling(tlp, reach))
     }
 
     /// Whether this reach, by what the speaker knows, lets a member read.
@@ -222,7 +247,8 @@ mod tests {
     fn check(speaker: &str, subjects: &[Subject], tlp: Option<Tlp>, expected: &Reach) {
         let desk = vec![id("acme-video"), id("birch-social")];
         let circle = known_to(speaker, &[(DESK, desk)]);
-        let handling = circle.handling(subjects, &Wish { tlp, reach: None }).unwrap();
+        let handling =
+            circle.handling(subjects, &Wish { tlp, reach: None, ..Wish::default() }).unwrap();
         assert_eq!(handling.reach, *expected, "{speaker} about {subjects:?}");
     }
 
@@ -278,7 +304,7 @@ mod tests {
     fn about_no_record_the_label_must_be_said() {
         let circle = known_to("acme-video", &[]);
         assert_eq!(circle.handling(&[], &Wish::default()), None);
-        let wish = Wish { tlp: Some(Tlp::Clear), reach: None };
+        let wish = Wish { tlp: Some(Tlp::Clear), reach: None, ..Wish::default() };
         assert_eq!(circle.handling(&[], &wish).unwrap().reach, Reach::default());
     }
 
@@ -347,7 +373,7 @@ mod tests {
             let strictest = subjects.iter().map(|subject| subject.handling.tlp).max().unwrap();
             let tlp = stricter.map(|label| LABELS[label].max(strictest));
             let circle = known_to(speaker, &audiences);
-            let handling = circle.handling(&subjects, &Wish { tlp, reach: None }).unwrap();
+            let handling = circle.handling(&subjects, &Wish { tlp, reach: None, ..Wish::default() }).unwrap();
             prop_assert!(handling.tlp >= strictest);
             let Reach { audiences, recipients } = &handling.reach;
             for audience in audiences {

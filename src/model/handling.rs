@@ -65,6 +65,33 @@ pub enum OnwardUse {
     PassToGovernment,
 }
 
+/// A text that is no onward use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an onward use must be block, notify-affected or pass-to-government")]
+pub struct InvalidOnwardUse;
+
+impl OnwardUse {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Block, Self::NotifyAffected, Self::PassToGovernment];
+
+    /// Its name, as people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::NotifyAffected => "notify-affected",
+            Self::PassToGovernment => "pass-to-government",
+        }
+    }
+}
+
+impl FromStr for OnwardUse {
+    type Err = InvalidOnwardUse;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOnwardUse> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text).ok_or(InvalidOnwardUse)
+    }
+}
+
 /// Who may read: audiences and recipients alone decide. The publisher always may.
 ///
 /// Invariant: both lists are sorted and without repeats.
@@ -134,6 +161,14 @@ mod tests {
     #[track_caller]
     fn check_covers(wide: &Reach, narrow: &Reach, expected: bool) {
         assert_eq!(wide.covers(narrow), expected, "{wide:?} covers {narrow:?}");
+    }
+
+    #[test]
+    fn an_onward_use_survives_its_name() {
+        for one in OnwardUse::ALL {
+            assert_eq!(one.as_str().parse(), Ok(one));
+        }
+        assert_eq!("Block".parse::<OnwardUse>(), Err(InvalidOnwardUse));
     }
 
     #[test]

@@ -9,7 +9,7 @@ import time
 
 from world import Failed, World
 
-CHECKS = ["hostile"]
+CHECKS = ["misp", "blocklist", "hostile"]
 
 
 def main():

@@ -54,6 +54,11 @@ impl FilterFlags {
         })
     }
 
+    /// Whether all that it asks for lives on one platform.
+    pub(crate) const fn is_of_one_platform(&self) -> bool {
+        matches!(self.platforms.as_slice(), [_one])
+    }
+
     /// Whether it asks for operations.
     pub(crate) const fn names_operations(&self) -> bool {
         !self.operations.is_empty()

@@ -38,7 +38,7 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    async fn open(self) -> Result<Subscription, ClientError> {
+    pub(crate) async fn open(self) -> Result<Subscription, ClientError> {
         self.client.subscribe_or(self.options, self.compacted).await
     }
 }
@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// Everything up to this place took effect.
-    fn took_effect(&mut self, place: &Place) -> anyhow::Result<()> {
+    pub(crate) fn took_effect(&mut self, place: &Place) -> anyhow::Result<()> {
         if let Some(acknowledger) = &mut self.acknowledger {
             acknowledger.took_effect(place);
         }
@@ -64,7 +64,10 @@ impl Progress {
     }
 
     /// Does some work, and meanwhile tells the hub what it has not heard yet.
-    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, ClientError> {
+    pub(crate) async fn meanwhile<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ClientError> {
         match &mut self.acknowledger {
             Some(acknowledger) => acknowledger.meanwhile(work).await,
             None => Ok(work.await),
@@ -72,7 +75,7 @@ impl Progress {
     }
 
     /// Tells the hub the rest, however the work ended; the first failure counts.
-    async fn finish(self, done: anyhow::Result<()>) -> anyhow::Result<()> {
+    pub(crate) async fn finish(self, done: anyhow::Result<()>) -> anyhow::Result<()> {
         let told = match self.acknowledger {
             Some(acknowledger) => acknowledger.finish().await,
             None => Ok(()),
@@ -148,7 +151,10 @@ pub(crate) async fn keep(
     progress.finish(done).await
 }
 
-async fn until_asked(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Works until that is done, or until this process is asked to stop.
+pub(crate) async fn until_asked(
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     tokio::select! {
         done = work => done,
         asked = stop::asked() => Ok(asked?),
@@ -156,7 +162,7 @@ async fn until_asked(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::
 }
 
 /// Notes about a delivery, for people.
-fn tell(delivery: &Delivery) {
+pub(crate) fn tell(delivery: &Delivery) {
     match delivery {
         Delivery::Entries { entries: _, left_filter, backfill } => {
             if *backfill {

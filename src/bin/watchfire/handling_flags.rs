@@ -2,13 +2,16 @@
 
 use watchfire::client::Wish;
 use watchfire::model::handling::Handling;
+use watchfire::model::handling::OnwardUse;
 use watchfire::model::handling::Reach;
 use watchfire::model::handling::Tlp;
 use watchfire::model::names::Audience;
 use watchfire::model::names::InvalidName;
 use watchfire::model::names::MemberId;
+use watchfire::model::time::Timestamp;
 
 use crate::failure::Failure;
+use crate::moments;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct HandlingFlags {
@@ -21,6 +24,13 @@ pub(crate) struct HandlingFlags {
     /// A member that may read it; may be repeated.
     #[arg(long = "recipient", value_name = "MEMBER", value_parser = member)]
     recipients: Vec<MemberId>,
+    /// What readers may do with it beyond reading: block, notify-affected or pass-to-government; may be repeated.
+    /// Without it: nothing.
+    #[arg(long = "may", value_name = "USE")]
+    may: Vec<OnwardUse>,
+    /// Readers should no longer act on it after this: a day, a time, or so long from now (12h, 3d, 2w).
+    #[arg(long, value_name = "TIME", value_parser = moments::due)]
+    use_until: Option<Timestamp>,
 }
 
 impl HandlingFlags {
@@ -31,14 +41,16 @@ impl HandlingFlags {
         // Sorts them, and lets each stand once: what is signed has one spelling.
         reach.widen(&Reach::default());
         let is_said = reach != Reach::default();
-        Wish { tlp: self.tlp, reach: is_said.then_some(reach) }
+        let onward_uses = (!self.may.is_empty()).then(|| self.may.clone());
+        let reach = is_said.then_some(reach);
+        Wish { tlp: self.tlp, reach, onward_uses, use_until: self.use_until }
     }
 
     /// The handling, if a label was given; whom no flag names may not read.
     pub(crate) fn handling(&self) -> Option<Handling> {
-        let Wish { tlp, reach } = self.wish();
-        let reach = reach.unwrap_or_default();
-        tlp.map(|tlp| Handling { tlp, reach, onward_uses: Vec::new(), use_until: None })
+        let wish = self.wish();
+        let reach = wish.reach.clone().unwrap_or_default();
+        wish.tlp.map(|tlp| wish.handling(tlp, reach))
     }
 
     /// The handling, which must be given.

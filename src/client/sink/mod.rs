@@ -8,6 +8,7 @@ mod folder;
 mod jsonl;
 mod lines;
 mod sqlite;
+mod stored;
 mod target;
 
 use std::io;
@@ -28,6 +29,8 @@ pub use self::effects::Withdrawal;
 pub use self::folder::FolderSink;
 pub use self::jsonl::JsonlSink;
 pub use self::sqlite::SqliteSink;
+pub use self::stored::StoredRecord;
+pub use self::stored::StoredRecords;
 pub use self::target::InvalidTarget;
 pub use self::target::Target;
 

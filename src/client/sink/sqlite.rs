@@ -33,7 +33,6 @@ use crate::client::sink::Step;
 use crate::client::sink::Withdrawal;
 use crate::client::sink::known;
 use crate::client::subscribe::Place;
-use crate::model::handling::OnwardUse;
 use crate::profile::SavedCursor;
 
 /// "WFsk": whose file it is.
@@ -269,15 +268,6 @@ fn body_of(line: &str) -> rusqlite::Result<&str> {
     Ok(parsed.body.get())
 }
 
-fn word(onward: OnwardUse) -> String {
-    let word = match onward {
-        OnwardUse::Block => "block",
-        OnwardUse::NotifyAffected => "notify-affected",
-        OnwardUse::PassToGovernment => "pass-to-government",
-    };
-    word.to_owned()
-}
-
 /// A step that is carried out.
 struct Work<'a> {
     transaction: &'a Transaction<'a>,
@@ -343,7 +333,7 @@ impl Work<'_> {
             ":tlp": handling.map(|handling| handling.tlp.to_string()),
             ":audiences": reach.map(|reach| names(reach.audiences.iter().map(ToString::to_string).collect())),
             ":recipients": reach.map(|reach| names(reach.recipients.iter().map(ToString::to_string).collect())),
-            ":onward_uses": handling.map(|handling| names(handling.onward_uses.iter().copied().map(word).collect())),
+            ":onward_uses": handling.map(|handling| names(handling.onward_uses.iter().map(|onward| onward.as_str().to_owned()).collect())),
             ":use_until": handling.and_then(|handling| handling.use_until).map(|time| time.to_string()),
             ":in_doubt": item.doubts.compromised,
             ":left_filter": item.has_left_filter,

@@ -12,6 +12,8 @@ use watchfire::interop::stix::BundleWriter;
 
 use crate::context::Context;
 use crate::export::Common;
+use crate::export::follow::FollowFlags;
+use crate::export::stix_folder;
 use crate::export::whole_file::WholeFile;
 use crate::output;
 
@@ -22,9 +24,14 @@ pub(crate) struct Args {
     /// The file; standard output if none is named. It is replaced as a whole, once everything is there.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    follow: FollowFlags,
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
+    if let Some(folder) = args.out.as_ref().filter(|_out| args.follow.is_on()) {
+        return stix_folder::run(context, &args.common, &args.follow, folder).await;
+    }
     let client = context.connect().await?;
     let filter = args.common.filter.filter(client.profile())?;
     args.common.filter.demand_operations(&client).await?;

@@ -1,0 +1,117 @@
+//! `watchfire export stix --follow`: a folder with a STIX bundle for each record.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+use serde_json::json;
+use watchfire::interop::exported::ExportedRecord;
+use watchfire::interop::stix;
+use watchfire::interop::stix::ids;
+use watchfire::model::names::RecordName;
+use watchfire::model::time::Timestamp;
+use watchfire::profile::Profile;
+use watchfire::wire::expiry;
+
+use crate::context::Context;
+use crate::crl::now;
+use crate::export::Common;
+use crate::export::follow;
+use crate::export::follow::FollowFlags;
+use crate::export::place::Place;
+use crate::export::product::Product;
+use crate::output;
+
+/// Keeps a folder current.
+pub(super) async fn run(
+    context: &Context,
+    common: &Common,
+    flags: &FollowFlags,
+    out: &Path,
+) -> anyhow::Result<()> {
+    let folder = BundleFolder::open(out, &context.profile()?)?;
+    let state = folder.place.state("records.db");
+    follow::run(context, common, flags, state, folder).await
+}
+
+/// The folder: a bundle for each record that stands; that of one that was taken back says so. One that ended, and one
+/// whose body is gone, has none.
+struct BundleFolder {
+    place: Place,
+    /// The files of records that were given.
+    files: BTreeSet<String>,
+    /// When those with an end go.
+    ends: BTreeMap<RecordName, Timestamp>,
+    /// Files that were there when an earlier process ended, until all records were given.
+    earlier: Option<Vec<String>>,
+}
+
+impl BundleFolder {
+    fn open(out: &Path, profile: &Profile) -> anyhow::Result<Self> {
+        let what = format!("STIX bundles of {}\n", profile.settings().exchange);
+        let place = Place::folder(out, &what)?;
+        let earlier = Some(place.names()?);
+        Ok(Self { place, files: BTreeSet::new(), ends: BTreeMap::new(), earlier })
+    }
+
+    fn take_out(&mut self, name: &RecordName) -> anyhow::Result<()> {
+        let file = file_name(name);
+        self.ends.remove(name);
+        self.files.remove(&file);
+        self.place.remove(&file).map(drop)
+    }
+}
+
+impl Product for BundleFolder {
+    fn put(&mut self, record: ExportedRecord) -> anyhow::Result<()> {
+        let name = record.name().clone();
+        let end = expiry(&record.record.header, Some(&record.record.body));
+        let objects: Vec<Value> =
+            stix::objects(&record).into_iter().map(|object| Value::Object(object.json)).collect();
+        if objects.is_empty() || end.is_some_and(|end| end <= now()) {
+            return self.take_out(&name);
+        }
+        self.ends.remove(&name);
+        self.ends.extend(end.map(|end| (name.clone(), end)));
+        let file = file_name(&name);
+        let id = ids::of_record("bundle", &name, "bundle");
+        let bundle = json!({ "type": "bundle", "id": id, "objects": objects });
+        let mut bytes = serde_json::to_vec(&bundle)?;
+        bytes.push(b'\n');
+        self.place.put(&file, &bytes)?;
+        self.files.insert(file);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &RecordName) -> anyhow::Result<()> {
+        self.take_out(name)
+    }
+
+    fn write(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        for file in self.earlier.take().unwrap_or_default() {
+            if !self.files.contains(&file) {
+                self.place.remove(&file)?;
+            }
+        }
+        let ended = self.ends.iter().filter(|(_name, end)| **end <= now);
+        let ended: Vec<RecordName> = ended.map(|(name, _end)| name.clone()).collect();
+        for name in ended {
+            self.take_out(&name)?;
+        }
+        self.place.settle()
+    }
+
+    fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ends.values().copied().filter(|end| *end > now).min()
+    }
+
+    fn tell(&self) {
+        output::note(&format!("{} bundles", self.files.len()));
+    }
+}
+
+/// Members and ids have few characters, and none that means something in a path.
+fn file_name(name: &RecordName) -> String {
+    format!("{}--{}.json", name.member, name.record)
+}

@@ -1,0 +1,288 @@
+//! An operation, or what a member published besides, as a MISP event.
+
+use std::collections::BTreeSet;
+
+use md5::Digest as _;
+use md5::Md5;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::interop::exported::ExportedRecord;
+use crate::interop::misp::asset;
+use crate::interop::misp::home::Home;
+use crate::interop::misp::ids;
+use crate::interop::misp::piece::Attribute;
+use crate::interop::misp::piece::Object;
+use crate::interop::misp::piece::Piece;
+use crate::interop::misp::piece::Seen;
+use crate::interop::misp::report;
+use crate::interop::misp::tags;
+use crate::interop::misp::template;
+use crate::interop::misp::text;
+use crate::model::handling::Tlp;
+use crate::model::names::RecordName;
+use crate::model::time::Timestamp;
+use crate::wire::pb;
+use crate::wire::pb::body::Content;
+
+/// An event of a feed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its UUID, and the name of its file.
+    pub uuid: Uuid,
+    /// What the file says: `{"Event": ...}`.
+    pub json: Value,
+    /// MD5 of every value in it, in hex: by these a MISP looks up whether a feed has a value.
+    pub hashes: BTreeSet<String>,
+    /// How many records are in it.
+    pub records: usize,
+}
+
+impl Event {
+    /// What the manifest says about it.
+    pub fn listed(&self) -> Value {
+        listed(&self.json)
+    }
+}
+
+/// What the manifest says about an event that reads so.
+pub fn listed(json: &Value) -> Value {
+    let event = json.get("Event");
+    let of = |name: &str| event.and_then(|event| event.get(name)).cloned().unwrap_or(Value::Null);
+    json!({
+        "Orgc": of("Orgc"),
+        "Tag": of("Tag"),
+        "info": of("info"),
+        "date": of("date"),
+        "analysis": of("analysis"),
+        "threat_level_id": of("threat_level_id"),
+        "timestamp": of("timestamp"),
+    })
+}
+
+/// Makes an event of its records, in the order of their names. The event has the strictest of their labels.
+pub(super) fn event(home: &Home, records: &[&ExportedRecord], now: Timestamp) -> Event {
+    let mut made = Made { attributes: Vec::new(), objects: Vec::new(), hashes: BTreeSet::new() };
+    let mut lines: Vec<(Timestamp, &RecordName, String)> = Vec::new();
+    let (mut label, mut changed) = (Tlp::Clear, Timestamp::default());
+    let mut first = Timestamp::MAX;
+    let mut operation: Option<(&ExportedRecord, &pb::Operation)> = None;
+    for record in records {
+        label = label.max(record.record.header.handling.tlp);
+        let at = asset::changed(record, now);
+        changed = changed.max(at);
+        first = first.min(record.first_accept_time);
+        if let Some(pieces) = asset::pieces(record, now) {
+            made.take(&pieces, at);
+        }
+        match &record.record.body.content {
+            Some(Content::Operation(said)) => {
+                made.take(&about_operation(record, said), at);
+                operation = Some((record, said));
+            }
+            Some(Content::Attribution(said)) => made.take(&[attribution(record, said)], at),
+            _ => {}
+        }
+        if let Some(line) = report::line(record) {
+            lines.push((record.accept_time, record.name(), line));
+        }
+    }
+    lines.sort_unstable();
+    let uuid = home.event();
+    let mut reports = Vec::new();
+    if let Some((record, said)) = operation {
+        reports.push(("Operation".to_owned(), report::operation(record, said)));
+        first = record.first_accept_time;
+    }
+    let lines: Vec<String> = lines.into_iter().map(|(_time, _name, line)| line).collect();
+    reports.extend(pages(&lines));
+    let mut tags = vec![tags::tlp(label).to_owned()];
+    if let Some((_record, said)) = operation {
+        tags.extend(tags::techniques(&said.techniques));
+        tags.extend(tags::regions(said));
+    }
+    let time = text::seconds(changed).to_string();
+    let mut event = Map::new();
+    let fields = [
+        ("uuid", json!(uuid.to_string())),
+        ("info", json!(info(home, operation.map(|(_record, said)| said)))),
+        ("date", json!(text::day(first.min(now)))),
+        ("analysis", json!(analysis(operation.map(|(_record, said)| said)))),
+        // Undefined: no record says how bad it is.
+        ("threat_level_id", json!("4")),
+        ("published", json!(true)),
+        ("protected", json!(false)),
+        ("extends_uuid", json!("")),
+        ("timestamp", json!(time)),
+        ("publish_timestamp", json!(time)),
+        (
+            "Orgc",
+            json!({
+                "name": home.member().as_str(),
+                "uuid": ids::organisation(home.member()).to_string(),
+            }),
+        ),
+        ("Tag", tags::to_json(tags)),
+        ("Attribute", Value::Array(made.attributes)),
+        ("Object", Value::Array(made.objects)),
+        ("EventReport", reports_to_json(uuid, reports, &time)),
+    ];
+    event.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    Event { uuid, json: json!({ "Event": event }), hashes: made.hashes, records: records.len() }
+}
+
+/// What was made so far.
+struct Made {
+    attributes: Vec<Value>,
+    objects: Vec<Value>,
+    hashes: BTreeSet<String>,
+}
+
+impl Made {
+    fn take(&mut self, pieces: &[Piece], changed: Timestamp) {
+        for piece in pieces {
+            self.hashes.extend(piece.values().into_iter().map(hash));
+            match piece {
+                Piece::Attribute(attribute) => self.attributes.push(attribute.to_json(changed)),
+                Piece::Object(object) => self.objects.push(object.to_json(changed)),
+            }
+        }
+    }
+}
+
+/// By this a MISP looks a value up in the feeds that it knows. It protects nothing.
+fn hash(value: &str) -> String {
+    hex::encode(Md5::digest(value.as_bytes()))
+}
+
+fn info(home: &Home, operation: Option<&pb::Operation>) -> String {
+    let title = operation.map_or_else(String::new, |said| text::line(&said.title));
+    match home {
+        Home::Operation(_) if !title.is_empty() => title,
+        Home::Operation(name) => format!("An operation that is not in this feed itself: {name}"),
+        Home::Publisher(member) => format!("Of no operation, published by {member}"),
+    }
+}
+
+/// 0 is initial, 1 ongoing, 2 completed.
+fn analysis(operation: Option<&pb::Operation>) -> &'static str {
+    match operation.map(pb::Operation::status) {
+        Some(pb::OperationStatus::Suspected) => "0",
+        Some(pb::OperationStatus::Active) => "1",
+        Some(
+            pb::OperationStatus::Unspecified
+            | pb::OperationStatus::Disrupted
+            | pb::OperationStatus::Dormant,
+        )
+        | None => "2",
+    }
+}
+
+/// Attributes and objects of an operation itself.
+fn about_operation(record: &ExportedRecord, said: &pb::Operation) -> Vec<Piece> {
+    let tags = vec![tags::tlp(record.record.header.handling.tlp).to_owned()];
+    let attribute = |part: String, kind, category, value: &str| Attribute {
+        uuid: ids::part(record.name(), &part),
+        kind,
+        category,
+        value: text::line(value),
+        comment: text::comment(&[], record),
+        to_ids: false,
+        relation: None,
+        seen: Seen::default(),
+        tags: tags.clone(),
+    };
+    let mut pieces = Vec::new();
+    for (number, name) in [&said.title].into_iter().chain(&said.aliases).enumerate() {
+        let made = attribute(format!("title {number}"), "campaign-name", "Attribution", name);
+        pieces.push(Piece::Attribute(made));
+    }
+    for (number, reference) in said.references.iter().enumerate() {
+        let is_address = reference.starts_with("https://") || reference.starts_with("http://");
+        let kind = if is_address { "link" } else { "text" };
+        let made = attribute(format!("reference {number}"), kind, "External analysis", reference);
+        pieces.push(Piece::Attribute(made));
+    }
+    for (number, narrative) in said.narratives.iter().enumerate() {
+        let summary = Attribute {
+            relation: Some(template::NARRATIVE.names),
+            comment: String::new(),
+            ..attribute(format!("narrative summary {number}"), "text", "Other", narrative)
+        };
+        pieces.push(Piece::Object(Object {
+            uuid: ids::part(record.name(), &format!("narrative {number}")),
+            template: &template::NARRATIVE,
+            comment: text::comment(&[], record),
+            seen: Seen::default(),
+            attributes: vec![summary],
+        }));
+    }
+    pieces.extend(asset::metrics(record, &said.metrics));
+    pieces.retain(|piece| piece.values().iter().all(|value| !value.is_empty()));
+    pieces
+}
+
+/// Who is behind it, says a member: an attribute for each claim, never merged.
+fn attribution(record: &ExportedRecord, said: &pb::Attribution) -> Piece {
+    let header = &record.record.header;
+    let lower = |name: &str, prefix: &str| {
+        let word = name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase().replace('_', " ");
+        if word == "unspecified" { String::new() } else { word }
+    };
+    let claimant =
+        if said.claimant.is_empty() { header.name.member.as_str() } else { &said.claimant };
+    let fields = [
+        ("claimant", claimant.to_owned()),
+        ("said by", header.name.member.to_string()),
+        ("actor type", lower(said.actor_type().as_str_name(), "ACTOR_TYPE_")),
+        ("confidence", said.confidence.map_or_else(String::new, |percent| percent.to_string())),
+        ("basis", lower(said.basis().as_str_name(), "ATTRIBUTION_BASIS_")),
+        ("rationale", said.rationale.clone()),
+        ("references", said.references.join(" ")),
+        ("of", said.operation.clone()),
+    ];
+    let mut tags = vec![tags::tlp(header.handling.tlp).to_owned()];
+    tags.extend(said.confidence.map(|percent| tags::confidence(percent).to_owned()));
+    Piece::Attribute(Attribute {
+        uuid: ids::part(record.name(), "actor"),
+        kind: "threat-actor",
+        category: "Attribution",
+        value: text::line(&said.actor),
+        comment: text::comment(&fields, record),
+        to_ids: false,
+        relation: None,
+        seen: Seen::default(),
+        tags,
+    })
+}
+
+/// Lines on as many reports as they need.
+fn pages(lines: &[String]) -> Vec<(String, String)> {
+    let mut pages: Vec<String> = Vec::new();
+    for line in lines {
+        match pages.last_mut() {
+            Some(page) if page.len() + line.len() < report::REPORT_BYTES_MAX => {
+                page.push('\n');
+                page.push_str(line);
+            }
+            Some(_) | None => pages.push(line.clone()),
+        }
+    }
+    let numbered = |(number, page)| (format!("What members said ({})", number + 1), page);
+    pages.into_iter().enumerate().map(numbered).collect()
+}
+
+fn reports_to_json(event: Uuid, reports: Vec<(String, String)>, time: &str) -> Value {
+    let one = |(number, (name, content)): (usize, (String, String))| {
+        json!({
+            "uuid": ids::report(event, number).to_string(),
+            "name": name,
+            "content": content,
+            "timestamp": time,
+            "deleted": false,
+        })
+    };
+    reports.into_iter().enumerate().map(one).collect()
+}
