@@ -9,7 +9,7 @@ import time
 
 from world import Failed, World
 
-CHECKS = []
+CHECKS = ["csv", "jsonl", "techniques"]
 
 
 def main():

@@ -88,14 +88,16 @@ impl Frameworks {
             {
                 continue;
             }
-            for (at, technique) in framework.techniques.iter().enumerate() {
-                let fits = places.as_ref().is_none_or(|places| places.contains(&(place, at)))
+            let fits = |(at, technique): &(usize, &Technique)| {
+                places.as_ref().is_none_or(|places| places.contains(&(place, *at)))
                     && (codes.is_empty() || is_asked(&codes, framework, technique))
-                    && is_of_tactic(technique, &query.tactic);
-                if fits {
-                    found.push((named(technique, &query.words), framework, technique));
-                }
-            }
+                    && is_of_tactic(technique, &query.tactic)
+            };
+            let fitting = framework.techniques.iter().enumerate().filter(fits);
+            found.extend(
+                fitting
+                    .map(|(_, technique)| (named(technique, &query.words), framework, technique)),
+            );
         }
         // Stable: the order of codes stays.
         found.sort_by_key(|(named, ..)| std::cmp::Reverse(*named));
