@@ -30,14 +30,14 @@ def main() -> int:
             outbox.put(seal(connection.key, exchange, connection.member, "indicator", said, handling))
         refused = 0
         for outcome in outbox.send():
-            if outcome.receipt is not None:
+            if outcome.receipt:
                 print(f"{outcome.name}@{outcome.revision} is at {outcome.receipt.sequence}")
                 for warning in outcome.warnings:
                     print(f"warning: {warning!r}", file=sys.stderr)
-            else:
+            if outcome.refusal:
                 refused += 1
-                refusal = outcome.refusal.refusal
-                print(f"{outcome.name} was refused: {refusal.reason}: {refusal.message!r}", file=sys.stderr)
+                told = f"{outcome.refusal.reason}: {outcome.refusal.message!r}"
+                print(f"{outcome.name} was refused: {told}", file=sys.stderr)
     return 3 if refused else 0
 
 

@@ -1,4 +1,4 @@
-"""JSON lines out and in: the same names, bodies and handling in another exchange, fields that nobody knows among them."""
+"""JSON lines out and in: the same names, bodies and handling elsewhere, fields that nobody knows among them."""
 
 import base64
 import json
@@ -84,7 +84,8 @@ def run(world):
     exported = lines(files["acme-video"].read_text("utf-8"))
     listed = lines(first.watchfire("acme-video", "list", "--format", "jsonl"))
     key = lambda line: (line["name"], line["revision"])
-    check(f"{len(exported)} lines are every record that is listed", sorted(map(key, exported)) == sorted(map(key, listed)))
+    same = sorted(map(key, exported)) == sorted(map(key, listed))
+    check(f"{len(exported)} lines are every record that is listed", same)
     places = {line["name"]: place for place, line in enumerate(exported)}
     late = [line["name"] for line in exported for of in targets(line) if places.get(of, -1) > places[line["name"]]]
     check("no record stands before what it is about", not late, str(late))
@@ -95,10 +96,12 @@ def run(world):
     told = done.stderr.decode()
     passed = [line for line in told.splitlines() if " is not taken: " in line]
     others = [line for line in exported if line["publisher"] != "members/acme-video" or line["kind"] not in SAID]
-    check(f"{len(others)} lines of others and of the log's own are told one by one", len(passed) == len(others), told[-500:])
+    is_told = len(passed) == len(others)
+    check(f"{len(others)} lines of others and of the log's own are told one by one", is_told, told[-500:])
     second.watchfire("birch-social", "publish", "--jsonl", files["birch-social"], "--own")
     again = second.watchfire("acme-video", "publish", "--jsonl", files["acme-video"], "--own")
-    check("the answer to another member comes when its question is there", again.startswith("1 records are durable"), again)
+    is_one = again.startswith("1 records are durable")
+    check("the answer to another member comes when its question is there", is_one, again)
     for member in ("acme-video", "birch-social"):
         there = {line["name"]: line for line in own(second, member)}
         wanted = [line for line in own(first, member) if line["kind"] in SAID]

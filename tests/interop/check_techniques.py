@@ -71,7 +71,8 @@ def run(world):
     known = publish("Techniques, known", "disarm/T0014.001").stderr.decode()
     check("a known technique is not warned of", UNKNOWN not in known, known)
     unknown = publish("Techniques, unknown", "disarm/T9999").stderr.decode()
-    check("an unknown one is, with the framework that was asked", UNKNOWN in unknown and "disarm 1.6" in unknown, unknown)
+    is_warned = UNKNOWN in unknown and "disarm 1.6" in unknown
+    check("an unknown one is, with the framework that was asked", is_warned, unknown)
     kept = world.first.watchfire("acme-video", "search", "--technique", "disarm/T9999", "--format", "jsonl")
     check("and it is kept", "T9999" in kept, kept)
     shown = world.first.watchfire("birch-social", "show", operation(world, "Techniques, known"))

@@ -1,4 +1,4 @@
-"""The client of examples/python against the real hub: it publishes, follows through kills, and believes nothing false."""
+"""The client of examples/python and the real hub: it publishes, follows through kills, and believes nothing false."""
 
 import argparse
 import signal
@@ -11,13 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from watchfire_client import Connection, Follower, Outbox, Profile, Refuted, Roster, SigningKey, Verified, seal
 from watchfire_client.connection import reason
-from watchfire_client.envelope import Handling
+from watchfire_client.envelope import HEADER_TYPE, Handling
 from watchfire_client.proto import body_pb2, entry_pb2, exchange_service_pb2, header_pb2
-
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
 PATIENCE = 60.0
 FOR_COMPANIES = Handling(tlp=header_pb2.TLP_GREEN, audiences=("audiences/companies",))
@@ -106,7 +104,7 @@ def a_bad_signature_is_refused_by_the_hub_and_leaves(run: Run) -> None:
     outbox = run.outbox("damaged")
     for envelope in (damaged, stranger, good):
         outbox.put(envelope)
-    told = [outcome.refusal.refusal.reason if outcome.refusal else "taken" for outcome in outbox.send()]
+    told = [outcome.refusal.reason if outcome.refusal else "taken" for outcome in outbox.send()]
     demand(told == ["BAD_SIGNATURE", "KEY_NOT_VALID", "taken"], f"{told}")
     demand(not outbox.waiting(), "what was refused for good does not wait")
     ok("a bad signature is refused, and sinks no other")
@@ -114,7 +112,7 @@ def a_bad_signature_is_refused_by_the_hub_and_leaves(run: Run) -> None:
 
 def nothing_false_is_believed(run: Run) -> None:
     page = run.birch.exchange.ListRecords(exchange_service_pb2.ListRecordsRequest(page_size=50), timeout=PATIENCE)
-    entry = next(each for each in page.entries if each.envelope.payload_type.endswith("header.v1+protobuf") and each.sequence)
+    entry = next(each for each in page.entries if each.sequence and HEADER_TYPE == each.envelope.payload_type)
     [_verified] = run.birch.verify([entry])
 
     def payload(changed: "entry_pb2.Entry") -> None:

@@ -10,7 +10,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from watchfire_client.envelope import SigningKey, demand, parse
+from watchfire_client.envelope import SigningKey, demand, given, parse
 from watchfire_client.log import open_checkpoint
 from watchfire_client.proto import (
     entry_pb2,
@@ -50,7 +50,9 @@ class Connection:
     """A channel over mutual TLS, and the roster that everything is verified by."""
 
     def __init__(self, profile: Profile, *, timeout: float = 30.0) -> None:
-        read = lambda name: (profile.folder / name).read_bytes()  # noqa: E731
+        def read(name: str) -> bytes:
+            return (profile.folder / name).read_bytes()
+
         credentials = grpc.ssl_channel_credentials(read("ca.pem"), read("tls.key"), read("tls.pem"))
         options = (*OPTIONS, ("grpc.ssl_target_name_override", profile.server_name))
         self.profile, self.member, self.timeout = profile, profile.member, timeout
@@ -101,8 +103,7 @@ class Connection:
             if verified.erased_by is not None:
                 self._demand_notice(verified)
             return verified
-        demand(entry.envelope.SerializeToString() == self._genesis or same(entry.envelope, self._genesis),
-               "another founding record")
+        demand(entry.envelope == entry_pb2.Envelope.FromString(self._genesis), "another founding record")
         header, body = parse(entry.envelope)
         return Verified(entry.epoch, 0, self.roster.operator, header, body, entry.envelope, False)
 
@@ -113,13 +114,13 @@ class Connection:
             sequence=verified.erased_by, filter=exchange_service_pb2.Filter(body_kinds=kinds), until_head=True
         )
         stream = self.exchange.Subscribe(request, timeout=self.timeout)
-        found = next((entry for frame in stream for entry in frame.entries), None)
+        first = next((entry for frame in stream for entry in frame.entries), None)
         stream.cancel()
-        demand(found is not None and found.sequence == verified.erased_by, "no notice says that the body is gone")
+        found = given(first, "no notice says that the body is gone")
+        demand(found.sequence == verified.erased_by, "no notice says that this body is gone")
         if found.sequence >= self.roster.folded:
             self.update_roster()
-        body = self.roster.verify(found).body
-        demand(body is not None, "a notice says nothing")
+        body = given(self.roster.verify(found).body, "a notice says nothing")
         run = range(body.retention.first_sequence, body.retention.end_sequence)
         named = verified.sequence in body.erasure.sequences or verified.sequence in run
         demand(named, "the notice is of other bodies")
@@ -132,11 +133,6 @@ class Connection:
         demand(len(answer.results) == len(values), "one result for each value")
         for value, result in zip(values, answer.results, strict=True):
             yield value, self.verify(list(result.entries))
-
-
-def same(envelope: "entry_pb2.Envelope", encoded: bytes) -> bool:
-    """Whether an envelope is the encoded one, whatever the order of its fields was."""
-    return envelope == entry_pb2.Envelope.FromString(encoded)
 
 
 def reason(error: grpc.RpcError) -> str:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +21,8 @@ HEADER_TYPE = "application/vnd.watchfire.header.v1+protobuf"
 NOTICE_TYPE = "application/vnd.watchfire.hub.v1+protobuf"
 SALT_BYTES = 32
 
+Value = TypeVar("Value")
+
 
 class Refuted(Exception):
     """Something that was received does not hold. Nothing of it may be used."""
@@ -29,6 +32,13 @@ def demand(holds: bool, what: str) -> None:
     """Refutes what was received unless this holds."""
     if not holds:
         raise Refuted(what)
+
+
+def given(value: Value | None, what: str) -> Value:
+    """What must be there, or what was received is refuted."""
+    if value is None:
+        raise Refuted(what)
+    return value
 
 
 def sha256(data: bytes) -> bytes:

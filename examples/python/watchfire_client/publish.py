@@ -31,7 +31,7 @@ class Outcome:
     name: str
     revision: int
     receipt: "entry_pb2.Receipt | None"
-    refusal: "exchange_service_pb2.PublishResult | None"
+    refusal: "entry_pb2.Refusal | None"
     warnings: tuple[str, ...] = ()
 
 
@@ -79,7 +79,8 @@ class Outbox:
         return outcomes
 
     def _batch(self) -> "list[tuple[Path, entry_pb2.Envelope]]":
-        batch, size = [], 0
+        batch: list[tuple[Path, entry_pb2.Envelope]] = []
+        size = 0
         for path in self.waiting()[:BATCH_RECORDS]:
             encoded = path.read_bytes()
             size += len(encoded)
@@ -103,7 +104,7 @@ class Outbox:
             elif result.refusal.reason in _LATER:
                 continue
             else:
-                outcomes.append(Outcome(header.name, header.revision, None, result))
+                outcomes.append(Outcome(header.name, header.revision, None, result.refusal))
             path.unlink()
         self._sync_folder()
         return outcomes

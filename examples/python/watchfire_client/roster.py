@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from watchfire_client.envelope import HEADER_TYPE, NOTICE_TYPE, Refuted, demand, pae, parse, sha256, verify_bytes
+from watchfire_client.envelope import (
+    HEADER_TYPE,
+    NOTICE_TYPE,
+    Refuted,
+    demand,
+    given,
+    pae,
+    parse,
+    sha256,
+    verify_bytes,
+)
 from watchfire_client.proto import body_pb2, entry_pb2, header_pb2, member_pb2
 
 POSSESSION_TYPE = "application/vnd.watchfire.key-possession.v1"
@@ -86,8 +96,9 @@ class Roster:
     def of_genesis(cls, encoded: bytes) -> "Roster":
         """From the founding envelope, which is all that is taken on trust."""
         envelope = entry_pb2.Envelope.FromString(encoded)
-        header, body = parse(envelope)
-        demand(body is not None and body.WhichOneof("content") == "genesis", "it founds nothing")
+        header, parsed = parse(envelope)
+        body = given(parsed, "it has no body")
+        demand(body.WhichOneof("content") == "genesis", "it founds nothing")
         genesis = body.genesis
         suffix = sha256(genesis.operator_key.spki + genesis.log_key).hex()[:16]
         exchange = f"exchanges/{genesis.title}-{suffix}"
@@ -127,8 +138,8 @@ class Roster:
             spki = self._key_of_notice(entry.sequence, body)
             demand(signature.keyid == sha256(spki).hex(), "a notice is signed by the log key")
         else:
-            key = self.keys.get(signature.keyid)
-            demand(key is not None and key.member == member, "the key is not the publisher's")
+            key = given(self.keys.get(signature.keyid), "the key is not registered")
+            demand(key.member == member, "the key is not the publisher's")
             demand(key.signs_at(entry.sequence), "the key does not sign at this place")
             is_change = header.body_kind == header_pb2.BODY_KIND_KEY_CHANGE
             demand(not key.recovery or is_change, "a recovery key signs key changes alone")
@@ -141,8 +152,14 @@ class Roster:
 
     def fold(self, verified: Verified) -> None:
         """Takes in an entry that was verified under the roster before it."""
-        body, place, author = verified.body, verified.sequence, verified.member
-        match None if body is None else body.WhichOneof("content"):
+        place = verified.sequence
+        if verified.body is not None:
+            self._fold(verified, verified.body, place)
+        self.folded = max(self.folded, place + 1)
+
+    def _fold(self, verified: Verified, body: "body_pb2.Body", place: int) -> None:
+        author = verified.member
+        match body.WhichOneof("content"):
             case "roster_change":
                 demand(author == self.operator, "only the operator changes the roster")
                 self._roster_change(body.roster_change, place)
@@ -158,7 +175,6 @@ class Roster:
                         raise Refuted(f"a key change of an unknown kind, {other}")
             case "log_key_change":
                 self.log_keys.append((place, body.log_key_change.new_key.spki))
-        self.folded = max(self.folded, place + 1)
 
     def _roster_change(self, change: "body_pb2.RosterChange", place: int) -> None:
         member = change.member
@@ -207,8 +223,8 @@ class Roster:
         demand(proven, "a key comes with a proof of possession")
 
     def _retire(self, member: str, name: str, at: int) -> None:
-        key = self.keys.get(name.removeprefix(f"{member}/keys/"))
-        demand(key is not None and key.member == member, f"{name} cannot be retired")
+        key = given(self.keys.get(name.removeprefix(f"{member}/keys/")), f"{name} is not registered")
+        demand(key.member == member, f"{name} cannot be retired")
         # A key that is retired may still be said to have been compromised; it stays retired where it was.
         if key.retired_at is None:
             key.retired_at = at
@@ -226,8 +242,8 @@ class Roster:
         message = pae(SUCCESSION_TYPE, f"{self.exchange}\n{old}\n{new}\n{place}\n".encode())
         vouching = set()
         for cosignature in change.cosignatures:
-            key = self.keys.get(cosignature.key.rsplit("/keys/")[-1])
-            demand(key is not None and cosignature.key.startswith(f"{key.member}/keys/"), "an unknown key vouches")
+            key = given(self.keys.get(cosignature.key.rsplit("/keys/")[-1]), "an unknown key vouches")
+            demand(cosignature.key.startswith(f"{key.member}/keys/"), "a key vouches for somebody else")
             demand(key.signs_at(place) and not key.recovery and key.reset_at is None, "a key vouches that may not")
             demand(verify_bytes(key.spki, message, cosignature.signature), "a word for the log's key does not hold")
             vouching.add(key.member)
