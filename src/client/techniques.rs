@@ -64,6 +64,13 @@ pub struct TechniquesFound {
 pub struct TechniqueNames(BTreeMap<(String, String), Technique>);
 
 impl TechniqueNames {
+    /// Of several versions the first that is listed counts.
+    fn add(&mut self, techniques: Vec<ListedTechnique>) {
+        for ListedTechnique { framework, technique, .. } in techniques {
+            self.0.entry(key(&framework, &technique.external_id)).or_insert(technique);
+        }
+    }
+
     /// What the operator's framework says about a technique.
     pub fn get(&self, technique: &pb::Technique) -> Option<&Technique> {
         self.0.get(&key(&technique.framework, &technique.external_id))
@@ -122,11 +129,7 @@ impl Client {
             let mut token = String::new();
             loop {
                 let page = self.techniques(&search, limits::PAGE_ENTRIES_MAX, &token).await?;
-                for ListedTechnique { framework, technique, .. } in page.techniques {
-                    // Of several versions the first that is listed.
-                    let key = key(&framework, &technique.external_id);
-                    names.0.entry(key).or_insert(technique);
-                }
+                names.add(page.techniques);
                 match page.next {
                     Some(next) => token = next,
                     None => break,

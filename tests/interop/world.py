@@ -94,6 +94,12 @@ class Exchange:
         return done.stdout.decode()
 
 
+def frameworks(shared):
+    """The hub's configuration of the published frameworks of techniques."""
+    files = ["disarm/DISARM-1.6.json", "meta-threat-research/Online_Operations_Killchain-TTPs.csv"]
+    return "".join(f'\n[[frameworks]]\nfile = "{shared / "data" / file}"\n' for file in files)
+
+
 class World:
     """`first` holds everything that is published in `shared`; `second` is empty."""
 
@@ -103,7 +109,7 @@ class World:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="watchfire-interop-", dir=base))
         members = {"acme-video": "company", "birch-social": "company", "liaison-office": "observer"}
         config = '\n[taxii]\nlisten = "127.0.0.1:TAXII_PORT"\n'
-        self.first = Exchange(programs, self.work / "first", "autumn", members, config)
+        self.first = Exchange(programs, self.work / "first", "autumn", members, config + frameworks(shared))
         self.second = Exchange(programs, self.work / "second", "winter", members, config)
         self.lists = sorted((shared / "data/meta-threat-research/indicators/csv").rglob("*.csv"))
         if len(self.lists) < 40:

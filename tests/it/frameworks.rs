@@ -167,7 +167,7 @@ async fn what_asks_for_nothing_or_too_much_is_refused_by_its_field() {
     let long = "x".repeat(limits::LABEL_BYTES_MAX + 1);
     let plain = pb::ListTechniquesRequest::default;
     let many = vec!["T0001".to_owned(); limits::FILTER_VALUES_MAX + 1];
-    let words = (0..17).map(|number| format!("w{number} ")).collect::<String>();
+    let words = (0..17).map(|number| format!("w{number}")).collect::<Vec<_>>().join(" ");
     for (request, field) in [
         (pb::ListTechniquesRequest { text: "?!".to_owned(), ..plain() }, "text"),
         (pb::ListTechniquesRequest { text: words, ..plain() }, "text"),

@@ -116,25 +116,10 @@ pub(crate) async fn run(
         sender.send(wanted).await?;
     }
     heads::put(&sender.client).await;
-    let Sender { tally, unchanged, unread, not_taken, .. } = sender;
     if is_empty {
         output::note("warning: there was not one line to read");
     }
-    if unread > 0 {
-        output::note(&format!(
-            "warning: nobody else may read {unread} of them: they name no readers"
-        ));
-    }
-    if not_taken > 0 {
-        output::note(&format!("{not_taken} lines were passed over."));
-    }
-    let summary = format!("{} records are durable, {unchanged} were there already.", tally.taken);
-    if receipts {
-        output::note(&summary);
-    } else {
-        output::line(&summary)?;
-    }
-    tally.demand_none_refused()
+    sender.end()
 }
 
 /// Reads and checks everything. What follows from records that are spoken about only the hub could tell.
@@ -191,6 +176,27 @@ impl Sender {
     fn not_taken(&mut self, number: u64, why: &str) {
         output::note(&format!("{} is not taken: {why}", at(number)));
         self.not_taken += 1;
+    }
+
+    /// Says what came of all lines.
+    fn end(self) -> anyhow::Result<()> {
+        let Self { tally, receipts, unchanged, unread, not_taken, .. } = self;
+        if unread > 0 {
+            output::note(&format!(
+                "warning: nobody else may read {unread} of them: they name no readers"
+            ));
+        }
+        if not_taken > 0 {
+            output::note(&format!("{not_taken} lines were passed over."));
+        }
+        let summary =
+            format!("{} records are durable, {unchanged} were there already.", tally.taken);
+        if receipts {
+            output::note(&summary);
+        } else {
+            output::line(&summary)?;
+        }
+        tally.demand_none_refused()
     }
 
     async fn send(&mut self, wanted: Vec<(u64, Wanted)>) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod bars;
 mod canvas;
 mod columns;
 mod diverging;
+mod heat;
 mod ranges;
 
 use std::time::Duration;
@@ -61,6 +62,13 @@ pub(super) enum Drawing {
         /// The axis holds these.
         axis: (Duration, Duration),
     },
+    /// Fields in rows, darker for more.
+    Heat {
+        /// From the top.
+        rows: Vec<HeatRow>,
+        /// The value of the darkest field.
+        most: u64,
+    },
 }
 
 /// A bar or column.
@@ -88,6 +96,18 @@ pub(super) struct Range {
     pub(super) is_proven: bool,
 }
 
+/// Fields under one label.
+pub(super) struct HeatRow {
+    pub(super) label: String,
+    pub(super) cells: Vec<HeatCell>,
+}
+
+/// A field.
+pub(super) struct HeatCell {
+    pub(super) label: String,
+    pub(super) value: u64,
+}
+
 /// A chart that was drawn.
 pub(super) struct Svg {
     /// Width in pixels.
@@ -109,6 +129,7 @@ impl Chart {
             Drawing::Columns(columns) => columns::draw(columns),
             Drawing::Diverging { left, right, rows } => diverging::draw((left, right), rows),
             Drawing::Ranges { rows, axis } => ranges::draw(rows, *axis),
+            Drawing::Heat { rows, most } => heat::draw(rows, *most),
         };
         drawn.ok()
     }
@@ -154,6 +175,21 @@ mod tests {
         }
         assert!(svg(Drawing::Bars { rows: Vec::new(), full: 0 }).width > 0);
         assert!(svg(Drawing::Columns(Vec::new())).width > 0);
+    }
+
+    #[test]
+    fn fields_are_drawn_with_code_and_number_and_escaped() {
+        let cell = |label: &str, value| HeatCell { label: label.to_owned(), value };
+        let cells = vec![cell("T0013", 3), cell("<b>", u64::MAX), cell("a", 0), cell("b", 1)];
+        let rows = vec![HeatRow { label: "<i>".to_owned(), cells }];
+        let drawn = svg(Drawing::Heat { rows, most: u64::MAX });
+        assert!(drawn.elements.contains("T0013") && drawn.elements.contains("&lt;b&gt;"));
+        assert!(!drawn.elements.contains("<i>") && drawn.elements.contains("&lt;i&gt;"));
+        assert_eq!(drawn.height, 48, "three fields a line");
+        let rows = (0..1000).map(|_| HeatRow { label: String::new(), cells: vec![cell("a", 1)] });
+        let drawn = svg(Drawing::Heat { rows: rows.collect(), most: 1 });
+        assert!(drawn.height <= 24 * 24, "{}", drawn.height);
+        assert!(svg(Drawing::Heat { rows: Vec::new(), most: 0 }).width > 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod cadence;
 mod presented;
 mod problems;
+mod shared_techniques;
 
 use crate::briefing::Briefing;
 use crate::briefing::document::Document;

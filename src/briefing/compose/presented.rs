@@ -7,6 +7,7 @@ use crate::briefing::chart::Bar;
 use crate::briefing::chart::Chart;
 use crate::briefing::chart::Drawing;
 use crate::briefing::chart::Size;
+use crate::briefing::compose::shared_techniques;
 use crate::briefing::document::Block;
 use crate::briefing::document::Fact;
 use crate::briefing::document::Line;
@@ -44,7 +45,8 @@ pub(super) fn blocks(presentations: &[Presentation]) -> Vec<Block> {
     if presentations.is_empty() {
         return vec![Block::Empty("Nobody presents anything this time.")];
     }
-    presentations.iter().map(|member| Block::Section(chapter(member))).collect()
+    let chapters = presentations.iter().map(|member| Block::Section(chapter(member)));
+    chapters.chain(shared_techniques::chapter(presentations)).collect()
 }
 
 fn chapter(presentation: &Presentation) -> Section {
@@ -463,7 +465,7 @@ fn techniques(techniques: &[Technique]) -> Option<Block> {
 }
 
 /// Frameworks apart; codes by their numbers, so that 10 comes behind 9; then phases and codes as text.
-fn order(technique: &Technique) -> (String, Vec<u64>, String, String) {
+pub(super) fn order(technique: &Technique) -> (String, Vec<u64>, String, String) {
     let code = technique.external_id.shown();
     let parts = code.split(|character: char| !character.is_ascii_digit());
     let parts = parts.filter_map(|part| part.parse().ok()).collect();

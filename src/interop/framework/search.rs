@@ -57,11 +57,8 @@ impl Index {
     }
 
     fn with_word(&self, word: &str) -> BTreeSet<Place> {
-        let is_prefix = word.chars().count() >= PREFIX_CHARACTERS_MIN;
         let from = self.words.range::<str, _>((Bound::Included(word), Bound::Unbounded));
-        let found = from.take_while(|(listed, _)| {
-            if is_prefix { listed.starts_with(word) } else { listed.as_ref() == word }
-        });
+        let found = from.take_while(|(listed, _)| is_hit(word, listed));
         found.flat_map(|(_, places)| places.iter().copied()).collect()
     }
 }
@@ -88,19 +85,27 @@ impl Frameworks {
             {
                 continue;
             }
-            for (at, technique) in framework.techniques.iter().enumerate() {
-                let fits = places.as_ref().is_none_or(|places| places.contains(&(place, at)))
+            let fits = |(at, technique): &(usize, &Technique)| {
+                places.as_ref().is_none_or(|places| places.contains(&(place, *at)))
                     && (codes.is_empty() || is_asked(&codes, framework, technique))
-                    && is_of_tactic(technique, &query.tactic);
-                if fits {
-                    found.push((named(technique, &query.words), framework, technique));
-                }
-            }
+                    && is_of_tactic(technique, &query.tactic)
+            };
+            let fitting = framework.techniques.iter().enumerate().filter(fits);
+            found.extend(
+                fitting
+                    .map(|(_, technique)| (named(technique, &query.words), framework, technique)),
+            );
         }
         // Stable: the order of codes stays.
         found.sort_by_key(|(named, ..)| std::cmp::Reverse(*named));
         found.into_iter().map(|(_, framework, technique)| (framework, technique)).collect()
     }
+}
+
+/// Whether a word that is asked for finds a word that is there.
+fn is_hit(asked: &str, listed: &str) -> bool {
+    let is_prefix = asked.chars().count() >= PREFIX_CHARACTERS_MIN;
+    if is_prefix { listed.starts_with(asked) } else { listed == asked }
 }
 
 fn is(asked: &str, own: &str) -> bool {
@@ -129,9 +134,9 @@ fn is_of_tactic(technique: &Technique, asked: &str) -> bool {
         || technique.tactics.iter().any(|tactic| is_it(&tactic.external_id) || is_it(&tactic.name))
 }
 
-/// How many of the words the name has.
+/// How many of the words the name has, or begins a word with.
 fn named(technique: &Technique, words: &[String]) -> usize {
     let mut own = BTreeSet::new();
     text::words(&technique.name, &mut own);
-    words.iter().filter(|word| own.contains(word.as_str())).count()
+    words.iter().filter(|word| own.iter().any(|one| is_hit(word, one))).count()
 }

@@ -40,7 +40,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     args.common.filter.demand_operations(&client).await?;
     match &args.out {
         Some(path) => to_file(&client, &filter, path).await?,
-        None => drop(write(&client, &filter, io::stdout()).await?),
+        None => {
+            let _stdout = write(&client, &filter, io::stdout()).await?;
+        }
     }
     Ok(client.remember_roster().await?)
 }
@@ -93,7 +95,7 @@ impl<W: Write> Lines<W> {
         while let Some(entry) = next.pop() {
             let missing =
                 names_of(entry.record()).into_iter().find(|name| !self.told.contains(*name));
-            // One of another member, of which this export has nothing, must not hold it back for good: at the end it goes.
+            // What is not in the export at all holds it back until the end, and no longer.
             if let Some(missing) = missing {
                 self.waiting.entry(missing.clone()).or_default().push(entry);
                 continue;

@@ -79,7 +79,9 @@ impl WriteAccount {
             }
             let lost = indicator_fields(&asset.indicator, back);
             *(if lost.is_empty() { &mut account.exact } else { &mut account.shortened }) += 1;
-            lost.into_iter().for_each(|field| account.lose(field, 1));
+            for field in lost {
+                account.lose(field, 1);
+            }
         }
         account.compare_operation(&sheet.parts, read);
         account
@@ -124,7 +126,9 @@ impl WriteAccount {
             self.lose("operation.metrics", missing(lost));
             let lost = part.narratives.iter().filter(|one| !narratives.contains(one)).count();
             self.lose("operation.narratives", missing(lost));
-            operation_fields(part).into_iter().for_each(|field| self.lose(field, 1));
+            for field in operation_fields(part) {
+                self.lose(field, 1);
+            }
         }
     }
 }
@@ -147,9 +151,10 @@ fn indicator_fields(want: &pb::Indicator, back: &pb::Indicator) -> Vec<&'static 
         labels,
         warning_seen,
     } = want;
+    let (ours, theirs) = (observable.as_ref(), back.observable.as_ref());
     let differs = [
-        ("observable.value", spelt(observable) != spelt(&back.observable)),
-        ("observable (other fields)", bare(observable) != bare(&back.observable)),
+        ("observable.value", spelt(ours) != spelt(theirs)),
+        ("observable (other fields)", bare(ours) != bare(theirs)),
         ("first_seen_time", *first_seen_time != back.first_seen_time),
         ("last_seen_time", *last_seen_time != back.last_seen_time),
         ("valid_from_time", *valid_from_time != back.valid_from_time),
@@ -166,13 +171,13 @@ fn indicator_fields(want: &pb::Indicator, back: &pb::Indicator) -> Vec<&'static 
     differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }
 
-fn spelt(observable: &Option<pb::Observable>) -> Option<&str> {
-    observable.as_ref().map(|observable| observable.value.as_str())
+fn spelt(observable: Option<&pb::Observable>) -> Option<&str> {
+    observable.map(|observable| observable.value.as_str())
 }
 
 /// The rest of an observable, kind and platform by normal form apart: a profile's address is an account.
-fn bare(observable: &Option<pb::Observable>) -> Option<pb::Observable> {
-    let observable = observable.clone()?;
+fn bare(observable: Option<&pb::Observable>) -> Option<pb::Observable> {
+    let observable = observable.cloned()?;
     Some(pb::Observable { kind: 0, platform: String::new(), value: String::new(), ..observable })
 }
 

@@ -206,8 +206,23 @@ fn flat_types(asset: &Asset) -> &'static [&'static str] {
         ObservableKind::EmailAddress => &["email"],
         ObservableKind::FileHash => &["md5", "sha1", "sha256"],
         ObservableKind::App => &["android_package_name", "ios_app_id"],
-        ObservableKind::Aggregate => &[],
-        _ => &["url"],
+        ObservableKind::Url
+        | ObservableKind::Account
+        | ObservableKind::Page
+        | ObservableKind::Group
+        | ObservableKind::Channel
+        | ObservableKind::Blog
+        | ObservableKind::Post
+        | ObservableKind::Ad
+        | ObservableKind::AdAccount
+        | ObservableKind::Event
+        | ObservableKind::Petition => &["url"],
+        ObservableKind::Hashtag
+        | ObservableKind::PhoneNumber
+        | ObservableKind::PaymentHandle
+        | ObservableKind::MediaHash
+        | ObservableKind::TextHash
+        | ObservableKind::Aggregate => &[],
     }
 }
 

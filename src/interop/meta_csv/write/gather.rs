@@ -63,16 +63,11 @@ impl Gathered {
         for (name, said) in later {
             let title = part_of(&said.title).unwrap_or_default().to_owned();
             let sheet = firsts.get(&(name.member.to_string(), title));
-            match sheet.and_then(|place| sheets.get_mut(*place)) {
-                Some(sheet) => sheet.parts.push(said),
-                None => {
-                    places.insert(Some(name), sheets.len());
-                    sheets.push(Sheet {
-                        title: said.title.clone(),
-                        parts: vec![said],
-                        assets: vec![],
-                    });
-                }
+            if let Some(sheet) = sheet.and_then(|place| sheets.get_mut(*place)) {
+                sheet.parts.push(said);
+            } else {
+                places.insert(Some(name), sheets.len());
+                sheets.push(Sheet { title: said.title.clone(), parts: vec![said], assets: vec![] });
             }
         }
         for (operation, asset) in assets {
