@@ -40,14 +40,8 @@ pub(super) fn router(hub: Arc<Hub>) -> Router {
         .route("/exchange/collections/{collection}/", get(collection))
         .route("/exchange/collections/{collection}/manifest/", get(manifest))
         .route("/exchange/collections/{collection}/objects/", get(objects).post(written))
-        .route(
-            "/exchange/collections/{collection}/objects/{object}/",
-            get(object).delete(written),
-        )
-        .route(
-            "/exchange/collections/{collection}/objects/{object}/versions/",
-            get(versions),
-        )
+        .route("/exchange/collections/{collection}/objects/{object}/", get(object).delete(written))
+        .route("/exchange/collections/{collection}/objects/{object}/versions/", get(versions))
         .fallback(missing)
         .method_not_allowed_fallback(method)
         .with_state(hub)

@@ -6,6 +6,7 @@
 mod bundle;
 mod export;
 mod extension;
+mod founding;
 pub mod ids;
 pub mod marking;
 mod object;
@@ -18,6 +19,8 @@ pub use self::export::main_type;
 pub use self::export::objects;
 pub use self::extension::EXTENSION_VERSION;
 pub use self::extension::extension_id;
+pub use self::founding::fixed_objects;
+pub use self::founding::modified;
 pub use self::object::Object;
 pub use self::object::Origin;
 pub use self::object::SHARED_TIME;

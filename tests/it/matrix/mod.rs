@@ -73,7 +73,7 @@ const ROWS: [(&str, Row); 27] = [
 ];
 const LEAVES: Row =
     Row::Apart("digests of every entry, which every member may have: no header, no body");
-const MORE_ROWS: [(&str, Row); 14] = [
+const MORE_ROWS: [(&str, Row); 15] = [
     ("RosterService/ResetKeys", CHANGE),
     ("TransparencyService/GetCheckpoint", LEAVES),
     ("TransparencyService/GetInclusionProof", LEAVES),
@@ -95,6 +95,7 @@ const MORE_ROWS: [(&str, Row); 14] = [
         Row::Apart("answers with what the hub signs of the caller's own evidence"),
     ),
     ("TransparencyService/ListMisbehaviorReports", Row::Asked),
+    ("ExportService/Export", Row::Asked),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
 ];
