@@ -9,7 +9,7 @@ import time
 
 from world import Failed, World
 
-CHECKS = []
+CHECKS = ["stix"]
 
 
 def main():
