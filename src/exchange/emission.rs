@@ -280,17 +280,16 @@ impl<'a> Emitter<'a> {
 
 /// What the founding record and admissions bring.
 fn founding(record: &ExportedRecord) -> Emission {
-    let objects = match &record.record.content {
-        Content::Genesis(genesis) => {
-            let mut objects = stix::fixed_objects();
-            objects.push(stix::member(&genesis.operator));
-            objects
-        }
-        Content::RosterChange { member, change: RosterAction::Admit { .. } } => {
-            vec![stix::member(member)]
-        }
-        _other => Vec::new(),
-    };
+    let mut objects = Vec::new();
+    if let Content::Genesis(genesis) = &record.record.content {
+        objects.extend(stix::fixed_objects());
+        objects.push(stix::member(&genesis.operator));
+    }
+    if let Content::RosterChange { member, change: RosterAction::Admit { .. } } =
+        &record.record.content
+    {
+        objects.push(stix::member(member));
+    }
     let objects = objects.into_iter().map(Emitted::shared).collect();
     Emission { accept_time: record.accept_time, objects }
 }

@@ -92,14 +92,9 @@ impl Export {
                 let search =
                     Search { reader: reader.clone(), query, shown, now, store, start, page_size };
                 let (entries, next) = search.page(halt)?;
-                let mut exporter = Exporter::new(store, &reader, start.as_of);
-                let mut writer = writer;
-                for entry in entries {
-                    halt.check()?;
-                    for object in stix::objects(&exporter.record(entry.sequence)?) {
-                        writer.put(&object).map_err(unwritten)?;
-                    }
-                }
+                let exporter = Exporter::new(store, &reader, start.as_of);
+                let places = entries.iter().map(|entry| entry.sequence);
+                let writer = write(writer, exporter, places, halt)?;
                 Ok((writer, next.map(|position| Place { position, ..start })))
             };
             let (writer, next) = self.hub.read(Some(&self.member), page).await?;
@@ -112,7 +107,7 @@ impl Export {
             }
             match next {
                 Some(next) => self.going = Some((writer, next)),
-                None => drop(writer.finish().map_err(unwritten)?),
+                None => drop(writer.finish().map_err(|cause| unwritten(&cause))?),
             }
             let written = self.written.take();
             if !written.is_empty() {
@@ -143,6 +138,22 @@ impl Export {
     }
 }
 
-fn unwritten(cause: io::Error) -> StoreError {
+/// Writes the objects of the entries at some places.
+fn write(
+    mut writer: BundleWriter<Written>,
+    mut exporter: Exporter<'_>,
+    places: impl Iterator<Item = u64>,
+    halt: &Halt,
+) -> Result<BundleWriter<Written>, StoreError> {
+    for place in places {
+        halt.check()?;
+        for object in stix::objects(&exporter.record(place)?) {
+            writer.put(&object).map_err(|cause| unwritten(&cause))?;
+        }
+    }
+    Ok(writer)
+}
+
+fn unwritten(cause: &io::Error) -> StoreError {
     StoreError::Io { action: "writing an export", cause: cause.to_string() }
 }
