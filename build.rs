@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "watchfire/v1/body.proto",
     "watchfire/v1/entry.proto",
     "watchfire/v1/exchange_service.proto",
+    "watchfire/v1/export_service.proto",
     "watchfire/v1/header.proto",
     "watchfire/v1/member.proto",
     "watchfire/v1/query_service.proto",

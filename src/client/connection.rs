@@ -44,6 +44,7 @@ use crate::wire::filter::filter_to_wire;
 use crate::wire::pb;
 use crate::wire::pb::audience_service_client::AudienceServiceClient;
 use crate::wire::pb::exchange_service_client::ExchangeServiceClient;
+use crate::wire::pb::export_service_client::ExportServiceClient;
 use crate::wire::pb::query_service_client::QueryServiceClient;
 use crate::wire::pb::roster_service_client::RosterServiceClient;
 use crate::wire::pb::subscription_service_client::SubscriptionServiceClient;
@@ -187,6 +188,11 @@ impl Client {
     /// The raw service, for tools that check for themselves.
     pub fn audience_service(&self) -> AudienceServiceClient<Channel> {
         AudienceServiceClient::new(self.channel.clone())
+    }
+
+    /// The raw service, for tools that check for themselves.
+    pub fn export_service(&self) -> ExportServiceClient<Channel> {
+        ExportServiceClient::new(self.channel.clone())
     }
 
     /// The raw service, for tools that check for themselves.

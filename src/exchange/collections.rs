@@ -239,35 +239,47 @@ fn operations(
     halt: &Halt,
 ) -> Result<Vec<ListedCollection>, StoreError> {
     let groups = Group::of_reader(exporter.reader);
-    let term = Term::body_kind(BodyKind::Operation);
-    let (mut listed, mut examined) = (Vec::new(), 0_usize);
+    let (mut listed, mut left) = (Vec::new(), limits::PAGE_EXAMINED_MAX);
     let mut end = exporter.size;
-    while end > 0 && examined < limits::PAGE_EXAMINED_MAX {
+    while end > 0 && left > 0 {
         let start = (end - 1) / WINDOW * WINDOW;
-        let mut ranges = Vec::new();
-        for group in &groups {
+        let ranges = ranges(exporter.store, &groups, start..end, halt)?;
+        left = left.saturating_sub(groups.len());
+        for place in ranges
+            .into_iter()
+            .rev()
+            .flat_map(|first| (first..first.saturating_add(COARSE_SEQUENCES).min(end)).rev())
+        {
             halt.check()?;
-            examined += 1;
-            let most = usize::try_from(WINDOW / COARSE_SEQUENCES).unwrap_or(usize::MAX);
-            ranges.extend(exporter.store.find_term(term, *group, start, most)?);
-        }
-        ranges.retain(|first| *first < end);
-        ranges.sort_unstable();
-        ranges.dedup();
-        for first in ranges.into_iter().rev() {
-            for place in (first..(first + COARSE_SEQUENCES).min(end)).rev() {
-                halt.check()?;
-                if listed.len() >= limits::COLLECTIONS_MAX || examined >= limits::PAGE_EXAMINED_MAX
-                {
-                    return Ok(listed);
-                }
-                examined += 1;
-                listed.extend(operation(exporter, place)?);
+            if listed.len() >= limits::COLLECTIONS_MAX || left == 0 {
+                return Ok(listed);
             }
+            left -= 1;
+            listed.extend(operation(exporter, place)?);
         }
         end = start;
     }
     Ok(listed)
+}
+
+/// Where operations may lie within a window, rising: each stands for the sequences that share a posting.
+fn ranges(
+    store: &Store,
+    groups: &[Group],
+    window: std::ops::Range<u64>,
+    halt: &Halt,
+) -> Result<Vec<u64>, StoreError> {
+    let term = Term::body_kind(BodyKind::Operation);
+    let most = usize::try_from(WINDOW / COARSE_SEQUENCES).unwrap_or(usize::MAX);
+    let mut ranges = Vec::new();
+    for group in groups {
+        halt.check()?;
+        ranges.extend(store.find_term(term, *group, window.start, most)?);
+    }
+    ranges.retain(|first| window.contains(first));
+    ranges.sort_unstable();
+    ranges.dedup();
+    Ok(ranges)
 }
 
 /// The collection of the operation at a place, if its latest revision lies there and stands.

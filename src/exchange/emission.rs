@@ -163,8 +163,9 @@ impl<'a> Emitter<'a> {
         }
         if !earlier.is_empty() {
             let later = if stands { BTreeSet::new() } else { self.ids_of_latest(facts)? };
+            let now = stix::modified(&record).to_string();
             for (id, mut json) in earlier {
-                revoke(&mut json, record.accept_time);
+                revoke(&mut json, &now);
                 let is_last = !later.contains(&id);
                 objects.push(Emitted { json, origin: Origin::Record, is_first: false, is_last });
             }
@@ -220,9 +221,10 @@ impl<'a> Emitter<'a> {
         record.recalled = Some(Recalled { sequence, accept_time });
         let last = self.store().withdrawn(of)?.filter(|last| *last < self.size());
         let is_last = last.is_none_or(|last| last == sequence);
+        let now = stix::modified(&record).to_string();
         let objects = own(stix::objects(&record)).into_iter().map(|(id, mut json)| {
             let is_first = !before.contains_key(&id);
-            revoke(&mut json, accept_time);
+            revoke(&mut json, &now);
             Emitted { json, origin: Origin::Record, is_first, is_last }
         });
         Ok(Some(Emission { accept_time, objects: objects.collect() }))
@@ -278,11 +280,16 @@ impl<'a> Emitter<'a> {
 
 /// What the founding record and admissions bring.
 fn founding(record: &ExportedRecord) -> Emission {
-    let objects: Vec<Object> = match &record.record.content {
-        Content::Genesis(_) => Vec::new(),
-        Content::RosterChange { member: _, change: RosterAction::Admit { .. } } => Vec::new(),
-        _ => Vec::new(),
-    };
+    let mut objects = Vec::new();
+    if let Content::Genesis(genesis) = &record.record.content {
+        objects.extend(stix::fixed_objects());
+        objects.push(stix::member(&genesis.operator));
+    }
+    if let Content::RosterChange { member, change: RosterAction::Admit { .. } } =
+        &record.record.content
+    {
+        objects.push(stix::member(member));
+    }
     let objects = objects.into_iter().map(Emitted::shared).collect();
     Emission { accept_time: record.accept_time, objects }
 }
@@ -294,9 +301,7 @@ fn own(objects: Vec<Object>) -> BTreeMap<String, Map<String, Value>> {
 }
 
 /// Makes an object the version of it that says that it no longer holds.
-fn revoke(json: &mut Map<String, Value>, at: Timestamp) {
-    if json.contains_key("modified") {
-        json.insert("revoked".to_owned(), Value::Bool(true));
-        json.insert("modified".to_owned(), Value::String(at.to_string()));
-    }
+fn revoke(json: &mut Map<String, Value>, modified: &str) {
+    json.insert("revoked".to_owned(), Value::Bool(true));
+    json.insert("modified".to_owned(), Value::String(modified.to_owned()));
 }

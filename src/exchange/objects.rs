@@ -211,7 +211,6 @@ impl Spot {
     const fn of(position: u64) -> Self {
         let given = position & ((1 << GIVEN_BITS) - 1);
         #[expect(clippy::as_conversions, reason = "it has 16 bits")]
-        #[expect(clippy::cast_possible_truncation, reason = "it has 16 bits")]
         Self { sequence: position >> GIVEN_BITS, given: given as usize }
     }
 
@@ -255,18 +254,32 @@ impl Walk<'_> {
                 Agreed::On(range) => range,
             };
             next = range.end;
-            for sequence in range {
-                let given = if sequence == start.sequence { start.given } else { 0 };
-                let spot = Spot { sequence, given };
-                if self.emitter.examined >= limits::PAGE_EXAMINED_MAX {
-                    return Ok((page.objects, Some(spot)));
-                }
-                let full = self.take(spot, &mut page)?;
-                if full.is_some() {
-                    return Ok((page.objects, full));
-                }
+            let full = self.take_range(range, start, &mut page)?;
+            if full.is_some() {
+                return Ok((page.objects, full));
             }
         }
+    }
+
+    /// Takes what entries of a range bring; the spot at which the page was full, or enough was looked at.
+    fn take_range(
+        &mut self,
+        range: std::ops::Range<u64>,
+        start: Spot,
+        page: &mut Page,
+    ) -> Result<Option<Spot>, StoreError> {
+        for sequence in range {
+            let given = if sequence == start.sequence { start.given } else { 0 };
+            let spot = Spot { sequence, given };
+            if self.emitter.examined >= limits::PAGE_EXAMINED_MAX {
+                return Ok(Some(spot));
+            }
+            let full = self.take(spot, page)?;
+            if full.is_some() {
+                return Ok(full);
+            }
+        }
+        Ok(None)
     }
 
     /// The first place whose entry was taken in late enough.

@@ -218,6 +218,10 @@ pub const REPORT_EXHIBITS_MAX: usize = 1000;
 pub const COLLECTIONS_MAX: usize = 200;
 /// Bytes of the objects of one page of a collection: a member's open calls together hold a bounded part of memory.
 pub const OBJECTS_BYTES_MAX: usize = 1024 * 1024;
+/// Objects of one export: of those that records share the ids are remembered, about 100 bytes each.
+pub const EXPORT_OBJECTS_MAX: u64 = 1_000_000;
+/// Records of an export that are read at once.
+pub const EXPORT_RECORDS: usize = 200;
 /// Entries that are looked at, for one shared object of one entry, for an earlier one of the collection that has it:
 /// behind so many that are not in the collection it is given again.
 pub const BROUGHT_EXAMINED_MAX: usize = 1000;

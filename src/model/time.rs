@@ -24,7 +24,7 @@ impl Timestamp {
     }
 
     /// From RFC 3339; what is finer than a microsecond is cut off, and moments before 1970 become 1970. `None` if it is
-    /// no such text, or past the year 9999.
+    /// no such text, or lies in the last days of the year 9999 or after.
     pub fn parse(text: &str) -> Option<Self> {
         let time: jiff::Timestamp = text.parse().ok()?;
         Self::from_micros(u64::try_from(time.as_microsecond()).unwrap_or_default())

@@ -4,6 +4,7 @@ mod audience_face;
 mod caller;
 mod change;
 mod exchange_face;
+mod export_face;
 mod query_face;
 mod roster_face;
 mod status;
@@ -20,6 +21,7 @@ use crate::model::limits;
 use crate::wire::DESCRIPTORS;
 use crate::wire::face::audience_service_server::AudienceServiceServer;
 use crate::wire::face::exchange_service_server::ExchangeServiceServer;
+use crate::wire::face::export_service_server::ExportServiceServer;
 use crate::wire::face::query_service_server::QueryServiceServer;
 use crate::wire::face::roster_service_server::RosterServiceServer;
 use crate::wire::face::subscription_service_server::SubscriptionServiceServer;
@@ -47,6 +49,8 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
     let transparency = TransparencyServiceServer::new(transparency)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
+    let exports = ExportServiceServer::new(export_face::ExportFace::new(Arc::clone(hub)))
+        .max_decoding_message_size(SMALL_REQUEST_BYTES);
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -60,6 +64,7 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .add_service(subscriptions)
         .add_service(queries)
         .add_service(transparency)
+        .add_service(exports)
         .add_service(InterceptedService::new(health, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))

@@ -130,10 +130,7 @@ pub async fn serve(
         stop.clone(),
         &tasks,
     );
-    tasks.spawn(Arc::clone(&reloader).watch(tls::limits::RELOAD_INTERVAL, cut.clone()));
-    tasks.spawn(warn_of_expiry(Arc::clone(&reloader), cut.clone()));
-    tasks.spawn(tick(Arc::clone(&hub), cut.clone()));
-    tasks.spawn(reload_on_signal(Arc::clone(&reloader), reload, cut.clone()));
+    spawn_chores(&hub, &reloader, reload, &cut, &tasks);
     if let Some((listener, listen)) = figures {
         let sources = metrics::Sources::new(&hub, &reloader, config.min_free_bytes);
         // To the end, so that a drain can be watched.
@@ -143,31 +140,18 @@ pub async fn serve(
     give_backups(&config, &hub, &stop, &tasks);
     let objects = objects.map(|(listener, listen)| {
         tracing::info!(listen = %listen, "TAXII is served");
-        let limits = config.connections.clone();
-        let reloader = Arc::clone(&reloader);
+        let (reloader, limits) = (Arc::clone(&reloader), config.connections.clone());
+        let stop = stop.clone();
         let incoming =
             tls::incoming_of(Speaks::Http, listener, reloader, limits, stop.clone(), &tasks);
-        taxii::serve(incoming, Arc::clone(&hub), stop.clone(), cut.clone())
+        taxii::serve(incoming, Arc::clone(&hub), stop, cut.clone())
     });
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
     let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
-    // On its own: the transport forgets its signal when the stream of connections ends first.
-    tasks.spawn({
-        let (hub, stop) = (Arc::clone(&hub), stop.clone());
-        async move {
-            stop.cancelled().await;
-            tracing::info!("draining");
-            hub.drain();
-        }
-    });
+    tasks.spawn(drain_at(stop.clone(), Arc::clone(&hub)));
     let transport = server.serve_with_incoming_shutdown(incoming, stop.cancelled());
-    let objects = async {
-        if let Some(objects) = objects {
-            objects.await;
-        }
-    };
-    let transport = async { tokio::join!(transport, objects).0 };
+    let transport = async { tokio::join!(transport, if_any(objects)).0 };
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
@@ -194,6 +178,35 @@ pub async fn serve(
     finish(sequencer, config.drain_deadline).await?;
     tracing::info!("stopped");
     Ok(exit)
+}
+
+/// What goes on beside the connections, to the end.
+fn spawn_chores(
+    hub: &Arc<Hub>,
+    reloader: &Arc<Reloader>,
+    reload: watch::Receiver<u64>,
+    cut: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    tasks.spawn(Arc::clone(reloader).watch(tls::limits::RELOAD_INTERVAL, cut.clone()));
+    tasks.spawn(warn_of_expiry(Arc::clone(reloader), cut.clone()));
+    tasks.spawn(tick(Arc::clone(hub), cut.clone()));
+    tasks.spawn(reload_on_signal(Arc::clone(reloader), reload, cut.clone()));
+}
+
+/// Drains the hub when it is to stop. On its own: the transport forgets its signal when the stream of connections ends
+/// first.
+async fn drain_at(stop: CancellationToken, hub: Arc<Hub>) {
+    stop.cancelled().await;
+    tracing::info!("draining");
+    hub.drain();
+}
+
+/// Waits for what there may be.
+async fn if_any(future: Option<impl Future<Output = ()>>) {
+    if let Some(future) = future {
+        future.await;
+    }
 }
 
 /// Opens the admin socket. Without it the hub serves all the same.

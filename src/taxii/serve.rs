@@ -55,7 +55,9 @@ pub async fn serve(
         let talk =
             Talk { router: router.clone(), stop: stop.clone(), tasks: Tracked::new(&cut, &tasks) };
         let cut = cut.clone();
-        tasks.spawn(async move { cut.run_until_cancelled_owned(talk.hold(connection)).await });
+        tasks.spawn(
+            async move { cut.run_until_cancelled_owned(Box::pin(talk.hold(connection))).await },
+        );
     }
     drop(router);
     tasks.close();

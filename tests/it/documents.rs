@@ -6,9 +6,10 @@ const JSONL: &str = include_str!("../../docs/JSONL.md");
 const MEMBERS: &str = include_str!("../../docs/MEMBERS.md");
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
 const PROTOCOL: &str = include_str!("../../docs/PROTOCOL.md");
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     include_str!("../../proto/watchfire/v1/audience_service.proto"),
     include_str!("../../proto/watchfire/v1/exchange_service.proto"),
+    include_str!("../../proto/watchfire/v1/export_service.proto"),
     include_str!("../../proto/watchfire/v1/query_service.proto"),
     include_str!("../../proto/watchfire/v1/roster_service.proto"),
     include_str!("../../proto/watchfire/v1/subscription_service.proto"),

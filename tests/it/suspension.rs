@@ -82,6 +82,12 @@ async fn every_call(client: &Client, record: &str) -> BTreeMap<String, Result<()
     let request = pb::ListTechniquesRequest::default();
     add("QueryService/ListTechniques", outcome(queries.list_techniques(request).await));
 
+    let export =
+        pb::ExportRequest { format: pb::ExportFormat::Stix.into(), ..pb::ExportRequest::default() };
+    let exported = client.export_service().export(export).await;
+    let chunk = async { exported?.into_inner().message().await.map(drop) };
+    add("ExportService/Export", chunk.await);
+
     let mut audiences = client.audience_service();
     let request = pb::ListAudiencesRequest::default();
     add("AudienceService/ListAudiences", outcome(audiences.list_audiences(request).await));

@@ -136,16 +136,21 @@ pub(super) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(super) fn new(record: &'a ExportedRecord) -> Self {
+        let modified = Self::modified(record);
+        let created = record.first_accept_time.min(modified);
+        Self { record, created: created.to_string(), modified: modified.to_string() }
+    }
+
+    /// When this version of the record's objects was made.
+    pub(super) fn modified(record: &ExportedRecord) -> Timestamp {
         let micros = |micros: u64| std::time::Duration::from_micros(micros);
         let revision = u64::from(record.record.header.revision);
         // Two revisions may have been taken in within one microsecond: each is one later than the time says, so that what
         // is newer always says so.
-        let modified = match record.recalled {
+        match record.recalled {
             None => record.accept_time.saturating_add(micros(revision.saturating_sub(1))),
             Some(recalled) => recalled.accept_time.saturating_add(micros(revision)),
-        };
-        let created = record.first_accept_time.min(modified);
-        Self { record, created: created.to_string(), modified: modified.to_string() }
+        }
     }
 
     /// When the record was made, as STIX has it.

@@ -95,6 +95,7 @@ const MORE_ROWS: [(&str, Row); 15] = [
         Row::Apart("answers with what the hub signs of the caller's own evidence"),
     ),
     ("TransparencyService/ListMisbehaviorReports", Row::Asked),
+    ("ExportService/Export", Row::Asked),
     ("SubscriptionService/SeekSubscription", Row::Asked),
     ("SubscriptionService/DeleteSubscription", Row::Asked),
     (

@@ -50,6 +50,7 @@ impl Asking<'_> {
         self.ledger().await;
         self.roster().await;
         self.subscriptions().await;
+        self.exports().await;
     }
 
     async fn streams(&self, every: usize) {
@@ -78,7 +79,7 @@ impl Asking<'_> {
     }
 
     /// A record that members said, in its latest revision, and that was not taken back.
-    fn said_now(&self, index: usize) -> bool {
+    pub(super) fn said_now(&self, index: usize) -> bool {
         self.current[index] && self.book.pieces[index].kind.is_chosen()
     }
 

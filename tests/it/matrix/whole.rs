@@ -289,6 +289,32 @@ impl Asking<'_> {
         let gone = service.delete_subscription(pb::DeleteSubscriptionRequest { name }).await;
         self.answered("delete", self.hear("SubscriptionService/DeleteSubscription", gone));
     }
+
+    /// The bundle has an object of each record that members said, in its latest revision, and that was not taken back.
+    pub(super) async fn exports(&self) {
+        let format = pb::ExportFormat::Stix.into();
+        let request = pb::ExportRequest { filter: None, format };
+        let answer = self.client.export_service().export(request).await;
+        let mut file = Vec::new();
+        let whole = async {
+            let mut chunks = answer?.into_inner();
+            while let Some(pb::ExportResponse { chunk }) = chunks.message().await? {
+                file.extend(chunk);
+            }
+            Ok(tonic::Response::new(pb::ExportResponse { chunk: file }))
+        };
+        let heard = self.hear("ExportService/Export", whole.await);
+        let Some(said) = self.answered("export", heard) else { return };
+        let bundle: serde_json::Value = serde_json::from_slice(&said.chunk).expect("a bundle");
+        let objects = bundle["objects"].as_array().expect("a list");
+        let names = objects.iter().filter_map(|object| {
+            let reference = &object["external_references"][0];
+            let own = reference["source_name"] == "watchfire";
+            own.then(|| reference["external_id"].as_str()?.parse().ok())?
+        });
+        let shown = names.filter_map(|name| self.book.latest.get(&name).copied()).collect();
+        self.compare("export", &shown, &self.visible(|index| self.said_now(index)));
+    }
 }
 
 fn count(shown: impl Iterator<Item = usize>) -> u64 {

@@ -302,7 +302,7 @@ async fn what_is_erased_is_in_no_answer() {
     let tool = Tool::of(&world, "birch-social");
     let all = everything(&tool).await;
     let id = id_of(&tool, &record).await;
-    publish(&acme, recall(&record)).await;
+    publish_for(&acme, recall(&record), handling(&[], &[])).await;
     erased(&acme, &record).await;
     for path in [
         format!("{all}objects/?match[version]=all"),

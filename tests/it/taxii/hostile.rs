@@ -48,7 +48,7 @@ async fn a_wrong_parameter_is_named_and_a_great_limit_is_a_smaller_one() {
         let answer = tool.get(&format!("{all}objects/?limit={limit}")).await;
         assert_eq!((answer.status, answer.more()), (200, false), "{answer:?}");
     }
-    let future = tool.get(&format!("{all}objects/?added_after=9999-12-31T23:59:59.999999Z")).await;
+    let future = tool.get(&format!("{all}objects/?added_after=9999-12-30T00:00:00Z")).await;
     assert_eq!((future.status, future.objects().len()), (200, 0));
     let past = tool.get(&format!("{all}objects/?added_after=1900-01-01T00:00:00Z")).await;
     assert!(!past.objects().is_empty());

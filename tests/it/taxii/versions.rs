@@ -14,6 +14,7 @@ use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
 use crate::world::publish;
+use crate::world::publish_for;
 use crate::world::sign;
 use crate::world::withdrawal;
 
@@ -76,7 +77,7 @@ async fn every_revision_is_a_version_and_a_withdrawal_the_last() {
     let listed = tool.get(&format!("{all}objects/{id}/versions/")).await;
     assert_eq!(listed.body["versions"], serde_json::json!(versions));
 
-    publish(&acme, withdrawal(&record)).await;
+    publish_for(&acme, withdrawal(&record), handling(&[], &[])).await;
     let listed = tool.get(&format!("{all}objects/{id}/versions/")).await;
     let listed = listed.body["versions"].as_array().expect("a list").clone();
     assert_eq!(listed.len(), 4, "{listed:?}");

@@ -1,0 +1,159 @@
+//! The current state on its way to one member, as text in a format of other tools, piece by piece.
+
+use std::io;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::exchange::exporter::Exporter;
+use crate::exchange::hub::ExchangeError;
+use crate::exchange::hub::Hub;
+use crate::exchange::hub::draining;
+use crate::exchange::search::Query;
+use crate::exchange::search::Search;
+use crate::exchange::search::Shown;
+use crate::exchange::streams::Carries;
+use crate::exchange::streams::StreamSlot;
+use crate::exchange::token::Place;
+use crate::exchange::turns::Halt;
+use crate::interop::stix;
+use crate::interop::stix::BundleWriter;
+use crate::model::filter::Filter;
+use crate::model::index_keys::Group;
+use crate::model::limits;
+use crate::model::names::MemberId;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::store::Store;
+use crate::store::StoreError;
+
+/// What was written and not taken yet. The writer has one end, whoever sends it on the other.
+#[derive(Clone, Debug, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An export that runs, as a STIX bundle. It holds one of the member's streams.
+pub struct Export {
+    hub: Arc<Hub>,
+    member: MemberId,
+    query: Query,
+    written: Written,
+    /// The writer, and where it goes on; `None` once the bundle was ended, or a read failed.
+    going: Option<(BundleWriter<Written>, Place)>,
+    _slot: StreamSlot,
+}
+
+impl Hub {
+    /// Begins an export of the latest visible revisions that match and stand, as the log is now.
+    pub fn export(self: &Arc<Self>, member: &MemberId, filter: Filter) -> Result<Export, Refusal> {
+        let reader = self.reader(member)?;
+        let query = Query { filter, ..Query::default() };
+        query.demand_few(Group::of_reader(&reader).len())?;
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        let slot = self.open_stream(member, Carries::Records)?;
+        let head = self.head();
+        let start = Place { epoch: head.epoch, position: 0, as_of: head.size };
+        let written = Written::default();
+        // What it writes to takes everything.
+        let going = BundleWriter::new(written.clone()).ok().map(|writer| (writer, start));
+        let (hub, member) = (Arc::clone(self), member.clone());
+        Ok(Export { hub, member, query, written, going, _slot: slot })
+    }
+}
+
+impl Export {
+    /// The next bytes, about a megabyte; `None` at the end. What the member may read is asked anew each time.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExchangeError> {
+        while let Some((writer, start)) = self.going.take() {
+            self.wait_for_quota().await?;
+            let reader = self.hub.reader(&self.member)?;
+            let (query, now) = (self.query.clone(), self.hub.clock().now());
+            let page = move |store: &Store, halt: &Halt| {
+                let (shown, page_size) = (Shown::Current, limits::EXPORT_RECORDS);
+                let search =
+                    Search { reader: reader.clone(), query, shown, now, store, start, page_size };
+                let (entries, next) = search.page(halt)?;
+                let exporter = Exporter::new(store, &reader, start.as_of);
+                let places = entries.iter().map(|entry| entry.sequence);
+                let writer = write(writer, exporter, places, halt)?;
+                Ok((writer, next.map(|position| Place { position, ..start })))
+            };
+            let (writer, next) = self.hub.read(Some(&self.member), page).await?;
+            if writer.written() > limits::EXPORT_OBJECTS_MAX {
+                let message = format!(
+                    "more than {} objects; ask for fewer at once",
+                    limits::EXPORT_OBJECTS_MAX
+                );
+                return Err(Refusal::field(Reason::BatchTooLarge, "filter", message).into());
+            }
+            match next {
+                Some(next) => self.going = Some((writer, next)),
+                None => drop(writer.finish().map_err(|cause| unwritten(&cause))?),
+            }
+            let written = self.written.take();
+            if !written.is_empty() {
+                return Ok(Some(written));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes one look-up from the quota, waiting for it as long as the hub serves and the member may read.
+    async fn wait_for_quota(&self) -> Result<(), Refusal> {
+        loop {
+            if self.hub.draining.is_cancelled() {
+                return Err(draining());
+            }
+            self.hub.reader(&self.member)?;
+            let refusal = match self.hub.take_lookups(&self.member, 1) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            };
+            let Some(delay) = refusal.retry_after.filter(|_| refusal.reason == Reason::Quota)
+            else {
+                return Err(refusal);
+            };
+            let delay = delay.min(limits::TICK_INTERVAL);
+            let _drains = self.hub.draining.run_until_cancelled(tokio::time::sleep(delay)).await;
+        }
+    }
+}
+
+/// Writes the objects of the entries at some places.
+fn write(
+    mut writer: BundleWriter<Written>,
+    mut exporter: Exporter<'_>,
+    places: impl Iterator<Item = u64>,
+    halt: &Halt,
+) -> Result<BundleWriter<Written>, StoreError> {
+    for place in places {
+        halt.check()?;
+        for object in stix::objects(&exporter.record(place)?) {
+            writer.put(&object).map_err(|cause| unwritten(&cause))?;
+        }
+    }
+    Ok(writer)
+}
+
+fn unwritten(cause: &io::Error) -> StoreError {
+    StoreError::Io { action: "writing an export", cause: cause.to_string() }
+}
