@@ -4,15 +4,11 @@
 //! it back and what it decodes to must equal the rest of the line.
 
 use std::fmt::Display;
-use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use prost::Message as _;
-use prost_reflect::DescriptorPool;
 use prost_reflect::DynamicMessage;
-use prost_reflect::MessageDescriptor;
-use prost_reflect::SerializeOptions;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
@@ -259,21 +255,14 @@ fn onward_use(number: i32) -> Result<OnwardUse, Refusal> {
     }
 }
 
-/// A message in proto-JSON with the field names of the proto, as docs/JSONL.md promises and `jq` lines rely on.
+/// A message in proto-JSON.
 pub(super) fn to_json(name: &str, bytes: &[u8]) -> Value {
-    // The bytes were decoded as this very message before; unknown fields do not show.
-    descriptor(name)
-        .and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok())
-        .and_then(|message| {
-            let spelling = SerializeOptions::new().use_proto_field_name(true);
-            message.serialize_with_options(serde_json::value::Serializer, &spelling).ok()
-        })
-        .unwrap_or_default()
+    wire::json::message_to_json(name, bytes)
 }
 
 fn from_json(name: &str, value: Value, field: &'static str) -> Result<Vec<u8>, Refusal> {
     let descriptor =
-        descriptor(name).ok_or_else(|| refusal(field, "its description is missing"))?;
+        wire::json::descriptor(name).ok_or_else(|| refusal(field, "its description is missing"))?;
     let message =
         DynamicMessage::deserialize(descriptor, value).map_err(|error| refusal(field, error))?;
     Ok(message.encode_to_vec())
@@ -281,12 +270,6 @@ fn from_json(name: &str, value: Value, field: &'static str) -> Result<Vec<u8>, R
 
 fn refusal(field: &'static str, why: impl Display) -> Refusal {
     Refusal::field(Reason::FieldInvalid, field, why.to_string())
-}
-
-fn descriptor(name: &str) -> Option<MessageDescriptor> {
-    static POOL: OnceLock<Option<DescriptorPool>> = OnceLock::new();
-    let pool = POOL.get_or_init(|| DescriptorPool::decode(wire::DESCRIPTORS).ok());
-    pool.as_ref()?.get_message_by_name(name)
 }
 
 #[cfg(test)]

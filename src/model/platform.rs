@@ -22,6 +22,11 @@ impl Platform {
         &self.0
     }
 
+    /// The one kind that its handles are of, if it is a known platform where they are all of one; groups are beside them.
+    pub fn sole_kind(&self) -> Option<Kind> {
+        self.row()?.sole_kind()
+    }
+
     /// The row of this platform, if it is a known one.
     pub(super) fn row(&self) -> Option<&'static Row> {
         ROWS.iter().find(|row| row.name == self.0)

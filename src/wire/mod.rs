@@ -56,6 +56,7 @@ pub mod filter;
 mod frame;
 pub mod head;
 pub mod header;
+pub mod json;
 mod mark;
 mod observable;
 pub mod report;

@@ -46,3 +46,10 @@ pub(crate) fn progress(what: &'static str, length: usize) -> ProgressBar {
     // The template is a constant; without it the bar has its plain look.
     style.map_or_else(|_invalid| bar.clone(), |style| bar.clone().with_style(style))
 }
+
+/// A count on standard error, for what has no known end; nothing at all if that is no terminal.
+pub(crate) fn counter(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(what);
+    let style = ProgressStyle::with_template("{msg} {pos} ({per_sec})");
+    style.map_or_else(|_invalid| bar.clone(), |style| bar.clone().with_style(style))
+}

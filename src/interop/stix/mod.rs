@@ -3,9 +3,25 @@
 //! Each record becomes objects of its own, whose ids tell the record, and names shared ones: observables, identities,
 //! attack patterns, markings. A shared object is a function of its id, so that whoever writes it writes the same.
 
+mod bundle;
 mod export;
+mod extension;
 pub mod ids;
+pub mod marking;
+mod object;
+pub mod observable;
+pub mod pattern;
+mod words;
 
-pub use self::export::Object;
-pub use self::export::Origin;
+pub use self::bundle::BundleWriter;
+pub use self::export::main_type;
 pub use self::export::objects;
+pub use self::extension::EXTENSION_VERSION;
+pub use self::extension::extension_id;
+pub use self::object::Object;
+pub use self::object::Origin;
+pub use self::object::SHARED_TIME;
+pub use self::object::SOURCE_NAME;
+pub use self::object::member;
+pub use self::object::member_id;
+pub use self::object::technique;

@@ -8,6 +8,7 @@ mod place;
 mod product;
 mod stix;
 mod stix_folder;
+mod whole_file;
 
 use std::time::Duration;
 

@@ -1,24 +1,27 @@
 //! `watchfire export stix`.
 
+use std::io::BufWriter;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
+use watchfire::client::Export;
 use watchfire::client::Patience;
 use watchfire::interop::stix;
+use watchfire::interop::stix::BundleWriter;
 
 use crate::context::Context;
 use crate::export::Common;
 use crate::export::follow::FollowFlags;
 use crate::export::stix_folder;
+use crate::export::whole_file::WholeFile;
 use crate::output;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// The file; standard output if none is named.
+    /// The file; standard output if none is named. It is replaced as a whole, once everything is there.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -33,10 +36,38 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let filter = args.common.filter.filter(client.profile())?;
     args.common.filter.demand_operations(&client).await?;
     let mut export = client.export(filter, Patience::Limited(Duration::from_mins(1))).await?;
-    let mut objects: Vec<Value> = Vec::new();
+    let (records, objects) = match &args.out {
+        None => {
+            let out = BufWriter::new(std::io::stdout());
+            let (counts, _out) = write(&mut export, out).await?;
+            counts
+        }
+        Some(path) => {
+            let (counts, file) = write(&mut export, WholeFile::create(path)?).await?;
+            file.finish()?;
+            counts
+        }
+    };
+    output::note(&format!("{records} records as {objects} objects"));
+    Ok(client.remember_roster().await?)
+}
+
+/// Writes the bundle; how many records, how many objects.
+async fn write<W: Write>(export: &mut Export, out: W) -> anyhow::Result<((u64, u64), W)> {
+    let bar = output::counter("exporting");
+    let mut bundle = BundleWriter::new(out)?;
+    let mut written = 0;
     while let Some(records) = export.next().await? {
-        let made = records.iter().flat_map(stix::objects);
-        objects.extend(made.map(|object| Value::Object(object.json)));
+        for record in &records {
+            let objects = stix::objects(record);
+            written += u64::from(!objects.is_empty());
+            for object in &objects {
+                bundle.put(object)?;
+            }
+        }
+        bar.set_position(written);
     }
-    Ok(output::line(&json!({ "objects": objects }).to_string())?)
+    bar.finish_and_clear();
+    let objects = bundle.written();
+    Ok(((written, objects), bundle.finish()?))
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use serde_json::Value;
 use serde_json::json;
-use watchfire::client::expiry;
 use watchfire::interop::exported::ExportedRecord;
 use watchfire::interop::stix;
 use watchfire::interop::stix::ids;
 use watchfire::model::names::RecordName;
 use watchfire::model::time::Timestamp;
 use watchfire::profile::Profile;
+use watchfire::wire::expiry;
 
 use crate::context::Context;
 use crate::crl::now;
@@ -67,8 +67,12 @@ impl Product for BundleFolder {
     fn put(&mut self, record: ExportedRecord) -> anyhow::Result<()> {
         let name = record.name().clone();
         let end = expiry(&record.record.header, Some(&record.record.body));
-        let objects: Vec<Value> =
-            stix::objects(&record).into_iter().map(|object| Value::Object(object.json)).collect();
+        let mut ids_seen = BTreeSet::new();
+        let objects: Vec<Value> = stix::objects(&record)
+            .into_iter()
+            .filter(|object| ids_seen.insert(object.id().to_owned()))
+            .map(|object| Value::Object(object.json))
+            .collect();
         if objects.is_empty() || end.is_some_and(|end| end <= now()) {
             return self.take_out(&name);
         }
