@@ -9,8 +9,10 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use watchfire::client::Client;
+use watchfire::model::filter::Filter;
 use watchfire::model::handling::Handling;
 use watchfire::model::handling::OnwardUse;
+use watchfire::model::header::BodyKind;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
@@ -26,6 +28,7 @@ use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
 use crate::world::recall;
+use crate::world::replay;
 use crate::world::scratch;
 use crate::world::sign;
 use crate::world::until;
@@ -95,7 +98,9 @@ fn check(world: &World, folder: &Path) {
     assert_eq!(list(folder), list(fresh.path()), "the block lists");
     assert_eq!(events(&folder.join("feed")), events(&fresh.path().join("feed")), "the feeds");
     let bundle = json(&fresh.path().join("stix.json"));
-    let once = objects(bundle["objects"].as_array().expect("objects"));
+    let mut once = objects(bundle["objects"].as_array().expect("objects"));
+    // All that has an end has ended by now: a bundle says so, and its file has gone.
+    once.retain(|_id, object| object.get("valid_until").is_none());
     let mut kept = BTreeMap::new();
     for path in files(&folder.join("stix")) {
         kept.extend(objects(json(&path)["objects"].as_array().expect("objects")));
@@ -106,12 +111,15 @@ fn check(world: &World, folder: &Path) {
         .map(|(id, _object)| id.clone())
         .collect();
     assert!(revoked.iter().all(|id| !once.contains_key(id)), "what was taken back is revoked");
+    let is_main = |id: &String| id.starts_with("indicator--") || id.starts_with("campaign--");
     let names = |objects: &BTreeMap<String, Value>| -> BTreeSet<String> {
-        let main = |id: &&String| id.starts_with("indicator--") || id.starts_with("campaign--");
-        objects.keys().filter(main).filter(|id| !revoked.contains(*id)).cloned().collect()
+        let main = objects.keys().filter(|id| is_main(id));
+        main.filter(|id| !revoked.contains(*id)).cloned().collect()
     };
     assert_eq!(names(&kept), names(&once), "the bundles");
-    let differ = once.iter().find(|(id, object)| kept.get(*id) != Some(object));
+    // What an asset that has ended brought besides has gone with it.
+    let mut both = once.iter().filter(|(id, _object)| kept.contains_key(*id));
+    let differ = both.find(|(id, object)| kept.get(*id) != Some(object));
     assert!(differ.is_none(), "{differ:?} and {:?}", differ.map(|(id, _)| kept.get(id)));
 }
 
@@ -318,5 +326,37 @@ async fn a_place_of_something_else_is_left_alone() {
     assert_eq!(files(&folder).len(), 1);
     let nowhere = ["export", "blocklist", "--format", "domains", "--follow"];
     assert_eq!(world.watchfire("birch-social", &nowhere).status.code(), Some(2));
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_readers_may_do_is_published_and_stays_when_a_record_is_amended() {
+    let world = World::with(MEMBERS).await;
+    let birch = world.client("birch-social").await;
+    let said = ["publish", "--value", "one.example", "--tlp", "green", "--audience", "companies"];
+    let uses = ["--may", "pass-to-government", "--may", "block", "--use-until", "2099-01-01"];
+    demand(&world.watchfire("acme-video", &[&said[..], &uses[..]].concat()));
+    let latest = || async {
+        let mut all = replay(&birch, Filter::default()).await;
+        all.retain(|entry| entry.header().body_kind == BodyKind::Indicator);
+        let last = all.pop().expect("an indicator");
+        (last.header().name.clone(), last.header().handling.clone())
+    };
+    let (name, first) = latest().await;
+    assert_eq!(first.onward_uses, [OnwardUse::Block, OnwardUse::PassToGovernment]);
+    assert!(first.use_until.is_some());
+    let name = name.to_string();
+    let amend = ["publish", "--value", "one.example", "--confidence", "70", "--amend", &name];
+    demand(&world.watchfire("acme-video", &amend));
+    assert_eq!(latest().await.1, first, "what is left out stays");
+    demand(
+        &world.watchfire("acme-video", &[&amend[..], &["--may", "notify-affected"][..]].concat()),
+    );
+    assert_eq!(latest().await.1.onward_uses, [OnwardUse::NotifyAffected]);
+    // Nothing is blocked any more.
+    let list = ["export", "blocklist", "--format", "domains", "--bare"];
+    assert_eq!(demand(&world.watchfire("birch-social", &list)), "");
+    let wrong = world.watchfire("acme-video", &[&said[..], &["--may", "sell"][..]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
     world.finish();
 }

@@ -985,7 +985,8 @@ async fn hostile_text_reaches_no_terminal() {
     ];
     let mut drafter = acme.drafter();
     for said in contents {
-        let wish = Wish { tlp: Some(Tlp::Green), reach: Some(handling(&["companies"], &[]).reach) };
+        let reach = Some(handling(&["companies"], &[]).reach);
+        let wish = Wish { tlp: Some(Tlp::Green), reach, ..Wish::default() };
         let draft = drafter.draft(said, &wish).await.expect("a draft");
         acme.publish_one(sign(&acme, draft)).await.expect("a receipt");
     }
