@@ -314,6 +314,40 @@ async fn one_process_writes_to_a_place_and_the_hub_is_told_when_it_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_access_was_lost_to_is_not_kept() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let create = ["audience", "create", "--title", "Desk", "birch-social"];
+    let desk = demand(&world.watchfire("acme-video", &create));
+    let desk = desk.split(' ').next().expect("a handle").to_owned();
+    let handle = desk.trim_start_matches("audiences/");
+    let inner = Handling { onward_uses: vec![OnwardUse::Block], ..handling(&[handle], &[]) };
+    publish_for(&acme, domain("inner.example"), inner).await;
+    publish_for(&acme, domain("outer.example"), blockable()).await;
+    let place = scratch();
+    let [feed, list, stix] = products(place.path());
+    let listed = || std::fs::read_to_string(place.path().join("list.txt")).unwrap_or_default();
+    let child = start(&world, &list, &["--follow"]);
+    let both = "inner.example\nouter.example\n";
+    until("both are listed", || async { (listed() == both).then_some(()) }).await;
+    for words in [&feed, &stix] {
+        demand(&world.watchfire("birch-social", &with(words, &["--follow", "--until-head"])));
+    }
+    demand(&world.watchfire("acme-video", &["audience", "remove", &desk, "birch-social"]));
+    // One that runs learns it at once, the others when they go on.
+    until("one is left", || async { (listed() == "outer.example\n").then_some(()) }).await;
+    kill(child);
+    check(&world, place.path());
+    for folder in ["feed", "stix"] {
+        for path in files(&place.path().join(folder)) {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            assert!(!text.contains("inner.example"), "{}", path.display());
+        }
+    }
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_of_something_else_is_left_alone() {
     let world = World::with(MEMBERS).await;
     let place = scratch();

@@ -96,7 +96,15 @@ pub(super) async fn run_with(
     narrow: impl Fn(Filter) -> Filter,
 ) -> anyhow::Result<()> {
     let client = context.connect().await?;
-    let filter = narrow(common.filter(&client).await?);
+    let filter = match common.filter(&client).await {
+        // It was right once: access may be gone since, and then what is held must go, too.
+        Err(error) if state.exists() => {
+            output::note(&output::clean(&format!("warning: {error:#}")));
+            common.filter.filter(client.profile())?
+        }
+        checked => checked?,
+    };
+    let filter = narrow(filter);
     loop {
         let ended = Box::pin(follow_once(&client, flags, &filter, &state, &mut product)).await?;
         client.remember_roster().await?;
@@ -108,6 +116,7 @@ pub(super) async fn run_with(
             Ended::AnewNeeded(why) => {
                 output::note(&format!("{why}: all that is current is taken anew"));
                 forget(&state)?;
+                product.clear()?;
             }
         }
     }
@@ -145,8 +154,10 @@ async fn follow_once<P: Product>(
     };
     let origin = Origin::new(client.profile().settings(), &filter);
     let mut sink = SqliteSink::open(state, &origin)?;
-    if sink.place().is_none() {
-        // What a go held that was cut off before it had everything may have been taken back since, unseen.
+    let is_of_now = |place: &Place| place.epoch >= client.accepted_epoch();
+    if !sink.place().is_some_and(is_of_now) {
+        // What a go held that was cut off before it had everything may have been taken back since, unseen; and what came
+        // before a restore may be void.
         drop(sink);
         forget(state)?;
         sink = SqliteSink::open(state, &origin)?;

@@ -92,6 +92,13 @@ impl Product for BundleFolder {
         self.take_out(name)
     }
 
+    fn clear(&mut self) -> anyhow::Result<()> {
+        self.files.clear();
+        self.ends.clear();
+        self.earlier = Some(self.place.names()?);
+        Ok(())
+    }
+
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()> {
         for file in self.earlier.take().unwrap_or_default() {
             if !self.files.contains(&file) {
