@@ -180,7 +180,7 @@ impl Client {
     }
 
     /// The epoch that this member has accepted; 0 before it knows any.
-    pub(super) fn accepted_epoch(&self) -> u32 {
+    pub fn accepted_epoch(&self) -> u32 {
         self.newest_checkpoint().map_or(0, |checkpoint| checkpoint.epoch)
     }
 

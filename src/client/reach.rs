@@ -309,6 +309,26 @@ mod tests {
     }
 
     #[test]
+    fn onward_uses_and_the_end_are_said_and_never_taken_over() {
+        let end = Timestamp::from_micros(7);
+        let mut subject = subject("acme-video", Tlp::Green, reach(&["companies"], &[]));
+        subject.handling.onward_uses = vec![OnwardUse::Block];
+        subject.handling.use_until = end;
+        let circle = known_to("birch-social", &[]);
+        let silent = circle.handling(&[subject.clone()], &Wish::default()).unwrap();
+        assert_eq!((silent.onward_uses.as_slice(), silent.use_until), (&[][..], None));
+        let uses = vec![OnwardUse::PassToGovernment, OnwardUse::Block, OnwardUse::Block];
+        let wish = Wish { onward_uses: Some(uses), use_until: end, ..Wish::default() };
+        let said = circle.handling(&[subject.clone()], &wish).unwrap();
+        let sorted = [OnwardUse::Block, OnwardUse::PassToGovernment];
+        assert_eq!((said.onward_uses.as_slice(), said.use_until), (&sorted[..], end));
+        // What an amendment leaves out stays.
+        let mut kept = subject.handling;
+        Wish::default().say_uses(&mut kept);
+        assert_eq!((kept.onward_uses.as_slice(), kept.use_until), (&[OnwardUse::Block][..], end));
+    }
+
+    #[test]
     fn no_more_are_named_than_a_handling_takes() {
         let mut roster = Roster::default();
         admit(&mut roster, "acme-video", Role::Company);

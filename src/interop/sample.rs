@@ -27,8 +27,8 @@ pub(in crate::interop) fn at(seconds: u64) -> Timestamp {
 }
 
 /// The same on the wire.
-pub(in crate::interop) fn wire_at(seconds: u64) -> Option<prost_types::Timestamp> {
-    Some(wire::time::timestamp_to_wire(at(seconds)))
+pub(in crate::interop) fn wire_at(seconds: u64) -> prost_types::Timestamp {
+    wire::time::timestamp_to_wire(at(seconds))
 }
 
 /// The name of a record of `acme-video`.

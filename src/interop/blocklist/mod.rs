@@ -141,6 +141,11 @@ impl Blocklist {
         if self.candidates.len() > BLOCKLIST_VALUES_MAX { Err(TooMany) } else { Ok(()) }
     }
 
+    /// Takes every record out.
+    pub fn clear(&mut self) {
+        self.candidates.clear();
+    }
+
     /// Takes a record out.
     pub fn remove(&mut self, name: &RecordName) {
         self.candidates.remove(name);

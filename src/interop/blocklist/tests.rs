@@ -123,8 +123,8 @@ fn only_what_its_publisher_lets_readers_block_is_listed() {
 #[test]
 fn a_list_changes_when_something_begins_or_ends() {
     let said = pb::Indicator {
-        valid_from_time: wire_at(10),
-        valid_until_time: wire_at(20),
+        valid_from_time: Some(wire_at(10)),
+        valid_until_time: Some(wire_at(20)),
         ..indicator(Wire::Domain, "", "evil.net")
     };
     let mut list = Blocklist::new(rules(Sort::Domains));

@@ -219,22 +219,25 @@ impl Maker<'_> {
             Kind::Domain if !is_host(value) => ("text", "Network activity"),
             Kind::Domain if psl::domain_str(value) == Some(value) => ("domain", "Network activity"),
             Kind::Domain => ("hostname", "Network activity"),
-            Kind::Url => other,
             Kind::IpAddress => ("ip-dst", "Network activity"),
             Kind::EmailAddress => ("email", "Social network"),
             Kind::PhoneNumber => ("phone-number", "Person"),
             Kind::Hashtag => ("text", "Social network"),
-            Kind::App if is_address => other,
-            Kind::App => ("mobile-application-id", "Payload delivery"),
+            Kind::App if !is_address => ("mobile-application-id", "Payload delivery"),
             Kind::PaymentHandle => ("text", "Financial fraud"),
             Kind::FileHash | Kind::MediaHash => (self.hash(), "Payload delivery"),
-            Kind::Account
+            Kind::Url
+            | Kind::App
+            | Kind::Account
             | Kind::Page
             | Kind::Group
             | Kind::Channel
             | Kind::Blog
-            | Kind::AdAccount => other,
-            Kind::Post | Kind::Ad | Kind::Event | Kind::Petition => other,
+            | Kind::AdAccount
+            | Kind::Post
+            | Kind::Ad
+            | Kind::Event
+            | Kind::Petition => other,
             Kind::TextHash | Kind::Aggregate => ("text", "Other"),
         }
     }
@@ -317,14 +320,11 @@ impl Maker<'_> {
 
 fn advertisement(said: &pb::Advertisement) -> String {
     let pb::Advertisement { payer, spend, currency, impressions, .. } = said;
-    let mut text = format!("paid by {payer}");
-    if spend.is_some() {
-        text.push_str(&format!(", {} hundredths of {currency}", text::figure(spend.as_ref())));
-    }
-    if impressions.is_some() {
-        text.push_str(&format!(", {} impressions", text::figure(impressions.as_ref())));
-    }
-    text
+    let figure = |figure: &pb::Figure| text::figure(Some(figure));
+    let spent = spend.as_ref().map(|spend| format!("{} hundredths of {currency}", figure(spend)));
+    let shown = impressions.as_ref().map(|shown| format!("{} impressions", figure(shown)));
+    let words = [Some(format!("paid by {payer}")), spent, shown];
+    words.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }
 
 /// What MISP takes for a domain or a host name.

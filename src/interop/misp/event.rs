@@ -64,52 +64,23 @@ pub fn listed(json: &Value) -> Value {
 
 /// Makes an event of its records, in the order of their names. The event has the strictest of their labels.
 pub(super) fn event(home: &Home, records: &[&ExportedRecord], now: Timestamp) -> Event {
-    let mut made = Made { attributes: Vec::new(), objects: Vec::new(), hashes: BTreeSet::new() };
-    let mut lines: Vec<(Timestamp, &RecordName, String)> = Vec::new();
-    let (mut label, mut changed) = (Tlp::Clear, Timestamp::default());
-    let mut first = Timestamp::MAX;
-    let mut operation: Option<(&ExportedRecord, &pb::Operation)> = None;
+    let mut made = Made::new();
     for record in records {
-        label = label.max(record.record.header.handling.tlp);
-        let at = asset::changed(record, now);
-        changed = changed.max(at);
-        first = first.min(record.first_accept_time);
-        if let Some(pieces) = asset::pieces(record, now) {
-            made.take(&pieces, at);
-        }
-        match &record.record.body.content {
-            Some(Content::Operation(said)) => {
-                made.take(&about_operation(record, said), at);
-                operation = Some((record, said));
-            }
-            Some(Content::Attribution(said)) => made.take(&[attribution(record, said)], at),
-            _ => {}
-        }
-        if let Some(line) = report::line(record) {
-            lines.push((record.accept_time, record.name(), line));
-        }
+        made.put(record, now);
     }
-    lines.sort_unstable();
+    let said = made.operation.map(|(_record, said)| said);
     let uuid = home.event();
-    let mut reports = Vec::new();
-    if let Some((record, said)) = operation {
-        reports.push(("Operation".to_owned(), report::operation(record, said)));
-        first = record.first_accept_time;
-    }
-    let lines: Vec<String> = lines.into_iter().map(|(_time, _name, line)| line).collect();
-    reports.extend(pages(&lines));
-    let mut tags = vec![tags::tlp(label).to_owned()];
-    if let Some((_record, said)) = operation {
-        tags.extend(tags::techniques(&said.techniques));
-        tags.extend(tags::regions(said));
-    }
-    let time = text::seconds(changed).to_string();
-    let mut event = Map::new();
+    let time = text::seconds(made.changed).to_string();
+    let member = home.member();
+    let orgc = json!({
+        "name": member.as_str(),
+        "uuid": ids::organisation(member).to_string(),
+    });
     let fields = [
         ("uuid", json!(uuid.to_string())),
-        ("info", json!(info(home, operation.map(|(_record, said)| said)))),
-        ("date", json!(text::day(first.min(now)))),
-        ("analysis", json!(analysis(operation.map(|(_record, said)| said)))),
+        ("info", json!(info(home, said))),
+        ("date", json!(text::day(made.first().min(now)))),
+        ("analysis", json!(analysis(said))),
         // Undefined: no record says how bad it is.
         ("threat_level_id", json!("4")),
         ("published", json!(true)),
@@ -117,30 +88,64 @@ pub(super) fn event(home: &Home, records: &[&ExportedRecord], now: Timestamp) ->
         ("extends_uuid", json!("")),
         ("timestamp", json!(time)),
         ("publish_timestamp", json!(time)),
-        (
-            "Orgc",
-            json!({
-                "name": home.member().as_str(),
-                "uuid": ids::organisation(home.member()).to_string(),
-            }),
-        ),
-        ("Tag", tags::to_json(tags)),
+        ("Orgc", orgc),
+        ("Tag", tags::to_json(made.tags())),
+        ("EventReport", reports_to_json(uuid, made.reports(), &time)),
         ("Attribute", Value::Array(made.attributes)),
         ("Object", Value::Array(made.objects)),
-        ("EventReport", reports_to_json(uuid, reports, &time)),
     ];
-    event.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    let event: Map<String, Value> =
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     Event { uuid, json: json!({ "Event": event }), hashes: made.hashes, records: records.len() }
 }
 
 /// What was made so far.
-struct Made {
+struct Made<'a> {
     attributes: Vec<Value>,
     objects: Vec<Value>,
     hashes: BTreeSet<String>,
+    /// Lines of reports, and when they were taken in.
+    lines: Vec<(Timestamp, &'a RecordName, String)>,
+    label: Tlp,
+    changed: Timestamp,
+    first: Timestamp,
+    operation: Option<(&'a ExportedRecord, &'a pb::Operation)>,
 }
 
-impl Made {
+impl<'a> Made<'a> {
+    fn new() -> Self {
+        Self {
+            attributes: Vec::new(),
+            objects: Vec::new(),
+            hashes: BTreeSet::new(),
+            lines: Vec::new(),
+            label: Tlp::Clear,
+            changed: Timestamp::default(),
+            first: Timestamp::MAX,
+            operation: None,
+        }
+    }
+
+    fn put(&mut self, record: &'a ExportedRecord, now: Timestamp) {
+        let changed = asset::changed(record, now);
+        self.label = self.label.max(record.record.header.handling.tlp);
+        self.changed = self.changed.max(changed);
+        self.first = self.first.min(record.first_accept_time);
+        if let Some(pieces) = asset::pieces(record, now) {
+            self.take(&pieces, changed);
+        }
+        match &record.record.body.content {
+            Some(Content::Operation(said)) => {
+                self.take(&about_operation(record, said), changed);
+                self.operation = Some((record, said));
+            }
+            Some(Content::Attribution(said)) => self.take(&[attribution(record, said)], changed),
+            _ => {}
+        }
+        let line = report::line(record);
+        self.lines.extend(line.map(|line| (record.accept_time, record.name(), line)));
+    }
+
     fn take(&mut self, pieces: &[Piece], changed: Timestamp) {
         for piece in pieces {
             self.hashes.extend(piece.values().into_iter().map(hash));
@@ -149,6 +154,33 @@ impl Made {
                 Piece::Object(object) => self.objects.push(object.to_json(changed)),
             }
         }
+    }
+
+    /// When the operation came; without it, the first of its records.
+    fn first(&self) -> Timestamp {
+        self.operation.map_or(self.first, |(record, _said)| record.first_accept_time)
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let mut tags = vec![tags::tlp(self.label).to_owned()];
+        if let Some((_record, said)) = self.operation {
+            tags.extend(tags::techniques(&said.techniques));
+            tags.extend(tags::regions(said));
+        }
+        tags
+    }
+
+    /// Names and texts of the reports.
+    fn reports(&mut self) -> Vec<(String, String)> {
+        let mut reports = Vec::new();
+        if let Some((record, said)) = self.operation {
+            reports.push(("Operation".to_owned(), report::operation(record, said)));
+        }
+        self.lines.sort_unstable();
+        let lines: Vec<String> =
+            std::mem::take(&mut self.lines).into_iter().map(|(_time, _name, line)| line).collect();
+        reports.extend(pages(&lines));
+        reports
     }
 }
 

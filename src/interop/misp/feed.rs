@@ -132,5 +132,12 @@ pub fn hashes_csv<'a, I: Iterator<Item = (Uuid, &'a BTreeSet<String>)>>(events: 
     let pairs =
         events.flat_map(|(uuid, hashes)| hashes.iter().map(move |hash| (hash.as_str(), uuid)));
     let pairs: BTreeSet<(&str, Uuid)> = pairs.collect();
-    pairs.into_iter().map(|(hash, uuid)| format!("{hash},{uuid}\n")).collect()
+    let mut text = String::new();
+    for (hash, uuid) in pairs {
+        text.push_str(hash);
+        text.push(',');
+        text.push_str(&uuid.to_string());
+        text.push('\n');
+    }
+    text
 }

@@ -75,12 +75,14 @@ pub(super) fn operation(record: &ExportedRecord, said: &pb::Operation) -> String
 fn sighting(said: &pb::Sighting) -> String {
     let mut text = format!("saw {} {} times", markdown(&said.of), said.count);
     if !said.platform.is_empty() {
-        text.push_str(&format!(" on {}", markdown(&said.platform)));
+        text.push_str(" on ");
+        text.push_str(&markdown(&said.platform));
     }
     let times = [(" from ", &said.first_seen_time), (" to ", &said.last_seen_time)];
     for (word, time) in times {
         if let Some(time) = text::moment(time.as_ref()) {
-            text.push_str(&format!("{word}{time}"));
+            text.push_str(word);
+            text.push_str(&time.to_string());
         }
     }
     with(text, &said.description)
@@ -97,13 +99,15 @@ fn action(said: &pb::ActionReport) -> String {
     let mut text =
         format!("{} {}", word(said.action().as_str_name(), "ACTION_"), markdown(&said.of));
     if let Some(time) = text::moment(said.action_time.as_ref()) {
-        text.push_str(&format!(" at {time}"));
+        text.push_str(" at ");
+        text.push_str(&time.to_string());
     }
     let counts =
         said.counts.iter().map(|part| counted(part.of(), &part.platform, part.count.as_ref()));
     let figures: Vec<String> = counts.chain(said.metrics.iter().map(text::metric)).collect();
     if !figures.is_empty() {
-        text.push_str(&format!(", {}", markdown(&figures.join(", "))));
+        text.push_str(", ");
+        text.push_str(&markdown(&figures.join(", ")));
     }
     with(text, &said.text)
 }

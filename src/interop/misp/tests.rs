@@ -53,9 +53,9 @@ fn of_operation(number: u32, said: pb::Indicator, tlp: Tlp) -> ExportedRecord {
 
 fn everything() -> Vec<ExportedRecord> {
     let whole = pb::Indicator {
-        first_seen_time: wire_at(1),
-        last_seen_time: wire_at(2),
-        valid_until_time: wire_at(100),
+        first_seen_time: Some(wire_at(1)),
+        last_seen_time: Some(wire_at(2)),
+        valid_until_time: Some(wire_at(100)),
         confidence: Some(80),
         review: pb::Review::Confirmed.into(),
         labels: vec!["copy".to_owned()],

@@ -88,7 +88,8 @@ pub(super) fn metric(metric: &pb::Metric) -> String {
         text.push_str(what);
     }
     if let Some(time) = moment(metric.as_of_time.as_ref()) {
-        text.push_str(&format!(", as of {time}"));
+        text.push_str(", as of ");
+        text.push_str(&time.to_string());
     }
     line(&text)
 }

@@ -165,6 +165,11 @@ impl Product for ListFile {
         Ok(())
     }
 
+    fn clear(&mut self) -> anyhow::Result<()> {
+        self.list.clear();
+        Ok(())
+    }
+
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()> {
         let listed = self.list.listed(now);
         let is_same =

@@ -96,7 +96,15 @@ pub(super) async fn run_with(
     narrow: impl Fn(Filter) -> Filter,
 ) -> anyhow::Result<()> {
     let client = context.connect().await?;
-    let filter = narrow(common.filter(&client).await?);
+    let filter = match common.filter(&client).await {
+        // It was right once: access may be gone since, and then what is held must go, too.
+        Err(error) if state.exists() => {
+            output::note(&output::clean(&format!("warning: {error:#}")));
+            common.filter.filter(client.profile())?
+        }
+        checked => checked?,
+    };
+    let filter = narrow(filter);
     loop {
         let ended = Box::pin(follow_once(&client, flags, &filter, &state, &mut product)).await?;
         client.remember_roster().await?;
@@ -108,6 +116,7 @@ pub(super) async fn run_with(
             Ended::AnewNeeded(why) => {
                 output::note(&format!("{why}: all that is current is taken anew"));
                 forget(&state)?;
+                product.clear()?;
             }
         }
     }
@@ -145,8 +154,10 @@ async fn follow_once<P: Product>(
     };
     let origin = Origin::new(client.profile().settings(), &filter);
     let mut sink = SqliteSink::open(state, &origin)?;
-    if sink.place().is_none() {
-        // What a go held that was cut off before it had everything may have been taken back since, unseen.
+    let is_of_now = |place: &Place| place.epoch >= client.accepted_epoch();
+    if !sink.place().is_some_and(is_of_now) {
+        // What a go held that was cut off before it had everything may have been taken back since, unseen; and what came
+        // before a restore may be void.
         drop(sink);
         forget(state)?;
         sink = SqliteSink::open(state, &origin)?;
@@ -249,44 +260,35 @@ impl<P: Product> Keeping<'_, P> {
         let reading = tokio::spawn(read(subscription, cutter, send));
         let _end = AbortOnDrop(reading.abort_handle());
         let mut place: Option<Place> = None;
-        let mut first_change: Option<Instant> = None;
+        let mut changed: Option<Instant> = None;
         loop {
-            let wait = self.wait(place.is_some(), first_change);
-            let came = tokio::time::timeout(wait, receive.recv());
-            match progress.meanwhile(came).await? {
-                Ok(Some(Ok(Came::Batch(batch)))) => {
-                    let has_items = !batch.items.is_empty();
-                    // Of the own marks only the last counts; they are many, and change no file.
-                    let then = self.keep(*batch).await?;
-                    self.has_all |= then.cursor.is_some() || then.sequence.is_some();
-                    place = Some(then);
-                    if has_items {
-                        first_change = first_change.or_else(|| Some(Instant::now()));
-                    }
-                    let is_late = first_change.is_some_and(|first| first.elapsed() >= BEHIND_MAX);
-                    if !is_late || !self.has_all {
-                        continue;
-                    }
-                }
-                Ok(Some(Ok(Came::AccessLost))) => {
-                    return Ok(Ended::AnewNeeded("access was lost"));
-                }
+            let came = tokio::time::timeout(self.wait(place.is_some(), changed), receive.recv());
+            let batch = match progress.meanwhile(came).await? {
+                Ok(Some(Ok(Came::Batch(batch)))) => Some(batch),
+                Ok(Some(Ok(Came::AccessLost))) => return Ok(Ended::AnewNeeded("access was lost")),
                 Ok(Some(Err(error))) => return Err(error),
                 Ok(None) => {
-                    self.settle(place.take(), progress).await?;
+                    self.settle(place, progress).await?;
                     return Ok(Ended::Done);
                 }
-                Err(_quiet) => {}
+                Err(_quiet) => None,
+            };
+            if let Some(batch) = batch {
+                changed = changed.or_else(|| (!batch.items.is_empty()).then(Instant::now));
+                place = Some(self.keep(*batch).await?);
+                if changed.is_none_or(|changed| changed.elapsed() < BEHIND_MAX) {
+                    continue;
+                }
             }
             self.settle(place.take(), progress).await?;
-            first_change = None;
+            changed = None;
         }
     }
 
     /// How long to wait for more before the files are made.
-    fn wait(&self, has_place: bool, first_change: Option<Instant>) -> Duration {
+    fn wait(&self, has_place: bool, changed: Option<Instant>) -> Duration {
         if has_place && self.has_all {
-            let left = first_change.map(|first| BEHIND_MAX.saturating_sub(first.elapsed()));
+            let left = changed.map(|changed| BEHIND_MAX.saturating_sub(changed.elapsed()));
             return left.map_or(QUIET, |left| left.min(QUIET));
         }
         let next = self.next.map(|next| next.saturating_since(now()));
@@ -296,6 +298,7 @@ impl<P: Product> Keeping<'_, P> {
     /// Keeps a batch, and notes what changed.
     async fn keep(&mut self, batch: Batch) -> anyhow::Result<Place> {
         let place = batch.place.clone();
+        self.has_all |= place.cursor.is_some() || place.sequence.is_some();
         for item in &batch.items {
             self.dirty.insert(item.header.name.clone());
             self.dirty.extend(item.withdraws.iter().map(|withdraws| withdraws.of.clone()));
@@ -352,43 +355,33 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Reads the stream to its end.
+/// Reads the stream to its end. Nobody is left to be told if what it sends is not taken.
 async fn read(
-    mut subscription: Subscription,
-    mut cutter: Batcher,
+    subscription: Subscription,
+    cutter: Batcher,
     send: mpsc::Sender<anyhow::Result<Came>>,
 ) {
-    loop {
-        let came = match subscription.next().await {
-            Ok(Some(delivery)) => {
-                follow::tell(&delivery);
-                let batches = cutter.take(&delivery).into_iter();
-                let mut came: Vec<Came> =
-                    batches.map(|batch| Came::Batch(Box::new(batch))).collect();
-                if matches!(&delivery, Delivery::AccessChanged(change) if !change.lost.is_empty()) {
-                    came.push(Came::AccessLost);
-                }
-                came
-            }
-            Ok(None) => {
-                let rest = cutter.flush().into_iter();
-                for batch in rest {
-                    if send.send(Ok(Came::Batch(Box::new(batch)))).await.is_err() {
-                        return;
-                    }
-                }
-                return;
-            }
-            Err(error) => {
-                // Nobody is left to be told if this fails.
-                drop(send.send(Err(error.into())).await);
-                return;
-            }
-        };
-        for one in came {
-            if send.send(Ok(one)).await.is_err() {
-                return;
-            }
+    if let Err(error) = pass_on(subscription, cutter, &send).await {
+        drop(send.send(Err(error)).await);
+    }
+}
+
+async fn pass_on(
+    mut subscription: Subscription,
+    mut cutter: Batcher,
+    send: &mpsc::Sender<anyhow::Result<Came>>,
+) -> anyhow::Result<()> {
+    while let Some(delivery) = subscription.next().await? {
+        follow::tell(&delivery);
+        for batch in cutter.take(&delivery) {
+            send.send(Ok(Came::Batch(Box::new(batch)))).await?;
+        }
+        if matches!(&delivery, Delivery::AccessChanged(change) if !change.lost.is_empty()) {
+            send.send(Ok(Came::AccessLost)).await?;
         }
     }
+    for batch in cutter.flush() {
+        send.send(Ok(Came::Batch(Box::new(batch)))).await?;
+    }
+    Ok(())
 }

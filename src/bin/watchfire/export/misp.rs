@@ -53,6 +53,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
 struct FeedFolder {
     place: Place,
     feed: Feed,
+    tlp_max: Tlp,
     /// The events in the folder.
     events: BTreeMap<Uuid, Written>,
     /// As of when they were made; never, at first.
@@ -72,6 +73,7 @@ impl FeedFolder {
         Ok(Self {
             place: Place::folder(&args.out, &what)?,
             feed: Feed::new(args.tlp_max),
+            tlp_max: args.tlp_max,
             events: BTreeMap::new(),
             made: Timestamp::default(),
         })
@@ -113,6 +115,13 @@ impl Product for FeedFolder {
 
     fn remove(&mut self, name: &RecordName) -> anyhow::Result<()> {
         self.feed.remove(name);
+        Ok(())
+    }
+
+    fn clear(&mut self) -> anyhow::Result<()> {
+        self.feed = Feed::new(self.tlp_max);
+        self.events.clear();
+        self.made = Timestamp::default();
         Ok(())
     }
 

@@ -142,13 +142,14 @@ impl Place {
         }
         let path = self.folder.join(name);
         let beside = self.folder.join(format!("{name}{UNFINISHED}"));
+        // One of an earlier try that failed. A new one each time: nobody's link is followed.
+        drop(fs::remove_file(&beside));
         // Who may read it is for the process's mask to say, as with any other file that is written.
         let mut options = OpenOptions::new();
-        let written =
-            options.write(true).create(true).truncate(true).open(&beside).and_then(|mut file| {
-                file.write_all(bytes)?;
-                file.sync_all()
-            });
+        let written = options.write(true).create_new(true).open(&beside).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
         written.with_context(|| cannot("written", &beside))?;
         fs::rename(&beside, &path).with_context(|| cannot("written", &path))?;
         self.is_unsettled = true;

@@ -17,6 +17,9 @@ pub(super) trait Product: Send + 'static {
     /// A record is not there any more, or not to be shown.
     fn remove(&mut self, name: &RecordName) -> anyhow::Result<()>;
 
+    /// Forgets every record that it was given, but not the files: what stands is given again.
+    fn clear(&mut self) -> anyhow::Result<()>;
+
     /// Puts the files in place as of a time, durably; only those that changed.
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()>;
 

@@ -67,8 +67,12 @@ impl Product for BundleFolder {
     fn put(&mut self, record: ExportedRecord) -> anyhow::Result<()> {
         let name = record.name().clone();
         let end = expiry(&record.record.header, Some(&record.record.body));
-        let objects: Vec<Value> =
-            stix::objects(&record).into_iter().map(|object| Value::Object(object.json)).collect();
+        let mut ids_seen = BTreeSet::new();
+        let objects: Vec<Value> = stix::objects(&record)
+            .into_iter()
+            .filter(|object| ids_seen.insert(object.id().to_owned()))
+            .map(|object| Value::Object(object.json))
+            .collect();
         if objects.is_empty() || end.is_some_and(|end| end <= now()) {
             return self.take_out(&name);
         }
@@ -86,6 +90,13 @@ impl Product for BundleFolder {
 
     fn remove(&mut self, name: &RecordName) -> anyhow::Result<()> {
         self.take_out(name)
+    }
+
+    fn clear(&mut self) -> anyhow::Result<()> {
+        self.files.clear();
+        self.ends.clear();
+        self.earlier = Some(self.place.names()?);
+        Ok(())
     }
 
     fn write(&mut self, now: Timestamp) -> anyhow::Result<()> {
