@@ -73,7 +73,7 @@ const ROWS: [(&str, Row); 27] = [
 ];
 const LEAVES: Row =
     Row::Apart("digests of every entry, which every member may have: no header, no body");
-const MORE_ROWS: [(&str, Row); 15] = [
+const MORE_ROWS: [(&str, Row); 16] = [
     ("RosterService/ResetKeys", CHANGE),
     ("TransparencyService/GetCheckpoint", LEAVES),
     ("TransparencyService/GetInclusionProof", LEAVES),

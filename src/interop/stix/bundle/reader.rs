@@ -378,7 +378,7 @@ mod tests {
         let object = format!("{{\"id\": \"{A}\", \"type\": \"identity\"}}");
         let text =
             format!("\u{feff}{{\"objects\": [{object}], \"x\": [1, {{}}], \"type\": \"bundle\"}}");
-        let read = super::read(text.as_bytes()).unwrap();
+        let read = read(text.as_bytes()).unwrap();
         assert_eq!((read.objects.len(), read.count()), (1, 1));
         assert_eq!((read.objects[0].id.as_str(), read.objects[0].kind.as_str()), (A, "identity"));
         assert_eq!(super::read(&b"{\"type\": \"bundle\"}"[..]).unwrap().count(), 0);
@@ -445,7 +445,7 @@ mod tests {
             "more than",
         );
         let endless = b"{\"type\": \"bundle\", \"objects\": [".chain(io::repeat(b' '));
-        let told = super::read(endless).unwrap_err().to_string();
+        let told = read(endless).unwrap_err().to_string();
         assert!(told.contains("has more than"), "{told}");
     }
 }
