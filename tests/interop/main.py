@@ -9,7 +9,7 @@ import time
 
 from world import Failed, World
 
-CHECKS = ["stix"]
+CHECKS = ["stix", "taxii"]
 
 
 def main():
