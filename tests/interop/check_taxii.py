@@ -6,6 +6,7 @@ take for everything grows with the square.
 
 import base64
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -14,12 +15,12 @@ import time
 import requests
 from taxii2client.v21 import Server, as_pages
 
-from world import check, free_port
+from world import Failed, check, free_port
 
 TAXII = "application/taxii+json;version=2.1"
 MEMBER, OTHER, OUTSIDER = "acme-video", "birch-social", "liaison-office"
 # So many objects at least, and at most, for the side by side.
-FEWEST, MOST = 300, 2500
+FEWEST, MOST = 200, 800
 
 
 def session(exchange, member):
@@ -89,6 +90,8 @@ class Medallion:
         for one, known in zip(objects, manifest):
             if "modified" not in one and "created" not in one:
                 one["_date_added"] = known["date_added"]
+            # It takes the property of an extension's definition for the version of an object, and fails.
+            one.pop("version", None)
         held = {
             "id": collection.id, "title": collection.title, "description": collection.description, "can_read": True,
             "can_write": False, "media_types": collection.media_types, "objects": objects, "manifest": manifest,
@@ -127,7 +130,10 @@ class Medallion:
 
 def essence(answer, kind):
     """What two servers must agree on."""
-    body = answer.json() if answer.content else {}
+    try:
+        body = answer.json() if answer.content else {}
+    except requests.JSONDecodeError:
+        body = {}
     said = {"status": answer.status_code, "media": answer.headers["Content-Type"].replace(" ", "")}
     if answer.status_code != 200:
         return said | {"http_status": body.get("http_status")}
@@ -137,9 +143,9 @@ def essence(answer, kind):
     if kind == "objects":
         said["objects"] = [(one["id"], one.get("modified")) for one in body.get("objects", [])]
     elif kind == "manifest":
-        # Of equal dates neither server promises an order.
+        # Of equal dates neither server promises an order, so that a page may end elsewhere among them.
         listed = [(one["date_added"], one["id"], one["version"], one["media_type"]) for one in body.get("objects", [])]
-        said["objects"] = sorted(listed)
+        said["objects"] = sorted(date for date, *_ in listed) if "limit=" in answer.url else sorted(listed)
     elif kind == "versions":
         said["versions"] = sorted(body.get("versions", []))
     return said
@@ -157,7 +163,7 @@ def questions(collection, objects, manifest):
     matches += [f"match[type]={kind}" for kind in kinds] + [f"match[type]={kinds[0]},{kinds[-1]}"]
     matches += ["match[version]=all", "match[version]=first", "match[version]=last", "match[version]=first,last"]
     matches += ["match[spec_version]=2.1", "match[spec_version]=2.0", f"match[type]={kinds[-1]}&added_after={date}"]
-    matches += ["limit=1", "limit=7", "limit=100000", "limit=0", "limit=-1", "limit=x", "next=nonsense"]
+    matches += ["limit=1", "limit=7", "limit=100000", "limit=0", "limit=-1", "limit=x", "limit=7&next=nonsense"]
     matches += [f"match[type]={kinds[0]}&limit=2", f"added_after={manifest[-1]['date_added']}"]
     for match in matches:
         yield "objects", f"{path}objects/?{match}"
@@ -240,7 +246,9 @@ def check_side_by_side(world, collections):
         mine, theirs = statistics.median(times["ours"]), statistics.median(times["theirs"])
         print(f"   median of {len(times['ours'])} answers: ours {mine * 1e3:.1f} ms over TLS, medallion {theirs * 1e3:.1f} ms in the clear:"
               f" {theirs / mine:.1f} times as fast", flush=True)
-        check("ours is not slower", mine < theirs, f"{mine} {theirs}")
+        # A build without optimisation is not what is compared.
+        if world.programs.name == "release":
+            check("ours is not slower", mine < theirs, f"{mine} {theirs}")
     finally:
         medallion.end()
 
@@ -267,6 +275,12 @@ def check_news(world, collections):
 
 
 def run(world):
-    collections = check_client(world)
-    check_side_by_side(world, collections)
-    check_news(world, collections)
+    # `requests` lets these count for more than what it is told.
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        os.environ.pop(name, None)
+    try:
+        collections = check_client(world)
+        check_side_by_side(world, collections)
+        check_news(world, collections)
+    except (requests.RequestException, KeyError, IndexError) as error:
+        raise Failed(f"an answer is not what it should be: {error!r}") from error

@@ -85,10 +85,8 @@ async fn it_is_what_the_client_makes_of_verified_records() {
     let text = format!("{exported:?}");
     assert!(!text.contains("private.example") && !text.contains("gone.example"));
 
-    let filter = pb::Filter {
-        body_kinds: vec![pb::BodyKind::Operation.into()],
-        ..pb::Filter::default()
-    };
+    let filter =
+        pb::Filter { body_kinds: vec![pb::BodyKind::Operation.into()], ..pb::Filter::default() };
     let only = pb::ExportRequest { filter: Some(filter), ..stix() };
     let only = objects(&whole(begin(&birch, only).await.expect("a stream")).await.expect("a file"));
     let campaigns = only.keys().filter(|id| id.starts_with("campaign--")).count();
