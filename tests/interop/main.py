@@ -9,7 +9,7 @@ import time
 
 from world import Failed, World
 
-CHECKS = ["stix", "csv", "jsonl", "misp", "blocklist", "techniques", "hostile"]
+CHECKS = ["stix", "taxii", "csv", "jsonl", "misp", "blocklist", "techniques", "hostile"]
 
 
 def main():

@@ -20,6 +20,7 @@ mod durable;
 mod existence;
 mod following;
 mod frameworks;
+mod exports;
 mod heads;
 mod hearsay;
 mod hostile;
