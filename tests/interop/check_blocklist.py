@@ -68,6 +68,15 @@ def run(world):
     text, _ = export("handles", "--platform", "x", "--bare")
     check("handles of one platform", text == "puppet_two\n", text)
 
+    lists = world.shared / "data/misp-warninglists"
+    short = json.loads((lists / "url-shortener/list.json").read_text())["list"]
+    short = [one for one in short if one.isascii() and one == one.lower() and one.count(".") == 1][-8:]
+    for one in short:
+        publish(one)
+    without, _ = export("domains", "--allow", allow)
+    within, told = export("domains", "--allow", allow, "--warning-list", lists)
+    check("a list of MISP keeps off what it names", set(short) & set(lines(without)) and not set(short) & set(lines(within)), f"{short} {within}")
+
     # The published lists: nobody said that they may be blocked.
     done = world.first.watchfire_both(birch, "export", "blocklist", "--format", "domains")
     check("without a word nothing is blocked", not lines(done.stdout.decode()) and b"may not be blocked" in done.stderr)
