@@ -1,12 +1,16 @@
 """STIX 2.1: what is exported, by the validator and the library of OASIS; what comes in, by what is there afterwards."""
 
 import collections
+import functools
 import json
 import multiprocessing
 import re
 
+import referencing
+import referencing.jsonschema
 import stix2
 import stix2validator
+import stix2validator.validator
 
 from world import check
 
@@ -27,6 +31,37 @@ MAIN_TYPES = {
     "reply": {"note"},
     "note": {"note"},
 }
+
+
+class Schemas:
+    """The validator reads its schemas anew for every object, which is most of its time: here each is read once. What is
+    checked is the same."""
+
+    def __init__(self):
+        self.resources, self.validators = {}, {}
+        stix2validator.validator.load_validator = self.load
+
+    def retrieve(self, schema_dir, uri):
+        found = stix2validator.validator.retrieve_from_filesystem(uri, schema_dir=schema_dir)
+        self.resources[uri] = found
+        return found
+
+    def load(self, path, schema, schema_dir):
+        count, validator = self.validators.get(path, (-1, None))
+        if count != len(self.resources):
+            patched = stix2validator.validator._PATCHED_SCHEMAS
+            if path not in patched:
+                patched[path] = stix2validator.validator.patch_schema(schema, path)
+            own = referencing.jsonschema.DRAFT202012.create_resource(patched[path])
+            registry = referencing.Registry(retrieve=functools.partial(self.retrieve, schema_dir))
+            registry = registry.with_resources([*self.resources.items(), (path, own)]).crawl()
+            checker = stix2validator.validator.Draft202012Validator.FORMAT_CHECKER
+            validator = stix2validator.validator.STIXValidator(patched[path], registry=registry, format_checker=checker)
+            self.validators[path] = (len(self.resources), validator)
+        return validator
+
+
+SCHEMAS = Schemas()
 
 
 def validated(objects):
