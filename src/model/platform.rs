@@ -22,6 +22,11 @@ impl Platform {
         &self.0
     }
 
+    /// Whether it is one of those that this version knows.
+    pub fn is_known(&self) -> bool {
+        self.row().is_some()
+    }
+
     /// The one kind that its handles are of, if it is a known platform where they are all of one; groups are beside them.
     pub fn sole_kind(&self) -> Option<Kind> {
         self.row()?.sole_kind()

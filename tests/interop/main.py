@@ -9,7 +9,7 @@ import time
 
 from world import Failed, World
 
-CHECKS = ["misp", "blocklist"]
+CHECKS = ["stix", "misp", "blocklist"]
 
 
 def main():
