@@ -6,7 +6,7 @@ import logging
 
 from pymisp import MISPEvent, MISPObject
 
-from world import check
+from world import Exchange, check
 
 LABELS = {"TLP_CLEAR": "tlp:clear", "TLP_GREEN": "tlp:green", "TLP_AMBER": "tlp:amber",
           "TLP_AMBER_STRICT": "tlp:amber+strict", "TLP_RED": "tlp:red"}
@@ -151,12 +151,18 @@ def run(world):
     exchange.watchfire("birch-social", "export", "misp", "--out", folder)
     after = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
     check("a second export writes the same", before == after)
-    said(world, templates)
+    members = {"acme-video": "company", "birch-social": "company"}
+    own = Exchange(world.programs, world.work / "misp", "misp", members)
+    try:
+        said(world, own, templates)
+        own.stop()
+    finally:
+        own.hub.kill()
 
 
-def said(world, templates):
-    """An operation with all that members say, some of it hostile, in the second exchange."""
-    exchange, folder = world.second, world.work / "feed-2"
+def said(world, exchange, templates):
+    """An operation with all that members say, some of it hostile, in an exchange of its own."""
+    folder = world.work / "feed-2"
     galaxy = json.loads((world.shared / "data/misp-galaxy/clusters/disarm-techniques.json").read_text())
     technique = galaxy["values"][7]
     acme, birch = "acme-video", "birch-social"
