@@ -128,12 +128,23 @@ impl Client {
             operations: operations.to_vec(),
             ..Filter::default()
         };
+        self.current_of(&filter).await
+    }
+
+    /// The latest revisions of all records of this member.
+    pub async fn current_of_own(&self) -> Result<HashMap<RecordName, Current>, ClientError> {
+        let publishers = vec![self.profile().settings().member.clone()];
+        self.current_of(&Filter { publishers, ..Filter::default() }).await
+    }
+
+    async fn current_of(
+        &self,
+        filter: &Filter,
+    ) -> Result<HashMap<RecordName, Current>, ClientError> {
         // Withdrawals come with every filter.
-        let entries = self.list_all(&filter).await?;
+        let entries = self.list_all(filter).await?;
         let withdrawn: HashSet<RecordName> = entries.iter().filter_map(withdrawn_by).collect();
-        let records = entries.iter().filter(|entry| {
-            matches!(entry.header().body_kind, BodyKind::Indicator | BodyKind::Operation)
-        });
+        let records = entries.iter().filter(|entry| entry.header().body_kind.is_chosen());
         Ok(records
             .map(|entry| {
                 let name = entry.header().name.clone();

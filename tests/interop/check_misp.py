@@ -6,7 +6,7 @@ import logging
 
 from pymisp import MISPEvent, MISPObject
 
-from world import check
+from world import Exchange, check
 
 LABELS = {"TLP_CLEAR": "tlp:clear", "TLP_GREEN": "tlp:green", "TLP_AMBER": "tlp:amber",
           "TLP_AMBER_STRICT": "tlp:amber+strict", "TLP_RED": "tlp:red"}
@@ -151,16 +151,25 @@ def run(world):
     exchange.watchfire("birch-social", "export", "misp", "--out", folder)
     after = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
     check("a second export writes the same", before == after)
-    said(world, templates)
+    members = {"acme-video": "company", "birch-social": "company"}
+    own = Exchange(world.programs, world.work / "misp", "misp", members)
+    try:
+        said(world, own, templates)
+        own.stop()
+    finally:
+        own.hub.kill()
 
 
-def said(world, templates):
-    """An operation with all that members say, some of it hostile, in the second exchange."""
-    exchange, folder = world.second, world.work / "feed-2"
+def said(world, exchange, templates):
+    """An operation with all that members say, some of it hostile, in an exchange of its own."""
+    folder = world.work / "feed-2"
+    galaxy = json.loads((world.shared / "data/misp-galaxy/clusters/disarm-techniques.json").read_text())
+    technique = galaxy["values"][7]
     acme, birch = "acme-video", "birch-social"
     title = 'Storm [x](javascript:alert(1)) "tlp:clear"'
     exchange.watchfire(acme, "publish", "operation", "--title", title, "--tlp", "amber", "--audience", "companies",
-                       "--narrative", "They say <b>so</b>.")
+                       "--narrative", "They say <b>so</b>.", "--technique", f"disarm/{technique['meta']['external_id']} {technique['value']}",
+                       "--technique", "disarm/T9999")
     both = ["--tlp", "amber", "--audience", "companies"]
 
     def publish(member, *args, stdin=None):
@@ -186,6 +195,10 @@ def said(world, templates):
     check("no word of what is RED", not any(b"secret.example" in path.read_bytes() for path in folder.glob("*.json")))
     [event] = [event for event in events.values() if event.info.startswith("Storm")]
     check("an event has the strictest label", "tlp:amber" in {tag.name for tag in event.tags})
+    names = {tag.name for tag in event.tags}
+    resolved = f"misp-galaxy:{galaxy['type']}=\"{technique['value']}\""
+    check("a technique is the tag of MISP's galaxy, and of its code",
+          {resolved, f"disarm:technique=\"{technique['meta']['external_id']}\"", 'disarm:technique="T9999"'} <= names, f"{names}")
     marked = {attribute.value: attribute.to_ids for attribute in event.attributes}
     check("only what may be blocked is for detection", marked["blocked.example"] and not marked["ended.example"])
     check("an account is an object", {"twitter-account", "narrative"} == {one.name for one in event.objects})

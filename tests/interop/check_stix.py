@@ -1,12 +1,16 @@
 """STIX 2.1: what is exported, by the validator and the library of OASIS; what comes in, by what is there afterwards."""
 
 import collections
+import functools
 import json
 import multiprocessing
 import re
 
+import referencing
+import referencing.jsonschema
 import stix2
 import stix2validator
+import stix2validator.validator
 
 from world import check
 
@@ -27,6 +31,37 @@ MAIN_TYPES = {
     "reply": {"note"},
     "note": {"note"},
 }
+
+
+class Schemas:
+    """The validator reads its schemas anew for every object, which is most of its time: here each is read once. What is
+    checked is the same."""
+
+    def __init__(self):
+        self.resources, self.validators = {}, {}
+        stix2validator.validator.load_validator = self.load
+
+    def retrieve(self, schema_dir, uri):
+        found = stix2validator.validator.retrieve_from_filesystem(uri, schema_dir=schema_dir)
+        self.resources[uri] = found
+        return found
+
+    def load(self, path, schema, schema_dir):
+        count, validator = self.validators.get(path, (-1, None))
+        if count != len(self.resources):
+            patched = stix2validator.validator._PATCHED_SCHEMAS
+            if path not in patched:
+                patched[path] = stix2validator.validator.patch_schema(schema, path)
+            own = referencing.jsonschema.DRAFT202012.create_resource(patched[path])
+            registry = referencing.Registry(retrieve=functools.partial(self.retrieve, schema_dir))
+            registry = registry.with_resources([*self.resources.items(), (path, own)]).crawl()
+            checker = stix2validator.validator.Draft202012Validator.FORMAT_CHECKER
+            validator = stix2validator.validator.STIXValidator(patched[path], registry=registry, format_checker=checker)
+            self.validators[path] = (len(self.resources), validator)
+        return validator
+
+
+SCHEMAS = Schemas()
 
 
 def validated(objects):
@@ -142,6 +177,137 @@ def exported(exchange, member, *filters):
     return path, json.loads(path.read_text(encoding="utf-8"))
 
 
+def imported(exchange, member, *args, fails=None):
+    """Imports; the account as numbers, and what was skipped."""
+    told = exchange.watchfire(member, "publish", "--stix", *args, fails=fails)
+    account = re.search(r"^objects: (\d+) = (\d+) carried \+ (\d+) joined into others \+ (\d+) said by signed records \+ (\d+) duplicate \+ (\d+) skipped", told, re.M)
+    records = re.search(r"^records: (\d+) new, (\d+) changed, (\d+) unchanged", told, re.M)
+    skipped = [line for line in told.splitlines() if line.startswith("skipped ")]
+    numbers = [int(number) for number in account.groups()]
+    if numbers[0] != sum(numbers[1:]) or numbers[5] != len(skipped):
+        check("the account adds up", False, account.group(0))
+    return numbers, [int(number) for number in records.groups()], skipped, told
+
+
+HANDLING = ["--tlp", "clear", "--audience", "companies"]
+
+
+def renamed(value, names):
+    """A body with the names in it as they are elsewhere."""
+    if isinstance(value, dict):
+        return {key: renamed(one, names) for key, one in value.items()}
+    if isinstance(value, list):
+        return [renamed(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def traced(lines):
+    """By the revision that a record was taken over from: the record, without that trace."""
+    found = {}
+    for line in lines.values():
+        body = without_salt(line["body"])
+        for kind, field in (("indicator", "evidence"), ("operation", "references"), ("attribution", "references")):
+            for trace in body.get(kind, {}).get(field, []):
+                uri = trace["uri"] if kind == "indicator" else trace
+                if uri.startswith("exchanges/"):
+                    said = dict(body[kind])
+                    said[field] = [one for one in said[field] if one != trace]
+                    if not said[field]:
+                        del said[field]
+                    digest = trace["sha256"] if kind == "indicator" else None
+                    found[re.sub(r"^exchanges/[^/]+/", "", uri)] = (line["name"], {**body, kind: said}, digest, line["handling"])
+    return found
+
+
+def check_round_trip(world, path, lines):
+    """Everything into the second exchange: the same content, under names of its own."""
+    second, origin = world.second, world.first.profiles / "birch-social"
+    world.first.watchfire("birch-social", "status")
+    numbers, _, skipped, _ = imported(second, "birch-social", path, *HANDLING)
+    check("without a profile of its exchange no signed record is taken", numbers[1] == 0 and any("--origin" in line for line in skipped))
+    _, records, skipped, _ = imported(second, "birch-social", path, *HANDLING, "--origin", origin)
+    check(f"{records[0]} records are taken over", records[0] == len(lines) and not skipped, skipped[:3])
+    there = traced(listed(second, "birch-social"))
+    names = {name: there[f"{name}@{line['revision']}"][0] for name, line in lines.items()}
+    for name, line in lines.items():
+        _, body, digest, handling = there[f"{name}@{line['revision']}"]
+        if body != renamed(without_salt(line["body"]), names):
+            check("a record says there what it says here", False, name)
+        if digest is not None and bytes.fromhex(line["header_digest"]) != __import__("base64").b64decode(digest):
+            check("the trace is the digest of the header", False, name)
+        if handling["tlp"] != line["handling"]["tlp"]:
+            check("the label is the same", False, name)
+    check(f"all {len(names)} records say there what they say here, and where they come from", len(there) == len(lines))
+    _, records, _, _ = imported(second, "birch-social", path, *HANDLING, "--origin", origin)
+    check("importing them again changes nothing", records == [0, 0, len(lines)], records)
+
+
+def check_at_home(world, path):
+    """A bundle of one's own exchange brings nothing new."""
+    small = world.work / "small.json"
+    bundle = json.loads(path.read_text(encoding="utf-8"))
+    records = {given["id"] for given in bundle["objects"] if EXTENSION[0] in given.get("extensions", {})}
+    few = set(sorted(records)[:40])
+    kept = [
+        given
+        for given in bundle["objects"]
+        if given["id"] in few or (given["id"] not in records and given["type"] != "relationship")
+    ]
+    small.write_text(json.dumps({**bundle, "objects": kept}), encoding="utf-8")
+    numbers, records, skipped, told = imported(world.first, "birch-social", small, *HANDLING)
+    check("what is here already is linked and not claimed", told.count("is here already, at sequence") == 40 and records == [0, 0, 0], told[-300:])
+
+
+def check_forged(world, path):
+    """A bundle that says something else than it carries is refused as a whole."""
+    bundle = json.loads(path.read_text(encoding="utf-8"))
+    given = next(one for one in bundle["objects"] if one["type"] == "indicator")
+    forged = world.work / "forged.json"
+    rest = [one for one in bundle["objects"] if one["type"] in ("identity", "extension-definition", "marking-definition")]
+    given = {**given, "pattern": "[domain-name:value = 'rival.example']"}
+    forged.write_text(json.dumps({**bundle, "objects": [*rest, given]}), encoding="utf-8")
+    for exchange, more in ((world.first, []), (world.second, ["--origin", world.first.profiles / "birch-social"])):
+        done = exchange.watchfire_both("birch-social", "publish", "--stix", forged, *HANDLING, *more, fails=5)
+        check("a forged object is refused, by name", given["id"].encode() in done.stderr and b"says something else" in done.stderr)
+
+
+def check_others(world):
+    """Bundles of others: an account of every object, and nothing that is nonsense."""
+    data = world.shared / "data"
+    viginum = sorted((data / "viginum").rglob("*.json"))
+    _, records, skipped, _ = imported(world.second, "acme-video", *viginum, *HANDLING)
+    check(f"VIGINUM: {records[0]} records, {len(skipped)} objects skipped, each with its reason", records[0] > 300)
+    lines = listed(world.second, "acme-video")
+    own = [line for line in lines.values() if line["publisher"] == "members/acme-video"]
+    text = json.dumps([line["body"] for line in own])
+    for nonsense in ("typosquatted site", "remplir", "Twitter Bots"):
+        check(f"no record of {nonsense!r}", f'"value": "{nonsense}' not in text)
+    aggregates = [line["body"]["indicator"]["observable"]["aggregate"] for line in own if "aggregate" in json.dumps(line["body"]).lower() and "indicator" in line["body"] and "aggregate" in line["body"]["indicator"]["observable"]]
+    check("423 accounts are a number of accounts", [one["count"]["exact"] for one in aggregates] == ["423"])
+    named = {
+        one["value"]
+        for given in json.loads(viginum[0].read_text(encoding="utf-8"))["objects"]
+        if (one := given)["type"] == "domain-name"
+    }
+    domains = {line["body"]["indicator"]["observable"]["value"] for line in own if "indicator" in line["body"]}
+    check(f"{len(named & domains)} of its {len(named)} domains are taken", len(named & domains) > 340)
+    titles = {line["body"]["operation"]["title"] for line in own if "operation" in line["body"]}
+    check("its campaigns are operations", {"RRN", "UN-Notorious BIG"} <= titles, titles)
+    claims = {line["body"]["attribution"]["actor"] for line in own if "attribution" in line["body"]}
+    check("who is behind them is a claim", claims == {"RRN", "BIG"}, claims)
+    disarm = {one["external_id"] for line in own for one in line["body"].get("operation", line["body"].get("indicator", {})).get("techniques", []) if one["framework"] == "disarm"}
+    check(f"{len(disarm)} techniques of DISARM are known as such", len(disarm) > 20)
+    _, again, _, _ = imported(world.second, "acme-video", *viginum, *HANDLING)
+    check("importing them again changes nothing", again == [0, 0, records[0]], again)
+    for folder in ("oasis-stix2/examples", "oasis-stix2/examples/threat-reports"):
+        for path in sorted((data / folder).glob("*.json")):
+            if json.loads(path.read_text(encoding="utf-8")).get("type") != "bundle":
+                world.second.watchfire("acme-video", "publish", "--stix", path, *HANDLING, fails=1)
+                continue
+            numbers, records, skipped, _ = imported(world.second, "acme-video", path, *HANDLING)
+            print(f"          {path.name}: {numbers[0]} objects, {records[0]} records, {len(skipped)} skipped")
+
+
 def run(world):
     path, bundle = exported(world.first, "acme-video")
     objects = bundle["objects"]
@@ -153,3 +319,7 @@ def run(world):
     check_values(main_objects(objects, EXTENSION[0]), lines)
     check_refs(objects)
     check_valid(objects)
+    check_at_home(world, path)
+    check_forged(world, path)
+    check_round_trip(world, path, lines)
+    check_others(world)

@@ -73,7 +73,8 @@ impl FilterFlags {
     }
 }
 
-async fn demand_operation(text: &str, client: &Client) -> anyhow::Result<()> {
+/// Refuses what is no operation.
+pub(crate) async fn demand_operation(text: &str, client: &Client) -> anyhow::Result<()> {
     let record = operation_name(text, client.profile())?;
     let found = client.get(&RevisionName { record: record.clone(), revision: None }).await;
     let error = match found {

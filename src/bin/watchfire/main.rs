@@ -55,6 +55,7 @@ mod publish_csv;
 mod publish_indicator;
 mod publish_jsonl;
 mod publish_operation;
+mod publish_stix;
 mod quota;
 mod recalls;
 mod records;

@@ -30,6 +30,7 @@ use crate::publish_indicator;
 use crate::publish_indicator::IndicatorFlags;
 use crate::publish_jsonl;
 use crate::publish_operation;
+use crate::publish_stix;
 
 /// Refusals, and warnings, that are told one by one.
 const TOLD_MAX: usize = 10;
@@ -40,12 +41,13 @@ const EXAMPLES: &str = "Examples:
   watchfire publish --kind domain --value 'news[.]example' --operation 'Spring storm' --tlp green --audience companies
   watchfire publish operation --title 'Spring storm' --status active --tlp green --audience companies
   watchfire publish --meta-csv list.csv --operation 'Daily Lantern' --tlp amber --audience companies
+  watchfire publish --stix bundle.json --origin other-exchange/profile --tlp amber --audience companies
   watchfire publish --jsonl - --tlp amber --audience companies < records.jsonl";
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(group = clap::ArgGroup::new("said").required(true).multiple(true)
-    .args(["meta_csv", "jsonl", "outbox", "kind", "value", "count"]))]
+    .args(["meta_csv", "stix", "jsonl", "outbox", "kind", "value", "count"]))]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: Option<What>,
@@ -53,6 +55,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "operation")]
     #[arg(conflicts_with_all = ["jsonl", "outbox", "AssetFlags", "FindingFlags", "amend", "receipts"])]
     pub(crate) meta_csv: Vec<PathBuf>,
+    /// STIX 2.1 bundles; what becomes of each object is told. What no object says to belong to an operation is taken only
+    /// with --operation.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(conflicts_with_all = ["meta_csv", "jsonl", "outbox", "AssetFlags", "FindingFlags", "amend", "receipts"])]
+    pub(crate) stix: Vec<PathBuf>,
+    /// With --stix: a profile of another exchange, whose signed records in the bundles are verified with what it knows, and
+    /// published as one's own with a trace to where they come from; may be repeated.
+    #[arg(long, value_name = "DIR", requires = "stix")]
+    pub(crate) origin: Vec<PathBuf>,
     /// One record a line, as JSON; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["outbox", "AssetFlags", "FindingFlags", "amend", "operation"])]
@@ -102,6 +113,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     }
     if !args.meta_csv.is_empty() {
         return publish_csv::run(context, &args).await;
+    }
+    if !args.stix.is_empty() {
+        return publish_stix::run(context, &args).await;
     }
     if let Some(file) = &args.jsonl {
         return publish_jsonl::run(context, file, &args).await;
@@ -324,6 +338,14 @@ impl Tally {
         let mut tally = Self::default();
         tally.add(outcomes);
         tally
+    }
+
+    /// Takes in what became of others.
+    pub(crate) fn join(&mut self, other: Self) {
+        let Self { taken, refused, warned } = other;
+        self.taken += taken;
+        self.refused.extend(refused);
+        self.warned.extend(warned);
     }
 
     /// Counts more.

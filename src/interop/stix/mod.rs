@@ -12,6 +12,7 @@ pub mod import;
 pub mod marking;
 mod object;
 pub mod observable;
+pub mod origin;
 pub mod pattern;
 mod words;
 

@@ -96,7 +96,7 @@ impl FeedFolder {
             (None, Some(new)) => new.json.clone(),
             (None, None) => return Ok(()),
         };
-        self.place.put(&name, &pretty(&event)?)?;
+        self.place.put(&name, &line(&event)?)?;
         let hashes = new.map(|new| new.hashes.clone()).unwrap_or_default();
         let written = Written {
             event: without_content(event),
@@ -147,7 +147,7 @@ impl Product for FeedFolder {
         // In this order: what the manifest lists is there.
         self.place.settle()?;
         self.place.put("hashes.csv", hashes.as_bytes())?;
-        self.place.put("manifest.json", &pretty(&manifest)?)?;
+        self.place.put("manifest.json", &line(&manifest)?)?;
         self.place.settle()?;
         self.made = now;
         Ok(())
@@ -169,9 +169,9 @@ impl Product for FeedFolder {
     }
 }
 
-/// For people, too: a feed is looked at.
-fn pretty(json: &Value) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(json)?;
+/// Without blanks: an event may have many thousands of attributes.
+fn line(json: &Value) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(json)?;
     bytes.push(b'\n');
     Ok(bytes)
 }

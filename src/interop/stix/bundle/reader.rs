@@ -378,10 +378,10 @@ mod tests {
         let object = format!("{{\"id\": \"{A}\", \"type\": \"identity\"}}");
         let text =
             format!("\u{feff}{{\"objects\": [{object}], \"x\": [1, {{}}], \"type\": \"bundle\"}}");
-        let read = read(text.as_bytes()).unwrap();
-        assert_eq!((read.objects.len(), read.count()), (1, 1));
-        assert_eq!((read.objects[0].id.as_str(), read.objects[0].kind.as_str()), (A, "identity"));
-        assert_eq!(super::read(&b"{\"type\": \"bundle\"}"[..]).unwrap().count(), 0);
+        let whole = read(text.as_bytes()).unwrap();
+        assert_eq!((whole.objects.len(), whole.count()), (1, 1));
+        assert_eq!((whole.objects[0].id.as_str(), whole.objects[0].kind.as_str()), (A, "identity"));
+        assert_eq!(read(&b"{\"type\": \"bundle\"}"[..]).unwrap().count(), 0);
     }
 
     #[test]

@@ -31,11 +31,8 @@ impl Asset {
     fn named(kind: Kind, platform: Option<&Platform>, value: &str) -> Result<Self, String> {
         // An address of a profile is an account, and is kept as the profile that it names.
         let form = normal_form(kind, platform, value).map_err(|error| error.to_string())?;
-        let mut asset = Self::new(&form, value);
-        if form.kind != kind {
-            asset.observable.value.clone_from(&form.value);
-        }
-        Ok(asset)
+        let is_same = form.kind == kind && form.platform.as_ref() == platform;
+        Ok(Self::new(&form, if is_same { value } else { &form.value }))
     }
 }
 
@@ -250,7 +247,7 @@ mod tests {
         let ok = |platform: &str, value: &str| Ok((platform.to_owned(), value.to_owned()));
         let login = ("account_login", "@denazi_UA");
         assert_eq!(account(&[login, ("account_type", "twitter")], &[]), ok("x", "@denazi_UA"));
-        assert_eq!(account(&[login], &["rrn", "telegram"]), ok("telegram", "@denazi_UA"));
+        assert_eq!(account(&[login], &["rrn", "telegram"]), ok("telegram", "denazi_ua"));
         assert_eq!(
             account(&[("account_login", "t.me/newsfrontnotes")], &[]),
             ok("telegram", "newsfrontnotes")

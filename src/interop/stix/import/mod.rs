@@ -8,12 +8,14 @@ mod asset;
 mod node;
 mod plan;
 mod relations;
+mod stages;
 mod statement;
 mod technique;
 mod text;
 
 use std::collections::HashMap;
 
+use prost::Message as _;
 use uuid::Uuid;
 
 use crate::interop::stix::bundle::Bundle;
@@ -22,9 +24,11 @@ use crate::model::header::BodyKind;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
+use crate::wire;
 use crate::wire::pb;
 
 pub use self::plan::plan;
+pub use self::stages::stages;
 
 /// As whose records, for whom, and into what.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct ImportTarget {
     pub now: Timestamp,
     /// Objects that signed records speak for, by id: they are taken with those.
     pub said: HashMap<String, RecordName>,
+    /// Objects of signed records that are not taken, by id, and why: no unsigned record is made of them.
+    pub not_taken: HashMap<String, String>,
 }
 
 impl ImportTarget {
@@ -65,6 +71,20 @@ pub struct Planned {
     pub kind: BodyKind,
     /// What it says.
     pub content: pb::body::Content,
+}
+
+impl Planned {
+    /// The records that must be there before it.
+    pub fn targets(&self) -> Vec<RecordName> {
+        let body = pb::Body { salt: vec![0; 32], content: Some(self.content.clone()) };
+        let content = wire::body::content(&body.encode_to_vec(), self.kind);
+        content.map_or_else(
+            |_invalid| Vec::new(),
+            |(content, _body)| {
+                content.targets().into_iter().map(|(_field, name)| name.clone()).collect()
+            },
+        )
+    }
 }
 
 /// What bundles become.

@@ -156,7 +156,9 @@ impl<'a> Planner<'a> {
                 "marking-definition" => {
                     let Ok(json) = given.json() else { continue };
                     self.marks.insert(given.id.clone(), marking::defined(&given.id, &json));
-                    self.end_at(place, Outcome::Joined);
+                    if !self.target.said.contains_key(&given.id) {
+                        self.end_at(place, Outcome::Joined);
+                    }
                 }
                 "identity" => {
                     let Ok(json) = given.json() else { continue };
@@ -172,6 +174,10 @@ impl<'a> Planner<'a> {
         for place in 0..self.objects.len() {
             let Some((_file, given)) = self.objects.get(place).copied() else { continue };
             if self.outcomes.get(place).is_none_or(Option::is_some) {
+                continue;
+            }
+            if let Some(why) = self.target.not_taken.get(&given.id) {
+                self.end_at(place, Outcome::Skipped(why.clone()));
                 continue;
             }
             if let Some(record) = self.target.said.get(&given.id) {
