@@ -216,10 +216,12 @@ pub struct Technique {
     pub framework: Said,
     /// The framework's own code; kill-chain codes begin with the number of the phase.
     pub external_id: Said,
-    /// The label as published.
+    /// The label as published, or as the operator's framework has it.
     pub name: Said,
-    /// The phase or tactic as published; may be empty.
+    /// The phase or tactic as published, or as the operator's framework has it; may be empty.
     pub phase: Said,
+    /// Whether name or phase are the framework's, as the hub says: nobody signed them.
+    pub is_named_by_hub: bool,
     /// What the operation did, in the publisher's words; may be empty.
     pub observed: Said,
 }

@@ -281,6 +281,7 @@ impl Sample<'_> {
                 external_id: self.said(HOSTILE),
                 name: self.said(HOSTILE),
                 phase: self.said(HOSTILE),
+                is_named_by_hub: true,
                 observed: self.said(HOSTILE),
             }],
             actions: Vec::new(),
@@ -403,6 +404,7 @@ impl Sample<'_> {
             external_id: self.said(code),
             name: self.said(name),
             phase: self.said(phase),
+            is_named_by_hub: false,
             observed: self.said("as described above"),
         })
         .collect()

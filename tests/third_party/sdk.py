@@ -33,8 +33,9 @@ def ok(name: str) -> None:
 class Run:
     """The scripts, and the library under them, as two members use them."""
 
-    def __init__(self, scripts: Path, address: str, profiles: Path, work: Path) -> None:
-        self.scripts, self.address, self.profiles, self.work = scripts, address, profiles, work
+    def __init__(self, options: argparse.Namespace, work: Path) -> None:
+        self.scripts, self.programs, self.work = options.scripts, options.programs, work
+        self.address, self.profiles = options.address, options.profiles
         self.acme, self.birch = self.connect("acme-video"), self.connect("birch-social")
 
     def connect(self, member: str) -> Connection:
@@ -48,6 +49,14 @@ class Run:
         command = self.command(script, member, *arguments)
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         demand(done.returncode == code, f"{script}: exit {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def ours(self, member: str, *arguments: str) -> str:
+        """What our own client says."""
+        command = [str(self.programs / "watchfire"), "--profile", str(self.profiles / member)]
+        command += ["--address", self.address, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        demand(done.returncode == 0, f"watchfire {arguments[0]}: exit {done.returncode}: {done.stderr}")
         return done.stdout
 
     def outbox(self, name: str) -> Outbox:
@@ -245,6 +254,59 @@ def an_effect_that_fails_leaves_nothing_behind(run: Run) -> None:
     ok("an effect that fails leaves nothing behind")
 
 
+def keys_that_change_are_followed(run: Run) -> None:
+    stale = run.birch.roster.folded
+    run.ours("acme-video", "keys", "rotate")
+    before, run.acme = run.acme, run.connect("acme-video")
+    demand(before.key.id != run.acme.key.id, "the profile has another key")
+    outbox = run.outbox("rotated")
+    outbox.put(run.sealed("sdk-rotated.example"))
+    outbox.put(run.sealed("sdk-retired.example", before.key))
+    told = [outcome.refusal.reason if outcome.refusal else "taken" for outcome in outbox.send()]
+    demand(told == ["taken", "KEY_NOT_VALID"], f"{told}")
+    [(_, found)] = run.birch.look_up(["sdk-rotated.example"])
+    demand(len(found) == 1 and run.birch.roster.folded > stale, "the new key's record verifies")
+    keys = [key for key in run.birch.roster.keys.values() if key.member == run.acme.member and key.retired_at]
+    demand(len(keys) >= 1, "the old key is retired")
+    ok("a key that was rotated signs, and the old one no longer")
+
+
+def an_erased_body_needs_its_notice(run: Run) -> None:
+    told = run.ours("acme-video", "publish", "--value", "sdk-erased[.]example", "--kind", "domain",
+                    "--tlp", "green", "--audience", "companies")
+    name = told.split("@")[0].strip()
+    run.ours("acme-video", "withdraw", name, "--reason", "privacy", "--demand-deletion")
+    seen: list[Verified] = []
+    follower = Follower(run.birch, run.work / "erased.sqlite", lambda _db, verified: seen.append(verified))
+    end = time.monotonic() + PATIENCE
+    while not any(each.kind == "erasure" for each in seen):
+        demand(time.monotonic() < end, "no notice came")
+        follower.run(until_head=True)
+    again: list[Verified] = []
+    Follower(run.birch, run.work / "again.sqlite", lambda _db, each: again.append(each)).run(until_head=True)
+    [erased] = [each for each in again if each.header.name == name]
+    demand(erased.body is None and erased.kind == "indicator", "the header stays, the body is gone")
+    [notice] = [each for each in again if each.sequence == erased.erased_by]
+    demand(notice.member == "members/hub" and notice.kind == "erasure", "the hub says so, in the log")
+    ok("an erased body needs its notice, which the log's key signed")
+
+
+def the_logs_next_key_is_followed(run: Run) -> None:
+    first = run.birch.roster.log_keys
+    outbox = run.outbox("after")
+    outbox.put(run.sealed("sdk-after.example"))
+    [outcome] = outbox.send()
+    demand(outcome.receipt is not None, "the receipt is of the new key's checkpoint")
+    [(_, found)] = run.birch.look_up(["sdk-after.example"])
+    demand(len(found) == 1 and len(run.birch.roster.log_keys) == 2 and first[0] == run.birch.roster.log_keys[0],
+           "the roster has both keys of the log")
+    # Notices of before verify by the key of before.
+    database = run.work / "rotated-log.sqlite"
+    run.script("follow.py", "birch-social", "--database", database, "--until-head")
+    demand(count(database) > 100, "all of the log verifies")
+    ok("the log's next key is followed by the log's own word")
+
+
 def refusals_have_their_reasons(run: Run) -> None:
     request = exchange_service_pb2.SubscribeRequest(cursor=b"x" * 40)
     try:
@@ -257,12 +319,17 @@ def refusals_have_their_reasons(run: Run) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--programs", type=Path, required=True)
     parser.add_argument("--scripts", type=Path, required=True)
+    parser.add_argument("--log-key-rotated", action="store_true", help="check only what follows from that")
     parser.add_argument("--address", required=True)
     parser.add_argument("--profiles", type=Path, required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.profiles.parent) as work:
-        run = Run(options.scripts, options.address, options.profiles, Path(work))
+        run = Run(options, Path(work))
+        if options.log_key_rotated:
+            the_logs_next_key_is_followed(run)
+            return
         scripts_publish_and_look_up(run)
         what_waits_goes_with_the_next_run_byte_for_byte(run)
         a_revision_follows(run)
@@ -270,6 +337,8 @@ def main() -> None:
         nothing_false_is_believed(run)
         a_follower_that_is_killed_has_each_effect_once(run)
         an_effect_that_fails_leaves_nothing_behind(run)
+        keys_that_change_are_followed(run)
+        an_erased_body_needs_its_notice(run)
         refusals_have_their_reasons(run)
 
 

@@ -33,10 +33,10 @@ const ON_DARK: RGBColor = RGBColor(0xff, 0xff, 0xff);
 
 const WIDTH: u32 = 430;
 /// Room for labels.
-const LEFT: u32 = 124;
-const LABEL_COLUMNS: usize = 15;
+const LEFT: u32 = 148;
+const LABEL_COLUMNS: usize = 18;
 /// A field with the room around it.
-const FIELD: u32 = 100;
+const FIELD: u32 = 92;
 const FIELDS: usize = 3;
 const ROW: u32 = 24;
 const CODE_COLUMNS: usize = 9;

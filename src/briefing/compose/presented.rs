@@ -442,7 +442,7 @@ fn techniques(techniques: &[Technique]) -> Option<Block> {
         vec![
             Line::new().said_or(&technique.phase, "no phase"),
             Line::new().said(&technique.external_id),
-            Line::new().said(&technique.name),
+            technique_name(technique),
             Line::new().said(&technique.observed),
             if frameworks.len() > 1 { Line::new().said(&technique.framework) } else { Line::new() },
         ]
@@ -462,6 +462,12 @@ fn techniques(techniques: &[Technique]) -> Option<Block> {
     };
     let table = Table::new(caption, columns, rows.collect());
     Some(Block::Section(section.with([Block::Figure(vec![phases(&sorted)], table)])))
+}
+
+/// The name; marked where it, or the phase, is the framework's as the hub has it.
+pub(super) fn technique_name(technique: &Technique) -> Line {
+    let name = Line::new().said(&technique.name);
+    if technique.is_named_by_hub { name.mark(Provenance::HubClaims) } else { name }
 }
 
 /// Frameworks apart; codes by their numbers, so that 10 comes behind 9; then phases and codes as text.

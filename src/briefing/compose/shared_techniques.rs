@@ -8,6 +8,7 @@ use crate::briefing::chart::Drawing;
 use crate::briefing::chart::HeatCell;
 use crate::briefing::chart::HeatRow;
 use crate::briefing::chart::Size;
+use crate::briefing::compose::presented::technique_name;
 use crate::briefing::document::Block;
 use crate::briefing::document::Line;
 use crate::briefing::document::Look;
@@ -50,12 +51,11 @@ pub(super) fn chapter(presentations: &[Presentation]) -> Option<Block> {
     let has_several =
         used.iter().map(|one| &one.technique.framework).collect::<BTreeSet<_>>().len() > 1;
     let rows = used.iter().map(|one| {
-        let Technique { framework, external_id, name, phase, observed: _in_the_cards } =
-            one.technique;
+        let Technique { framework, external_id, phase, .. } = one.technique;
         vec![
             Line::new().said_or(phase, "no phase"),
             Line::new().said(external_id),
-            Line::new().said(name),
+            technique_name(one.technique),
             words::number(one.operations).into(),
             if has_several { Line::new().said(framework) } else { Line::new() },
         ]

@@ -20,6 +20,7 @@ use crate::client::connection::Client;
 use crate::client::error::ClientError;
 use crate::client::queries::OperationView;
 use crate::client::queries::SearchQuery;
+use crate::client::techniques::TechniqueNames;
 use crate::client::verifier::VerifiedEntry;
 use crate::model::filter::Filter;
 use crate::model::handling::Tlp;
@@ -57,6 +58,9 @@ impl Client {
         let until = Some(period.until());
         let indicators = SearchQuery { filter, until, ..SearchQuery::default() };
         self.each_found(&indicators, |entry| presenting.take_indicator(&entry)).await?;
+        // Without the operator's frameworks, or where the hub is too old to be asked, the code has to do.
+        let names = self.technique_names(presenting.said_techniques.iter()).await;
+        presenting.name_techniques(&names.unwrap_or_default());
         Ok(Some(presenting.finish(&view)))
     }
 }
@@ -68,6 +72,8 @@ struct Presenting {
     operation: Operation,
     assets: BTreeMap<MemberId, Assets>,
     techniques: BTreeSet<(String, String)>,
+    /// The same as they were said, in the order in which they stand.
+    said_techniques: Vec<pb::Technique>,
     /// Titles of the records that were seen by others.
     sighted: BTreeMap<RecordName, Said>,
 }
@@ -88,6 +94,7 @@ impl Presenting {
             operation: operation(entry, said, title),
             assets: BTreeMap::new(),
             techniques: BTreeSet::new(),
+            said_techniques: Vec::new(),
             sighted,
         };
         presenting.operation.left_out = view.more;
@@ -131,6 +138,24 @@ impl Presenting {
             if self.techniques.insert(key) {
                 self.operation.tlp = self.operation.tlp.max(tlp);
                 self.operation.techniques.push(self::technique(technique));
+                self.said_techniques.push(technique.clone());
+            }
+        }
+    }
+
+    /// Puts the framework's word where publishers said none.
+    fn name_techniques(&mut self, names: &TechniqueNames) {
+        for (said, shown) in self.said_techniques.iter().zip(&mut self.operation.techniques) {
+            let Some(known) = names.get(said) else { continue };
+            if shown.name.is_empty() {
+                shown.name = Said::from(known.name.as_str());
+                shown.is_named_by_hub = true;
+            }
+            if shown.phase.is_empty()
+                && let Some(tactic) = known.tactics.first()
+            {
+                shown.phase = Said::from(tactic.name.as_str());
+                shown.is_named_by_hub = true;
             }
         }
     }
@@ -254,6 +279,7 @@ fn technique(said: &pb::Technique) -> Technique {
         external_id: Said::from(said.external_id.as_str()),
         name: Said::from(said.name.as_str()),
         phase: Said::from(said.phase.as_str()),
+        is_named_by_hub: false,
         observed: Said::from(said.observed.as_str()),
     }
 }
