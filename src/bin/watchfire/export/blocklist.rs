@@ -72,9 +72,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         listed: None,
     };
     // Nothing else can be on it; what was taken back comes anyhow.
-    let narrow = |filter: Filter| match filter.body_kinds.is_empty() {
-        true => Filter { body_kinds: vec![BodyKind::Indicator], ..filter },
-        false => filter,
+    let narrow = |filter: Filter| {
+        let is_open = filter.body_kinds.is_empty();
+        let body_kinds = if is_open { vec![BodyKind::Indicator] } else { filter.body_kinds };
+        Filter { body_kinds, ..filter }
     };
     if args.follow.is_on() {
         let Target::Place { place, .. } = &list.target else {

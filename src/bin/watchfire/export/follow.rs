@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use watchfire::client::Batch;
 use watchfire::client::Batcher;
 use watchfire::client::Client;
@@ -257,7 +258,7 @@ impl<P: Product> Keeping<'_, P> {
     ) -> anyhow::Result<Ended> {
         let (send, mut receive) = mpsc::channel(BATCHES_WAITING);
         // Apart, since a stream must not be dropped in the midst of what it does when the time to write has come.
-        let reading = tokio::spawn(read(subscription, cutter, send));
+        let reading = TaskTracker::new().spawn(read(subscription, cutter, send));
         let _end = AbortOnDrop(reading.abort_handle());
         let mut place: Option<Place> = None;
         let mut changed: Option<Instant> = None;
@@ -273,12 +274,14 @@ impl<P: Product> Keeping<'_, P> {
                 }
                 Err(_quiet) => None,
             };
+            let is_quiet = batch.is_none();
             if let Some(batch) = batch {
                 changed = changed.or_else(|| (!batch.items.is_empty()).then(Instant::now));
                 place = Some(self.keep(*batch).await?);
-                if changed.is_none_or(|changed| changed.elapsed() < BEHIND_MAX) {
-                    continue;
-                }
+            }
+            let is_late = changed.is_some_and(|changed| changed.elapsed() >= BEHIND_MAX);
+            if !is_quiet && !is_late {
+                continue;
             }
             self.settle(place.take(), progress).await?;
             changed = None;
