@@ -73,11 +73,11 @@ impl Signed {
         let mut told = Vec::new();
         for BundleFile { file, bundle } in files {
             let objects = Objects::of(bundle);
-            for given in &bundle.objects {
-                if let Err(why) = signed.check(given, &known, &objects) {
-                    told.push(format!("{file}: {}: {why}", given.label()));
-                }
-            }
+            let faults = bundle.objects.iter().filter_map(|given| {
+                let why = signed.check(given, &known, &objects).err()?;
+                Some(format!("{file}: {}: {why}", given.label()))
+            });
+            told.extend(faults);
         }
         if !told.is_empty() {
             for text in told.iter().take(TOLD_MAX) {
