@@ -1,6 +1,7 @@
 //! What is exported: the current state, each record verified, and what formats need to know besides.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::client::connection::Client;
 use crate::client::error::ClientError;
@@ -12,6 +13,7 @@ use crate::client::subscribe::SubscribeOptions;
 use crate::client::subscribe::Subscription;
 use crate::client::verifier::VerifiedEntry;
 use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Recalled;
 use crate::interop::exported::names_of;
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
@@ -19,12 +21,24 @@ use crate::model::names::RecordName;
 use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+use crate::wire::body::Content;
 
 /// The current state as it comes, held against what publishers sign of their own entries.
 pub struct Export {
     client: Client,
     subscription: Subscription,
     context: ExportContext,
+    filter: Filter,
+    recalls: Recalls,
+}
+
+/// How far the withdrawals and takedowns are listed.
+#[derive(Debug)]
+struct Recalls {
+    /// Where the next page begins; `None` behind the last one.
+    token: Option<String>,
+    /// Records that were met: one may be taken back twice.
+    met: HashSet<RecordName>,
 }
 
 /// What is known of records besides the one at hand: asked for once.
@@ -37,9 +51,11 @@ impl Client {
     /// Starts an export of the latest revisions that match and stand.
     pub async fn export(&self, filter: Filter, patience: Patience) -> Result<Export, ClientError> {
         let from = From::Snapshot;
-        let options = SubscribeOptions { from, filter, until_head: true, patience };
+        let options = SubscribeOptions { from, filter: filter.clone(), until_head: true, patience };
         let subscription = self.subscribe(options).await?;
-        Ok(Export { client: self.clone(), subscription, context: ExportContext::default() })
+        let recalls = Recalls { token: Some(String::new()), met: HashSet::new() };
+        let context = ExportContext::default();
+        Ok(Export { client: self.clone(), subscription, context, filter, recalls })
     }
 }
 
@@ -56,6 +72,57 @@ impl Export {
         }
         Ok(None)
     }
+
+    /// The next records that match and were taken back; `None` at the end. Whether one whose body is erased would match,
+    /// nobody knows but by its publisher and kind: it counts as one that does.
+    pub async fn next_recalled(&mut self) -> Result<Option<Vec<ExportedRecord>>, ClientError> {
+        let Some(token) = self.recalls.token.take() else { return Ok(None) };
+        let body_kinds = vec![BodyKind::Withdrawal, BodyKind::Takedown];
+        let filter = Filter { body_kinds, ..Filter::default() };
+        let (entries, next) = self.client.list(&filter, &token).await?;
+        self.recalls.token = next;
+        let mut records = Vec::new();
+        for recall in &entries {
+            let Some(of) = recall.record().content.withdraws() else { continue };
+            if !self.recalls.met.insert(of.clone()) {
+                continue;
+            }
+            let name = RevisionName { record: of.clone(), revision: None };
+            let entry = match self.client.get(&name).await {
+                Ok(found) => found.entry,
+                Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if entry.header().body_kind.is_chosen() && may_match(&self.filter, &entry) {
+                let mut record = self.context.exported(&self.client, &entry).await?;
+                let (sequence, accept_time) = (recall.sequence(), recall.accept_time());
+                record.recalled = Some(Recalled { sequence, accept_time });
+                records.push(record);
+            }
+        }
+        Ok(Some(records))
+    }
+}
+
+/// Whether an entry matches, as far as what is left of it tells.
+fn may_match(filter: &Filter, entry: &VerifiedEntry) -> bool {
+    let Filter { body_kinds, kinds, platforms, publishers, operations } = filter;
+    let header = entry.header();
+    let is_one = (body_kinds.is_empty() || body_kinds.contains(&header.body_kind))
+        && (publishers.is_empty() || publishers.contains(&header.name.member));
+    let content = &entry.record().content;
+    if !is_one || *content == Content::Gone {
+        return is_one;
+    }
+    let of = |name: &RecordName| operations.is_empty() || operations.contains(name);
+    if let Content::Indicator { kind, platform, operation, .. } = content {
+        return (kinds.is_empty() || kinds.contains(kind))
+            && (platforms.is_empty() || platforms.contains(platform))
+            && operation.as_ref().map_or(operations.is_empty(), of);
+    }
+    kinds.is_empty() && platforms.is_empty() && of(&header.name)
 }
 
 impl ExportContext {

@@ -289,7 +289,7 @@ def check_others(world):
         for given in json.loads(viginum[0].read_text(encoding="utf-8"))["objects"]
         if (one := given)["type"] == "domain-name"
     }
-    domains = {line["body"]["indicator"]["observable"]["value"] for line in own if "indicator" in line["body"]}
+    domains = {line["body"]["indicator"]["observable"].get("value") for line in own if "indicator" in line["body"]}
     check(f"{len(named & domains)} of its {len(named)} domains are taken", len(named & domains) > 340)
     titles = {line["body"]["operation"]["title"] for line in own if "operation" in line["body"]}
     check("its campaigns are operations", {"RRN", "UN-Notorious BIG"} <= titles, titles)

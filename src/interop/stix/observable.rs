@@ -238,7 +238,7 @@ mod tests {
     #[track_caller]
     fn check(form: &NormalForm, observable: Option<(&str, Value)>, expected: Option<&str>) {
         let found = of_form(form).map(|object| {
-            let mut json = object.json.clone();
+            let mut json = object.json;
             for property in ["type", "spec_version"] {
                 json.remove(property);
             }
@@ -279,6 +279,10 @@ mod tests {
             )),
             Some("[ipv6-addr:value = '2001:db8::1']"),
         );
+    }
+
+    #[test]
+    fn an_account_says_on_which_platform_and_what_is_beside_accounts_says_so() {
         check(
             &form(Kind::Account, "x", "@Spring"),
             Some((
@@ -309,6 +313,10 @@ mod tests {
                 "[user-account:account_type = 'facebook' AND user-account:account_login = 'group/spring']",
             ),
         );
+    }
+
+    #[test]
+    fn hashes_have_observables_and_what_stix_cannot_name_has_none() {
         check(
             &form(Kind::FileHash, "", &"AB".repeat(32)),
             Some((

@@ -193,17 +193,11 @@ impl Carried {
 
 /// What an object refers to.
 fn references(json: &Map<String, Value>) -> Vec<String> {
-    let mut found = Vec::new();
-    for (property, value) in json {
-        match value {
-            Value::String(id) if property.ends_with("_ref") => found.push(id.clone()),
-            Value::Array(ids) if property.ends_with("_refs") => {
-                found.extend(ids.iter().filter_map(Value::as_str).map(ToOwned::to_owned));
-            }
-            _ => {}
-        }
-    }
-    found
+    let one = json.iter().filter(|(property, _)| property.ends_with("_ref"));
+    let one = one.filter_map(|(_property, id)| id.as_str());
+    let several = json.iter().filter(|(property, _)| property.ends_with("_refs"));
+    let several = several.filter_map(|(_property, ids)| ids.as_array()).flatten();
+    one.chain(several.filter_map(Value::as_str)).map(ToOwned::to_owned).collect()
 }
 
 /// Whether two values say the same: a moment may be written with fewer digits by whoever passed it on.
@@ -251,55 +245,32 @@ pub fn content_here(
     record: &Record,
     name_here: impl Fn(&RecordName) -> RecordName,
 ) -> Result<Content, String> {
-    let header = &record.header;
-    let uri = format!("{}/{}@{}", header.exchange.name(), header.name, header.revision);
-    let here = |name: &mut String| -> Result<(), String> {
-        if !name.is_empty() {
-            let parsed: RecordName =
-                name.parse().map_err(|error| format!("it names no record: {error}"))?;
-            *name = name_here(&parsed).to_string();
-        }
-        Ok(())
-    };
-    let end = |end: &mut Option<pb::Reference>| match end.as_mut().and_then(|end| end.to.as_mut()) {
-        Some(pb::reference::To::Record(name)) => here(name),
-        Some(pb::reference::To::Value(_)) | None => Ok(()),
-    };
-    let refer = |references: &mut Vec<String>| {
-        if references.len() < limits::ITEMS_MAX && !references.contains(&uri) {
-            references.push(uri.clone());
-        }
-    };
     let mut content = record.body.content.clone().ok_or("its body is erased")?;
-    match &mut content {
-        Content::Indicator(wire) => {
-            here(&mut wire.operation)?;
-            if wire.evidence.len() < limits::ITEMS_MAX {
-                wire.evidence.push(pb::Evidence {
-                    sha256: record.header_digest.to_vec(),
-                    media_type: HEADER_MEDIA_TYPE.to_owned(),
-                    uri: uri.clone(),
-                });
-            }
-        }
-        Content::Operation(wire) => refer(&mut wire.references),
-        Content::Attribution(wire) => {
-            here(&mut wire.operation)?;
-            refer(&mut wire.references);
-        }
+    let names = names_in(&mut content).ok_or("a record of this kind is not passed on")?;
+    for name in names.into_iter().filter(|name| !name.is_empty()) {
+        let parsed: RecordName =
+            name.parse().map_err(|error| format!("it names no record: {error}"))?;
+        *name = name_here(&parsed).to_string();
+    }
+    leave_trace(&mut content, record);
+    Ok(content)
+}
+
+/// The names of records in what a record says; `None` if it is of a kind that nobody but its publisher can say.
+fn names_in(content: &mut Content) -> Option<Vec<&mut String>> {
+    Some(match content {
+        Content::Indicator(wire) => vec![&mut wire.operation],
+        Content::Operation(_) => Vec::new(),
+        Content::Attribution(wire) => vec![&mut wire.operation],
         Content::Link(wire) => {
-            end(&mut wire.source)?;
-            end(&mut wire.target)?;
+            name_in(&mut wire.source).into_iter().chain(name_in(&mut wire.target)).collect()
         }
-        Content::Sighting(wire) => here(&mut wire.of)?,
-        Content::Opinion(wire) => here(&mut wire.of)?,
-        Content::ActionReport(wire) => here(&mut wire.of)?,
-        Content::Inquiry(wire) => {
-            end(&mut wire.about)?;
-            wire.addressees.clear();
-        }
-        Content::Reply(wire) => here(&mut wire.to)?,
-        Content::Note(wire) => here(&mut wire.about)?,
+        Content::Sighting(wire) => vec![&mut wire.of],
+        Content::Opinion(wire) => vec![&mut wire.of],
+        Content::ActionReport(wire) => vec![&mut wire.of],
+        Content::Inquiry(wire) => name_in(&mut wire.about).into_iter().collect(),
+        Content::Reply(wire) => vec![&mut wire.to],
+        Content::Note(wire) => vec![&mut wire.about],
         Content::Withdrawal(_)
         | Content::Acknowledgement(_)
         | Content::RosterChange(_)
@@ -311,9 +282,42 @@ pub fn content_here(
         | Content::Epoch(_)
         | Content::Conflict(_)
         | Content::LogKeyChange(_)
-        | Content::Genesis(_) => return Err("a record of this kind is not passed on".to_owned()),
+        | Content::Genesis(_) => return None,
+    })
+}
+
+/// The name in an end that is a record.
+fn name_in(end: &mut Option<pb::Reference>) -> Option<&mut String> {
+    if let pb::reference::To::Record(name) = end.as_mut()?.to.as_mut()? {
+        return Some(name);
     }
-    Ok(content)
+    None
+}
+
+/// Says where a record comes from, where its kind has a field for that and there is room.
+fn leave_trace(content: &mut Content, record: &Record) {
+    let header = &record.header;
+    let uri = format!("{}/{}@{}", header.exchange.name(), header.name, header.revision);
+    let refer = |references: &mut Vec<String>| {
+        if references.len() < limits::ITEMS_MAX {
+            references.push(uri.clone());
+        }
+    };
+    if let Content::Indicator(wire) = content
+        && wire.evidence.len() < limits::ITEMS_MAX
+    {
+        wire.evidence.push(pb::Evidence {
+            sha256: record.header_digest.to_vec(),
+            media_type: HEADER_MEDIA_TYPE.to_owned(),
+            uri,
+        });
+    } else if let Content::Operation(wire) = content {
+        refer(&mut wire.references);
+    } else if let Content::Attribution(wire) = content {
+        refer(&mut wire.references);
+    } else if let Content::Inquiry(wire) = content {
+        wire.addressees.clear();
+    }
 }
 
 /// The handling of such a record: never wider than the origin's, and with what its publisher allows and no more.

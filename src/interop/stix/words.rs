@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use pb::figure::Value;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
     fn some(value: Value) -> Option<pb::Figure> {
         Some(pb::Figure { value: Some(value) })
     }

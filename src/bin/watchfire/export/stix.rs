@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use watchfire::client::Export;
 use watchfire::client::Patience;
+use watchfire::interop::exported::ExportedRecord;
 use watchfire::interop::stix;
 use watchfire::interop::stix::BundleWriter;
 
@@ -58,16 +59,28 @@ async fn write<W: Write>(export: &mut Export, out: W) -> anyhow::Result<((u64, u
     let mut bundle = BundleWriter::new(out)?;
     let mut written = 0;
     while let Some(records) = export.next().await? {
-        for record in &records {
-            let objects = stix::objects(record);
-            written += u64::from(!objects.is_empty());
-            for object in &objects {
-                bundle.put(object)?;
-            }
-        }
+        written += put(&mut bundle, &records)?;
+        bar.set_position(written);
+    }
+    // Whoever took an earlier bundle in has to hear of it.
+    while let Some(records) = export.next_recalled().await? {
+        written += put(&mut bundle, &records)?;
         bar.set_position(written);
     }
     bar.finish_and_clear();
     let objects = bundle.written();
     Ok(((written, objects), bundle.finish()?))
+}
+
+/// Writes records; how many of them have objects.
+fn put<W: Write>(bundle: &mut BundleWriter<W>, records: &[ExportedRecord]) -> anyhow::Result<u64> {
+    let mut written = 0;
+    for record in records {
+        let objects = stix::objects(record);
+        written += u64::from(!objects.is_empty());
+        for object in &objects {
+            bundle.put(object)?;
+        }
+    }
+    Ok(written)
 }

@@ -41,6 +41,8 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
     if let Some(operation) = &args.indicator.operation {
         filter_flags::demand_operation(operation, &client).await?;
     }
+    // What the bundles carry is checked by what the profile knows.
+    client.roster().await?;
     client.remember_roster().await?;
     let signed = Signed::gather(&files, &profile, &args.origin)?;
     publish::send_waiting(&client).await?;
@@ -102,10 +104,10 @@ fn dry_run(
     let plan = import::plan(files, &target);
     records.extend(plan.records);
     let count = records.len();
-    let signer = Signer::of(profile, OwnKey::Signing)?;
+    let pen = Signer::of(profile, OwnKey::Signing)?;
     for record in records {
         let name = record.name.clone();
-        signer.sign(draft(record), now()).with_context(|| name.to_string())?;
+        pen.sign(draft(record), now()).with_context(|| name.to_string())?;
     }
     here.tell()?;
     tell(&plan.account)?;

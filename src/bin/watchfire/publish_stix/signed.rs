@@ -12,6 +12,7 @@ use watchfire::client::ClientError;
 use watchfire::client::KnownRoster;
 use watchfire::client::Pin;
 use watchfire::client::VerifiedEntry;
+use watchfire::interop::stix::Given;
 use watchfire::interop::stix::import::BundleFile;
 use watchfire::interop::stix::import::ImportTarget;
 use watchfire::interop::stix::import::Planned;
@@ -69,34 +70,14 @@ impl Signed {
         let known = known(profile, origins)?;
         let own = profile.settings().exchange.clone();
         let mut signed = Self { own, records: Vec::new(), unknown: HashMap::new() };
-        let (mut told, mut beyond) = (Vec::new(), 0_usize);
+        let mut told = Vec::new();
         for BundleFile { file, bundle } in files {
             let objects = Objects::of(bundle);
-            for given in &bundle.objects {
-                let Some(carried) = given.json().ok().and_then(|json| origin::carried(&json))
-                else {
-                    continue;
-                };
-                let found = carried.and_then(|carried| {
-                    let Some(known) = known.get(&carried.exchange) else { return Ok(Err(carried)) };
-                    let entry = known.verifier().verify(carried.entry.clone());
-                    let entry = entry.map_err(|error| error.to_string())?;
-                    beyond += usize::from(entry.sequence() >= known.position());
-                    let said = carried.compare(entry.record(), &objects)?;
-                    Ok(Ok(One { carried, entry, said }))
-                });
-                match found {
-                    Ok(Ok(one)) => signed.records.push(one),
-                    Ok(Err(carried)) => {
-                        let exchange = carried.exchange.name();
-                        let why = format!(
-                            "it is a signed record of {exchange}: name a profile of that exchange with --origin"
-                        );
-                        signed.unknown.insert(given.id.clone(), why);
-                    }
-                    Err(why) => told.push(format!("{file}: {}: {why}", given.label())),
-                }
-            }
+            let faults = bundle.objects.iter().filter_map(|given| {
+                let why = signed.check(given, &known, &objects).err()?;
+                Some(format!("{file}: {}: {why}", given.label()))
+            });
+            told.extend(faults);
         }
         if !told.is_empty() {
             for text in told.iter().take(TOLD_MAX) {
@@ -105,6 +86,12 @@ impl Signed {
             output::note("nothing of these bundles is taken");
             return Err(Failure::SomeUnverified(told.len()).into());
         }
+        let is_beyond = |one: &&One| {
+            known
+                .get(&one.carried.exchange)
+                .is_some_and(|known| one.entry.sequence() >= known.position())
+        };
+        let beyond = signed.records.iter().filter(is_beyond).count();
         if beyond > 0 {
             output::note(&format!(
                 "warning: {beyond} records lie behind the place up to which the profile of their exchange knows who \
@@ -112,6 +99,31 @@ impl Signed {
             ));
         }
         Ok(signed)
+    }
+
+    /// Takes in what an object carries, if it carries something.
+    fn check(
+        &mut self,
+        given: &Given,
+        known: &HashMap<ExchangeName, KnownRoster>,
+        objects: &Objects<'_>,
+    ) -> Result<(), String> {
+        // What cannot be taken apart is skipped with its reason later.
+        let found = given.json().ok().and_then(|json| origin::carried(&json));
+        let Some(carried) = found.transpose()? else { return Ok(()) };
+        let Some(known) = known.get(&carried.exchange) else {
+            let exchange = carried.exchange.name();
+            let why = format!(
+                "it is a signed record of {exchange}: name a profile of that exchange with --origin"
+            );
+            self.unknown.insert(given.id.clone(), why);
+            return Ok(());
+        };
+        let entry = known.verifier().verify(carried.entry.clone());
+        let entry = entry.map_err(|error| error.to_string())?;
+        let said = carried.compare(entry.record(), objects)?;
+        self.records.push(One { carried, entry, said });
+        Ok(())
     }
 
     /// Those of this exchange that the hub has: a bundle's word about a place counts for nothing.

@@ -131,10 +131,8 @@ impl Making<'_> {
     fn indicator(&self, wire: &pb::Indicator) -> Vec<Object> {
         let unnamed = pb::Observable::default();
         let asset = wire.observable.as_ref().unwrap_or(&unnamed);
-        let form = match &self.record.record.content {
-            Content::Indicator { form, .. } => form.as_ref(),
-            _ => None,
-        };
+        let content = &self.record.record.content;
+        let form = if let Content::Indicator { form, .. } = content { form.as_ref() } else { None };
         match observable::pattern(asset, form) {
             Some(pattern) => self.pattern(wire, asset, form, &pattern),
             None => self.unnameable(wire, asset),

@@ -24,10 +24,12 @@ const INDICATOR: &str = "members/acme-video/records/01890a5d-ac96-774b-bcce-b302
 const ATTRIBUTION: &str = "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8003";
 const INQUIRY: &str = "members/birch-social/records/01890a5d-ac96-774b-bcce-b302099a8004";
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
 fn time(day: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds: 1_800_000_000 + day * 86_400, nanos: 0 })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
 fn exact(number: u64) -> Option<pb::Figure> {
     Some(pb::Figure { value: Some(pb::figure::Value::Exact(number)) })
 }
@@ -163,10 +165,12 @@ fn operation() -> pb::Operation {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
 fn record_end(name: &str) -> Option<pb::Reference> {
     Some(pb::Reference { to: Some(pb::reference::To::Record(name.to_owned())) })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of the field")]
 fn value_end(value: pb::Observable) -> Option<pb::Reference> {
     Some(pb::Reference { to: Some(pb::reference::To::Value(value)) })
 }

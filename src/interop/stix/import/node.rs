@@ -55,6 +55,14 @@ pub(super) enum What {
 }
 
 impl Node {
+    /// The assets that it names.
+    pub(super) fn assets(&self) -> Vec<Asset> {
+        if let What::Indicator(assets) = &self.what {
+            return assets.clone();
+        }
+        if let What::Value(asset) = &self.what { vec![asset.as_ref().clone()] } else { Vec::new() }
+    }
+
     /// Whether it is an asset, or several.
     pub(super) const fn is_asset(&self) -> bool {
         matches!(self.what, What::Indicator(_) | What::Value(_))

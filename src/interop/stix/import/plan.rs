@@ -152,21 +152,26 @@ impl<'a> Planner<'a> {
     fn read_marks(&mut self) {
         for place in 0..self.objects.len() {
             let Some((_file, given)) = self.objects.get(place).copied() else { continue };
-            match given.kind.as_str() {
-                "marking-definition" => {
-                    let Ok(json) = given.json() else { continue };
-                    self.marks.insert(given.id.clone(), marking::defined(&given.id, &json));
-                    if !self.target.said.contains_key(&given.id) {
-                        self.end_at(place, Outcome::Joined);
-                    }
-                }
-                "identity" => {
-                    let Ok(json) = given.json() else { continue };
-                    let name = text::text(&json, "name").unwrap_or_default().to_owned();
-                    self.creators.insert(given.id.clone(), name);
-                }
-                _ => {}
+            if let Ok(json) = given.json() {
+                self.read_mark(place, given, &json);
             }
+        }
+    }
+
+    /// What others are understood by: markings, and the names of those who made something.
+    fn read_mark(&mut self, place: usize, given: &Given, json: &Map<String, Value>) {
+        match given.kind.as_str() {
+            "marking-definition" => {
+                self.marks.insert(given.id.clone(), marking::defined(&given.id, json));
+                if !self.target.said.contains_key(&given.id) {
+                    self.end_at(place, Outcome::Joined);
+                }
+            }
+            "identity" => {
+                let name = text::text(json, "name").unwrap_or_default().to_owned();
+                self.creators.insert(given.id.clone(), name);
+            }
+            _ => {}
         }
     }
 
@@ -320,10 +325,8 @@ impl<'a> Planner<'a> {
             let ids: Vec<String> = self
                 .nodes
                 .iter()
-                .filter(|(_id, node)| match node.what {
-                    What::Indicator(_) => of_indicators,
-                    What::Value(_) => !of_indicators,
-                    _ => false,
+                .filter(|(_id, node)| {
+                    node.is_asset() && matches!(node.what, What::Indicator(_)) == of_indicators
                 })
                 .map(|(id, _node)| id.clone())
                 .collect();
@@ -344,11 +347,8 @@ impl<'a> Planner<'a> {
         known: &mut HashMap<(String, Digest), RecordName>,
     ) -> Result<usize, String> {
         let Some(node) = self.nodes.get(id) else { return Err("it is not there".to_owned()) };
-        let (assets, is_value): (Vec<Asset>, bool) = match &node.what {
-            What::Indicator(assets) => (assets.clone(), false),
-            What::Value(asset) => (vec![asset.as_ref().clone()], true),
-            _ => return Err("it is no asset".to_owned()),
-        };
+        let is_value = matches!(node.what, What::Value(_));
+        let assets = node.assets();
         let operation = self.relations.operation_of.get(id);
         let operation = operation.and_then(|id| self.records.get(id)?.first());
         let operation = operation.or(self.target.operation.as_ref());

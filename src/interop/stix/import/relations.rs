@@ -48,11 +48,9 @@ impl Relations {
             }
         }
         for (id, node) in nodes {
-            if let Some((source, kind, target)) = relation(node) {
-                match found.take(nodes, id, source, kind, target) {
-                    Ok(()) => {}
-                    Err(why) => drop(found.skipped.insert(id.clone(), why)),
-                }
+            let Some((source, kind, target)) = relation(node) else { continue };
+            if let Err(why) = found.take(nodes, id, source, kind, target) {
+                found.skipped.insert(id.clone(), why);
             }
         }
         for (id, node) in nodes {

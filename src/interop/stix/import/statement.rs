@@ -91,19 +91,21 @@ impl Planner<'_> {
         // in a circle are about nothing.
         loop {
             let before = left.len();
-            let mut waiting = Vec::new();
-            for id in left {
-                if let Err(why) = self.plan_statement(&id) {
-                    waiting.push((id, why));
-                }
-            }
+            let planned = left.into_iter().filter_map(|id| {
+                let why = self.plan_statement(&id).err()?;
+                Some((id, why))
+            });
+            let waiting: Vec<(String, String)> = planned.collect();
             if waiting.len() == before || waiting.is_empty() {
-                for (id, why) in waiting {
-                    self.skip(&id, why);
-                }
-                return;
+                return self.skip_all(waiting);
             }
             left = waiting.into_iter().map(|(id, _why)| id).collect();
+        }
+    }
+
+    fn skip_all(&mut self, objects: Vec<(String, String)>) {
+        for (id, why) in objects {
+            self.skip(&id, why);
         }
     }
 
