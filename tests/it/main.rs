@@ -18,6 +18,7 @@ mod crash;
 mod documents;
 mod durable;
 mod existence;
+mod exports;
 mod frameworks;
 mod heads;
 mod hearsay;
