@@ -27,6 +27,7 @@ mod hostile;
 mod interference;
 mod keys;
 mod ledger;
+mod lists;
 mod matrix;
 mod meeting;
 mod metrics;
