@@ -241,7 +241,7 @@ async fn what_ends_and_what_is_taken_back_leaves_by_itself() {
     until("one has ended", || listed("deleted.example\nstays.example\n")).await;
     publish_for(&acme, recall(&secret), handling(&[], &[])).await;
     until("one is gone", || listed("stays.example\n")).await;
-    let says = |word: &str| {
+    let is_said = |word: &str| {
         let folders = [place.path().join("feed"), place.path().join("stix")];
         let states = [place.path().to_owned(), place.path().join("list.txt.watchfire")];
         let hidden = folders.each_ref().map(|folder| folder.join(".watchfire"));
@@ -252,8 +252,8 @@ async fn what_ends_and_what_is_taken_back_leaves_by_itself() {
             bytes.windows(word.len()).any(|window| window == word.as_bytes())
         })
     };
-    until("no file says it", || async { (!says("deleted.example")).then_some(()) }).await;
-    assert!(says("stays.example"));
+    until("no file says it", || async { (!is_said("deleted.example")).then_some(()) }).await;
+    assert!(is_said("stays.example"));
     publish_for(&acme, withdrawal(&stays), handling(&[], &[])).await;
     until("the list is empty", || listed("")).await;
     let (_new, _) = publish_for(&acme, domain("new.example"), blockable()).await;
