@@ -1,5 +1,7 @@
 //! Who is given what: everything that one may read, by every endpoint, and nothing else by any.
 
+#![expect(clippy::excessive_nesting, reason = "every endpoint for every reader")]
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -55,6 +57,7 @@ fn said(answer: &Answer) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "every endpoint for every reader")]
 async fn everyone_is_given_what_is_for_them_by_every_endpoint_and_nothing_else() {
     let world = served(MEMBERS).await;
     let acme = world.client("acme-video").await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio_util::task::TaskTracker;
 
 use crate::taxii::everything;
 use crate::taxii::served;
@@ -90,7 +91,7 @@ async fn a_token_serves_its_member_collection_and_request_alone() {
         (&tool, &all, format!("next={next}")),
         (&tool, &all, format!("match[version]=all&match[type]=indicator&next={next}")),
         (&tool, &all, format!("match[version]=all&next={changed}")),
-        (&tool, &all, format!("match[version]=all&next={}", &next[..40])),
+        (&tool, &all, format!("match[version]=all&next={}", next.get(..40).expect("it is long"))),
         (&tool, &all, format!("match[version]=all&next={}", "ab".repeat(2000))),
     ] {
         let answer = who.get(&format!("{path}objects/?{query}")).await;
@@ -186,7 +187,7 @@ async fn http_2_is_spoken_to_whoever_offers_it_within_bounds() {
     let stream = tool.dial().await.expect("a connection");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (sender, connection) = h2::client::handshake(stream).await.expect("a handshake");
-    let connection = tokio::spawn(connection);
+    let connection = TaskTracker::new().spawn(connection);
     let mut sender = sender.ready().await.expect("it is ready");
     let request = || {
         let request = http::Request::get("https://hub/taxii2/").header("accept", TAXII);

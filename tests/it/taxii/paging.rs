@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tokio_util::task::TaskTracker;
 
 use crate::taxii::everything;
 use crate::taxii::served;
@@ -31,7 +32,7 @@ async fn nothing_is_given_twice_and_nothing_is_missed_while_others_publish() {
         let one = domain(&format!("value-{}.example", number % 10));
         records.push(publish(&acme, one).await.0);
     }
-    let publishing = tokio::spawn(async move {
+    let publishing = TaskTracker::new().spawn(async move {
         let mut records = Vec::new();
         for number in 0..DURING {
             let one = domain(&format!("value-{}.example", number % 20));

@@ -1,6 +1,7 @@
 //! A tool that speaks TAXII with a member's certificate: HTTP/1.1 byte by byte, so that nothing is hidden.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -111,7 +112,7 @@ impl Tool {
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n");
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            write!(request, "{name}: {value}\r\n").expect("a string takes everything");
         }
         request.push_str("\r\n");
         let answer = self.converse(request.as_bytes()).await.expect("a connection");
