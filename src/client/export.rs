@@ -1,5 +1,6 @@
 //! What is exported: the current state, each record verified, and what formats need to know besides.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
@@ -13,8 +14,10 @@ use crate::client::subscribe::SubscribeOptions;
 use crate::client::subscribe::Subscription;
 use crate::client::verifier::VerifiedEntry;
 use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Named;
 use crate::interop::exported::Recalled;
 use crate::interop::exported::names_of;
+use crate::interop::stix;
 use crate::model::filter::Filter;
 use crate::model::header::BodyKind;
 use crate::model::names::RecordName;
@@ -22,6 +25,9 @@ use crate::model::names::RevisionName;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::wire::body::Content;
+
+/// Records that are remembered for those that name them: what is forgotten is asked for again.
+const NAMED_KEPT: usize = 200_000;
 
 /// The current state as it comes, held against what publishers sign of their own entries.
 pub struct Export {
@@ -44,7 +50,7 @@ struct Recalls {
 /// What is known of records besides the one at hand: asked for once.
 #[derive(Debug, Default)]
 pub struct ExportContext {
-    kinds: HashMap<RecordName, Option<BodyKind>>,
+    named: HashMap<RecordName, Option<Named>>,
 }
 
 impl Client {
@@ -132,12 +138,11 @@ impl ExportContext {
         client: &Client,
         entry: &VerifiedEntry,
     ) -> Result<ExportedRecord, ClientError> {
-        let header = entry.header();
-        self.kinds.insert(header.name.clone(), Some(header.body_kind));
-        let mut named = std::collections::BTreeMap::new();
+        self.remember(entry.name().clone(), Some(stix::named(entry.record())));
+        let mut named = BTreeMap::new();
         for name in names_of(entry.record()) {
-            if let Some(kind) = self.kind(client, name).await? {
-                named.insert(name.clone(), kind);
+            if let Some(known) = self.named(client, name).await? {
+                named.insert(name.clone(), known);
             }
         }
         Ok(ExportedRecord {
@@ -151,7 +156,7 @@ impl ExportContext {
         })
     }
 
-    /// Adds to a record that was read back what is known of it elsewhere: the kinds of what it names, and when its first
+    /// Adds to a record that was read back what is known of it elsewhere: what it names is, and when its first
     /// revision was taken in, if that is not held. Asks the hub for what was not met before.
     pub async fn complete(
         &mut self,
@@ -164,8 +169,8 @@ impl ExportContext {
             if record.named.contains_key(&name) {
                 continue;
             }
-            if let Some(kind) = self.kind(client, &name).await? {
-                record.named.insert(name, kind);
+            if let Some(known) = self.named(client, &name).await? {
+                record.named.insert(name, known);
             }
         }
         if !has_first {
@@ -175,23 +180,30 @@ impl ExportContext {
         Ok(record)
     }
 
-    /// The kind of a record; `None` if it is not there for this reader.
-    async fn kind(
+    /// What a record is for those that name it; `None` if it is not there for this reader.
+    async fn named(
         &mut self,
         client: &Client,
         name: &RecordName,
-    ) -> Result<Option<BodyKind>, ClientError> {
-        if let Some(kind) = self.kinds.get(name) {
-            return Ok(*kind);
+    ) -> Result<Option<Named>, ClientError> {
+        if let Some(known) = self.named.get(name) {
+            return Ok(*known);
         }
         let found = client.get(&RevisionName { record: name.clone(), revision: None }).await;
-        let kind = match found {
-            Ok(found) => Some(found.entry.header().body_kind),
+        let known = match found {
+            Ok(found) => Some(stix::named(found.entry.record())),
             Err(ClientError::Refused(refused)) if refused.is(Reason::RecordNotFound) => None,
             Err(error) => return Err(error),
         };
-        self.kinds.insert(name.clone(), kind);
-        Ok(kind)
+        self.remember(name.clone(), known);
+        Ok(known)
+    }
+
+    fn remember(&mut self, name: RecordName, known: Option<Named>) {
+        if self.named.len() >= NAMED_KEPT {
+            self.named.clear();
+        }
+        self.named.insert(name, known);
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use crate::exchange::entries;
 use crate::exchange::search::latest_below;
 use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Named;
 use crate::interop::exported::names_of;
+use crate::interop::stix;
 use crate::model::facts::Facts;
-use crate::model::header::BodyKind;
 use crate::model::names::RecordName;
 use crate::model::policy::Reader;
 use crate::model::policy::may_see;
@@ -21,8 +22,8 @@ use crate::wire;
 use crate::wire::envelope::Record;
 use crate::wire::pb;
 
-/// Kinds of named records that are remembered: most records of a run name the same few.
-const KINDS_KEPT: usize = 4096;
+/// Named records that are remembered: most records of a run name the same few.
+const NAMED_KEPT: usize = 4096;
 
 /// Reads entries for one reader. Whatever it says of a record that another one names is asked of the policy too.
 pub(super) struct Exporter<'a> {
@@ -31,12 +32,12 @@ pub(super) struct Exporter<'a> {
     /// The size of the log that is shown.
     pub(super) size: u64,
     block: Option<LogBlock>,
-    kinds: HashMap<RecordName, Option<BodyKind>>,
+    named: HashMap<RecordName, Option<Named>>,
 }
 
 impl<'a> Exporter<'a> {
     pub(super) fn new(store: &'a Store, reader: &'a Reader, size: u64) -> Self {
-        Self { store, reader, size, block: None, kinds: HashMap::new() }
+        Self { store, reader, size, block: None, named: HashMap::new() }
     }
 
     /// The facts at a place, if the reader may see what is there.
@@ -62,8 +63,8 @@ impl<'a> Exporter<'a> {
         record.first_accept_time = self.first_accept_time(&record)?;
         let names: Vec<RecordName> = names_of(&record.record).into_iter().cloned().collect();
         for name in names {
-            if let Some(kind) = self.kind(&name)? {
-                record.named.insert(name, kind);
+            if let Some(named) = self.named(&name)? {
+                record.named.insert(name, named);
             }
         }
         Ok(record)
@@ -90,17 +91,20 @@ impl<'a> Exporter<'a> {
         }
     }
 
-    /// The kind of a record; `None` if it is not there for this reader.
-    fn kind(&mut self, name: &RecordName) -> Result<Option<BodyKind>, StoreError> {
-        if let Some(kind) = self.kinds.get(name) {
-            return Ok(*kind);
+    /// What a record is for those that name it; `None` if it is not there for this reader.
+    fn named(&mut self, name: &RecordName) -> Result<Option<Named>, StoreError> {
+        if let Some(named) = self.named.get(name) {
+            return Ok(*named);
         }
-        let kind = self.latest(name)?.map(|(_place, facts)| facts.scope.body_kind);
-        if self.kinds.len() >= KINDS_KEPT {
-            self.kinds.clear();
+        let named = match self.latest(name)? {
+            Some((place, _facts)) => Some(stix::named(&self.bare(place)?.record)),
+            None => None,
+        };
+        if self.named.len() >= NAMED_KEPT {
+            self.named.clear();
         }
-        self.kinds.insert(name.clone(), kind);
-        Ok(kind)
+        self.named.insert(name.clone(), named);
+        Ok(named)
     }
 
     fn stored(&mut self, sequence: u64) -> Result<Option<(&LogBlock, &StoredEntry)>, StoreError> {

@@ -23,8 +23,17 @@ pub struct ExportedRecord {
     pub record: Record,
     /// Its withdrawal or takedown, if there is one.
     pub recalled: Option<Recalled>,
-    /// The kinds of the records that it names, of those that the reader may see.
-    pub named: BTreeMap<RecordName, BodyKind>,
+    /// What is known of the records that it names, of those that the reader may see.
+    pub named: BTreeMap<RecordName, Named>,
+}
+
+/// What a writer needs to know of a record that another one names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its kind of body.
+    pub kind: BodyKind,
+    /// Whether it is of an asset, or so many, for which formats of patterns have no name: it stands there as a note.
+    pub is_unnameable: bool,
 }
 
 /// That a record was taken back.

@@ -12,12 +12,15 @@ use rusqlite::params;
 
 use crate::client::sink::SinkError;
 use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Named;
 use crate::interop::exported::Recalled;
 use crate::interop::exported::names_of;
+use crate::interop::stix;
 use crate::model::header::BodyKind;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 use crate::wire::envelope;
+use crate::wire::envelope::Record;
 use crate::wire::pb;
 
 /// The records of a database that a [`SqliteSink`](crate::client::SqliteSink) writes.
@@ -79,17 +82,14 @@ impl StoredRecords {
         let Some(bytes) = row.envelope.as_ref().filter(|_bytes| !row.has_left) else {
             return Ok(None);
         };
-        let damaged = |why: String| SinkError::damaged(&self.path, format!("{text}: {why}"));
-        let envelope =
-            pb::Envelope::decode(bytes.as_slice()).map_err(|why| damaged(why.to_string()))?;
-        let record = envelope::record(envelope).map_err(|why| damaged(why.to_string()))?;
+        let record = self.record(&text, bytes)?;
         let first = self.first(&text).map_err(|source| self.failed(source))?;
         let (first_time, has_first) = first
             .map_or((row.accept_time.clone(), false), |(time, revision)| (time, revision == 1));
         let mut named = BTreeMap::new();
         for other in names_of(&record) {
-            if let Some(kind) = self.kind(other).map_err(|source| self.failed(source))? {
-                named.insert(other.clone(), kind);
+            if let Some(known) = self.named(other)? {
+                named.insert(other.clone(), known);
             }
         }
         let recalled = match row.withdrawn {
@@ -111,6 +111,28 @@ impl StoredRecords {
             named,
         };
         Ok(Some(StoredRecord { record, has_first }))
+    }
+
+    /// What a record is for those that name it; `None` if nothing of it is held.
+    fn named(&self, name: &RecordName) -> Result<Option<Named>, SinkError> {
+        let failed = |source| self.failed(source);
+        let Some(kind) = self.kind(name).map_err(failed)? else { return Ok(None) };
+        let known = Named { kind, is_unnameable: false };
+        if kind != BodyKind::Indicator {
+            return Ok(Some(known));
+        }
+        let text = name.to_string();
+        let envelope = self.latest(&text).map_err(failed)?.and_then(|row| row.envelope);
+        match envelope {
+            Some(bytes) => Ok(Some(stix::named(&self.record(&text, &bytes)?))),
+            None => Ok(Some(known)),
+        }
+    }
+
+    fn record(&self, name: &str, envelope: &[u8]) -> Result<Record, SinkError> {
+        let damaged = |why: String| SinkError::damaged(&self.path, format!("{name}: {why}"));
+        let envelope = pb::Envelope::decode(envelope).map_err(|why| damaged(why.to_string()))?;
+        envelope::record(envelope).map_err(|why| damaged(why.to_string()))
     }
 
     fn latest(&self, name: &str) -> rusqlite::Result<Option<Row>> {

@@ -58,7 +58,7 @@ impl Home {
                 | Content::Gone => return None,
             };
             let Some(about) = about else { break };
-            if at.named.get(about) == Some(&BodyKind::Operation) {
+            if at.named.get(about).is_some_and(|named| named.kind == BodyKind::Operation) {
                 return Some(Self::Operation(about.clone()));
             }
             match all.get(about) {

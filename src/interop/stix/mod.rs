@@ -25,6 +25,7 @@ pub use self::bundle::OBJECT_BYTES_MAX;
 pub use self::bundle::OBJECTS_MAX;
 pub use self::bundle::read as read_bundle;
 pub use self::export::main_type;
+pub use self::export::named;
 pub use self::export::objects;
 pub use self::extension::EXTENSION_VERSION;
 pub use self::extension::extension_id;

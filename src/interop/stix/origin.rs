@@ -11,6 +11,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Named;
 use crate::interop::exported::Recalled;
 use crate::interop::exported::names_of;
 use crate::interop::stix::bundle::Bundle;
@@ -164,7 +165,7 @@ impl Carried {
 
     /// The kinds of the records that a record names, as the objects refer to them: nobody signed them, and the types of
     /// references hang on them.
-    fn named(&self, record: &Record, objects: &Objects<'_>) -> BTreeMap<RecordName, BodyKind> {
+    fn named(&self, record: &Record, objects: &Objects<'_>) -> BTreeMap<RecordName, Named> {
         let own = &record.header.name;
         let parts = [self.object.clone(), ids::of_record("relationship", own, "operation")];
         let texts: Vec<String> = parts
@@ -183,7 +184,8 @@ impl Carried {
         let kind = |name: &RecordName| {
             kinds.iter().find_map(|(word, kind)| {
                 let id = ids::of_record(word, name, "");
-                texts.contains(&id).then_some(*kind)
+                // What stands as a note is said to be one, whatever it is.
+                texts.contains(&id).then_some(Named { kind: *kind, is_unnameable: false })
             })
         };
         let names = names_of(record).into_iter();

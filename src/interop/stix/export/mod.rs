@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Named;
 use crate::interop::stix::extension;
 use crate::interop::stix::extension::extended;
 use crate::interop::stix::ids;
@@ -22,6 +23,7 @@ use crate::model::normal_form::NormalForm;
 use crate::model::time::Timestamp;
 use crate::wire;
 use crate::wire::body::Content;
+use crate::wire::envelope::Record;
 use crate::wire::pb;
 use crate::wire::pb::body::Content as Said;
 
@@ -74,6 +76,23 @@ pub fn main_type(kind: BodyKind) -> Option<&'static str> {
     }
 }
 
+/// What whoever names a record must know of it.
+pub fn named(record: &Record) -> Named {
+    let is_unnameable = match &record.body.content {
+        Some(Said::Indicator(said)) => said
+            .observable
+            .as_ref()
+            .and_then(|it| observable::pattern(it, form_of(record)))
+            .is_none(),
+        _ => false,
+    };
+    Named { kind: record.header.body_kind, is_unnameable }
+}
+
+fn form_of(record: &Record) -> Option<&NormalForm> {
+    if let Content::Indicator { form, .. } = &record.content { form.as_ref() } else { None }
+}
+
 /// One record on its way.
 struct Making<'a> {
     record: &'a ExportedRecord,
@@ -113,11 +132,13 @@ impl Making<'_> {
         object::member_id(&self.record.name().member)
     }
 
-    /// The object of another record, by the kind that it has as far as is known, or the kind that is usual.
+    /// The main object of another record, by what it is as far as is known, or the kind that is usual.
     fn named(&self, name: &str, usual: BodyKind) -> Option<String> {
         let name: RecordName = name.parse().ok()?;
-        let kind = self.record.named.get(&name).copied().unwrap_or(usual);
-        Some(ids::of_record(main_type(kind)?, &name, ""))
+        let named = self.record.named.get(&name).copied();
+        let named = named.unwrap_or(Named { kind: usual, is_unnameable: false });
+        let kind = if named.is_unnameable { "note" } else { main_type(named.kind)? };
+        Some(ids::of_record(kind, &name, ""))
     }
 
     /// The object that stands for the record, with the extension on it.
@@ -131,8 +152,7 @@ impl Making<'_> {
     fn indicator(&self, wire: &pb::Indicator) -> Vec<Object> {
         let unnamed = pb::Observable::default();
         let asset = wire.observable.as_ref().unwrap_or(&unnamed);
-        let content = &self.record.record.content;
-        let form = if let Content::Indicator { form, .. } = content { form.as_ref() } else { None };
+        let form = form_of(&self.record.record);
         match observable::pattern(asset, form) {
             Some(pattern) => self.pattern(wire, asset, form, &pattern),
             None => self.unnameable(wire, asset),

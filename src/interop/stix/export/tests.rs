@@ -4,6 +4,7 @@ use prost::Message as _;
 use serde_json::Value;
 
 use super::*;
+use crate::interop::exported::Named;
 use crate::interop::exported::Recalled;
 use crate::interop::stix::object::Origin;
 use crate::model::handling::Handling;
@@ -72,7 +73,9 @@ pub(in crate::interop::stix) fn exported(content: Said, kind: BodyKind) -> Expor
         first_accept_time: Timestamp::from_micros(1_800_000_000_000_001).unwrap(),
         record: wire::envelope::record(envelope).unwrap(),
         recalled: None,
-        named: BTreeMap::from(named.map(|(name, kind)| (name.parse().unwrap(), kind))),
+        named: BTreeMap::from(
+            named.map(|(name, kind)| (name.parse().unwrap(), Named { kind, is_unnameable: false })),
+        ),
     }
 }
 
@@ -375,4 +378,37 @@ fn a_body_that_was_let_go_and_not_taken_back_says_nothing_new() {
     let mut record = recalled(exported(Said::Indicator(indicator()), BodyKind::Indicator), true);
     record.recalled = None;
     assert_eq!(objects(&record), Vec::new());
+}
+
+#[test]
+fn what_is_said_of_an_asset_without_a_pattern_is_said_of_its_note() {
+    let count = pb::Aggregate {
+        of: pb::ObservableKind::Account.into(),
+        count: exact(22),
+        ..pb::Aggregate::default()
+    };
+    let aggregate = pb::Observable {
+        kind: pb::ObservableKind::Aggregate.into(),
+        platform: "facebook".to_owned(),
+        aggregate: Some(count),
+        ..pb::Observable::default()
+    };
+    let said = pb::Indicator { observable: Some(aggregate), ..pb::Indicator::default() };
+    let counted = exported(Said::Indicator(said), BodyKind::Indicator);
+    let known = named(&counted.record);
+    assert_eq!(known, Named { kind: BodyKind::Indicator, is_unnameable: true });
+    let about = objects(&counted).into_iter().map(|object| object.id().to_owned());
+    let note = about.filter(|id| id.starts_with("note--")).next_back().unwrap();
+
+    let opinion = pb::Opinion {
+        of: counted.name().to_string(),
+        stance: pb::Stance::Agree.into(),
+        ..pb::Opinion::default()
+    };
+    let mut opinion = exported(Said::Opinion(opinion), BodyKind::Opinion);
+    opinion.named.insert(counted.name().clone(), known);
+    let refers = objects(&opinion).into_iter().find_map(|object| {
+        object.json.get("object_refs").filter(|_| object.id().starts_with("opinion--")).cloned()
+    });
+    assert_eq!(refers, Some(serde_json::json!([note])));
 }
