@@ -22,8 +22,9 @@ pub(super) fn push(text: &mut String, cells: &[&str]) {
     text.push_str("\r\n");
 }
 
-/// A text as a cell: without what commands a terminal or is unseen, and never the beginning of a formula. In prose
-/// also not behind what some countries' spreadsheets take for the end of a cell; addresses stay whole.
+/// A text as a cell: without what commands a terminal or is unseen, and never the beginning of a formula, also not
+/// behind what some countries' spreadsheets take for the end of a cell. Addresses have commas before what is no formula
+/// (`@48.1,-1.6`), and a cell with one is quoted: there only the other ends count.
 pub(super) fn harmless(text: &str) -> String {
     let is_prose = text.contains(char::is_whitespace);
     let mut out = String::with_capacity(text.len());
@@ -38,7 +39,7 @@ pub(super) fn harmless(text: &str) -> String {
         if !is_kept {
             continue;
         }
-        let is_first = before.is_none_or(|before| is_prose && is_end(before));
+        let is_first = before.is_none_or(|before| is_end(before) && (is_prose || before != ','));
         if is_first && is_formula(character) {
             out.push(GUARD);
         }
@@ -77,7 +78,9 @@ mod tests {
             ("a;=1 b", "a;\u{2060}=1 b"),
             ("a\n-b", "a\n\u{2060}-b"),
             ("＝1", "\u{2060}＝1"),
-            ("https://a.example/;-b", "https://a.example/;-b"),
+            ("https://a.example/;=cmd|'/Ccalc'!A0", "https://a.example/;\u{2060}=cmd|'/Ccalc'!A0"),
+            ("https://a.example/@48.1,-1.6", "https://a.example/@48.1,-1.6"),
+            ("x|=1", "x|\u{2060}=1"),
             ("a - b = c", "a - b = c"),
             ("a@b.example", "a@b.example"),
         ] {
