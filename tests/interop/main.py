@@ -9,15 +9,18 @@ import time
 
 from world import Failed, World
 
-CHECKS = ["stix", "taxii", "csv", "jsonl", "misp", "blocklist", "techniques", "hostile"]
+# Those that publish something of their own come behind those that count what is published.
+CHECKS = ["stix", "csv", "misp", "blocklist", "taxii", "jsonl", "rest", "techniques", "hostile"]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--programs", type=pathlib.Path, required=True)
     parser.add_argument("--shared", type=pathlib.Path, required=True)
-    parser.add_argument("checks", nargs="*", choices=[[], *CHECKS], default=CHECKS)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
     options = parser.parse_args()
+    if unknown := set(options.checks) - set(CHECKS):
+        parser.error(f"there is no check {', '.join(sorted(unknown))}")
     world = World(options.programs, options.shared.resolve())
     try:
         print("== everything that is published", flush=True)
@@ -29,10 +32,11 @@ def main():
             print(f"   {name}: {time.monotonic() - started:.0f} s", flush=True)
         world.end(os.environ.get("KEEP"))
     except Failed as failed:
-        for exchange in (world.first, world.second):
-            exchange.hub.kill()
         print(f"interop: {failed}", file=sys.stderr)
         return 1
+    finally:
+        for exchange in (world.first, world.second):
+            exchange.hub.kill()
     return 0
 
 
