@@ -107,17 +107,18 @@ mod tests {
 
     use super::*;
 
+    async fn read_slowly(far: &mut tokio::io::DuplexStream) {
+        for _piece in 0..10 {
+            tokio::time::sleep(STALL_MAX / 2).await;
+            far.read_exact(&mut [0; 64]).await.unwrap();
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_does_not_read_is_left_and_who_reads_slowly_is_not() {
         let (near, mut far) = tokio::io::duplex(64);
         let mut near = Unstalled::new(near);
-        let slow = async {
-            for _piece in 0..10 {
-                tokio::time::sleep(STALL_MAX / 2).await;
-                far.read_exact(&mut [0; 64]).await.unwrap();
-            }
-        };
-        let (sent, ()) = tokio::join!(near.write_all(&[7; 640]), slow);
+        let (sent, ()) = tokio::join!(near.write_all(&[7; 640]), read_slowly(&mut far));
         sent.unwrap();
         let begun = Instant::now();
         let error = near.write_all(&[7; 65]).await.unwrap_err();

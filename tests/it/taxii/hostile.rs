@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::task::TaskTracker;
+use watchfire::client::Client;
 use watchfire::client::KeeperChange;
 use watchfire::client::draw_audience;
 use watchfire::model::limits;
@@ -309,6 +310,34 @@ fn demand_progress(seen: &mut BTreeSet<String>, token: &str) {
     assert!(seen.insert(token.to_owned()), "the page ends where it began");
 }
 
+/// A list by as many platforms as one may ask for.
+async fn list_by_many_platforms(acme: &Client, birch: &Client) {
+    let account = pb::Observable {
+        kind: pb::ObservableKind::Account.into(),
+        platform: "p0".to_owned(),
+        value: "someone".to_owned(),
+        ..pb::Observable::default()
+    };
+    let observable = Some(account);
+    let content = pb::Indicator { observable, ..pb::Indicator::default() };
+    publish(acme, pb::body::Content::Indicator(content)).await;
+    let platforms = (0..limits::FILTER_VALUES_MAX).map(|number| format!("p{number}")).collect();
+    let filter = Some(pb::Filter { platforms, ..pb::Filter::default() });
+    let mut request = pb::ListRecordsRequest { filter, ..pb::ListRecordsRequest::default() };
+    let (mut found, mut seen) = (0, BTreeSet::new());
+    loop {
+        let listed = birch.exchange_service().list_records(request.clone()).await;
+        let listed = listed.expect("a page").into_inner();
+        found += listed.entries.len();
+        if listed.next_page_token.is_empty() {
+            break;
+        }
+        demand_progress(&mut seen, &listed.next_page_token);
+        request.page_token = listed.next_page_token;
+    }
+    assert_eq!(found, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_in_many_audiences_comes_to_the_end_of_each_list() {
     let world = served(MEMBERS).await;
@@ -345,31 +374,7 @@ async fn who_is_in_many_audiences_comes_to_the_end_of_each_list() {
     let same = tool.get(&format!("{objects}?match[id]={},{}", ids[0], prefixes.join(","))).await;
     assert_eq!((same.status, same.objects().len(), same.more()), (200, 1, false));
 
-    // A list by as many platforms as one may ask for.
     let birch = world.client("birch-social").await;
-    let account = pb::Observable {
-        kind: pb::ObservableKind::Account.into(),
-        platform: "p0".to_owned(),
-        value: "someone".to_owned(),
-        ..pb::Observable::default()
-    };
-    let observable = Some(account);
-    let content = pb::Indicator { observable, ..pb::Indicator::default() };
-    publish(&acme, pb::body::Content::Indicator(content)).await;
-    let platforms = (0..limits::FILTER_VALUES_MAX).map(|number| format!("p{number}")).collect();
-    let filter = Some(pb::Filter { platforms, ..pb::Filter::default() });
-    let mut request = pb::ListRecordsRequest { filter, ..pb::ListRecordsRequest::default() };
-    let (mut found, mut seen) = (0, BTreeSet::new());
-    loop {
-        let listed = birch.exchange_service().list_records(request.clone()).await;
-        let listed = listed.expect("a page").into_inner();
-        found += listed.entries.len();
-        if listed.next_page_token.is_empty() {
-            break;
-        }
-        demand_progress(&mut seen, &listed.next_page_token);
-        request.page_token = listed.next_page_token;
-    }
-    assert_eq!(found, 1);
+    list_by_many_platforms(&acme, &birch).await;
     world.finish();
 }
