@@ -142,7 +142,12 @@ impl Collection {
     }
 
     /// Where its entries may lie: each place must be judged still.
-    pub(super) fn clause(&self, store: &Store, groups: &[Group]) -> Result<Clause, StoreError> {
+    pub(super) fn clause(
+        &self,
+        store: &Store,
+        groups: &[Group],
+        halt: &Halt,
+    ) -> Result<Clause, StoreError> {
         let coarse = |terms, groups: &[Group]| Clause::new(terms, groups, COARSE_SEQUENCES);
         let founding = || {
             let kinds = [BodyKind::Genesis, BodyKind::RosterChange].map(Term::body_kind);
@@ -154,7 +159,7 @@ impl Collection {
                 coarse(vec![Term::any()], &[Group::of_audience(audience)]).or(founding())
             }
             Self::Operation(name) => Clause::new(vec![Term::about(name)], groups, 1)
-                .or(Clause::at(revisions(store, name)?))
+                .or(Clause::at(revisions(store, name, halt)?))
                 .or(Clause::recalls(groups))
                 .or(founding()),
         })
@@ -303,11 +308,16 @@ fn operation(
 }
 
 /// The places of an operation's own revisions, rising.
-pub(super) fn revisions(store: &Store, name: &RecordName) -> Result<Vec<u64>, StoreError> {
+pub(super) fn revisions(
+    store: &Store,
+    name: &RecordName,
+    halt: &Halt,
+) -> Result<Vec<u64>, StoreError> {
     let Some((latest, _place)) = store.latest(name)? else { return Ok(Vec::new()) };
     let first = latest.saturating_sub(REVISIONS_MAX - 1).max(1);
     let mut places = Vec::new();
     for revision in first..=latest {
+        halt.check()?;
         places.extend(store.revision(name, revision)?);
     }
     places.sort_unstable();

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde_json::Map;
 use serde_json::Value;
@@ -78,8 +79,12 @@ pub(super) struct Emitter<'a> {
     halt: &'a Halt,
     /// The groups among which earlier entries are looked for.
     groups: Vec<Group>,
-    /// The first entries that have a shared object, by its id.
+    /// Entries that have a shared object, by its id: the first ones that were met.
     brought: HashMap<String, u64>,
+    /// Earlier entries of the collection all of whose shared objects are there.
+    known: HashSet<u64>,
+    /// Places at which earlier entries may still be looked for, for the entry that was asked for last.
+    looks_back: usize,
     /// Entries looked at so far.
     pub(super) examined: usize,
 }
@@ -91,8 +96,17 @@ impl<'a> Emitter<'a> {
             Collection::Everything | Collection::Operation(_) => Group::of_reader(exporter.reader),
             Collection::Audience(audience) => vec![Group::of_audience(audience)],
         };
-        let brought = HashMap::new();
-        Self { exporter, back, collection, halt, groups, brought, examined: 0 }
+        Self {
+            exporter,
+            back,
+            collection,
+            halt,
+            groups,
+            brought: HashMap::new(),
+            known: HashSet::new(),
+            looks_back: 0,
+            examined: 0,
+        }
     }
 
     /// The size of the log that is shown.
@@ -108,6 +122,7 @@ impl<'a> Emitter<'a> {
     pub(super) fn emission(&mut self, sequence: u64) -> Result<Option<Emission>, StoreError> {
         self.halt.check()?;
         self.examined = self.examined.saturating_add(1);
+        self.looks_back = limits::BROUGHT_EXAMINED_MAX;
         let Some(facts) = self.exporter.facts(sequence)? else { return Ok(None) };
         let kind = facts.scope.body_kind;
         if kind.is_recall() {
@@ -122,7 +137,7 @@ impl<'a> Emitter<'a> {
         if kind.is_chosen() { Ok(Some(self.revision(sequence, &facts)?)) } else { Ok(None) }
     }
 
-    /// Whether no earlier entry of the collection brings the object too.
+    /// Whether no earlier entry of the collection brings the object too, of the entry that was asked for last.
     pub(super) fn is_brought_by(
         &mut self,
         emitted: &Emitted,
@@ -136,12 +151,22 @@ impl<'a> Emitter<'a> {
         if let Some(first) = self.brought.get(id) {
             return Ok(*first == sequence);
         }
-        let earlier = self.first_with(&emitted.origin, id, sequence)?;
+        let is_first = !self.is_in_earlier(&emitted.origin, id, sequence)?;
+        if is_first {
+            self.remember([id.to_owned()], sequence);
+        }
+        Ok(is_first)
+    }
+
+    /// Remembers that an entry has shared objects.
+    fn remember(&mut self, ids: impl IntoIterator<Item = String>, sequence: u64) {
         if self.brought.len() >= BROUGHT_KEPT {
             self.brought.clear();
+            self.known.clear();
         }
-        self.brought.insert(id.to_owned(), earlier.unwrap_or(sequence));
-        Ok(earlier.is_none())
+        for id in ids {
+            self.brought.entry(id).or_insert(sequence);
+        }
     }
 
     /// The objects of a revision, and of those that the one before it made the ones that it does not.
@@ -230,29 +255,36 @@ impl<'a> Emitter<'a> {
         Ok(Some(Emission { accept_time, objects: objects.collect() }))
     }
 
-    /// The first entry before a place that brings a shared object to the collection. None, if so many others have it
-    /// that it is given again.
-    fn first_with(
+    /// Whether an entry before a place brings a shared object to the collection. No, if so many others have to be looked
+    /// at for it that it is given again. Each is taken apart once, whatever is looked for.
+    fn is_in_earlier(
         &mut self,
         origin: &Origin,
         id: &str,
         before: u64,
-    ) -> Result<Option<u64>, StoreError> {
-        let mut places = self.places_with(origin)?;
-        places.retain(|place| *place < before);
-        for place in places.into_iter().take(limits::BROUGHT_EXAMINED_MAX) {
+    ) -> Result<bool, StoreError> {
+        let places = self.places_with(origin)?;
+        for place in places.into_iter().take_while(|place| *place < before) {
+            if self.known.contains(&place) {
+                continue;
+            }
             self.halt.check()?;
+            let Some(left) = self.looks_back.checked_sub(1) else { return Ok(false) };
+            self.looks_back = left;
             self.examined = self.examined.saturating_add(1);
             let Some(facts) = self.back.facts(place)? else { continue };
             if !facts.scope.body_kind.is_chosen() || !self.collection.has(&facts) {
                 continue;
             }
-            let objects = stix::objects(&self.back.bare(place)?);
-            if objects.iter().any(|object| text(&object.json, "id") == id) {
-                return Ok(Some(place));
+            let ids = stix::shared_ids(&self.back.bare(place)?);
+            let is_found = ids.contains(id);
+            self.remember(ids, place);
+            self.known.insert(place);
+            if is_found {
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Places that may have a shared object, rising.

@@ -33,6 +33,10 @@ use crate::store::StoreError;
 struct Written(Arc<Mutex<Vec<u8>>>);
 
 impl Written {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -81,12 +85,13 @@ impl Hub {
 }
 
 impl Export {
-    /// The next bytes, about a megabyte; `None` at the end. What the member may read is asked anew each time.
+    /// The next bytes, at most [`limits::EXPORT_BYTES`] and one record's; `None` at the end. What the member may read is asked anew each time.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExchangeError> {
         while let Some((writer, start)) = self.going.take() {
             self.wait_for_quota().await?;
             let reader = self.hub.reader(&self.member)?;
             let (query, now) = (self.query.clone(), self.hub.clock().now());
+            let written = self.written.clone();
             let page = move |store: &Store, halt: &Halt| {
                 let (shown, page_size) = (Shown::Current, limits::EXPORT_RECORDS);
                 let search =
@@ -94,8 +99,8 @@ impl Export {
                 let (entries, next) = search.page(halt)?;
                 let exporter = Exporter::new(store, &reader, start.as_of);
                 let places = entries.iter().map(|entry| entry.sequence);
-                let writer = write(writer, exporter, places, halt)?;
-                Ok((writer, next.map(|position| Place { position, ..start })))
+                let (writer, left) = write((writer, &written), exporter, places, halt)?;
+                Ok((writer, left.or(next).map(|position| Place { position, ..start })))
             };
             let (writer, next) = self.hub.read(Some(&self.member), page).await?;
             if writer.written() > limits::EXPORT_OBJECTS_MAX {
@@ -138,20 +143,24 @@ impl Export {
     }
 }
 
-/// Writes the objects of the entries at some places.
+/// Writes the objects of the entries at some places, until enough is written; the first place that is left. An entry may
+/// have a hundred times as many bytes of objects as of its own.
 fn write(
-    mut writer: BundleWriter<Written>,
+    (mut writer, written): (BundleWriter<Written>, &Written),
     mut exporter: Exporter<'_>,
     places: impl Iterator<Item = u64>,
     halt: &Halt,
-) -> Result<BundleWriter<Written>, StoreError> {
+) -> Result<(BundleWriter<Written>, Option<u64>), StoreError> {
     for place in places {
         halt.check()?;
+        if written.len() >= limits::EXPORT_BYTES {
+            return Ok((writer, Some(place)));
+        }
         for object in stix::objects(&exporter.record(place)?) {
             writer.put(&object).map_err(|cause| unwritten(&cause))?;
         }
     }
-    Ok(writer)
+    Ok((writer, None))
 }
 
 fn unwritten(cause: &io::Error) -> StoreError {

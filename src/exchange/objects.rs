@@ -1,5 +1,8 @@
 //! The objects of a collection, page by page, in the order in which the log brought them.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -86,7 +89,7 @@ pub struct ObjectPage {
 
 impl Hub {
     /// One page of the objects of a collection. It holds at most so many objects and [`limits::OBJECTS_BYTES_MAX`] bytes
-    /// of them, but one at least, unless enough was looked at; all pages of a request show the log as it was at the
+    /// of them, but one at least, unless enough was looked at or [`limits::PAGE_WORK_MAX`] is over; all pages of a request show the log as it was at the
     /// first. A collection that the member may not see is absent.
     pub async fn objects(
         &self,
@@ -109,9 +112,10 @@ impl Hub {
                 return Ok(None);
             };
             let groups = Group::of_reader(&reader);
-            let clause = query.clause(&found, store, &groups)?;
+            let clause = query.clause(&found, store, &groups, halt)?;
             let emitter = Emitter::new(exporter, &found, halt);
-            let walk = Walk { emitter, query: &query, limit };
+            let until = Instant::now().checked_add(limits::PAGE_WORK_MAX);
+            let walk = Walk { emitter, query: &query, limit, until };
             let (objects, next) = walk.page(Spot::of(start.position), clause, halt)?;
             let place = |spot: Spot| Place { position: spot.position(), as_of, ..start };
             Ok(Some((objects, next.map(place))))
@@ -144,32 +148,42 @@ impl ObjectsQuery {
         collection: &Collection,
         store: &Store,
         groups: &[Group],
+        halt: &Halt,
     ) -> Result<Clause, StoreError> {
-        match self.named(store, groups)? {
+        match self.named(store, groups, halt)? {
             Some(named) => Ok(named),
-            None => collection.clause(store, groups),
+            None => collection.clause(store, groups, halt),
         }
     }
 
-    /// If every id that is asked for tells its record: the places of those records, and of what is said about them.
-    fn named(&self, store: &Store, groups: &[Group]) -> Result<Option<Clause>, StoreError> {
+    /// If every id that is asked for tells its record, and finding them costs no more than a walk: the places of those
+    /// records, and of what is said about them.
+    fn named(
+        &self,
+        store: &Store,
+        groups: &[Group],
+        halt: &Halt,
+    ) -> Result<Option<Clause>, StoreError> {
         if self.ids.is_empty() {
             return Ok(None);
         }
+        let keys: BTreeSet<Option<u64>> =
+            self.ids.iter().filter_map(|id| uuid_of(id)).map(ids::key_of).collect();
         // What is always the same has ids of others, and comes first.
-        let mut clause = Clause::at(vec![0]);
-        for id in &self.ids {
-            let Some(uuid) = uuid_of(id) else { continue };
-            let Some(key) = ids::key_of(uuid) else { return Ok(None) };
+        let (mut places, mut about) = (vec![0], Vec::new());
+        for key in keys {
+            let Some(key) = key else { return Ok(None) };
             for (name, _first) in store.records_of_key(key)? {
-                clause = clause.or(Clause::at(revisions(store, &name)?)).or(Clause::new(
-                    vec![Term::about(&name)],
-                    groups,
-                    1,
-                ));
+                places.extend(revisions(store, &name, halt)?);
+                about.push(Term::about(&name));
+            }
+            let lists = about.len().saturating_mul(groups.len());
+            if places.len() > limits::PAGE_EXAMINED_MAX || lists > limits::INDEX_PROBES_MAX {
+                return Ok(None);
             }
         }
-        Ok(Some(clause))
+        places.sort_unstable();
+        Ok(Some(Clause::at(places).or(Clause::new(about, groups, 1))))
     }
 
     fn wants(&self, emitted: &Emitted, version: &str) -> bool {
@@ -225,12 +239,16 @@ struct Walk<'a> {
     emitter: Emitter<'a>,
     query: &'a ObjectsQuery,
     limit: usize,
+    /// When the page ends with what it has.
+    until: Option<Instant>,
 }
 
 #[derive(Default)]
 struct Page {
     objects: Vec<GivenObject>,
     bytes: usize,
+    /// Whether an entry or an object was looked at: no page ends where it began.
+    has_moved: bool,
 }
 
 impl Walk<'_> {
@@ -271,15 +289,22 @@ impl Walk<'_> {
         for sequence in range {
             let given = if sequence == start.sequence { start.given } else { 0 };
             let spot = Spot { sequence, given };
-            if self.emitter.examined >= limits::PAGE_EXAMINED_MAX {
+            if self.is_enough(page) {
                 return Ok(Some(spot));
             }
             let full = self.take(spot, page)?;
             if full.is_some() {
                 return Ok(full);
             }
+            page.has_moved = true;
         }
         Ok(None)
+    }
+
+    /// Whether a page ends although there is room.
+    fn is_enough(&self, page: &Page) -> bool {
+        let is_late = || self.until.is_some_and(|until| Instant::now() >= until);
+        page.has_moved && (self.emitter.examined >= limits::PAGE_EXAMINED_MAX || is_late())
     }
 
     /// The first place whose entry was taken in late enough.
@@ -292,12 +317,16 @@ impl Walk<'_> {
         entries::first_since(self.emitter.store(), since, self.emitter.size())
     }
 
-    /// Takes what was asked for of what an entry brings; the spot of the first object for which there is no room.
+    /// Takes what was asked for of what an entry brings; the spot of the first object for which there is no room or time.
     fn take(&mut self, spot: Spot, page: &mut Page) -> Result<Option<Spot>, StoreError> {
         let Some(emission) = self.emitter.emission(spot.sequence)? else { return Ok(None) };
         let Emission { accept_time, objects } = emission;
         let date_added = accept_time.to_string();
         for (given, emitted) in objects.into_iter().enumerate().skip(spot.given) {
+            if self.is_enough(page) {
+                return Ok(Some(Spot { given, ..spot }));
+            }
+            page.has_moved = true;
             let version = version(&emitted, &date_added);
             if !self.query.wants(&emitted, version)
                 || !self.emitter.is_brought_by(&emitted, spot.sequence)?

@@ -192,10 +192,12 @@ impl Search<'_> {
         page: &mut Page,
     ) -> Result<Option<u64>, StoreError> {
         for sequence in range {
-            if page.entries.len() >= self.page_size || page.examined >= limits::PAGE_EXAMINED_MAX {
+            let is_enough = page.has_moved && page.examined >= limits::PAGE_EXAMINED_MAX;
+            if page.entries.len() >= self.page_size || is_enough {
                 return Ok(Some(sequence));
             }
             page.examined += 1;
+            page.has_moved = true;
             let Some(entry) = self.entry(sequence, &mut page.block)? else { continue };
             let length = prost::Message::encoded_len(&entry);
             if page.bytes + length > limits::FRAME_BYTES_MAX {
@@ -264,6 +266,8 @@ struct Page {
     entries: Vec<pb::Entry>,
     bytes: usize,
     examined: usize,
+    /// Whether an entry was looked at: no page ends where it began.
+    has_moved: bool,
     /// The block that was read last.
     block: Option<LogBlock>,
 }
@@ -499,7 +503,11 @@ impl Postings {
             }
             let (Some(rest), Some((term, group))) = (self.rest, self.of) else { return Ok(None) };
             self.read = store.find_term(term, group, rest.max(start), POSTINGS_READ)?;
-            *examined = examined.saturating_add(1 + self.read.len() / 16);
+            // The first look into each list is paid for by the bound on lists: otherwise many lists would leave a page
+            // nothing for entries.
+            if rest > 0 {
+                *examined = examined.saturating_add(1 + self.read.len() / 16);
+            }
             let is_full = self.read.len() >= POSTINGS_READ;
             self.rest = self.read.last().filter(|_last| is_full).map(|last| last + 1);
         }

@@ -12,7 +12,9 @@ use crate::client::Draft;
 use crate::client::tests::World;
 use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::WarningLists;
+use crate::model::filter::Filter;
 use crate::model::handling::Reach;
+use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
@@ -353,6 +355,47 @@ async fn a_head_that_is_read_later_is_never_of_a_smaller_log() {
     history.stop();
 }
 
+/// An operation with as many techniques as one may have: a hundred times as much in STIX.
+fn heavy(title: String) -> pb::body::Content {
+    let technique = |number| pb::Technique {
+        framework: "disarm".to_owned(),
+        external_id: format!("T{number}"),
+        ..pb::Technique::default()
+    };
+    let techniques = (0..limits::TECHNIQUES_MAX).map(technique).collect();
+    pb::body::Content::Operation(pb::Operation { title, techniques, ..pb::Operation::default() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_nobody_reads_holds_little_whatever_the_records_become() {
+    let mut history = History::new();
+    history.start();
+    history.admit_all().await;
+    for number in 0..12 {
+        let draft = history.world.draft(&history.world.acme, heavy(format!("Operation {number}")));
+        history.remember(draft, 1).await;
+    }
+    assert_eq!(history.published.len(), 12);
+    let member = history.world.acme.member().clone();
+    let mut export = history.hub().export(&member, Filter::default()).unwrap();
+    let (mut pieces, mut file) = (0, Vec::new());
+    while let Some(piece) = export.next().await.unwrap() {
+        assert!(piece.len() < 2 * limits::EXPORT_BYTES, "{} bytes at once", piece.len());
+        pieces += 1;
+        file.extend(piece);
+    }
+    assert!(pieces > 2, "{pieces} of {} bytes", file.len());
+    let bundle: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    let objects = bundle["objects"].as_array().unwrap();
+    let ids: std::collections::BTreeSet<&str> =
+        objects.iter().map(|object| object["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), objects.len(), "something is there twice");
+    let campaigns = ids.iter().filter(|id| id.starts_with("campaign--")).count();
+    assert_eq!(campaigns, 12, "something is missing");
+    drop(export);
+    history.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_is_not_written_to_a_full_disk() {
     let mut history = History::new();
@@ -362,7 +405,7 @@ async fn what_was_delivered_is_not_written_to_a_full_disk() {
         history.min_free_bytes = min_free_bytes;
         history.start();
         let (hub, member) = (history.hub(), history.world.acme.member());
-        let filter = crate::model::filter::Filter::default();
+        let filter = Filter::default();
         let how = deliveries::How::Sent;
         let now = hub.clock().now();
         let passage = deliveries::Passage { places: 0..1, access: 0, before: 0 };

@@ -222,6 +222,11 @@ pub const OBJECTS_BYTES_MAX: usize = 1024 * 1024;
 pub const EXPORT_OBJECTS_MAX: u64 = 1_000_000;
 /// Records of an export that are read at once.
 pub const EXPORT_RECORDS: usize = 200;
-/// Entries that are looked at, for one shared object of one entry, for an earlier one of the collection that has it:
-/// behind so many that are not in the collection it is given again.
+/// Bytes of an export that are written before they are sent; the record that goes beyond them is written whole.
+pub const EXPORT_BYTES: usize = 1024 * 1024;
+/// Work on one page of objects: a fraction of the time of a call, so that what costs more than it looks is answered in
+/// more pages and not lost.
+pub const PAGE_WORK_MAX: Duration = Duration::from_secs(2);
+/// Earlier entries that are looked at for all shared objects of one entry, and places that are found for one of them:
+/// behind so many that do not have it, it is given again.
 pub const BROUGHT_EXAMINED_MAX: usize = 1000;

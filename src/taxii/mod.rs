@@ -7,5 +7,6 @@ mod media;
 mod query;
 mod routes;
 mod serve;
+mod stall;
 
 pub use self::serve::serve;

@@ -25,6 +25,7 @@ use tower::Service as _;
 use crate::exchange::Hub;
 use crate::taxii::answer::Fault;
 use crate::taxii::routes;
+use crate::taxii::stall::Unstalled;
 use crate::tls::Connection;
 use crate::tls::Peer;
 use crate::tls::limits;
@@ -37,8 +38,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
 /// Header fields of a request.
 const FIELDS_MAX: usize = 64;
-/// Requests of one connection that are worked on at once: each may hold a page.
-const STREAMS_MAX: u32 = 8;
+/// Requests of one connection that are worked on at once: each may hold a page for as long as its client gives it no
+/// window, and tools ask one by one.
+const STREAMS_MAX: u32 = 2;
 
 /// Serves connections until there are no more and all have ended. At `stop` each ends when it has answered what was
 /// asked, at `cut` at once.
@@ -77,7 +79,8 @@ impl Talk {
         let (peer, is_h2, router) =
             (Arc::clone(connection.peer()), connection.is_h2(), self.router);
         let answer = tower::service_fn(move |request| answer(router.clone(), &peer, request));
-        let (stream, service) = (TokioIo::new(connection), TowerToHyperService::new(answer));
+        let (stream, service) =
+            (TokioIo::new(Unstalled::new(connection)), TowerToHyperService::new(answer));
         if is_h2 {
             let mut talk = pin!(http2(self.tasks).serve_connection(stream, service));
             tokio::select! {

@@ -27,6 +27,7 @@ pub use self::bundle::read as read_bundle;
 pub use self::export::main_type;
 pub use self::export::named;
 pub use self::export::objects;
+pub use self::export::shared_ids;
 pub use self::extension::EXTENSION_VERSION;
 pub use self::extension::extension_id;
 pub use self::founding::fixed_objects;

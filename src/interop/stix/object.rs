@@ -19,6 +19,9 @@ pub const SHARED_TIME: &str = "2026-01-01T00:00:00.000000Z";
 /// The name under which external references and the extension speak of this software.
 pub const SOURCE_NAME: &str = "watchfire";
 
+/// The type of the object of a technique.
+const ATTACK_PATTERN: &str = "attack-pattern";
+
 /// An object, and what it comes of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
@@ -105,6 +108,7 @@ pub fn member_id(id: &MemberId) -> String {
 /// The external id of a technique together with its framework and release: what its object is a function of.
 pub fn technique(technique: &pb::Technique) -> Object {
     let pb::Technique { framework, version, external_id, .. } = technique;
+    let name = technique_name(technique);
     let origin = Origin::Technique(external_id.clone());
     let source = source_name(framework);
     let reference = json!({ "source_name": source, "external_id": external_id });
@@ -112,9 +116,20 @@ pub fn technique(technique: &pb::Technique) -> Object {
     if !version.is_empty() {
         reference = reference.with("description", format!("{source}, release {version}"));
     }
-    shared("attack-pattern", &format!("{framework}\0{version}\0{external_id}"), origin)
+    shared(ATTACK_PATTERN, &name, origin)
         .with("name", external_id.as_str())
         .with("external_references", vec![Value::Object(reference.json)])
+}
+
+/// The id of a technique's object.
+pub(super) fn technique_id(technique: &pb::Technique) -> String {
+    ids::shared(ATTACK_PATTERN, &technique_name(technique))
+}
+
+/// What tells techniques apart.
+fn technique_name(technique: &pb::Technique) -> String {
+    let pb::Technique { framework, version, external_id, .. } = technique;
+    format!("{framework}\0{version}\0{external_id}")
 }
 
 /// The name that a framework has among the sources of references.

@@ -2,6 +2,8 @@
 
 mod statement;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use serde_json::json;
 
@@ -14,6 +16,7 @@ use crate::interop::stix::marking;
 use crate::interop::stix::object;
 use crate::interop::stix::object::Frame;
 use crate::interop::stix::object::Object;
+use crate::interop::stix::object::Origin;
 use crate::interop::stix::object::SOURCE_NAME;
 use crate::interop::stix::observable;
 use crate::interop::stix::words;
@@ -48,6 +51,36 @@ pub fn objects(record: &ExportedRecord) -> Vec<Object> {
     all.push(object::member(&header.name.member));
     all.extend(made);
     all
+}
+
+/// The ids of those objects of a record that others may have too, by a value or a technique. Where there can be many,
+/// none is made for it.
+pub fn shared_ids(record: &ExportedRecord) -> BTreeSet<String> {
+    let said = record.record.body.content.as_ref().filter(|_said| !record.is_erased());
+    match said {
+        Some(Said::Indicator(wire)) => {
+            let form = form_of(&record.record);
+            let asset = wire.observable.as_ref();
+            if asset.and_then(|asset| observable::pattern(asset, form)).is_none() {
+                return BTreeSet::new();
+            }
+            let value = form.and_then(observable::of_form).map(|value| value.id().to_owned());
+            technique_ids(&wire.techniques).chain(value).collect()
+        }
+        Some(Said::Operation(wire)) => technique_ids(&wire.techniques).collect(),
+        Some(_) | None => {
+            let shared = objects(record).into_iter().filter(|object| match object.origin {
+                Origin::Value(_) | Origin::Technique(_) => true,
+                Origin::Record | Origin::Member(_) | Origin::Fixed => false,
+            });
+            shared.map(|object| object.id().to_owned()).collect()
+        }
+    }
+}
+
+fn technique_ids(techniques: &[pb::Technique]) -> impl Iterator<Item = String> {
+    let named = techniques.iter().filter(|technique| !technique.external_id.is_empty());
+    named.map(object::technique_id)
 }
 
 /// The type of the object that stands for a record of a kind; for an indicator, for one that names an asset.
@@ -240,11 +273,11 @@ impl Making<'_> {
         relation: &str,
         techniques: &[pb::Technique],
     ) -> (Vec<Object>, Vec<Object>) {
-        let mut patterns: Vec<Object> = Vec::new();
-        let mut relations = Vec::new();
+        let (mut patterns, mut relations) = (Vec::new(), Vec::new());
+        let mut known = BTreeSet::new();
         for technique in techniques.iter().filter(|technique| !technique.external_id.is_empty()) {
             let pattern = object::technique(technique);
-            if patterns.iter().any(|known| known.id() == pattern.id()) {
+            if !known.insert(pattern.id().to_owned()) {
                 continue;
             }
             let relationship = self.frame.relationship(pattern.id(), id, relation, pattern.id());

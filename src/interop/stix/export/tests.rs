@@ -335,6 +335,23 @@ fn a_shared_object_is_the_same_whichever_record_brings_it() {
 }
 
 #[test]
+fn what_a_record_shares_is_known_without_its_objects() {
+    let mut records = cases();
+    let unnameable = pb::Indicator { techniques: vec![technique()], ..aggregate() };
+    records.push(("unnameable", exported(Said::Indicator(unnameable), BodyKind::Indicator)));
+    let mut count = 0;
+    for (name, record) in records {
+        let is_shared =
+            |object: &Object| matches!(object.origin, Origin::Value(_) | Origin::Technique(_));
+        let made = objects(&record).into_iter().filter(is_shared);
+        let made: BTreeSet<String> = made.map(|object| object.id().to_owned()).collect();
+        count += made.len();
+        assert_eq!(shared_ids(&record), made, "{name}");
+    }
+    assert!(count > 3, "{count}");
+}
+
+#[test]
 fn the_objects_of_a_record_tell_the_record_and_no_shared_one_does() {
     for (case, record) in cases() {
         for object in objects(&record) {
