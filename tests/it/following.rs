@@ -357,6 +357,19 @@ async fn a_place_of_something_else_is_left_alone() {
     let refused = world.watchfire("birch-social", &with(&misp, &[]));
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(files(&folder).len(), 1);
+    // A folder of the state's name makes it no more ours, and what others put beside our files stays.
+    std::fs::create_dir(folder.join(".watchfire")).expect("a folder");
+    let [.., stix] = products(place.path());
+    let kept = place.path().join("stix");
+    let follow = ["--follow", "--until-head"];
+    demand(&world.watchfire("birch-social", &with(&stix, &follow)));
+    std::fs::write(kept.join(".htaccess"), "theirs").expect("a file");
+    for _try in 0..2 {
+        let refused = world.watchfire("birch-social", &with(&misp, &follow));
+        assert_eq!(refused.status.code(), Some(2));
+        demand(&world.watchfire("birch-social", &with(&stix, &follow)));
+    }
+    assert_eq!((files(&folder).len(), files(&kept).len()), (1, 1));
     let nowhere = ["export", "blocklist", "--format", "domains", "--follow"];
     assert_eq!(world.watchfire("birch-social", &nowhere).status.code(), Some(2));
     world.finish();
