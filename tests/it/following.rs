@@ -105,12 +105,18 @@ fn check(world: &World, folder: &Path) {
     for path in files(&folder.join("stix")) {
         kept.extend(objects(json(&path)["objects"].as_array().expect("objects")));
     }
+    // A bundle says what was taken back, too; what need not be told any more may be missing in either.
     let revoked: BTreeSet<String> = kept
         .iter()
+        .chain(&once)
         .filter(|(_id, object)| object["revoked"] == true)
         .map(|(id, _object)| id.clone())
         .collect();
-    assert!(revoked.iter().all(|id| !once.contains_key(id)), "what was taken back is revoked");
+    let is_revoked = |objects: &BTreeMap<String, Value>, id: &String| {
+        objects.get(id).is_none_or(|object| object["revoked"] == true)
+    };
+    let agree = |id: &String| is_revoked(&kept, id) && is_revoked(&once, id);
+    assert!(revoked.iter().all(agree), "what was taken back is revoked");
     let is_main = |id: &String| id.starts_with("indicator--") || id.starts_with("campaign--");
     let names = |objects: &BTreeMap<String, Value>| -> BTreeSet<String> {
         let main = objects.keys().filter(|id| is_main(id));
