@@ -202,7 +202,9 @@ def said(world, exchange, templates):
     marked = {attribute.value: attribute.to_ids for attribute in event.attributes}
     check("only what may be blocked is for detection", marked["blocked.example"] and not marked["ended.example"])
     check("an account is an object", {"twitter-account", "narrative"} == {one.name for one in event.objects})
-    report = "\n".join(one.content for one in event.event_reports)
+    [others] = [one for one in events.values() if str(getattr(one, "extends_uuid", "")) == str(event.uuid)]
+    check("what another member says is in an event of its own", others.orgc.name == birch and event.orgc.name == acme)
+    report = "\n".join(one.content for one in event.event_reports + others.event_reports)
     check("sightings and opinions are in a report", "7 times" in report and "disagree" in report)
     check("no report obeys its writer", "![x]" not in report and "\n# No" not in report and "](javascript" not in report)
     exchange.watchfire(acme, "withdraw", blocked, "--reason", "error")

@@ -105,12 +105,18 @@ fn check(world: &World, folder: &Path) {
     for path in files(&folder.join("stix")) {
         kept.extend(objects(json(&path)["objects"].as_array().expect("objects")));
     }
+    // A bundle says what was taken back, too; what need not be told any more may be missing in either.
     let revoked: BTreeSet<String> = kept
         .iter()
+        .chain(&once)
         .filter(|(_id, object)| object["revoked"] == true)
         .map(|(id, _object)| id.clone())
         .collect();
-    assert!(revoked.iter().all(|id| !once.contains_key(id)), "what was taken back is revoked");
+    let is_revoked = |objects: &BTreeMap<String, Value>, id: &String| {
+        objects.get(id).is_none_or(|object| object["revoked"] == true)
+    };
+    let agree = |id: &String| is_revoked(&kept, id) && is_revoked(&once, id);
+    assert!(revoked.iter().all(agree), "what was taken back is revoked");
     let is_main = |id: &String| id.starts_with("indicator--") || id.starts_with("campaign--");
     let names = |objects: &BTreeMap<String, Value>| -> BTreeSet<String> {
         let main = objects.keys().filter(|id| is_main(id));
@@ -357,6 +363,19 @@ async fn a_place_of_something_else_is_left_alone() {
     let refused = world.watchfire("birch-social", &with(&misp, &[]));
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(files(&folder).len(), 1);
+    // A folder of the state's name makes it no more ours, and what others put beside our files stays.
+    std::fs::create_dir(folder.join(".watchfire")).expect("a folder");
+    let [.., stix] = products(place.path());
+    let kept = place.path().join("stix");
+    let follow = ["--follow", "--until-head"];
+    demand(&world.watchfire("birch-social", &with(&stix, &follow)));
+    std::fs::write(kept.join(".htaccess"), "theirs").expect("a file");
+    for _try in 0..2 {
+        let refused = world.watchfire("birch-social", &with(&misp, &follow));
+        assert_eq!(refused.status.code(), Some(2));
+        demand(&world.watchfire("birch-social", &with(&stix, &follow)));
+    }
+    assert_eq!((files(&folder).len(), files(&kept).len()), (1, 1));
     let nowhere = ["export", "blocklist", "--format", "domains", "--follow"];
     assert_eq!(world.watchfire("birch-social", &nowhere).status.code(), Some(2));
     world.finish();

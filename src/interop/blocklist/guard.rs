@@ -84,6 +84,7 @@ impl Allowed {
 
     fn covers(&self, form: &NormalForm) -> bool {
         let host = host_of(form);
+        let is_whole = is_whole_host(form);
         let is_handle = matches!(
             form.kind,
             Kind::Account | Kind::Page | Kind::Group | Kind::Channel | Kind::Blog
@@ -98,12 +99,11 @@ impl Allowed {
                 allowed.kind == Kind::Domain
                     && (host == allowed.value
                         || is_below(host, &allowed.value)
-                        || (form.kind == Kind::Domain && is_below(&allowed.value, host)))
+                        || (is_whole && is_below(&allowed.value, host)))
             };
             // Who blocks a host blocks every address on it.
-            let holds =
-                || form.kind == Kind::Domain && host_of(allowed) == Some(form.value.as_str());
-            is_same || host.is_some_and(meets) || holds()
+            let is_on_it = is_whole && host.is_some() && host_of(allowed) == host;
+            is_same || host.is_some_and(meets) || is_on_it
         })
     }
 }
@@ -142,6 +142,10 @@ pub(super) fn demand_harmless(rules: &Rules, form: &NormalForm) -> Result<(), Le
             return Err(LeftOut::PublicSuffix);
         }
     }
+    // Nobody means this, and some take it for the host.
+    if form.kind == Kind::Url && path_of(form) == Some("") && form.value.contains(['?', '#']) {
+        return Err(LeftOut::Unsafe);
+    }
     if rules.with_warned {
         return Ok(());
     }
@@ -154,12 +158,23 @@ pub(super) fn demand_harmless(rules: &Rules, form: &NormalForm) -> Result<(), Le
     if hits.iter().any(|hit| is_common(hit.why)) { Err(LeftOut::Common) } else { Ok(()) }
 }
 
-/// Whether a value stands for all of a host: a domain, or an address without a path.
+/// Whether a value stands for all of a host: a domain, or an address whose path leads nowhere. What asks or points within
+/// the page there is left away by many who block.
 fn is_whole_host(form: &NormalForm) -> bool {
-    let is_bare = |value: &str| {
-        value.split_once("://").is_none_or(|(_scheme, rest)| !rest.contains(['/', '?']))
-    };
-    form.kind == Kind::Domain || (form.kind == Kind::Url && is_bare(&form.value))
+    form.kind == Kind::Domain || (form.kind == Kind::Url && path_of(form).is_none_or(is_root))
+}
+
+/// The path of an address, without what asks and points within.
+fn path_of(form: &NormalForm) -> Option<&str> {
+    let (_scheme, rest) = form.value.split_once("://")?;
+    let before = rest.split(['?', '#']).next()?;
+    Some(before.find('/').and_then(|at| before.get(at..)).unwrap_or_default())
+}
+
+/// Nothing, or nothing but steps that stay where they are, as they stand or escaped.
+fn is_root(path: &str) -> bool {
+    let plain = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
+    plain.bytes().all(|byte| matches!(byte, b'/' | b'.'))
 }
 
 fn demand_public(host: &str) -> Result<(), LeftOut> {

@@ -98,6 +98,37 @@ fn what_would_hit_others_is_left_out() {
 }
 
 #[test]
+fn an_empty_question_makes_no_page_of_a_site() {
+    use LeftOut::PublicSuffix;
+    use LeftOut::Unsafe;
+
+    let url = |value, why| check(Sort::Urls, Wire::Url, "", value, Err(why));
+    url("https://facebook.com?q", Unsafe);
+    url("https://facebook.com/?q", Unsafe);
+    url("https://evil.net?q=1", Unsafe);
+    url("https://github.io?a", PublicSuffix);
+    url("https://co.uk?a", PublicSuffix);
+    url("https://co.uk//?a", PublicSuffix);
+    url("https://github.io:8443", PublicSuffix);
+    url("https://github.io/%2e%2e/.", PublicSuffix);
+    check(Sort::Urls, Wire::Url, "", "https://evil.net/a?q=1", Ok("https://evil.net/a?q=1"));
+    // No rule of the reader's own lets it in.
+    let warned = Rules { with_warned: true, ..rules(Sort::Urls) };
+    assert!(lines(warned, &[asset(1, Wire::Url, "", "https://facebook.com?q")]).is_empty());
+    // All of a host that has what is allowed, too.
+    let allowed = Allowed::parse("https://shop.cedar.net/sale\nmail.elm.net").unwrap();
+    let own = Rules { allowed, ..rules(Sort::Urls) };
+    let both = ["https://shop.cedar.net", "https://elm.net", "https://elm.net/a"];
+    let [shop, above, page] = both.map(|value| asset(1, Wire::Url, "", value));
+    let mut list = Blocklist::new(own);
+    for (record, expected) in [(shop, 0), (above, 0), (page, 1)] {
+        list.clear();
+        list.put(&record).unwrap();
+        assert_eq!(list.listed(at(0)).lines.len(), expected, "{:?}", record.record.content);
+    }
+}
+
+#[test]
 fn only_what_its_publisher_lets_readers_block_is_listed() {
     let said = || Said::Indicator(indicator(Wire::Domain, "", "evil.net"));
     let made = |handling| record(1, BodyKind::Indicator, said(), handling);

@@ -162,7 +162,12 @@ impl Maker<'_> {
         for (part, relation, value) in further {
             let value = text::line(value);
             if let Some(relation) = relation.filter(|_relation| !value.is_empty()) {
-                let further = Attribute { to_ids: false, ..self.part(part, relation, &value) };
+                // What holds of the asset stands with what names it: said of each, it would be said many times over.
+                let further = Attribute {
+                    to_ids: false,
+                    tags: vec![self.label()],
+                    ..self.part(part, relation, &value)
+                };
                 attributes.push(further);
             }
         }
@@ -274,11 +279,15 @@ impl Maker<'_> {
 
     fn tags(&self) -> Vec<String> {
         let handling = &self.record.record.header.handling;
-        let mut tags = vec![tags::tlp(handling.tlp).to_owned()];
+        let mut tags = vec![self.label()];
         tags.extend(handling.onward_uses.iter().copied().map(tags::onward_use));
         tags.extend(self.said.confidence.map(|percent| tags::confidence(percent).to_owned()));
-        tags.extend(tags::techniques(&self.said.techniques));
+        tags.extend(tags::of_asset(&self.said.techniques).0);
         tags
+    }
+
+    fn label(&self) -> String {
+        tags::tlp(self.record.record.header.handling.tlp).to_owned()
     }
 
     fn comment(&self) -> String {
@@ -295,6 +304,7 @@ impl Maker<'_> {
             text::moment(wire).map_or_else(String::new, |time| time.to_string())
         };
         let end = expiry(&self.record.record.header, Some(&self.record.record.body));
+        let (_tags, further) = tags::of_asset(&said.techniques);
         let fields = [
             ("kind", form.kind.to_string()),
             ("platform", form.platform.as_ref().map_or_else(String::new, ToString::to_string)),
@@ -313,6 +323,7 @@ impl Maker<'_> {
             ("valid from", time(said.valid_from_time.as_ref())),
             ("until", end.map_or_else(String::new, |end| end.to_string())),
             ("evidence sha256", evidence.join(", ")),
+            ("further techniques", if further > 0 { further.to_string() } else { String::new() }),
         ];
         text::comment(&fields, self.record)
     }

@@ -1,4 +1,4 @@
-//! An operation, or what a member published besides, as a MISP event.
+//! What a member published on an operation, or besides, as a MISP event.
 
 use std::collections::BTreeSet;
 
@@ -27,6 +27,10 @@ use crate::model::time::Timestamp;
 use crate::wire::pb;
 use crate::wire::pb::body::Content;
 
+/// Bytes of an event's attributes, objects and reports, as they stand in its file. A MISP takes less in at once. What is
+/// said to be deleted has as much again.
+pub(super) const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// An event of a feed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -38,6 +42,8 @@ pub struct Event {
     pub hashes: BTreeSet<String>,
     /// How many records are in it.
     pub records: usize,
+    /// How many have no room in it: all are of the one member whose event it is.
+    pub left_out: usize,
 }
 
 impl Event {
@@ -64,14 +70,19 @@ pub fn listed(json: &Value) -> Value {
 
 /// Makes an event of its records, in the order of their names. The event has the strictest of their labels.
 pub(super) fn event(home: &Home, records: &[&ExportedRecord], now: Timestamp) -> Event {
-    let mut made = Made::new();
-    for record in records {
+    let mut made = Made::new(EVENT_BYTES_MAX);
+    // What the event is about comes first, so that it has room.
+    let (own, others): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| home.operation.as_ref() == Some(record.name()));
+    for record in own.into_iter().chain(others) {
         made.put(record, now);
     }
+    let left_out = made.left_out;
     let said = made.operation.map(|(_record, said)| said);
     let uuid = home.event();
     let time = text::seconds(made.changed).to_string();
-    let member = home.member();
+    let member = &home.member;
+    let extends = home.extends().map_or_else(String::new, |uuid| uuid.to_string());
     let orgc = json!({
         "name": member.as_str(),
         "uuid": ids::organisation(member).to_string(),
@@ -85,7 +96,7 @@ pub(super) fn event(home: &Home, records: &[&ExportedRecord], now: Timestamp) ->
         ("threat_level_id", json!("4")),
         ("published", json!(true)),
         ("protected", json!(false)),
-        ("extends_uuid", json!("")),
+        ("extends_uuid", json!(extends)),
         ("timestamp", json!(time)),
         ("publish_timestamp", json!(time)),
         ("Orgc", orgc),
@@ -96,11 +107,21 @@ pub(super) fn event(home: &Home, records: &[&ExportedRecord], now: Timestamp) ->
     ];
     let event: Map<String, Value> =
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Event { uuid, json: json!({ "Event": event }), hashes: made.hashes, records: records.len() }
+    Event {
+        uuid,
+        json: json!({ "Event": event }),
+        hashes: made.hashes,
+        records: records.len().saturating_sub(left_out),
+        left_out,
+    }
 }
 
 /// What was made so far.
 struct Made<'a> {
+    /// Bytes that are left.
+    room: usize,
+    /// Records for which too few were.
+    left_out: usize,
     attributes: Vec<Value>,
     objects: Vec<Value>,
     hashes: BTreeSet<String>,
@@ -113,8 +134,10 @@ struct Made<'a> {
 }
 
 impl<'a> Made<'a> {
-    fn new() -> Self {
+    fn new(room: usize) -> Self {
         Self {
+            room,
+            left_out: 0,
             attributes: Vec::new(),
             objects: Vec::new(),
             hashes: BTreeSet::new(),
@@ -128,32 +151,38 @@ impl<'a> Made<'a> {
 
     fn put(&mut self, record: &'a ExportedRecord, now: Timestamp) {
         let changed = asset::changed(record, now);
-        self.label = self.label.max(record.record.header.handling.tlp);
-        self.changed = self.changed.max(changed);
-        self.first = self.first.min(record.first_accept_time);
-        if let Some(pieces) = asset::pieces(record, now) {
-            self.take(&pieces, changed);
-        }
+        let mut pieces = asset::pieces(record, now).unwrap_or_default();
+        let mut operation = None;
         match &record.record.body.content {
             Some(Content::Operation(said)) => {
-                self.take(&about_operation(record, said), changed);
-                self.operation = Some((record, said));
+                pieces.extend(about_operation(record, said));
+                operation = Some((record, said));
             }
-            Some(Content::Attribution(said)) => self.take(&[attribution(record, said)], changed),
+            Some(Content::Attribution(said)) => pieces.push(attribution(record, said)),
             _ => {}
         }
         let line = report::line(record);
-        self.lines.extend(line.map(|line| (record.accept_time, record.name(), line)));
-    }
-
-    fn take(&mut self, pieces: &[Piece], changed: Timestamp) {
-        for piece in pieces {
+        let made: Vec<(&Piece, Value)> =
+            pieces.iter().map(|piece| (piece, piece.to_json(changed))).collect();
+        let length = made.iter().map(|(_piece, json)| json.to_string().len()).sum::<usize>()
+            + line.as_ref().map_or(0, String::len);
+        let Some(room) = self.room.checked_sub(length) else {
+            self.left_out += 1;
+            return;
+        };
+        self.room = room;
+        self.label = self.label.max(record.record.header.handling.tlp);
+        self.changed = self.changed.max(changed);
+        self.first = self.first.min(record.first_accept_time);
+        self.operation = self.operation.or(operation);
+        for (piece, json) in made {
             self.hashes.extend(piece.values().into_iter().map(hash));
             match piece {
-                Piece::Attribute(attribute) => self.attributes.push(attribute.to_json(changed)),
-                Piece::Object(object) => self.objects.push(object.to_json(changed)),
+                Piece::Attribute(_) => self.attributes.push(json),
+                Piece::Object(_) => self.objects.push(json),
             }
         }
+        self.lines.extend(line.map(|line| (record.accept_time, record.name(), line)));
     }
 
     /// When the operation came; without it, the first of its records.
@@ -180,6 +209,10 @@ impl<'a> Made<'a> {
         let lines: Vec<String> =
             std::mem::take(&mut self.lines).into_iter().map(|(_time, _name, line)| line).collect();
         reports.extend(pages(&lines));
+        if self.left_out > 0 {
+            let text = format!("{} records are left out: the event has no room.", self.left_out);
+            reports.push(("Left out".to_owned(), text));
+        }
         reports
     }
 }
@@ -191,10 +224,12 @@ fn hash(value: &str) -> String {
 
 fn info(home: &Home, operation: Option<&pb::Operation>) -> String {
     let title = operation.map_or_else(String::new, |said| text::line(&said.title));
-    match home {
-        Home::Operation(_) if !title.is_empty() => title,
-        Home::Operation(name) => format!("An operation that is not in this feed itself: {name}"),
-        Home::Publisher(member) => format!("Of no operation, published by {member}"),
+    let member = &home.member;
+    match &home.operation {
+        Some(_) if !title.is_empty() => title,
+        // The title is the other member's to say, and to take back.
+        Some(operation) => format!("On {operation}, published by {member}"),
+        None => format!("Of no operation in this feed, published by {member}"),
     }
 }
 
@@ -317,4 +352,27 @@ fn reports_to_json(event: Uuid, reports: Vec<(String, String)>, time: &str) -> V
         })
     };
     reports.into_iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interop::sample::asset;
+    use crate::interop::sample::at;
+    use crate::wire::pb::ObservableKind;
+
+    #[test]
+    fn what_has_no_room_is_counted_and_said() {
+        let records: Vec<ExportedRecord> = (1..=9)
+            .map(|number| asset(number, ObservableKind::Domain, "", &format!("n{number}.net")))
+            .collect();
+        let mut made = Made::new(3000);
+        records.iter().for_each(|record| made.put(record, at(0)));
+        let length: usize = made.attributes.iter().map(|one| one.to_string().len()).sum();
+        assert!(length <= 3000 && !made.attributes.is_empty());
+        assert_eq!(made.attributes.len() + made.left_out, 9);
+        assert_eq!(made.hashes.len(), made.attributes.len());
+        let (name, text) = made.reports().pop().unwrap();
+        assert!(name == "Left out" && text.starts_with(&made.left_out.to_string()), "{text}");
+    }
 }

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use crate::interop::exported::ExportedRecord;
 use crate::interop::misp::ids;
-use crate::model::header::BodyKind;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::wire::body::Content;
@@ -15,13 +14,14 @@ use crate::wire::body::Content;
 /// sighting of an asset of an operation.
 const HOPS_MAX: usize = 8;
 
-/// What an event stands for.
+/// What an event stands for: what one member published on one operation, or on none. MISP goes by an event's
+/// organisation, so nobody's records stand in an event of another member's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Home {
-    /// An operation, which need not be visible itself.
-    Operation(RecordName),
-    /// What a member published that belongs to no operation.
-    Publisher(MemberId),
+pub(super) struct Home {
+    /// Whose records these are.
+    pub(super) member: MemberId,
+    /// The operation, which is in the feed itself.
+    pub(super) operation: Option<RecordName>,
 }
 
 impl Home {
@@ -31,15 +31,14 @@ impl Home {
         all: &BTreeMap<RecordName, ExportedRecord>,
     ) -> Option<Self> {
         let mut at = record;
+        let mut operation = None;
         for _hop in 0..HOPS_MAX {
             let about = match &at.record.content {
-                Content::Operation => return Some(Self::Operation(at.name().clone())),
-                Content::Indicator { operation: Some(operation), .. } => {
-                    return Some(Self::Operation(operation.clone()));
+                Content::Operation => {
+                    operation = Some(at.name());
+                    break;
                 }
-                Content::Indicator { operation: None, .. } => {
-                    return Some(Self::Publisher(at.name().member.clone()));
-                }
+                Content::Indicator { operation, .. } => operation.as_ref(),
                 Content::About { of } => Some(of),
                 Content::Link { source, target } => source.record().or_else(|| target.record()),
                 Content::Inquiry { about, .. } => about.record(),
@@ -57,31 +56,28 @@ impl Home {
                 | Content::Genesis(_)
                 | Content::Gone => return None,
             };
-            let Some(about) = about else { break };
-            if at.named.get(about).is_some_and(|named| named.kind == BodyKind::Operation) {
-                return Some(Self::Operation(about.clone()));
-            }
-            match all.get(about) {
+            match about.and_then(|about| all.get(about)) {
                 Some(next) => at = next,
                 None => break,
             }
         }
-        Some(Self::Publisher(record.name().member.clone()))
+        Some(Self { member: record.name().member.clone(), operation: operation.cloned() })
     }
 
     /// The event.
     pub(super) fn event(&self) -> Uuid {
-        match self {
-            Self::Operation(operation) => ids::event_of_operation(operation),
-            Self::Publisher(member) => ids::event_of_publisher(member),
+        match &self.operation {
+            Some(operation) if operation.member == self.member => {
+                ids::event_of_operation(operation)
+            }
+            Some(operation) => ids::event_of_operation_by(operation, &self.member),
+            None => ids::event_of_publisher(&self.member),
         }
     }
 
-    /// Whose event it is.
-    pub(super) const fn member(&self) -> &MemberId {
-        match self {
-            Self::Operation(operation) => &operation.member,
-            Self::Publisher(member) => member,
-        }
+    /// The operation's own event, which this one adds to.
+    pub(super) fn extends(&self) -> Option<Uuid> {
+        let others = self.operation.as_ref().filter(|operation| operation.member != self.member);
+        others.map(ids::event_of_operation)
     }
 }

@@ -14,6 +14,11 @@ pub(super) fn event_of_operation(operation: &RecordName) -> Uuid {
     of(&["event", &operation.to_string()])
 }
 
+/// The event of what another member published on an operation.
+pub(super) fn event_of_operation_by(operation: &RecordName, member: &MemberId) -> Uuid {
+    of(&["event", &operation.to_string(), &member.name()])
+}
+
 /// The event of what a member published that belongs to no operation.
 pub(super) fn event_of_publisher(member: &MemberId) -> Uuid {
     of(&["event", &member.name()])
@@ -54,6 +59,7 @@ mod tests {
         assert_eq!(part(&name, "value").to_string(), GOLDEN_PART);
         assert_ne!(part(&name, "value"), part(&name, ""));
         assert_ne!(event_of_publisher(&name.member), organisation(&name.member));
+        assert_ne!(event_of_operation_by(&name, &name.member), event);
         assert_ne!(report(event, 0), report(event, 1));
     }
 

@@ -1,6 +1,7 @@
 //! An event that stands in a feed already, and is replaced: a MISP that took it in keeps what a newer one merely leaves
 //! out, so that what is gone is said to be deleted, without saying what it was.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use serde_json::Map;
@@ -8,8 +9,13 @@ use serde_json::Value;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::interop::misp::event::EVENT_BYTES_MAX;
+use crate::interop::misp::tags;
 use crate::interop::misp::text;
 use crate::model::time::Timestamp;
+
+/// What an event is made of.
+const LISTS: [&str; 3] = ["Attribute", "Object", "EventReport"];
 
 /// A file in the place of an event that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,15 +31,21 @@ pub fn merge(old: &Value, new: Option<&Value>, now: Timestamp) -> Result<Value, 
         None => emptied(before),
     };
     let stamp = text::seconds(now).max(time(before).saturating_add(1));
-    for list in ["Attribute", "Object", "EventReport"] {
+    let mut gone = Vec::new();
+    for list in LISTS {
         let kept: BTreeSet<Uuid> = items(&after, list).filter_map(uuid).collect();
-        let gone =
+        let items =
             items(before, list).filter(|item| uuid(item).is_some_and(|id| !kept.contains(&id)));
-        let gone: Vec<Value> = gone.filter_map(|item| deleted(list, item, stamp)).collect();
+        gone.extend(items.filter_map(|item| Some((list, deleted(list, item, stamp)?))));
+    }
+    // What is said to be deleted is shorter than what was there: all that goes at once has room.
+    let gone = newest(gone, EVENT_BYTES_MAX);
+    for list in LISTS {
+        let of_list = gone.iter().filter(|(of, _item)| *of == list).map(|(_of, item)| item.clone());
         match after.get_mut(list) {
-            Some(Value::Array(there)) => there.extend(gone),
+            Some(Value::Array(there)) => there.extend(of_list),
             Some(_) | None => {
-                after.insert(list.to_owned(), Value::Array(gone));
+                after.insert(list.to_owned(), of_list.collect());
             }
         }
     }
@@ -47,6 +59,17 @@ pub fn merge(old: &Value, new: Option<&Value>, now: Timestamp) -> Result<Value, 
     Ok(json!({ "Event": after }))
 }
 
+/// What was deleted last, as much as has room. It was said of the rest for as long as there was.
+fn newest(mut gone: Vec<(&str, Value)>, bytes_max: usize) -> Vec<(&str, Value)> {
+    gone.sort_by_key(|(_list, item)| Reverse(item_time(item)));
+    let mut room = bytes_max;
+    gone.retain(|(_list, item)| {
+        room = room.saturating_sub(item.to_string().len());
+        room > 0
+    });
+    gone
+}
+
 fn body(json: &Value) -> Option<&Map<String, Value>> {
     json.get("Event")?.as_object().filter(|event| event.contains_key("uuid"))
 }
@@ -54,14 +77,13 @@ fn body(json: &Value) -> Option<&Map<String, Value>> {
 /// The event without its content. Its title may be what had to go.
 fn emptied(before: &Map<String, Value>) -> Map<String, Value> {
     let mut after = before.clone();
-    for list in ["Attribute", "Object", "EventReport"] {
+    for list in LISTS {
         after.insert(list.to_owned(), json!([]));
     }
     after.insert("info".to_owned(), "Withdrawn".into());
     let labels = before.get("Tag").and_then(Value::as_array);
-    let is_label = |tag: &&Value| {
-        tag.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("tlp:"))
-    };
+    let is_label =
+        |tag: &&Value| tag.get("name").and_then(Value::as_str).is_some_and(tags::is_label);
     let labels: Vec<Value> =
         labels.map(|tags| tags.iter().filter(is_label).cloned().collect()).unwrap_or_default();
     after.insert("Tag".to_owned(), Value::Array(labels));
@@ -153,4 +175,21 @@ fn untimed(event: &Map<String, Value>) -> Map<String, Value> {
         }
     }
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_deleted_last_is_said_while_there_is_room() {
+        let ids = [1_u128, 2, 3].map(|id| Uuid::from_u128(id).to_string());
+        let one = |id: &String, stamp: &str| ("Attribute", attribute(id, stamp));
+        let gone = vec![one(&ids[0], "10"), one(&ids[1], "30"), one(&ids[2], "20")];
+        let length = gone[0].1.to_string().len();
+        let left = newest(gone.clone(), 2 * length + 1);
+        let times: Vec<u64> = left.iter().map(|(_list, item)| item_time(item)).collect();
+        assert_eq!(times, [30, 20]);
+        assert_eq!(newest(gone, 4 * length).len(), 3);
+    }
 }

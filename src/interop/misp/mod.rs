@@ -1,8 +1,8 @@
 //! A MISP feed: a folder with `manifest.json`, `hashes.csv` and a file for each event, as MISP fetches them and as
 //! `PyMISP` writes them.
 //!
-//! An operation is an event, what belongs to it its attributes and objects; what a member published besides is in an
-//! event of that member. All UUIDs follow from names. What MISP has no field for stands in comments, with the place
+//! What a member published on an operation is an event, and what it published besides is another; what belongs to it is
+//! its attributes and objects. All UUIDs follow from names. What MISP has no field for stands in comments, with the place
 //! where the signed record is found; docs/INTEROP.md lists what is lost.
 
 mod asset;

@@ -117,6 +117,14 @@ impl Object {
 }
 
 impl Piece {
+    /// As a feed has it; `changed` is when anything about it changed last.
+    pub(super) fn to_json(&self, changed: Timestamp) -> Value {
+        match self {
+            Self::Attribute(attribute) => attribute.to_json(changed),
+            Self::Object(object) => object.to_json(changed),
+        }
+    }
+
     /// The values in it.
     pub(super) fn values(&self) -> Vec<&str> {
         match self {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use serde_json::json;
 
+use crate::interop::techniques::KILL_CHAIN;
 use crate::model::handling::OnwardUse;
 use crate::model::handling::Tlp;
 use crate::model::visible::visible_line;
@@ -10,8 +11,15 @@ use crate::wire::pb;
 
 /// Characters of a tag's name: MISP keeps no more.
 const TAG_CHARACTERS_MAX: usize = 255;
-/// Techniques of one record that become tags.
+/// Techniques of one operation that become tags.
 const TECHNIQUES_MAX: usize = 256;
+/// Tags of techniques of one asset: an event may have many thousands of assets.
+const ASSET_TAGS_MAX: usize = 16;
+/// The labels, and nothing else that begins like them.
+const LABELS: [&str; 5] = ["tlp:clear", "tlp:green", "tlp:amber", "tlp:amber+strict", "tlp:red"];
+/// Frameworks that have a namespace of their own. Members name frameworks as they like: another name could be that of a
+/// taxonomy or a galaxy, in which a tag means something.
+const FRAMEWORKS: [&str; 4] = ["disarm", "attack", "mitre-attack", KILL_CHAIN];
 
 /// The tag of a label (taxonomy `tlp`, which has the labels of TLP 2.0).
 pub(super) fn tlp(label: Tlp) -> &'static str {
@@ -22,6 +30,11 @@ pub(super) fn tlp(label: Tlp) -> &'static str {
         Tlp::AmberStrict => "tlp:amber+strict",
         Tlp::Red => "tlp:red",
     }
+}
+
+/// Whether a tag is that of a label.
+pub(super) fn is_label(tag: &str) -> bool {
+    LABELS.contains(&tag)
 }
 
 /// The tag of an onward use: no taxonomy has these.
@@ -44,6 +57,19 @@ pub(super) fn techniques(techniques: &[pb::Technique]) -> Vec<String> {
     techniques.iter().take(TECHNIQUES_MAX).flat_map(technique).collect()
 }
 
+/// The same of an asset, of so many techniques as have room, and how many have none.
+pub(super) fn of_asset(techniques: &[pb::Technique]) -> (Vec<String>, usize) {
+    let mut tags = Vec::new();
+    for (number, one) in techniques.iter().enumerate() {
+        let more = technique(one);
+        if tags.len() + more.len() > ASSET_TAGS_MAX {
+            return (tags, techniques.len() - number);
+        }
+        tags.extend(more);
+    }
+    (tags, 0)
+}
+
 fn technique(technique: &pb::Technique) -> Vec<String> {
     let pb::Technique { framework, external_id, name, .. } = technique;
     let (code, name) = (value(external_id), value(name));
@@ -61,7 +87,11 @@ fn technique(technique: &pb::Technique) -> Vec<String> {
         }
         _ => {}
     }
-    tags.push(format!("{framework}:technique=\"{code}\""));
+    tags.push(if FRAMEWORKS.contains(&framework.as_str()) {
+        format!("{framework}:technique=\"{code}\"")
+    } else {
+        format!("watchfire:technique=\"{framework} {code}\"")
+    });
     tags.retain(|tag| tag.chars().count() <= TAG_CHARACTERS_MAX);
     tags
 }
@@ -145,9 +175,28 @@ mod tests {
     #[test]
     fn nobody_writes_a_tag_of_his_choice() {
         let tags = one("tlp", "x\"\ny", "n");
-        assert_eq!(tags, ["tlp:technique=\"x' y\""]);
+        assert_eq!(tags, ["watchfire:technique=\"tlp x' y\""]);
+        for taken in ["misp-galaxy", "estimative-language", "Watchfire", "admiralty-scale", "PAP"] {
+            let tags = one(taken, "x", "n");
+            assert!(tags.iter().all(|tag| tag.starts_with("watchfire:technique=")), "{tags:?}");
+        }
+        assert!(is_label("tlp:amber+strict") && !is_label("tlp:technique=\"x\""));
         assert!(one("", "T1", "n").is_empty() && one("disarm", "\u{202e}", "n").is_empty());
         assert!(one("disarm", &"T".repeat(300), "n").len() <= 1);
+    }
+
+    #[test]
+    fn an_asset_has_few_tags_however_many_techniques_it_has() {
+        let technique = |number: usize| pb::Technique {
+            framework: "disarm".to_owned(),
+            external_id: format!("T{number:04}"),
+            name: format!("Name {number}"),
+            ..pb::Technique::default()
+        };
+        let many: Vec<pb::Technique> = (0..256).map(technique).collect();
+        let (tags, further) = of_asset(&many);
+        assert_eq!((tags.len(), further), (16, 248));
+        assert_eq!(of_asset(&many[..8]).1, 0);
     }
 
     #[test]

@@ -213,6 +213,100 @@ fn what_is_gone_is_deleted_without_saying_what_it_was() {
     }
 }
 
+/// The same record, published by another member.
+fn by_birch(mut record: ExportedRecord) -> ExportedRecord {
+    record.record.header.name.member = "birch-social".parse().unwrap();
+    record
+}
+
+#[test]
+fn nobody_s_records_are_in_an_event_of_another_member() {
+    let planted =
+        by_birch(of_operation(40, indicator(Wire::Domain, "", "planted.net"), Tlp::Green));
+    let sighting = pb::Sighting { of: name(2).to_string(), count: 7, ..pb::Sighting::default() };
+    let sighting =
+        by_birch(record(41, BodyKind::Sighting, Content::Sighting(sighting), handling(Tlp::Green)));
+    let mut all = everything();
+    all.extend([planted.clone(), sighting]);
+    let events = made(all, at(0));
+    let of = |member: &str| -> Vec<&Event> {
+        let events = events.iter();
+        events.filter(|event| event.json["Event"]["Orgc"]["name"] == member).collect()
+    };
+    let ([own], [others]) = (&of("acme-video")[..], &of("birch-social")[..]) else {
+        panic!("one of each: {events:?}")
+    };
+    assert!(!own.json.to_string().contains("planted.net"));
+    assert!(!own.json.to_string().contains("birch-social"));
+    assert_eq!(own.json["Event"]["extends_uuid"], "");
+    assert_eq!(others.json["Event"]["extends_uuid"], own.uuid.to_string());
+    assert!(others.json.to_string().contains("planted.net"));
+    assert!(others.json["Event"]["EventReport"].to_string().contains("7 times"));
+    // The title is its publisher's.
+    assert!(!others.json.to_string().contains("Storm"));
+    // An operation that is not there, or never was, is in no event.
+    let alone = made(vec![planted], at(0));
+    assert_eq!(alone.len(), 1);
+    let event = &alone[0].json["Event"];
+    assert_eq!(
+        (&event["Orgc"]["name"], &event["extends_uuid"]),
+        (&json!("birch-social"), &json!(""))
+    );
+    assert!(event["info"].as_str().unwrap().starts_with("Of no operation"));
+}
+
+#[test]
+fn no_text_of_a_technique_stays_in_an_event_that_is_emptied() {
+    let technique = |framework: &str| pb::Technique {
+        framework: framework.to_owned(),
+        external_id: "my secret".to_owned(),
+        name: "my secret".to_owned(),
+        ..pb::Technique::default()
+    };
+    let said = pb::Operation {
+        title: "Storm".to_owned(),
+        techniques: ["tlp", "disarm", "tlp:red"].map(technique).into(),
+        ..pb::Operation::default()
+    };
+    let one =
+        record(OPERATION, BodyKind::Operation, Content::Operation(said), handling(Tlp::Green));
+    let event = &made(vec![one], at(0))[0].json;
+    assert!(event.to_string().contains("my secret"));
+    let empty = merge(event, None, at(60)).unwrap();
+    assert!(!empty.to_string().contains("my secret"), "{empty}");
+    assert_eq!(empty["Event"]["Tag"].as_array().unwrap().len(), 1);
+    // One that was written before has such a tag still.
+    let mut old = event.clone();
+    old["Event"]["Tag"] = json!([{ "name": "tlp:technique=\"my secret\"" }]);
+    assert!(!merge(&old, None, at(60)).unwrap().to_string().contains("my secret"));
+}
+
+#[test]
+fn an_asset_is_tagged_once_and_not_without_end() {
+    let technique = |number: u32| pb::Technique {
+        framework: "disarm".to_owned(),
+        external_id: format!("T{number:04}"),
+        name: format!("Name {number}"),
+        ..pb::Technique::default()
+    };
+    let mut said = indicator(Wire::Account, "twitter", "@Puppet_1");
+    said.techniques = (0..256).map(technique).collect();
+    let observable = said.observable.as_mut().unwrap();
+    observable.display_name = "Puppet".to_owned();
+    observable.platform_id = "77".to_owned();
+    let event = &made(vec![operation("Storm"), of_operation(3, said, Tlp::Green)], at(0))[0].json;
+    let accounts = list(event, "Object").iter();
+    let account = accounts.filter(|one| one["name"] == "twitter-account").next_back().unwrap();
+    let tags: Vec<usize> = account["Attribute"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["Tag"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(tags, [18, 1, 1], "{account}");
+    assert!(account["comment"].as_str().unwrap().contains("further techniques: 248"));
+}
+
 #[test]
 fn an_answer_to_a_question_about_an_asset_is_in_the_operation_s_event() {
     let about = pb::Reference { to: Some(pb::reference::To::Record(name(2).to_string())) };

@@ -65,6 +65,7 @@ struct Written {
     event: Value,
     hashes: BTreeSet<String>,
     records: usize,
+    left_out: usize,
 }
 
 impl FeedFolder {
@@ -82,8 +83,9 @@ impl FeedFolder {
     /// Puts an event in place, or the word that it is gone. What a MISP has of it already is said to be deleted.
     fn put(&mut self, uuid: Uuid, new: Option<&misp::Event>, now: Timestamp) -> anyhow::Result<()> {
         let name = format!("{uuid}.json");
+        let there = self.place.read(&name)?;
         let old: Option<Value> =
-            self.place.read(&name)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            there.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let event = match (old, new) {
             // One that is no event was broken by somebody else: the new one mends it.
             (Some(old), Some(new)) => {
@@ -94,7 +96,13 @@ impl FeedFolder {
                 Err(_none) => return Ok(()),
             },
             (None, Some(new)) => new.json.clone(),
-            (None, None) => return Ok(()),
+            (None, None) => {
+                // What is too long to be read must not stay either.
+                if there.is_none() {
+                    self.place.remove(&name)?;
+                }
+                return Ok(());
+            }
         };
         self.place.put(&name, &line(&event)?)?;
         let hashes = new.map(|new| new.hashes.clone()).unwrap_or_default();
@@ -102,6 +110,7 @@ impl FeedFolder {
             event: without_content(event),
             hashes,
             records: new.map_or(0, |new| new.records),
+            left_out: new.map_or(0, |new| new.left_out),
         };
         self.events.insert(uuid, written);
         Ok(())
@@ -160,6 +169,10 @@ impl Product for FeedFolder {
     fn tell(&self) {
         let records: usize = self.events.values().map(|written| written.records).sum();
         output::note(&format!("{} events of {records} records", self.events.len()));
+        let too_many: usize = self.events.values().map(|written| written.left_out).sum();
+        if too_many > 0 {
+            output::note(&format!("left out: {too_many} records for which an event has no room"));
+        }
         if self.feed.too_strict() > 0 {
             let left_out = self.feed.too_strict();
             output::note(&format!(

@@ -16,10 +16,12 @@ use watchfire::profile;
 
 use crate::failure::Failure;
 
-/// Bytes of a file that is read back at most.
+/// Bytes of a file that is read back at most; no event of a feed has more, with what is said to be deleted in it.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// What of ours lies beside the files that others read.
 const STATE: &str = ".watchfire";
+/// What the state has that says what it is for.
+const MARKER: &str = "for";
 /// What files end with that are not whole yet.
 const UNFINISHED: &str = ".watchfire-tmp";
 
@@ -41,9 +43,8 @@ impl Place {
     pub(super) fn folder(path: &Path, what: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| cannot("made", path))?;
         let state = path.join(STATE);
-        if !state.is_dir()
-            && fs::read_dir(path).with_context(|| cannot("read", path))?.next().is_some()
-        {
+        // Only the marker says that what is there is ours: a folder of that name may be anybody's.
+        if !state.join(MARKER).is_file() && has_others(path)? {
             let why = format!("{} has files of something else: name a new folder", path.display());
             return Err(Failure::Usage(why).into());
         }
@@ -85,7 +86,7 @@ impl Place {
                 return Err(error).context(cannot("locked", &path));
             }
         }
-        let marker = state.join("for");
+        let marker = state.join(MARKER);
         match fs::read_to_string(&marker) {
             Ok(was) if was == what => {}
             Ok(was) => {
@@ -117,27 +118,29 @@ impl Place {
         Ok(names)
     }
 
-    /// A file's content; `None` if it is not there.
+    /// A file's content; `None` if it is not there, or is longer than any of ours.
     pub(super) fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.folder.join(name);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context(cannot("read", &path)),
-        };
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-            .with_context(|| cannot("read", &path))?;
-        let is_long = u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX);
-        anyhow::ensure!(!is_long, "{} has more than {FILE_BYTES_MAX} bytes", path.display());
-        Ok(Some(bytes))
+        let bytes = open(&path)?.map(|file| read_at_most(file, FILE_BYTES_MAX)).transpose();
+        Ok(bytes.with_context(|| cannot("read", &path))?.flatten())
+    }
+
+    /// Whether a file says this. One of another length is not read, however long it is.
+    fn says(&self, name: &str, bytes: &[u8]) -> anyhow::Result<bool> {
+        let path = self.folder.join(name);
+        let Some(file) = open(&path)? else { return Ok(false) };
+        let length = file.metadata().with_context(|| cannot("read", &path))?.len();
+        if usize::try_from(length) != Ok(bytes.len()) {
+            return Ok(false);
+        }
+        let there = read_at_most(file, length).with_context(|| cannot("read", &path))?;
+        Ok(there.as_deref() == Some(bytes))
     }
 
     /// Puts a file in the place of the one that is there, unless it says the same. Whether it did. It is durable when
     /// [`Self::settle`] has returned.
     pub(super) fn put(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<bool> {
-        if self.read(name)?.as_deref() == Some(bytes) {
+        if self.says(name, bytes)? {
             return Ok(false);
         }
         let path = self.folder.join(name);
@@ -190,6 +193,33 @@ impl Place {
     }
 }
 
+/// Whether a folder has anything but state.
+fn has_others(path: &Path) -> anyhow::Result<bool> {
+    for entry in fs::read_dir(path).with_context(|| cannot("read", path))? {
+        if entry.with_context(|| cannot("read", path))?.file_name() != STATE {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Opens a file; `None` if it is not there.
+fn open(path: &Path) -> anyhow::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(cannot("read", path)),
+    }
+}
+
+/// All of a file; `None` if it is longer.
+fn read_at_most(file: File, max: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let is_long = u64::try_from(bytes.len()).is_ok_and(|length| length > max);
+    Ok((!is_long).then_some(bytes))
+}
+
 fn folder_of(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
@@ -235,5 +265,33 @@ mod tests {
         let mut place = Place::file(&file, "tests").unwrap();
         place.put("list.txt", b"x").unwrap();
         assert!(Place::is_followed(&file) && unfinished.exists());
+    }
+
+    #[test]
+    fn a_folder_of_the_state_s_name_makes_nothing_ours() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path();
+        fs::create_dir(path.join(STATE)).unwrap();
+        fs::write(path.join("thesis.doc"), "mine").unwrap();
+        for _try in 0..2 {
+            assert!(Place::folder(path, "tests").is_err());
+            assert!(path.join("thesis.doc").exists());
+        }
+        // One that a first start made before it was cut off has nothing else in it.
+        fs::remove_file(path.join("thesis.doc")).unwrap();
+        assert!(Place::folder(path, "tests").is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_to_be_read_is_replaced() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("feed");
+        let mut place = Place::folder(&path, "tests").unwrap();
+        let long = File::create(path.join("a.json")).unwrap();
+        // It takes no room: nothing is written to it.
+        long.set_len(FILE_BYTES_MAX + 1).unwrap();
+        assert_eq!(place.read("a.json").unwrap(), None);
+        assert!(place.put("a.json", b"one").unwrap());
+        assert_eq!(place.read("a.json").unwrap().as_deref(), Some(&b"one"[..]));
     }
 }

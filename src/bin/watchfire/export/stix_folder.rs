@@ -43,7 +43,7 @@ struct BundleFolder {
     files: BTreeSet<String>,
     /// When those with an end go.
     ends: BTreeMap<RecordName, Timestamp>,
-    /// Files that were there when an earlier process ended, until all records were given.
+    /// Bundles that were there when an earlier process ended, until all records were given.
     earlier: Option<Vec<String>>,
 }
 
@@ -51,7 +51,7 @@ impl BundleFolder {
     fn open(out: &Path, profile: &Profile) -> anyhow::Result<Self> {
         let what = format!("STIX bundles of {}\n", profile.settings().exchange);
         let place = Place::folder(out, &what)?;
-        let earlier = Some(place.names()?);
+        let earlier = Some(bundles(&place)?);
         Ok(Self { place, files: BTreeSet::new(), ends: BTreeMap::new(), earlier })
     }
 
@@ -95,7 +95,7 @@ impl Product for BundleFolder {
     fn clear(&mut self) -> anyhow::Result<()> {
         self.files.clear();
         self.ends.clear();
-        self.earlier = Some(self.place.names()?);
+        self.earlier = Some(bundles(&self.place)?);
         Ok(())
     }
 
@@ -125,4 +125,50 @@ impl Product for BundleFolder {
 /// Members and ids have few characters, and none that means something in a path.
 fn file_name(name: &RecordName) -> String {
     format!("{}--{}.json", name.member, name.record)
+}
+
+/// The files that are bundles by their names. All others are somebody else's: a web server's, or a word to readers.
+fn bundles(place: &Place) -> anyhow::Result<Vec<String>> {
+    let mut names = place.names()?;
+    names.retain(|name| is_bundle(name));
+    Ok(names)
+}
+
+/// Whether a name is one that [`file_name`] gives.
+fn is_bundle(file: &str) -> bool {
+    let parts = file.strip_suffix(".json").and_then(|stem| stem.rsplit_once("--"));
+    let name = parts.map(|(member, record)| format!("members/{member}/records/{record}"));
+    name.and_then(|name| name.parse().ok()).is_some_and(|name| file_name(&name) == file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_as_a_bundle_is_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("stix");
+        let place = Place::folder(&path, "tests").unwrap();
+        let bundle = "acme--video--01890a5d-ac96-774b-bcce-b302099a8057.json";
+        let others = [
+            ".htaccess",
+            "README.md",
+            "notes.json",
+            "a--b.json",
+            "acme--01890A5D-AC96-774B-BCCE-B302099A8057.json",
+            "acme--01890a5d-ac96-774b-bcce-b302099a8057.json.bak",
+        ];
+        for name in others.into_iter().chain([bundle]) {
+            fs::write(path.join(name), "{}").unwrap();
+        }
+        let earlier = Some(bundles(&place).unwrap());
+        let mut folder =
+            BundleFolder { place, files: BTreeSet::new(), ends: BTreeMap::new(), earlier };
+        folder.write(Timestamp::default()).unwrap();
+        assert!(!path.join(bundle).exists());
+        assert!(others.iter().all(|name| path.join(name).exists()));
+    }
 }
