@@ -5,6 +5,7 @@
 //! whoever imports it says to which operation it belongs, since bundles also name victims and bystanders.
 
 mod asset;
+mod kept;
 mod node;
 mod plan;
 mod relations;

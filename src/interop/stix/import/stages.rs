@@ -1,6 +1,6 @@
 //! The order in which records can be published: each behind those that it is about.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::interop::stix::import::Planned;
 use crate::model::names::RecordName;
@@ -8,26 +8,34 @@ use crate::model::names::RecordName;
 /// Records in stages, none of which is about a record of its own stage or a later one; and those that are about each
 /// other in a circle, which nobody can publish. What is not among the records counts as there.
 pub fn stages(records: Vec<Planned>) -> (Vec<Vec<Planned>>, Vec<Planned>) {
-    let mut waiting: HashSet<RecordName> =
-        records.iter().map(|record| record.name.clone()).collect();
-    let mut left: Vec<(Vec<RecordName>, Planned)> =
-        records.into_iter().map(|record| (record.targets(), record)).collect();
-    let mut stages = Vec::new();
-    while !left.is_empty() {
-        let waits = |targets: &[RecordName]| targets.iter().any(|name| waiting.contains(name));
-        let (later, now): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|(targets, _record)| waits(targets));
-        if now.is_empty() {
-            return (stages, later.into_iter().map(|(_targets, record)| record).collect());
+    let places: HashMap<RecordName, usize> =
+        records.iter().enumerate().map(|(place, record)| (record.name.clone(), place)).collect();
+    let mut waiting: Vec<usize> = vec![0; records.len()];
+    let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
+    for ((place, record), waiting) in records.iter().enumerate().zip(&mut waiting) {
+        for target in record.targets().iter().filter_map(|name| places.get(name)) {
+            behind.entry(*target).or_default().push(place);
+            *waiting += 1;
         }
-        let stage: Vec<Planned> = now.into_iter().map(|(_targets, record)| record).collect();
-        for record in &stage {
-            waiting.remove(&record.name);
-        }
-        stages.push(stage);
-        left = later;
     }
-    (stages, Vec::new())
+    let free = waiting.iter().enumerate().filter(|(_place, count)| **count == 0);
+    let mut now: Vec<usize> = free.map(|(place, _count)| place).collect();
+    let mut left: Vec<Option<Planned>> = records.into_iter().map(Some).collect();
+    let mut stages = Vec::new();
+    while !now.is_empty() {
+        let mut next = Vec::new();
+        for place in now.iter().flat_map(|place| behind.remove(place).unwrap_or_default()) {
+            let Some(count) = waiting.get_mut(place) else { continue };
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                next.push(place);
+            }
+        }
+        let stage = now.iter().filter_map(|place| left.get_mut(*place)?.take());
+        stages.push(stage.collect());
+        now = next;
+    }
+    (stages, left.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
