@@ -9,8 +9,10 @@ use crate::interop::stix::import::asset;
 use crate::interop::stix::import::asset::Asset;
 use crate::interop::stix::import::kept;
 use crate::interop::stix::import::technique::technique;
+use crate::interop::stix::import::text;
 use crate::interop::stix::import::text::text;
 use crate::interop::stix::import::text::texts;
+use crate::interop::stix::import::versions::Version;
 use crate::interop::stix::marking;
 use crate::interop::stix::marking::Marked;
 use crate::interop::stix::observable;
@@ -28,6 +30,10 @@ pub(super) struct Node {
     pub(super) maker: Option<String>,
     /// What its markings ask for.
     pub(super) tlp: Option<Tlp>,
+    /// Its version, if it has one.
+    pub(super) version: Option<Version>,
+    /// Whether a newer version was imported before.
+    pub(super) is_stale: bool,
 }
 
 /// Who makes objects.
@@ -120,7 +126,14 @@ pub(super) fn node(
         // Its framework is known by the name of its maker.
         tlp = tlp.max(creator.tlp);
     }
-    Ok(Node { what, kept: kept::properties(json), maker, tlp })
+    let modified = text::moment(json, "modified");
+    let version = modified.and_then(|time| {
+        let micros =
+            time.seconds.checked_mul(1_000_000)?.checked_add((time.nanos / 1_000).into())?;
+        let said = serde_json::to_string(json).ok()?;
+        Some(Version::new(u64::try_from(micros).ok()?, &said))
+    });
+    Ok(Node { what, kept: kept::properties(json), maker, tlp, version, is_stale: false })
 }
 
 /// The strictest label of an object's markings, those of parts of it included.

@@ -21,6 +21,7 @@ use crate::interop::stix::import::node::What;
 use crate::interop::stix::import::node::node;
 use crate::interop::stix::import::relations::Relations;
 use crate::interop::stix::import::text;
+use crate::interop::stix::import::versions;
 use crate::interop::stix::marking;
 use crate::interop::stix::marking::Marked;
 use crate::model::handling::Handling;
@@ -222,23 +223,27 @@ impl<'a> Planner<'a> {
                 self.end_at(place, Outcome::Said);
                 continue;
             }
-            let found = given.json().and_then(|json| node(&json, &self.marks, &self.creators));
-            match found {
-                Ok(node) if self.is_too_red(&node) => {
-                    self.end_at(place, Outcome::Skipped(RED.to_owned()));
-                }
-                Ok(node) => {
-                    assets += node.asset_count();
-                    if assets > ASSETS_MAX {
-                        let why = format!("the bundles name more than {ASSETS_MAX} assets");
-                        self.end_at(place, Outcome::Skipped(why));
-                        continue;
-                    }
-                    self.nodes.insert(given.id.clone(), node);
-                }
+            match self.taken(given, &mut assets) {
+                Ok(node) => drop(self.nodes.insert(given.id.clone(), node)),
                 Err(why) => self.end_at(place, Outcome::Skipped(why)),
             }
         }
+    }
+
+    /// The node of an object, or why it is not taken; `assets` counts those of all objects.
+    fn taken(&self, given: &Given, assets: &mut usize) -> Result<Node, String> {
+        let mut node = node(&given.json()?, &self.marks, &self.creators)?;
+        if self.is_too_red(&node) {
+            return Err(RED.to_owned());
+        }
+        *assets = assets.saturating_add(node.asset_count());
+        if *assets > ASSETS_MAX {
+            return Err(format!("the bundles name more than {ASSETS_MAX} assets"));
+        }
+        let key = versions::key(&given.id, node.maker.as_deref());
+        let version = node.version.as_ref();
+        node.is_stale = version.is_some_and(|version| self.target.versions.is_stale(&key, version));
+        Ok(node)
     }
 
     /// Whether a node is for named recipients, who were not named.
@@ -287,6 +292,12 @@ impl<'a> Planner<'a> {
             return Err(format!("the bundles become more than {PLAN_BYTES_MAX} bytes of records"));
         }
         self.records.entry(id.to_owned()).or_default().push(name.clone());
+        if self.nodes.get(id).is_some_and(|node| node.is_stale) {
+            return Err(STALE.to_owned());
+        }
+        if self.relations.is_stale(id) {
+            return Err(format!("of something that goes into it: {STALE}"));
+        }
         if let Some(content) = body.content {
             self.plan.records.push(Planned { name, handling, kind, content });
         }
@@ -462,22 +473,28 @@ impl<'a> Planner<'a> {
         let Self { objects, outcomes, nodes, mut plan, .. } = self;
         let makers: HashSet<&str> =
             nodes.values().filter_map(|node| node.maker.as_deref()).collect();
-        let account = &mut plan.account;
         for ((file, given), outcome) in objects.into_iter().zip(outcomes) {
             let is_maker = makers.contains(given.id.as_str());
+            let is_taken = matches!(outcome, Some(Outcome::Carried | Outcome::Joined));
+            if let Some(node) = nodes.get(&given.id).filter(|node| is_taken && !node.is_stale)
+                && let Some(version) = node.version.clone()
+            {
+                let key = versions::key(&given.id, node.maker.as_deref());
+                plan.versions.push((key, version));
+            }
             match outcome {
-                Some(Outcome::Carried) => account.carried += 1,
-                Some(Outcome::Joined) => account.joined += 1,
-                Some(Outcome::Said) => account.said += 1,
-                Some(Outcome::Duplicate) => account.duplicates += 1,
-                None if given.kind == "identity" && is_maker => account.joined += 1,
+                Some(Outcome::Carried) => plan.account.carried += 1,
+                Some(Outcome::Joined) => plan.account.joined += 1,
+                Some(Outcome::Said) => plan.account.said += 1,
+                Some(Outcome::Duplicate) => plan.account.duplicates += 1,
+                None if given.kind == "identity" && is_maker => plan.account.joined += 1,
                 Some(Outcome::Skipped(_)) | None => {
                     let reason = match outcome {
                         Some(Outcome::Skipped(reason)) => reason,
                         _ => "nothing that is taken has to do with it".to_owned(),
                     };
                     let (file, object) = (file.to_owned(), given.label());
-                    account.skipped.push(Skipped { file, object, reason });
+                    plan.account.skipped.push(Skipped { file, object, reason });
                 }
             }
         }
@@ -485,6 +502,7 @@ impl<'a> Planner<'a> {
     }
 }
 
+const STALE: &str = "a newer version of it was imported before, or this one with other words";
 const RED: &str = "it is TLP:RED, which takes named recipients: import it by itself with --tlp red --recipient MEMBER";
 
 fn indicator(json: &Map<String, Value>, asset: &Asset, operation: &str) -> pb::Indicator {

@@ -34,6 +34,8 @@ pub(super) struct Relations {
     pub(super) skipped: BTreeMap<String, String>,
     /// By object that becomes a record: the strictest label of what goes into that record beside it.
     labels: HashMap<String, Tlp>,
+    /// Objects into whose records an older version of something would go than was imported before.
+    stale: HashSet<String>,
     /// Intrusion sets that are actors behind campaigns, and not operations.
     actors: BTreeSet<String>,
 }
@@ -71,6 +73,11 @@ impl Relations {
         self.labels.get(id).copied()
     }
 
+    /// Whether something goes into an object's record of which a newer version was imported before.
+    pub(super) fn is_stale(&self, id: &str) -> bool {
+        self.stale.contains(id)
+    }
+
     /// What is said again counts once.
     fn drop_repeated(&mut self) {
         let of = [
@@ -92,6 +99,9 @@ impl Relations {
             let label = self.labels.entry(id.to_owned()).or_insert(tlp);
             *label = tlp.max(*label);
         }
+        if by.iter().any(|node| node.is_stale) {
+            self.stale.insert(id.to_owned());
+        }
     }
 
     /// Whether a node is an operation.
@@ -111,8 +121,7 @@ impl Relations {
             nodes.get(end).ok_or_else(|| format!("its end {end:.120} is not taken, or not there"))
         };
         let (by, from, to) = (node(id)?, node(source)?, node(target)?);
-        let is_operation = |id: &str, node: &Node| self.is_operation(id, node);
-        let ends = (is_operation(source, from), is_operation(target, to));
+        let ends = (self.is_operation(source, from), self.is_operation(target, to));
         // The end that is an operation first, if one is; most people write it either way round.
         let (first, other, other_id, first_id) =
             if ends.1 { (to, from, source, target) } else { (from, to, target, source) };

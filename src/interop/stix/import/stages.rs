@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::interop::stix::import::Planned;
+use crate::interop::stix::import::waiting::Waiting;
 use crate::model::names::RecordName;
 
 /// Records in stages, none of which is about a record of its own stage or a later one; and those that are about each
@@ -10,30 +11,19 @@ use crate::model::names::RecordName;
 pub fn stages(records: Vec<Planned>) -> (Vec<Vec<Planned>>, Vec<Planned>) {
     let places: HashMap<RecordName, usize> =
         records.iter().enumerate().map(|(place, record)| (record.name.clone(), place)).collect();
-    let mut waiting: Vec<usize> = vec![0; records.len()];
-    let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
-    for ((place, record), waiting) in records.iter().enumerate().zip(&mut waiting) {
+    let mut waiting = Waiting::of(records.len());
+    for (place, record) in records.iter().enumerate() {
         for target in record.targets().iter().filter_map(|name| places.get(name)) {
-            behind.entry(*target).or_default().push(place);
-            *waiting += 1;
+            waiting.wait(place, *target);
         }
     }
-    let free = waiting.iter().enumerate().filter(|(_place, count)| **count == 0);
-    let mut now: Vec<usize> = free.map(|(place, _count)| place).collect();
+    let mut now = waiting.free();
     let mut left: Vec<Option<Planned>> = records.into_iter().map(Some).collect();
     let mut stages = Vec::new();
     while !now.is_empty() {
-        let mut next = Vec::new();
-        for place in now.iter().flat_map(|place| behind.remove(place).unwrap_or_default()) {
-            let Some(count) = waiting.get_mut(place) else { continue };
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                next.push(place);
-            }
-        }
         let stage = now.iter().filter_map(|place| left.get_mut(*place)?.take());
         stages.push(stage.collect());
-        now = next;
+        now = now.into_iter().flat_map(|place| waiting.done(place)).collect();
     }
     (stages, left.into_iter().flatten().collect())
 }

@@ -10,6 +10,7 @@ use crate::interop::stix::import::node::What;
 use crate::interop::stix::import::plan::Outcome;
 use crate::interop::stix::import::plan::Planner;
 use crate::interop::stix::import::text;
+use crate::interop::stix::import::waiting::Waiting;
 use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::wire::pb;
@@ -99,30 +100,21 @@ impl Planner<'_> {
         // One may be about another: whoever waits for nobody is planned first.
         let places: HashMap<&str, usize> =
             ids.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
-        let mut waiting: Vec<usize> = vec![0; ids.len()];
-        let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
-        for ((place, id), waiting) in ids.iter().enumerate().zip(&mut waiting) {
+        let mut waiting = Waiting::of(ids.len());
+        for (place, id) in ids.iter().enumerate() {
             let about = self.nodes.get(id).map(|node| about(&node.json())).unwrap_or_default();
             for target in about.iter().filter_map(|id| places.get(id.as_str())) {
-                behind.entry(*target).or_default().push(place);
-                *waiting += 1;
+                waiting.wait(place, *target);
             }
         }
-        let free = waiting.iter().enumerate().filter(|(_place, count)| **count == 0);
-        let mut ready: VecDeque<usize> = free.map(|(place, _count)| place).collect();
+        let mut ready = VecDeque::from(waiting.free());
         while let Some(place) = ready.pop_front() {
             self.plan_or_skip(ids.get(place));
-            for next in behind.remove(&place).unwrap_or_default() {
-                let Some(count) = waiting.get_mut(next) else { continue };
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    ready.push_back(next);
-                }
-            }
+            ready.extend(waiting.done(place));
         }
         // Those that are about each other in a circle are about nothing else, or about that.
-        let circle = ids.iter().zip(&waiting).filter(|(_id, count)| **count > 0);
-        for (id, _count) in circle {
+        let circle = ids.iter().enumerate().filter(|(place, _id)| waiting.is_waiting(*place));
+        for (_place, id) in circle {
             self.plan_or_skip(Some(id));
         }
     }

@@ -22,6 +22,7 @@ fn target() -> ImportTarget {
         now: Timestamp::from_micros(1_800_000_000_000_000).unwrap(),
         said: HashMap::new(),
         not_taken: HashMap::new(),
+        versions: Versions::default(),
     }
 }
 
@@ -386,4 +387,43 @@ fn long_chains_and_many_of_the_same_take_no_time() {
     assert_eq!(planned(&many).records.len(), 8_001);
     // In a debug build on a slow machine; the square of so many takes minutes.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn an_older_version_takes_the_place_of_nothing_that_was_imported() {
+    let storm = |year: u32, name: &str, story: &str| {
+        let modified = json!(format!("{year}-01-01T00:00:00.000Z"));
+        let dated = |mut object: Value| {
+            object["modified"] = modified.clone();
+            object
+        };
+        let maker = id("identity", 9);
+        [
+            made_by(dated(object("campaign", 1, json!({ "name": name }))), &maker),
+            dated(object("narrative", 2, json!({ "name": story }))),
+            relation(3, &id("campaign", 1), "uses", &id("narrative", 2)),
+            indicator(5, "[domain-name:value = 'news.example']"),
+            relation(6, &id("indicator", 5), "indicates", &id("campaign", 1)),
+        ]
+    };
+    let first = planned(&storm(2025, "Storm", "All lie."));
+    let mut versions = Versions::default();
+    versions.remember(first.versions.clone());
+    let into = ImportTarget { versions, ..target() };
+    let kinds = |objects: &[Value]| -> Vec<(&str, String)> {
+        let plan = plan(&[file(objects)], &into);
+        assert!(plan.account.adds_up());
+        let records = plan.records.iter();
+        records.map(|record| (record.kind.as_str(), format!("{:?}", record.content))).collect()
+    };
+    assert_eq!(kinds(&storm(2025, "Storm", "All lie.")).len(), 2, "the same again");
+    assert_eq!(kinds(&storm(2026, "Gale", "All lie.")).len(), 2, "a newer one");
+    for (year, name, story) in
+        [(2001, "Gale", "All lie."), (2025, "Gale", "All lie."), (2025, "Storm", "They lie.")]
+    {
+        let left = kinds(&storm(year, name, story));
+        let [(kind, content)] = left.as_slice() else { panic!("{left:?}") };
+        let operation = first.records[0].name.to_string();
+        assert!(*kind == "indicator" && content.contains(&operation), "{content}");
+    }
 }
