@@ -75,6 +75,7 @@ const GENESIS: &str = "genesis.envelope";
 /// Files of evidence of one moment; further ones take each other's place.
 const EVIDENCE_MAX: usize = 100;
 const KNOWN_KEYS: &str = "known_keys.json";
+const IMPORTED: &str = "imported.json";
 const CHECKPOINT: &str = "checkpoint";
 const LAST_MARK: &str = "mark";
 const EVIDENCE: &str = "evidence";
@@ -276,6 +277,17 @@ impl Profile {
     /// Saves what is known of other members' keys.
     pub fn save_known_keys(&self, json: &str) -> Result<(), ProfileError> {
         write_public(&self.folder.join(KNOWN_KEYS), json.as_bytes())
+    }
+
+    /// The versions of objects of others that were imported; `None` if none yet.
+    pub fn imported(&self) -> Result<Option<String>, ProfileError> {
+        let path = self.folder.join(IMPORTED);
+        if path.exists() { files::read_text(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Saves the versions of objects of others that were imported.
+    pub fn save_imported(&self, json: &str) -> Result<(), ProfileError> {
+        write_private(&self.folder.join(IMPORTED), json.as_bytes())
     }
 
     /// The newest checkpoint of the log that was seen, a signed note; `None` if none was yet.

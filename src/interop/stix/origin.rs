@@ -322,6 +322,25 @@ fn leave_trace(content: &mut Content, record: &Record) {
     }
 }
 
+/// The revision of a record of another exchange that content was taken over from, if it says so.
+pub fn traced_revision(
+    content: &Content,
+    exchange: &ExchangeName,
+    name: &RecordName,
+) -> Option<u32> {
+    let uris: Vec<&str> = if let Content::Indicator(wire) = content {
+        wire.evidence.iter().map(|evidence| evidence.uri.as_str()).collect()
+    } else if let Content::Operation(wire) = content {
+        wire.references.iter().map(String::as_str).collect()
+    } else if let Content::Attribution(wire) = content {
+        wire.references.iter().map(String::as_str).collect()
+    } else {
+        Vec::new()
+    };
+    let start = format!("{}/{name}@", exchange.name());
+    uris.iter().filter_map(|uri| uri.strip_prefix(&start)?.parse().ok()).max()
+}
+
 /// The handling of such a record: never wider than the origin's, and with what its publisher allows and no more.
 pub fn handling_here(wanted: &Handling, origin: &Handling) -> Handling {
     Handling {
@@ -427,6 +446,13 @@ mod tests {
         for (case, record) in cases().into_iter().filter(|(_case, record)| !record.is_erased()) {
             let content = content_here(&record.record, |_name| here.clone()).unwrap();
             let given = record.record.body.content.clone().unwrap();
+            let header = &record.record.header;
+            let traced = traced_revision(&content, &header.exchange, &header.name);
+            let has_trace = matches!(
+                content,
+                Content::Indicator(_) | Content::Operation(_) | Content::Attribution(_)
+            );
+            assert_eq!(traced, has_trace.then_some(header.revision), "{case}");
             match (content, given) {
                 (Content::Indicator(mut content), Content::Indicator(given)) => {
                     assert_eq!(content.operation, here.to_string());

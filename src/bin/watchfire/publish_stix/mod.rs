@@ -17,6 +17,7 @@ use watchfire::interop::stix::import::Account;
 use watchfire::interop::stix::import::BundleFile;
 use watchfire::interop::stix::import::ImportTarget;
 use watchfire::interop::stix::import::Planned;
+use watchfire::interop::stix::import::Versions;
 use watchfire::profile::OwnKey;
 use watchfire::profile::Profile;
 
@@ -48,10 +49,10 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
     publish::send_waiting(&client).await?;
     let current = client.current_of_own().await?;
     let here = signed.find_here(&client).await?;
-    let is_there = |name: &_| current.get(name).is_some_and(|current| !current.is_withdrawn);
-    let mut records = signed.take(&mut target, &here, is_there);
+    let (mut records, mut versions) = signed.take(&mut target, &here, Some(&current));
     let plan = import::plan(&files, &target);
     records.extend(plan.records);
+    versions.extend(plan.versions);
     let mut work = Work::default();
     let (stages, circle) = import::stages(records);
     for stage in stages {
@@ -62,6 +63,9 @@ pub(crate) async fn run(context: &Context, args: &publish::Args) -> anyhow::Resu
         });
         work.send(&client, reconciled.collect()).await?;
     }
+    // Remembered even if the hub refused some: the same version can be sent again.
+    target.versions.remember(versions);
+    profile.save_imported(&target.versions.to_json())?;
     here.tell()?;
     tell(&plan.account)?;
     work.tell(circle.len())
@@ -89,7 +93,15 @@ fn target(profile: &Profile, args: &publish::Args) -> anyhow::Result<ImportTarge
         now: now(),
         said: std::collections::HashMap::new(),
         not_taken: std::collections::HashMap::new(),
+        versions: versions(profile)?,
     })
+}
+
+/// What was imported before.
+fn versions(profile: &Profile) -> anyhow::Result<Versions> {
+    let Some(text) = profile.imported()? else { return Ok(Versions::default()) };
+    Versions::from_json(&text)
+        .context("the profile's imported.json cannot be read: it was changed by something else")
 }
 
 /// Everything but the hub's part: what it has is not known, so that nothing is told to be new.
@@ -100,7 +112,7 @@ fn dry_run(
     mut target: ImportTarget,
 ) -> anyhow::Result<()> {
     let here = signed.as_claimed();
-    let mut records = signed.take(&mut target, &here, |_name| true);
+    let (mut records, _versions) = signed.take(&mut target, &here, None);
     let plan = import::plan(files, &target);
     records.extend(plan.records);
     let count = records.len();

@@ -9,6 +9,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream;
 use watchfire::client::Client;
 use watchfire::client::ClientError;
+use watchfire::client::Current;
 use watchfire::client::KnownRoster;
 use watchfire::client::Pin;
 use watchfire::client::VerifiedEntry;
@@ -16,6 +17,7 @@ use watchfire::interop::stix::Given;
 use watchfire::interop::stix::import::BundleFile;
 use watchfire::interop::stix::import::ImportTarget;
 use watchfire::interop::stix::import::Planned;
+use watchfire::interop::stix::import::Version;
 use watchfire::interop::stix::origin;
 use watchfire::interop::stix::origin::Carried;
 use watchfire::interop::stix::origin::Objects;
@@ -143,16 +145,23 @@ impl Signed {
         Here::of(own.map(|one| (revision(one), one.entry.sequence())))
     }
 
-    /// The records that are taken over; and the objects that they speak for are told to the target. `is_there`: whether a
-    /// record of one's own was taken over before.
+    /// The records that are taken over; and the objects that they speak for are told to the target. `current`: one's own
+    /// records as they are; `None` if nobody asked.
     pub(super) fn take(
         self,
         target: &mut ImportTarget,
         here: &Here,
-        is_there: impl Fn(&RecordName) -> bool,
-    ) -> Vec<Planned> {
+        current: Option<&HashMap<RecordName, Current>>,
+    ) -> (Vec<Planned>, Vec<(String, Version)>) {
+        let is_there = |name: &RecordName| {
+            let known = |current: &HashMap<RecordName, Current>| {
+                current.get(name).is_some_and(|current| !current.is_withdrawn)
+            };
+            current.is_none_or(known)
+        };
         target.not_taken.extend(self.unknown);
-        let mut taken: Vec<(Planned, Said)> = Vec::new();
+        let mut taken: Vec<Taken> = Vec::new();
+        let mut revisions: HashMap<RecordName, u32> = HashMap::new();
         let Self { own, mut records, .. } = self;
         records.sort_by_key(|one| std::cmp::Reverse(one.entry.header().revision));
         let mut seen: HashSet<(ExchangeName, RecordName)> = HashSet::new();
@@ -166,39 +175,62 @@ impl Signed {
                 leave(target, one.said, "another file has it too, in this revision or a newer one");
                 continue;
             }
-            match planned(&one, &own, target) {
-                Ok(record) => taken.push((record, one.said)),
+            let planned = planned(&one, &own, target);
+            match planned.and_then(|record| newest(&one, record, target, current)) {
+                Ok(record) => {
+                    revisions.insert(record.name.clone(), one.entry.header().revision);
+                    taken.push((record, one.said));
+                }
                 Err(why) => leave(target, one.said, &why),
             }
         }
-        // What is about a record that is not taken is not taken either, and so on.
-        loop {
-            let names: HashSet<RecordName> =
-                taken.iter().map(|(record, _said)| record.name.clone()).collect();
-            let before = taken.len();
-            let (whole, lacking): (Vec<_>, Vec<_>) =
-                taken.into_iter().partition(|(record, _said)| {
-                    record.targets().iter().all(|name| names.contains(name) || is_there(name))
-                });
-            for (_record, said) in lacking {
-                leave(
-                    target,
-                    said,
-                    "it is about a record that is neither in the bundles nor taken over before",
-                );
-            }
-            taken = whole;
-            if taken.len() == before {
-                break;
-            }
+        let (taken, lacking) = whole(taken, is_there);
+        for (_record, said) in lacking {
+            let why = "it is about a record that is neither in the bundles nor taken over before";
+            leave(target, said, why);
         }
         let mut records = Vec::with_capacity(taken.len());
+        let mut versions = Vec::with_capacity(taken.len());
         for (record, said) in taken {
             speak(target, &said, &record.name);
+            let revision = revisions.get(&record.name).copied().unwrap_or_default();
+            versions.push((record.name.to_string(), Version::of_revision(revision)));
             records.push(record);
         }
-        records
+        (records, versions)
     }
+}
+
+/// A record and what it speaks for.
+type Taken = (Planned, Said);
+
+/// Those that can be published, and the others: what is about a record that is not taken is not taken either, and so on.
+fn whole(taken: Vec<Taken>, is_there: impl Fn(&RecordName) -> bool) -> (Vec<Taken>, Vec<Taken>) {
+    let names: HashSet<RecordName> =
+        taken.iter().map(|(record, _said)| record.name.clone()).collect();
+    let mut behind: HashMap<RecordName, Vec<usize>> = HashMap::new();
+    let mut lacking: HashSet<usize> = HashSet::new();
+    let mut next = Vec::new();
+    for (place, (record, _said)) in taken.iter().enumerate() {
+        for name in record.targets().into_iter().filter(|name| !is_there(name)) {
+            if !names.contains(&name) && lacking.insert(place) {
+                next.push(place);
+            }
+            behind.entry(name).or_default().push(place);
+        }
+    }
+    while let Some(place) = next.pop() {
+        let Some((record, _said)) = taken.get(place) else { continue };
+        for place in behind.remove(&record.name).unwrap_or_default() {
+            if lacking.insert(place) {
+                next.push(place);
+            }
+        }
+    }
+    let (lacking, whole): (Vec<_>, Vec<_>) =
+        taken.into_iter().enumerate().partition(|(place, _taken)| lacking.contains(place));
+    let only = |list: Vec<(usize, Taken)>| list.into_iter().map(|(_place, taken)| taken).collect();
+    (only(whole), only(lacking))
 }
 
 /// Who signs in this exchange and in those of other profiles.
@@ -263,6 +295,27 @@ fn planned(one: &One, own: &ExchangeName, target: &ImportTarget) -> Result<Plann
         kind: header.body_kind,
         content: origin::content_here(one.entry.record(), here)?,
     })
+}
+
+/// The record, unless a newer revision was taken over before: by the trace in one's own record, or by what the profile
+/// remembers.
+fn newest(
+    one: &One,
+    record: Planned,
+    target: &ImportTarget,
+    current: Option<&HashMap<RecordName, Current>>,
+) -> Result<Planned, String> {
+    let header = one.entry.header();
+    let traced = current
+        .and_then(|current| current.get(&record.name)?.content.as_ref())
+        .and_then(|content| origin::traced_revision(content, &header.exchange, &header.name));
+    let version = Version::of_revision(header.revision);
+    if traced.is_some_and(|traced| header.revision < traced)
+        || target.versions.is_stale(&record.name.to_string(), &version)
+    {
+        return Err("a newer revision of it was taken over before".to_owned());
+    }
+    Ok(record)
 }
 
 fn speak(target: &mut ImportTarget, said: &Said, name: &RecordName) {

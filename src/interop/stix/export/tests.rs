@@ -414,8 +414,8 @@ fn what_is_said_of_an_asset_without_a_pattern_is_said_of_its_note() {
     let counted = exported(Said::Indicator(said), BodyKind::Indicator);
     let known = named(&counted.record);
     assert_eq!(known, Named { kind: BodyKind::Indicator, is_unnameable: true });
-    let about = objects(&counted).into_iter().map(|object| object.id().to_owned());
-    let note = about.filter(|id| id.starts_with("note--")).next_back().unwrap();
+    let mut about = objects(&counted).into_iter().map(|object| object.id().to_owned());
+    let note = about.rfind(|id| id.starts_with("note--")).unwrap();
 
     let opinion = pb::Opinion {
         of: counted.name().to_string(),

@@ -5,6 +5,7 @@
 //! whoever imports it says to which operation it belongs, since bundles also name victims and bystanders.
 
 mod asset;
+mod kept;
 mod node;
 mod plan;
 mod relations;
@@ -12,6 +13,8 @@ mod stages;
 mod statement;
 mod technique;
 mod text;
+mod versions;
+mod waiting;
 
 use std::collections::HashMap;
 
@@ -29,6 +32,8 @@ use crate::wire::pb;
 
 pub use self::plan::plan;
 pub use self::stages::stages;
+pub use self::versions::Version;
+pub use self::versions::Versions;
 
 /// As whose records, for whom, and into what.
 #[derive(Clone, Debug)]
@@ -47,6 +52,8 @@ pub struct ImportTarget {
     pub said: HashMap<String, RecordName>,
     /// Objects of signed records that are not taken, by id, and why: no unsigned record is made of them.
     pub not_taken: HashMap<String, String>,
+    /// What was imported before.
+    pub versions: Versions,
 }
 
 impl ImportTarget {
@@ -94,6 +101,8 @@ pub struct Plan {
     pub records: Vec<Planned>,
     /// What became of every object.
     pub account: Account,
+    /// The versions of the objects that were taken.
+    pub versions: Vec<(String, Version)>,
 }
 
 /// What became of every object.

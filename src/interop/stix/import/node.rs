@@ -7,9 +7,12 @@ use serde_json::Value;
 
 use crate::interop::stix::import::asset;
 use crate::interop::stix::import::asset::Asset;
+use crate::interop::stix::import::kept;
 use crate::interop::stix::import::technique::technique;
+use crate::interop::stix::import::text;
 use crate::interop::stix::import::text::text;
 use crate::interop::stix::import::text::texts;
+use crate::interop::stix::import::versions::Version;
 use crate::interop::stix::marking;
 use crate::interop::stix::marking::Marked;
 use crate::interop::stix::observable;
@@ -21,9 +24,23 @@ use crate::wire::pb;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) what: What,
-    /// Its properties.
-    pub(super) json: Map<String, Value>,
+    /// The properties that records have room for, as text: see [`kept`].
+    kept: Box<str>,
+    /// The id of who made it.
+    pub(super) maker: Option<String>,
     /// What its markings ask for.
+    pub(super) tlp: Option<Tlp>,
+    /// Its version, if it has one.
+    pub(super) version: Option<Version>,
+    /// Whether a newer version was imported before.
+    pub(super) is_stale: bool,
+}
+
+/// Who makes objects.
+#[derive(Clone, Debug)]
+pub(super) struct Creator {
+    pub(super) name: String,
+    /// What the markings of the name ask for.
     pub(super) tlp: Option<Tlp>,
 }
 
@@ -55,12 +72,35 @@ pub(super) enum What {
 }
 
 impl Node {
+    /// The properties that records have room for.
+    pub(super) fn json(&self) -> Map<String, Value> {
+        // It was written by us; there is nothing in it that cannot be read.
+        serde_json::from_str(&self.kept).unwrap_or_default()
+    }
+
     /// The assets that it names.
     pub(super) fn assets(&self) -> Vec<Asset> {
         if let What::Indicator(assets) = &self.what {
             return assets.clone();
         }
         if let What::Value(asset) = &self.what { vec![asset.as_ref().clone()] } else { Vec::new() }
+    }
+
+    /// How many assets it names.
+    pub(super) const fn asset_count(&self) -> usize {
+        match &self.what {
+            What::Indicator(assets) => assets.len(),
+            What::Value(_) => 1,
+            What::Group { .. }
+            | What::Actor
+            | What::Technique(_)
+            | What::Narrative
+            | What::Country(_)
+            | What::Relation { .. }
+            | What::Holder(_)
+            | What::Statement
+            | What::Identity => 0,
+        }
     }
 
     /// Whether it is an asset, or several.
@@ -71,16 +111,29 @@ impl Node {
 
 /// The node of an object; the reason if there is none.
 pub(super) fn node(
-    json: Map<String, Value>,
+    json: &Map<String, Value>,
     marks: &HashMap<String, Marked>,
-    creators: &HashMap<String, String>,
+    creators: &HashMap<String, Creator>,
 ) -> Result<Node, String> {
     if json.get("revoked").and_then(Value::as_bool) == Some(true) {
         return Err("it was taken back by whoever made it".to_owned());
     }
-    let tlp = label(&json, marks)?;
-    let what = what(&json, creators)?;
-    Ok(Node { what, json, tlp })
+    let mut tlp = label(json, marks)?;
+    let maker = text(json, "created_by_ref").map(ToOwned::to_owned);
+    let creator = maker.as_ref().and_then(|id| creators.get(id));
+    let what = what(json, creator.map(|creator| creator.name.as_str()))?;
+    if let (What::Technique(_), Some(creator)) = (&what, creator) {
+        // Its framework is known by the name of its maker.
+        tlp = tlp.max(creator.tlp);
+    }
+    let modified = text::moment(json, "modified");
+    let version = modified.and_then(|time| {
+        let micros =
+            time.seconds.checked_mul(1_000_000)?.checked_add((time.nanos / 1_000).into())?;
+        let said = serde_json::to_string(json).ok()?;
+        Some(Version::new(u64::try_from(micros).ok()?, &said))
+    });
+    Ok(Node { what, kept: kept::properties(json), maker, tlp, version, is_stale: false })
 }
 
 /// The strictest label of an object's markings, those of parts of it included.
@@ -107,15 +160,12 @@ fn label(
     Ok(strictest)
 }
 
-fn what(json: &Map<String, Value>, creators: &HashMap<String, String>) -> Result<What, String> {
+fn what(json: &Map<String, Value>, creator: Option<&str>) -> Result<What, String> {
     let kind = text(json, "type").unwrap_or_default();
     Ok(match kind {
         "campaign" | "intrusion-set" => What::Group { is_campaign: kind == "campaign" },
         "threat-actor" => What::Actor,
-        "attack-pattern" => {
-            let creator = text(json, "created_by_ref").and_then(|id| creators.get(id));
-            What::Technique(technique(json, creator.map(String::as_str))?)
-        }
+        "attack-pattern" => What::Technique(technique(json, creator)?),
         "indicator" => What::Indicator(indicator(json)?),
         "domain-name" | "url" | "email-addr" | "ipv4-addr" | "ipv6-addr" | "user-account"
         | "file" => {
@@ -148,7 +198,7 @@ fn what(json: &Map<String, Value>, creators: &HashMap<String, String>) -> Result
             let kind = end("relationship_type").ok_or("it has no type")?;
             What::Relation { source, kind, target }
         }
-        "report" | "grouping" => What::Holder(texts(json, "object_refs")),
+        "report" | "grouping" => What::Holder(kept::ids(json, "object_refs")),
         "sighting" | "opinion" | "note" => What::Statement,
         "identity" => What::Identity,
         other => {

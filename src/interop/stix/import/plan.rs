@@ -15,11 +15,13 @@ use crate::interop::stix::import::Plan;
 use crate::interop::stix::import::Planned;
 use crate::interop::stix::import::Skipped;
 use crate::interop::stix::import::asset::Asset;
+use crate::interop::stix::import::node::Creator;
 use crate::interop::stix::import::node::Node;
 use crate::interop::stix::import::node::What;
 use crate::interop::stix::import::node::node;
 use crate::interop::stix::import::relations::Relations;
 use crate::interop::stix::import::text;
+use crate::interop::stix::import::versions;
 use crate::interop::stix::marking;
 use crate::interop::stix::marking::Marked;
 use crate::model::handling::Handling;
@@ -34,11 +36,16 @@ use crate::wire::pb::body::Content;
 
 /// Bytes of a planned body: it stays below what an envelope takes, with room for header and signature.
 const BODY_BYTES_MAX: usize = 48 * 1024;
+/// Bytes of all planned bodies: one pattern may become 256 records with the same long description.
+const PLAN_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Assets of all objects, which take more memory than the patterns that name them.
+const ASSETS_MAX: usize = 500_000;
 
 /// Plans the import of bundles.
 pub fn plan(files: &[BundleFile], target: &ImportTarget) -> Plan {
     let mut planner = Planner::new(files, target);
     planner.read_marks();
+    planner.read_creators();
     planner.read_nodes();
     planner.relations = Relations::of(&planner.nodes);
     planner.plan_operations();
@@ -47,6 +54,13 @@ pub fn plan(files: &[BundleFile], target: &ImportTarget) -> Plan {
     planner.plan_links();
     planner.plan_statements();
     planner.finish()
+}
+
+/// The records of assets that were planned.
+#[derive(Default)]
+struct Known {
+    of_operation: HashMap<(String, Digest), RecordName>,
+    of_any: HashMap<Digest, RecordName>,
 }
 
 /// How an object ended.
@@ -67,12 +81,14 @@ pub(super) struct Planner<'a> {
     places: HashMap<&'a str, usize>,
     outcomes: Vec<Option<Outcome>>,
     marks: HashMap<String, Marked>,
-    creators: HashMap<String, String>,
+    creators: HashMap<String, Creator>,
     /// By id, in their order.
     pub(super) nodes: BTreeMap<String, Node>,
     pub(super) relations: Relations,
     /// The records that objects became, by id.
     pub(super) records: HashMap<String, Vec<RecordName>>,
+    /// The bytes of the planned bodies.
+    bytes: usize,
     plan: Plan,
 }
 
@@ -103,6 +119,7 @@ impl<'a> Planner<'a> {
             nodes: BTreeMap::new(),
             relations: Relations::default(),
             records: HashMap::new(),
+            bytes: 0,
             plan,
         };
         planner.find_places();
@@ -149,33 +166,49 @@ impl<'a> Planner<'a> {
         self.end(id, Outcome::Skipped(reason.into()));
     }
 
+    /// What others are understood by: markings.
     fn read_marks(&mut self) {
         for place in 0..self.objects.len() {
             let Some((_file, given)) = self.objects.get(place).copied() else { continue };
-            if let Ok(json) = given.json() {
-                self.read_mark(place, given, &json);
+            if given.kind != "marking-definition" {
+                continue;
+            }
+            let Ok(json) = given.json() else { continue };
+            let marked = marking::defined(&given.id, &json);
+            let known = self.marks.entry(given.id.clone()).or_insert(marked);
+            if *known != marked {
+                // Two files disagree about what it asks for.
+                *known = Marked::Unknown;
+            }
+            if !self.target.said.contains_key(&given.id) {
+                self.end_at(place, Outcome::Joined);
             }
         }
     }
 
-    /// What others are understood by: markings, and the names of those who made something.
-    fn read_mark(&mut self, place: usize, given: &Given, json: &Map<String, Value>) {
-        match given.kind.as_str() {
-            "marking-definition" => {
-                self.marks.insert(given.id.clone(), marking::defined(&given.id, json));
-                if !self.target.said.contains_key(&given.id) {
-                    self.end_at(place, Outcome::Joined);
-                }
+    /// The names of those who made something, as far as their own markings allow to tell them.
+    fn read_creators(&mut self) {
+        let nobody = HashMap::new();
+        for place in 0..self.objects.len() {
+            let Some((_file, given)) = self.objects.get(place).copied() else { continue };
+            let is_taken = self.outcomes.get(place).is_some_and(Option::is_none)
+                && !self.target.not_taken.contains_key(&given.id);
+            if given.kind != "identity" || !is_taken {
+                continue;
             }
-            "identity" => {
-                let name = text::text(json, "name").unwrap_or_default().to_owned();
-                self.creators.insert(given.id.clone(), name);
+            let found = given.json().and_then(|json| node(&json, &self.marks, &nobody));
+            if let Ok(node) = found
+                && !self.is_too_red(&node)
+                && let Some(name) = text::text(&node.json(), "name")
+            {
+                let creator = Creator { name: name.to_owned(), tlp: node.tlp };
+                self.creators.insert(given.id.clone(), creator);
             }
-            _ => {}
         }
     }
 
     fn read_nodes(&mut self) {
+        let mut assets = 0;
         for place in 0..self.objects.len() {
             let Some((_file, given)) = self.objects.get(place).copied() else { continue };
             if self.outcomes.get(place).is_none_or(Option::is_some) {
@@ -190,20 +223,47 @@ impl<'a> Planner<'a> {
                 self.end_at(place, Outcome::Said);
                 continue;
             }
-            let found = given.json().and_then(|json| node(json, &self.marks, &self.creators));
-            let red =
-                |node: &Node| node.tlp == Some(Tlp::Red) && self.target.handling.tlp != Tlp::Red;
-            match found {
-                Ok(node) if red(&node) => {
-                    self.end_at(place, Outcome::Skipped(RED.to_owned()));
-                }
+            match self.taken(given, &mut assets) {
                 Ok(node) => drop(self.nodes.insert(given.id.clone(), node)),
                 Err(why) => self.end_at(place, Outcome::Skipped(why)),
             }
         }
     }
 
-    /// The handling of what an object says: never wider than the object's own marking.
+    /// The node of an object, or why it is not taken; `assets` counts those of all objects.
+    fn taken(&self, given: &Given, assets: &mut usize) -> Result<Node, String> {
+        let mut node = node(&given.json()?, &self.marks, &self.creators)?;
+        if self.is_too_red(&node) {
+            return Err(RED.to_owned());
+        }
+        *assets = assets.saturating_add(node.asset_count());
+        if *assets > ASSETS_MAX {
+            return Err(format!("the bundles name more than {ASSETS_MAX} assets"));
+        }
+        let key = versions::key(&given.id, node.maker.as_deref());
+        let version = node.version.as_ref();
+        node.is_stale = version.is_some_and(|version| self.target.versions.is_stale(&key, version));
+        Ok(node)
+    }
+
+    /// Whether a node is for named recipients, who were not named.
+    fn is_too_red(&self, node: &Node) -> bool {
+        node.tlp == Some(Tlp::Red) && self.target.handling.tlp != Tlp::Red
+    }
+
+    /// The strictest label of all that goes into the record of an object.
+    pub(super) fn label(&self, id: &str) -> Option<Tlp> {
+        self.nodes.get(id).and_then(|node| node.tlp).max(self.relations.label(id))
+    }
+
+    /// The record of an object and who made it: what somebody else says under the same id is another one.
+    pub(super) fn name(&self, kind: &str, id: &str, part: Option<&str>) -> RecordName {
+        let maker = self.nodes.get(id).and_then(|node| node.maker.as_deref());
+        let parts: Vec<&str> = [kind, id].into_iter().chain(maker).chain(part).collect();
+        self.target.record(&parts)
+    }
+
+    /// The handling of what an object says: never wider than what goes into it is marked.
     fn handling(&self, tlp: Option<Tlp>) -> Handling {
         let handling = self.target.handling.clone();
         let strictest = tlp.map_or(handling.tlp, |tlp| handling.tlp.max(tlp));
@@ -227,7 +287,17 @@ impl<'a> Planner<'a> {
         wire::body::content(&bytes, kind).map_err(|refusal| refusal.to_string())?;
         wire::sense(&body, self.target.now).map_err(|refusal| refusal.to_string())?;
         let handling = self.handling(tlp);
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        if self.bytes > PLAN_BYTES_MAX {
+            return Err(format!("the bundles become more than {PLAN_BYTES_MAX} bytes of records"));
+        }
         self.records.entry(id.to_owned()).or_default().push(name.clone());
+        if self.nodes.get(id).is_some_and(|node| node.is_stale) {
+            return Err(STALE.to_owned());
+        }
+        if self.relations.is_stale(id) {
+            return Err(format!("of something that goes into it: {STALE}"));
+        }
         if let Some(content) = body.content {
             self.plan.records.push(Planned { name, handling, kind, content });
         }
@@ -243,8 +313,8 @@ impl<'a> Planner<'a> {
             .collect();
         for id in ids {
             let Some(node) = self.nodes.get(&id) else { continue };
-            let (tlp, operation) = (node.tlp, self.operation(&id, &node.json));
-            let name = self.target.record(&["operation", &id]);
+            let (tlp, operation) = (self.label(&id), self.operation(&id, &node.json()));
+            let name = self.name("operation", &id, None);
             let content = Content::Operation(operation);
             match self.record(&id, name, tlp, BodyKind::Operation, content) {
                 Ok(()) => self.end(&id, Outcome::Carried),
@@ -258,16 +328,15 @@ impl<'a> Planner<'a> {
         let goals = text::text(json, "objective").map(|goal| text::long(Some(goal)));
         let told = self
             .of(&self.relations.narratives_of, id)
-            .filter_map(|node| text::text(&node.json, "name").map(|name| text::long(Some(name))));
-        let mut narratives: Vec<String> = goals.into_iter().chain(told).collect();
-        narratives.truncate(limits::NARRATIVES_MAX);
-        let mut references = text::addresses(json);
-        for report in self.of(&self.relations.reports_of, id) {
-            references.extend(text::addresses(&report.json));
-        }
+            .filter_map(|node| text::text(&node.json(), "name").map(|name| text::long(Some(name))));
+        let told = goals.into_iter().chain(told).take(limits::NARRATIVES_MAX);
+        let narratives: Vec<String> = told.collect();
+        let reports = self.of(&self.relations.reports_of, id);
+        let reported = reports.flat_map(|report| text::addresses(&report.json()));
         let mut seen = HashSet::new();
-        references.retain(|url| seen.insert(url.clone()));
-        references.truncate(limits::ITEMS_MAX);
+        let references = text::addresses(json).into_iter().chain(reported);
+        let references = references.filter(|url| seen.insert(url.clone()));
+        let references: Vec<String> = references.take(limits::ITEMS_MAX).collect();
         pb::Operation {
             title: text::label(text::text(json, "name").unwrap_or("unnamed")),
             aliases: text::labels(json, "aliases"),
@@ -320,7 +389,7 @@ impl<'a> Planner<'a> {
 
     /// Indicators first, since they say more than the values that they are made of.
     fn plan_assets(&mut self) {
-        let mut known: HashMap<(String, Digest), RecordName> = HashMap::new();
+        let mut known = Known::default();
         for of_indicators in [true, false] {
             let ids: Vec<String> = self
                 .nodes
@@ -341,11 +410,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Plans the records of an asset; how many are new.
-    fn plan_asset(
-        &mut self,
-        id: &str,
-        known: &mut HashMap<(String, Digest), RecordName>,
-    ) -> Result<usize, String> {
+    fn plan_asset(&mut self, id: &str, known: &mut Known) -> Result<usize, String> {
         let Some(node) = self.nodes.get(id) else { return Err("it is not there".to_owned()) };
         let is_value = matches!(node.what, What::Value(_));
         let assets = node.assets();
@@ -353,16 +418,14 @@ impl<'a> Planner<'a> {
         let operation = operation.and_then(|id| self.records.get(id)?.first());
         let operation = operation.or(self.target.operation.as_ref());
         let operation = operation.map_or_else(String::new, ToString::to_string);
-        let tlp = node.tlp;
-        let made = |asset: &Asset| (asset.digest, indicator(&node.json, asset, &operation));
+        let (tlp, json) = (self.label(id), node.json());
+        let made = |asset: &Asset| (asset.digest, indicator(&json, asset, &operation));
         let techniques = self.techniques(id);
         let made: Vec<(Digest, pb::Indicator)> = assets.iter().map(made).collect();
         if is_value && operation.is_empty() {
             // The indicator that it is a part of may say it already.
-            let same = |(_operation, digest): &(String, Digest)| {
-                made.iter().any(|(made, _indicator)| made == digest)
-            };
-            if let Some((_key, name)) = known.iter().find(|(key, _name)| same(key)) {
+            let same = |(digest, _indicator): &(Digest, _)| known.of_any.get(digest);
+            if let Some(name) = made.iter().find_map(same) {
                 self.records.insert(id.to_owned(), vec![name.clone()]);
                 return Ok(0);
             }
@@ -371,15 +434,16 @@ impl<'a> Planner<'a> {
         let mut new = 0;
         for (digest, indicator) in made {
             let key = (operation.clone(), digest);
-            if let Some(name) = known.get(&key) {
+            if let Some(name) = known.of_operation.get(&key) {
                 self.records.entry(id.to_owned()).or_default().push(name.clone());
                 continue;
             }
-            let name = self.target.record(&["asset", id, &hex::encode(digest)]);
+            let name = self.name("asset", id, Some(&hex::encode(digest)));
             let content =
                 Content::Indicator(pb::Indicator { techniques: techniques.clone(), ..indicator });
             self.record(id, name.clone(), tlp, BodyKind::Indicator, content)?;
-            known.insert(key, name);
+            known.of_any.entry(digest).or_insert_with(|| name.clone());
+            known.of_operation.insert(key, name);
             new += 1;
         }
         Ok(new)
@@ -394,9 +458,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The name of who made an object.
-    pub(super) fn creator(&self, json: &Map<String, Value>) -> Option<&str> {
-        self.creators.get(text::text(json, "created_by_ref")?).map(String::as_str)
+    /// Who made an object.
+    pub(super) fn creator(&self, node: &Node) -> Option<&Creator> {
+        self.creators.get(node.maker.as_ref()?)
     }
 
     fn finish(mut self) -> Plan {
@@ -408,23 +472,29 @@ impl<'a> Planner<'a> {
         }
         let Self { objects, outcomes, nodes, mut plan, .. } = self;
         let makers: HashSet<&str> =
-            nodes.values().filter_map(|node| text::text(&node.json, "created_by_ref")).collect();
-        let account = &mut plan.account;
+            nodes.values().filter_map(|node| node.maker.as_deref()).collect();
         for ((file, given), outcome) in objects.into_iter().zip(outcomes) {
             let is_maker = makers.contains(given.id.as_str());
+            let is_taken = matches!(outcome, Some(Outcome::Carried | Outcome::Joined));
+            if let Some(node) = nodes.get(&given.id).filter(|node| is_taken && !node.is_stale)
+                && let Some(version) = node.version.clone()
+            {
+                let key = versions::key(&given.id, node.maker.as_deref());
+                plan.versions.push((key, version));
+            }
             match outcome {
-                Some(Outcome::Carried) => account.carried += 1,
-                Some(Outcome::Joined) => account.joined += 1,
-                Some(Outcome::Said) => account.said += 1,
-                Some(Outcome::Duplicate) => account.duplicates += 1,
-                None if given.kind == "identity" && is_maker => account.joined += 1,
+                Some(Outcome::Carried) => plan.account.carried += 1,
+                Some(Outcome::Joined) => plan.account.joined += 1,
+                Some(Outcome::Said) => plan.account.said += 1,
+                Some(Outcome::Duplicate) => plan.account.duplicates += 1,
+                None if given.kind == "identity" && is_maker => plan.account.joined += 1,
                 Some(Outcome::Skipped(_)) | None => {
                     let reason = match outcome {
                         Some(Outcome::Skipped(reason)) => reason,
                         _ => "nothing that is taken has to do with it".to_owned(),
                     };
                     let (file, object) = (file.to_owned(), given.label());
-                    account.skipped.push(Skipped { file, object, reason });
+                    plan.account.skipped.push(Skipped { file, object, reason });
                 }
             }
         }
@@ -432,6 +502,7 @@ impl<'a> Planner<'a> {
     }
 }
 
+const STALE: &str = "a newer version of it was imported before, or this one with other words";
 const RED: &str = "it is TLP:RED, which takes named recipients: import it by itself with --tlp red --recipient MEMBER";
 
 fn indicator(json: &Map<String, Value>, asset: &Asset, operation: &str) -> pb::Indicator {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::interop::stix::import::node::Node;
 use crate::interop::stix::import::node::What;
+use crate::model::handling::Tlp;
 use crate::wire::pb;
 
 /// What relationships, reports and groupings say of the objects that were taken.
@@ -30,6 +32,10 @@ pub(super) struct Relations {
     pub(super) joined: BTreeSet<String>,
     /// Objects that did not, and why.
     pub(super) skipped: BTreeMap<String, String>,
+    /// By object that becomes a record: the strictest label of what goes into that record beside it.
+    labels: HashMap<String, Tlp>,
+    /// Objects into whose records an older version of something would go than was imported before.
+    stale: HashSet<String>,
     /// Intrusion sets that are actors behind campaigns, and not operations.
     actors: BTreeSet<String>,
 }
@@ -58,7 +64,44 @@ impl Relations {
                 found.take_holder(nodes, id, refs);
             }
         }
+        found.drop_repeated();
         found
+    }
+
+    /// The strictest label of what goes into an object's record beside it.
+    pub(super) fn label(&self, id: &str) -> Option<Tlp> {
+        self.labels.get(id).copied()
+    }
+
+    /// Whether something goes into an object's record of which a newer version was imported before.
+    pub(super) fn is_stale(&self, id: &str) -> bool {
+        self.stale.contains(id)
+    }
+
+    /// What is said again counts once.
+    fn drop_repeated(&mut self) {
+        let of = [
+            &mut self.techniques_of,
+            &mut self.narratives_of,
+            &mut self.targets_of,
+            &mut self.origins_of,
+            &mut self.reports_of,
+        ];
+        for list in of.into_iter().flat_map(HashMap::values_mut) {
+            let mut seen = HashSet::new();
+            list.retain(|id| seen.insert(id.clone()));
+        }
+    }
+
+    /// Into the record of an object goes what other nodes say: it is marked as strictly as they are.
+    fn mark(&mut self, id: &str, by: &[&Node]) {
+        if let Some(tlp) = by.iter().filter_map(|node| node.tlp).max() {
+            let label = self.labels.entry(id.to_owned()).or_insert(tlp);
+            *label = tlp.max(*label);
+        }
+        if by.iter().any(|node| node.is_stale) {
+            self.stale.insert(id.to_owned());
+        }
     }
 
     /// Whether a node is an operation.
@@ -77,9 +120,8 @@ impl Relations {
         let node = |end: &str| {
             nodes.get(end).ok_or_else(|| format!("its end {end:.120} is not taken, or not there"))
         };
-        let (from, to) = (node(source)?, node(target)?);
-        let is_operation = |id: &str, node: &Node| self.is_operation(id, node);
-        let ends = (is_operation(source, from), is_operation(target, to));
+        let (by, from, to) = (node(id)?, node(source)?, node(target)?);
+        let ends = (self.is_operation(source, from), self.is_operation(target, to));
         // The end that is an operation first, if one is; most people write it either way round.
         let (first, other, other_id, first_id) =
             if ends.1 { (to, from, source, target) } else { (from, to, target, source) };
@@ -87,6 +129,7 @@ impl Relations {
         match (&first.what, &other.what) {
             (_, _) if kind == "attributed-to" && ends.0 && is_actor(to) && !ends.1 => {
                 self.attributions.push(id.to_owned());
+                self.mark(id, &[to]);
                 self.joined.insert(target.to_owned());
                 return Ok(());
             }
@@ -96,26 +139,31 @@ impl Relations {
                 if known != first_id {
                     return Err(format!("{other_id:.120} belongs to {known} already"));
                 }
+                self.mark(other_id, &[by]);
             }
             (_, What::Technique(_)) if of_operation || first.is_asset() => {
                 push(&mut self.techniques_of, first_id, other_id);
+                self.mark(first_id, &[by, other]);
                 self.joined.insert(other_id.to_owned());
             }
             (What::Technique(_), _) if other.is_asset() => {
                 push(&mut self.techniques_of, other_id, first_id);
+                self.mark(other_id, &[by, first]);
                 self.joined.insert(first_id.to_owned());
             }
             (_, What::Narrative) if of_operation => {
                 push(&mut self.narratives_of, first_id, other_id);
+                self.mark(first_id, &[by, other]);
                 self.joined.insert(other_id.to_owned());
             }
             (_, What::Country(_)) if ends.0 => {
-                let by = match kind {
+                let list = match kind {
                     "targets" => &mut self.targets_of,
                     "originates-from" => &mut self.origins_of,
                     other => return Err(format!("an operation has no field for {other:.60}")),
                 };
-                push(by, source, target);
+                push(list, source, target);
+                self.mark(source, &[by, to]);
                 self.joined.insert(target.to_owned());
             }
             _ if from.is_asset() && to.is_asset() => return self.take_link(id, from, kind, to),
@@ -171,10 +219,14 @@ impl Relations {
             self.skipped.insert(id.to_owned(), why);
             return;
         };
+        let Some(by) = nodes.get(id) else { return };
         for (asset, _node) in found.iter().filter(|(_id, node)| node.is_asset()) {
             let entry = self.operation_of.entry((*asset).clone());
-            entry.or_insert_with(|| (*operation).clone());
+            if entry.or_insert_with(|| (*operation).clone()) == *operation {
+                self.mark(asset, &[by]);
+            }
         }
+        self.mark(operation, &[by]);
         push(&mut self.reports_of, operation, id);
         self.joined.insert(id.to_owned());
     }
@@ -192,8 +244,5 @@ const fn is_actor(node: &Node) -> bool {
 }
 
 fn push(into: &mut HashMap<String, Vec<String>>, key: &str, value: &str) {
-    let list = into.entry(key.to_owned()).or_default();
-    if !list.iter().any(|known| known == value) {
-        list.push(value.to_owned());
-    }
+    into.entry(key.to_owned()).or_default().push(value.to_owned());
 }

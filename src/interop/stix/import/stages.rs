@@ -1,33 +1,31 @@
 //! The order in which records can be published: each behind those that it is about.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::interop::stix::import::Planned;
+use crate::interop::stix::import::waiting::Waiting;
 use crate::model::names::RecordName;
 
 /// Records in stages, none of which is about a record of its own stage or a later one; and those that are about each
 /// other in a circle, which nobody can publish. What is not among the records counts as there.
 pub fn stages(records: Vec<Planned>) -> (Vec<Vec<Planned>>, Vec<Planned>) {
-    let mut waiting: HashSet<RecordName> =
-        records.iter().map(|record| record.name.clone()).collect();
-    let mut left: Vec<(Vec<RecordName>, Planned)> =
-        records.into_iter().map(|record| (record.targets(), record)).collect();
-    let mut stages = Vec::new();
-    while !left.is_empty() {
-        let waits = |targets: &[RecordName]| targets.iter().any(|name| waiting.contains(name));
-        let (later, now): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|(targets, _record)| waits(targets));
-        if now.is_empty() {
-            return (stages, later.into_iter().map(|(_targets, record)| record).collect());
+    let places: HashMap<RecordName, usize> =
+        records.iter().enumerate().map(|(place, record)| (record.name.clone(), place)).collect();
+    let mut waiting = Waiting::of(records.len());
+    for (place, record) in records.iter().enumerate() {
+        for target in record.targets().iter().filter_map(|name| places.get(name)) {
+            waiting.wait(place, *target);
         }
-        let stage: Vec<Planned> = now.into_iter().map(|(_targets, record)| record).collect();
-        for record in &stage {
-            waiting.remove(&record.name);
-        }
-        stages.push(stage);
-        left = later;
     }
-    (stages, Vec::new())
+    let mut now = waiting.free();
+    let mut left: Vec<Option<Planned>> = records.into_iter().map(Some).collect();
+    let mut stages = Vec::new();
+    while !now.is_empty() {
+        let stage = now.iter().filter_map(|place| left.get_mut(*place)?.take());
+        stages.push(stage.collect());
+        now = now.into_iter().flat_map(|place| waiting.done(place)).collect();
+    }
+    (stages, left.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

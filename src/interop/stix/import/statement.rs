@@ -1,5 +1,8 @@
 //! Attributions, links, sightings, opinions and notes.
 
+use std::collections::HashMap;
+use std::collections::VecDeque;
+
 use serde_json::Map;
 use serde_json::Value;
 
@@ -7,6 +10,8 @@ use crate::interop::stix::import::node::What;
 use crate::interop::stix::import::plan::Outcome;
 use crate::interop::stix::import::plan::Planner;
 use crate::interop::stix::import::text;
+use crate::interop::stix::import::waiting::Waiting;
+use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::wire::pb;
 use crate::wire::pb::body::Content;
@@ -14,48 +19,52 @@ use crate::wire::pb::body::Content;
 impl Planner<'_> {
     pub(super) fn plan_attributions(&mut self) {
         for id in self.relations.attributions.clone() {
-            let planned = self.attribution(&id).and_then(|attribution| {
-                self.state(&id, BodyKind::Attribution, Content::Attribution(attribution))
+            let planned = self.attribution(&id).and_then(|(attribution, claimant)| {
+                let content = Content::Attribution(attribution);
+                self.state(&id, claimant, BodyKind::Attribution, content)
             });
             self.ended(&id, planned);
         }
     }
 
-    fn attribution(&self, id: &str) -> Result<pb::Attribution, String> {
+    /// The attribution, and the label of the claimant's name.
+    fn attribution(&self, id: &str) -> Result<(pb::Attribution, Option<Tlp>), String> {
         let gone = || "one of its ends is not taken".to_owned();
         let relation = self.nodes.get(id).ok_or_else(gone)?;
         let What::Relation { source, target, .. } = &relation.what else { return Err(gone()) };
         let actor = self.nodes.get(target).ok_or_else(gone)?;
-        let types = text::texts(&actor.json, "threat_actor_types");
+        let claimant = [relation, actor].into_iter().find_map(|node| self.creator(node));
+        let (relation_json, actor_json) = (relation.json(), actor.json());
+        let types = text::texts(&actor_json, "threat_actor_types");
         let actor_type = match types.first().map(String::as_str) {
             Some("nation-state") => pb::ActorType::State,
             Some("activist") => pb::ActorType::Political,
             Some(_) | None => pb::ActorType::Unspecified,
         };
-        let said = [&relation.json, &actor.json];
+        let said = [&relation_json, &actor_json];
         let why: Vec<&str> =
             said.iter().filter_map(|json| text::text(json, "description")).collect();
-        let claimant = said.iter().find_map(|json| self.creator(json));
-        let mut references = text::addresses(&relation.json);
-        references.extend(text::addresses(&actor.json));
+        let mut references = text::addresses(&relation_json);
+        references.extend(text::addresses(&actor_json));
         references.truncate(crate::model::limits::ITEMS_MAX);
-        Ok(pb::Attribution {
+        let attribution = pb::Attribution {
             operation: self.record_of(source)?.to_string(),
-            actor: text::label(text::text(&actor.json, "name").ok_or("its actor has no name")?),
+            actor: text::label(text::text(&actor_json, "name").ok_or("its actor has no name")?),
             actor_type: actor_type.into(),
-            confidence: text::confidence(&relation.json),
+            confidence: text::confidence(&relation_json),
             rationale: text::long(Some(&why.join("\n"))),
-            claimant: text::label(claimant.unwrap_or_default()),
+            claimant: claimant.map_or_else(String::new, |claimant| text::label(&claimant.name)),
             references,
             ..pb::Attribution::default()
-        })
+        };
+        Ok((attribution, claimant.and_then(|claimant| claimant.tlp)))
     }
 
     pub(super) fn plan_links(&mut self) {
         for (id, kind) in self.relations.links.clone() {
             let planned = self
                 .link(&id, kind)
-                .and_then(|link| self.state(&id, BodyKind::Link, Content::Link(link)));
+                .and_then(|link| self.state(&id, None, BodyKind::Link, Content::Link(link)));
             self.ended(&id, planned);
         }
     }
@@ -69,50 +78,59 @@ impl Planner<'_> {
             let to = pb::reference::To::Record(self.record_of(id)?.to_string());
             Ok::<_, String>(Some(pb::Reference { to: Some(to) }))
         };
+        let json = relation.json();
         Ok(pb::Link {
             source: end(source)?,
             target: end(target)?,
             r#type: kind.into(),
-            confidence: text::confidence(&relation.json),
-            description: text::long(text::text(&relation.json, "description")),
+            confidence: text::confidence(&json),
+            description: text::long(text::text(&json, "description")),
         })
     }
 
     /// Sightings, opinions and notes, each behind what it is about.
     pub(super) fn plan_statements(&mut self) {
         let is_statement = |what: &What| matches!(what, What::Statement);
-        let mut left: Vec<String> = self
+        let ids: Vec<String> = self
             .nodes
             .iter()
             .filter(|(_id, node)| is_statement(&node.what))
             .map(|(id, _node)| id.clone())
             .collect();
-        // One may be about another: whoever is about nothing that is left can be planned. Those that are about each other
-        // in a circle are about nothing.
-        loop {
-            let before = left.len();
-            let planned = left.into_iter().filter_map(|id| {
-                let why = self.plan_statement(&id).err()?;
-                Some((id, why))
-            });
-            let waiting: Vec<(String, String)> = planned.collect();
-            if waiting.len() == before || waiting.is_empty() {
-                return self.skip_all(waiting);
+        // One may be about another: whoever waits for nobody is planned first.
+        let places: HashMap<&str, usize> =
+            ids.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
+        let mut waiting = Waiting::of(ids.len());
+        for (place, id) in ids.iter().enumerate() {
+            let about = self.nodes.get(id).map(|node| about(&node.json())).unwrap_or_default();
+            for target in about.iter().filter_map(|id| places.get(id.as_str())) {
+                waiting.wait(place, *target);
             }
-            left = waiting.into_iter().map(|(id, _why)| id).collect();
+        }
+        let mut ready = VecDeque::from(waiting.free());
+        while let Some(place) = ready.pop_front() {
+            self.plan_or_skip(ids.get(place));
+            ready.extend(waiting.done(place));
+        }
+        // Those that are about each other in a circle are about nothing else, or about that.
+        let circle = ids.iter().enumerate().filter(|(place, _id)| waiting.is_waiting(*place));
+        for (_place, id) in circle {
+            self.plan_or_skip(Some(id));
         }
     }
 
-    fn skip_all(&mut self, objects: Vec<(String, String)>) {
-        for (id, why) in objects {
-            self.skip(&id, why);
+    fn plan_or_skip(&mut self, id: Option<&String>) {
+        if let Some(id) = id
+            && let Err(why) = self.plan_statement(id)
+        {
+            self.skip(id, why);
         }
     }
 
     fn plan_statement(&mut self, id: &str) -> Result<(), String> {
         let node = self.nodes.get(id).ok_or("it is not there")?;
-        let (kind, content) = self.statement(&node.json)?;
-        self.state(id, kind, content)?;
+        let (kind, content) = self.statement(&node.json())?;
+        self.state(id, None, kind, content)?;
         self.end(id, Outcome::Carried);
         Ok(())
     }
@@ -178,10 +196,16 @@ impl Planner<'_> {
         }
     }
 
-    fn state(&mut self, id: &str, kind: BodyKind, content: Content) -> Result<(), String> {
-        let tlp = self.nodes.get(id).and_then(|node| node.tlp);
-        let name = self.target.record(&[kind.as_str(), id]);
-        self.record(id, name, tlp, kind, content)
+    /// `beside`: the label of what goes into it beside what the relations tell.
+    fn state(
+        &mut self,
+        id: &str,
+        beside: Option<Tlp>,
+        kind: BodyKind,
+        content: Content,
+    ) -> Result<(), String> {
+        let name = self.name(kind.as_str(), id, None);
+        self.record(id, name, self.label(id).max(beside), kind, content)
     }
 
     fn ended(&mut self, id: &str, planned: Result<(), String>) {
@@ -190,4 +214,10 @@ impl Planner<'_> {
             Err(why) => self.skip(id, why),
         }
     }
+}
+
+/// The ids of what a statement is about.
+fn about(json: &Map<String, Value>) -> Vec<String> {
+    let of = text::text(json, "sighting_of_ref").map(ToOwned::to_owned);
+    of.into_iter().chain(text::texts(json, "object_refs")).collect()
 }
