@@ -367,7 +367,9 @@ mod tests {
             .map(|number| asset(number, ObservableKind::Domain, "", &format!("n{number}.net")))
             .collect();
         let mut made = Made::new(3000);
-        records.iter().for_each(|record| made.put(record, at(0)));
+        for record in &records {
+            made.put(record, at(0));
+        }
         let length: usize = made.attributes.iter().map(|one| one.to_string().len()).sum();
         assert!(length <= 3000 && !made.attributes.is_empty());
         assert_eq!(made.attributes.len() + made.left_out, 9);

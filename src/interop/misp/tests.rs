@@ -295,8 +295,8 @@ fn an_asset_is_tagged_once_and_not_without_end() {
     observable.display_name = "Puppet".to_owned();
     observable.platform_id = "77".to_owned();
     let event = &made(vec![operation("Storm"), of_operation(3, said, Tlp::Green)], at(0))[0].json;
-    let accounts = list(event, "Object").iter();
-    let account = accounts.filter(|one| one["name"] == "twitter-account").next_back().unwrap();
+    let mut accounts = list(event, "Object").iter();
+    let account = accounts.rfind(|one| one["name"] == "twitter-account").unwrap();
     let tags: Vec<usize> = account["Attribute"]
         .as_array()
         .unwrap()
