@@ -17,9 +17,13 @@ use crate::exchange::streams::Carries;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::token::Place;
 use crate::exchange::turns::Halt;
+use crate::interop::exported::ExportedRecord;
+use crate::interop::exported::Recalled;
 use crate::interop::stix;
 use crate::interop::stix::BundleWriter;
 use crate::model::filter::Filter;
+use crate::model::filter::Match;
+use crate::model::header::BodyKind;
 use crate::model::index_keys::Group;
 use crate::model::limits;
 use crate::model::names::MemberId;
@@ -53,6 +57,15 @@ impl Write for Written {
     }
 }
 
+/// What is written one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// What stands.
+    Standing,
+    /// What was taken back, as revoked.
+    Recalled,
+}
+
 /// An export that runs, as a STIX bundle. It holds one of the member's streams.
 pub struct Export {
     hub: Arc<Hub>,
@@ -60,12 +73,13 @@ pub struct Export {
     query: Query,
     written: Written,
     /// The writer, and where it goes on; `None` once the bundle was ended, or a read failed.
-    going: Option<(BundleWriter<Written>, Place)>,
+    going: Option<(BundleWriter<Written>, Part, Place)>,
     _slot: StreamSlot,
 }
 
 impl Hub {
-    /// Begins an export of the latest visible revisions that match and stand, as the log is now.
+    /// Begins an export of the latest visible revisions that match, as the log is now: first those that stand, then those
+    /// that were taken back.
     pub fn export(self: &Arc<Self>, member: &MemberId, filter: Filter) -> Result<Export, Refusal> {
         let reader = self.reader(member)?;
         let query = Query { filter, ..Query::default() };
@@ -78,7 +92,8 @@ impl Hub {
         let start = Place { epoch: head.epoch, position: 0, as_of: head.size };
         let written = Written::default();
         // What it writes to takes everything.
-        let going = BundleWriter::new(written.clone()).ok().map(|writer| (writer, start));
+        let going =
+            BundleWriter::new(written.clone()).ok().map(|writer| (writer, Part::Standing, start));
         let (hub, member) = (Arc::clone(self), member.clone());
         Ok(Export { hub, member, query, written, going, _slot: slot })
     }
@@ -87,19 +102,28 @@ impl Hub {
 impl Export {
     /// The next bytes, at most [`limits::EXPORT_BYTES`] and one record's; `None` at the end. What the member may read is asked anew each time.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExchangeError> {
-        while let Some((writer, start)) = self.going.take() {
+        while let Some((writer, part, start)) = self.going.take() {
             self.wait_for_quota().await?;
             let reader = self.hub.reader(&self.member)?;
             let (query, now) = (self.query.clone(), self.hub.clock().now());
+            let filter = self.query.filter.clone();
             let written = self.written.clone();
             let page = move |store: &Store, halt: &Halt| {
-                let (shown, page_size) = (Shown::Current, limits::EXPORT_RECORDS);
+                let page_size = limits::EXPORT_RECORDS;
+                let (query, shown) = match part {
+                    Part::Standing => (query, Shown::Current),
+                    Part::Recalled => (recalls(), Shown::Latest),
+                };
                 let search =
                     Search { reader: reader.clone(), query, shown, now, store, start, page_size };
                 let (entries, next) = search.page(halt)?;
-                let exporter = Exporter::new(store, &reader, start.as_of);
+                let source = Source {
+                    exporter: Exporter::new(store, &reader, start.as_of),
+                    part,
+                    filter: &filter,
+                };
                 let places = entries.iter().map(|entry| entry.sequence);
-                let (writer, left) = write((writer, &written), exporter, places, halt)?;
+                let (writer, left) = write((writer, &written), source, places, halt)?;
                 Ok((writer, left.or(next).map(|position| Place { position, ..start })))
             };
             let (writer, next) = self.hub.read(Some(&self.member), page).await?;
@@ -110,9 +134,12 @@ impl Export {
                 );
                 return Err(Refusal::field(Reason::BatchTooLarge, "filter", message).into());
             }
-            match next {
-                Some(next) => self.going = Some((writer, next)),
-                None => drop(writer.finish().map_err(|cause| unwritten(&cause))?),
+            match (next, part) {
+                (Some(next), part) => self.going = Some((writer, part, next)),
+                (None, Part::Standing) => {
+                    self.going = Some((writer, Part::Recalled, Place { position: 0, ..start }));
+                }
+                (None, Part::Recalled) => drop(writer.finish().map_err(|cause| unwritten(&cause))?),
             }
             let written = self.written.take();
             if !written.is_empty() {
@@ -143,11 +170,43 @@ impl Export {
     }
 }
 
+/// What takes something back.
+fn recalls() -> Query {
+    let body_kinds = vec![BodyKind::Withdrawal, BodyKind::Takedown];
+    Query { filter: Filter { body_kinds, ..Filter::default() }, ..Query::default() }
+}
+
+/// Where the records of a part come from.
+struct Source<'a> {
+    exporter: Exporter<'a>,
+    part: Part,
+    filter: &'a Filter,
+}
+
+impl Source<'_> {
+    /// The record that the entry at a place brings: itself, or what it takes back, if that is for the reader and asked for.
+    fn record(&mut self, place: u64) -> Result<Option<ExportedRecord>, StoreError> {
+        if self.part == Part::Standing {
+            return Ok(Some(self.exporter.record(place)?));
+        }
+        let recall = self.exporter.bare(place)?;
+        let Some(of) = recall.record.content.withdraws() else { return Ok(None) };
+        let Some((at, facts)) = self.exporter.latest(of)? else { return Ok(None) };
+        if !facts.scope.body_kind.is_chosen() || self.filter.matches(&facts) != Match::Yes {
+            return Ok(None);
+        }
+        let mut record = self.exporter.record(at)?;
+        let accept_time = recall.accept_time;
+        record.recalled = Some(Recalled { sequence: place, accept_time });
+        Ok(Some(record))
+    }
+}
+
 /// Writes the objects of the entries at some places, until enough is written; the first place that is left. An entry may
 /// have a hundred times as many bytes of objects as of its own.
 fn write(
     (mut writer, written): (BundleWriter<Written>, &Written),
-    mut exporter: Exporter<'_>,
+    mut source: Source<'_>,
     places: impl Iterator<Item = u64>,
     halt: &Halt,
 ) -> Result<(BundleWriter<Written>, Option<u64>), StoreError> {
@@ -156,7 +215,8 @@ fn write(
         if written.len() >= limits::EXPORT_BYTES {
             return Ok((writer, Some(place)));
         }
-        for object in stix::objects(&exporter.record(place)?) {
+        let Some(record) = source.record(place)? else { continue };
+        for object in stix::objects(&record) {
             writer.put(&object).map_err(|cause| unwritten(&cause))?;
         }
     }
