@@ -5,7 +5,7 @@ the digest of the body, that the key is its publisher's and signs at that place 
 entries, and the signature. Of a receipt also that the record is in the tree of a checkpoint that the log signed.
 
 What it leaves out, and `watchfire` does: the tree of a stream from mark to mark, signed marks, heads of publishers, and
-restores into a new epoch (sections 6 and 7 of the protocol).
+restores into a new epoch (section 6 of the protocol).
 """
 
 from watchfire_client.connection import Connection, Profile

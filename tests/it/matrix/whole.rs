@@ -290,7 +290,8 @@ impl Asking<'_> {
         self.answered("delete", self.hear("SubscriptionService/DeleteSubscription", gone));
     }
 
-    /// The bundle has an object of each record that members said, in its latest revision, and that was not taken back.
+    /// The bundle has an object of each record that members said, in its latest revision; those that were taken back are
+    /// revoked.
     pub(super) async fn exports(&self) {
         let format = pb::ExportFormat::Stix.into();
         let request = pb::ExportRequest { filter: None, format };
@@ -307,13 +308,24 @@ impl Asking<'_> {
         let Some(said) = self.answered("export", heard) else { return };
         let bundle: serde_json::Value = serde_json::from_slice(&said.chunk).expect("a bundle");
         let objects = bundle["objects"].as_array().expect("a list");
-        let names = objects.iter().filter_map(|object| {
+        let (mut shown, mut revoked) = (Shown::new(), Shown::new());
+        for object in objects {
             let reference = &object["external_references"][0];
-            let own = reference["source_name"] == "watchfire";
-            own.then(|| reference["external_id"].as_str()?.parse().ok())?
-        });
-        let shown = names.filter_map(|name| self.book.latest.get(&name).copied()).collect();
+            if reference["source_name"] != "watchfire" {
+                continue;
+            }
+            let name = reference["external_id"].as_str().and_then(|name| name.parse().ok());
+            let index = name.and_then(|name: RecordName| self.book.latest.get(&name).copied());
+            let part = if object["revoked"] == true { &mut revoked } else { &mut shown };
+            part.extend(index);
+        }
         self.compare("export", &shown, &self.visible(|index| self.said_now(index)));
+        let taken_back = |index| {
+            self.book.is_latest(index)
+                && self.piece(index).kind.is_chosen()
+                && !self.said_now(index)
+        };
+        self.compare("export, taken back", &revoked, &self.visible(taken_back));
     }
 }
 
