@@ -9,8 +9,8 @@ import uuid
 from world import Failed, check
 
 BIG = 100 * 1024 * 1024
-# Resident: the text of a file, once more while one object that is all of it is read, and the program itself.
-MEMORY_MAX = 384 * 1024 * 1024
+# Resident: the text of a file, and where one object is all of it, the buffer that it is read into, which doubles as it grows.
+MEMORY_MAX = 512 * 1024 * 1024
 SECONDS_MAX = 120
 
 

@@ -83,4 +83,4 @@ def run(world):
 def operation(world, title):
     told = world.first.watchfire("acme-video", "list", "--body", "operation", "--format", "jsonl")
     lines = map(json.loads, told.splitlines())
-    return next(line["name"] for line in lines if line["body"]["operation"].get("title") == title)
+    return next(line["name"] for line in lines if line["body"].get("operation", {}).get("title") == title)
