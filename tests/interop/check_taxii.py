@@ -243,12 +243,10 @@ def check_side_by_side(world, collections):
             for side, where in ((ours, base), (medallion.asked, medallion.base))
         ]
         check("and writing", written == [403, 403], written)
+        # Told, and not tested: how fast a machine is says nothing of what is right.
         mine, theirs = statistics.median(times["ours"]), statistics.median(times["theirs"])
         print(f"   median of {len(times['ours'])} answers: ours {mine * 1e3:.1f} ms over TLS, medallion {theirs * 1e3:.1f} ms in the clear:"
               f" {theirs / mine:.1f} times as fast", flush=True)
-        # A build without optimisation is not what is compared.
-        if world.programs.name == "release":
-            check("ours is not slower", mine < theirs, f"{mine} {theirs}")
     finally:
         medallion.end()
 
