@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use watchfire::profile;
 
+use crate::export::whole_file::folder_of;
 use crate::failure::Failure;
 
 /// Bytes of a file that is read back at most; no event of a feed has more, with what is said to be deleted in it.
@@ -58,7 +59,7 @@ impl Place {
         let name = path.file_name().and_then(|name| name.to_str());
         let unnamed = || Failure::Usage(format!("{} is no name of a file", path.display()));
         let name = name.ok_or_else(unnamed)?.to_owned();
-        let folder = folder_of(path);
+        let folder = folder_of(path).to_owned();
         let state = folder.join(format!("{name}{STATE}"));
         let place = Self::open(folder, state, what)?;
         place.clear(|unfinished| unfinished.strip_suffix(UNFINISHED) == Some(name.as_str()))?;
@@ -218,11 +219,6 @@ fn read_at_most(file: File, max: u64) -> io::Result<Option<Vec<u8>>> {
     file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     let is_long = u64::try_from(bytes.len()).is_ok_and(|length| length > max);
     Ok((!is_long).then_some(bytes))
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    folder.unwrap_or(Path::new(".")).to_owned()
 }
 
 fn cannot(verb: &str, path: &Path) -> String {
