@@ -29,7 +29,6 @@ use watchfire::model::names::SubscriptionName;
 use watchfire::model::reason::Reason;
 use watchfire::wire::pb;
 
-use crate::crash::random_moment;
 use crate::world::Ends;
 use crate::world::PATIENCE;
 use crate::world::World;
@@ -41,6 +40,7 @@ use crate::world::head;
 use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::random_moment;
 use crate::world::replay;
 use crate::world::scratch;
 use crate::world::sign;

@@ -16,7 +16,6 @@ use watchfire::model::header::BodyKind;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
-use crate::crash::random_moment;
 use crate::durable::pause;
 use crate::world::World;
 use crate::world::demand;
@@ -27,6 +26,7 @@ use crate::world::in_seconds;
 use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::random_moment;
 use crate::world::recall;
 use crate::world::replay;
 use crate::world::scratch;

@@ -14,7 +14,6 @@ mod bounds;
 mod briefing;
 mod clock;
 mod compact;
-mod crash;
 mod documents;
 mod durable;
 mod existence;

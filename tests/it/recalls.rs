@@ -25,7 +25,6 @@ use watchfire::model::names::RevisionName;
 use watchfire::model::reason::Reason;
 use watchfire::wire::pb;
 
-use crate::crash::random_moment;
 use crate::durable::json_lines;
 use crate::durable::pause;
 use crate::durable::start;
@@ -42,6 +41,7 @@ use crate::world::next_entries;
 use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::random_moment;
 use crate::world::replay;
 use crate::world::scratch;
 use crate::world::sign;

@@ -14,7 +14,6 @@ use watchfire::model::filter::Filter;
 use watchfire::model::time::Timestamp;
 use watchfire::wire::pb;
 
-use crate::crash::random_moment;
 use crate::durable::pause;
 use crate::world::World;
 use crate::world::demand;
@@ -22,6 +21,7 @@ use crate::world::domain;
 use crate::world::draft;
 use crate::world::handling;
 use crate::world::publish_for;
+use crate::world::random_moment;
 use crate::world::replay;
 use crate::world::scratch;
 use crate::world::sign;

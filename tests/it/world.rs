@@ -57,6 +57,22 @@ fn loopback() -> Ipv4Addr {
     Ipv4Addr::new(127, a, b, c)
 }
 
+/// A program of ours: the one that was built with the tests, or of a folder that the caller names.
+fn program(name: &str, built: &str) -> PathBuf {
+    let folder = std::env::var_os("WATCHFIRE_PROGRAMS");
+    folder.map_or_else(|| PathBuf::from(built), |folder| Path::new(&folder).join(name))
+}
+
+/// The hub's program.
+pub(crate) fn hub_program() -> PathBuf {
+    program("watchfired", env!("CARGO_BIN_EXE_watchfired"))
+}
+
+/// The client's program.
+pub(crate) fn client_program() -> PathBuf {
+    program("watchfire", env!("CARGO_BIN_EXE_watchfire"))
+}
+
 /// A memory file system where there is one: syncing a shared disk makes parallel tests stall each other.
 pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
@@ -134,7 +150,7 @@ impl World {
 
     pub(crate) async fn start(&mut self, flags: &[&str]) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path());
-        let child = Command::new(env!("CARGO_BIN_EXE_watchfired"))
+        let child = Command::new(hub_program())
             .args(["serve", "--listen", &self.address(), "--data"])
             .arg(self.data())
             .args(flags)
@@ -209,7 +225,7 @@ impl World {
 
     /// The same, not started yet.
     pub(crate) fn command(&self, member: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
+        let mut command = Command::new(client_program());
         command
             .arg("--profile")
             .arg(self.profile_folder(member))
@@ -248,10 +264,7 @@ impl Drop for World {
 }
 
 pub(crate) fn watchfired(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_watchfired"))
-        .args(arguments)
-        .output()
-        .expect("watchfired runs")
+    Command::new(hub_program()).args(arguments).output().expect("watchfired runs")
 }
 
 /// Standard output of a command that must succeed.
@@ -276,6 +289,12 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
         tick.tick().await;
     }
+}
+
+/// A random moment, from the operating system.
+pub(crate) fn random_moment() -> Duration {
+    let byte = u64::from(uuid::Uuid::new_v4().into_bytes()[0]);
+    Duration::from_micros(byte * 250)
 }
 
 /// Who may read.

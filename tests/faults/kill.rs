@@ -9,6 +9,7 @@ use watchfire::model::names::Digest;
 use watchfire::model::names::sha256;
 use watchfire::wire::pb;
 
+use crate::trials::Trials;
 use crate::world::World;
 use crate::world::domain;
 use crate::world::draft;
@@ -16,8 +17,6 @@ use crate::world::handling;
 use crate::world::replay;
 use crate::world::sign;
 
-/// Kills in one run; more by the environment.
-const ROUNDS: u32 = 50;
 const BATCH: usize = 16;
 const PUBLISHERS: [&str; 2] = ["acme-video", "birch-social"];
 
@@ -63,22 +62,13 @@ fn take(answer: pb::PublishResponse, receipts: &mut Receipts) {
     }
 }
 
-/// A random moment, from the operating system: its seed is printed by the round.
-pub(crate) fn random_moment() -> Duration {
-    let byte = u64::from(uuid::Uuid::new_v4().into_bytes()[0]);
-    Duration::from_micros(byte * 250)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
-    let rounds = std::env::var("WATCHFIRE_CRASH_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(ROUNDS);
+    let mut trials = Trials::of("kill", 50, 1000);
     let mut world = World::with(&[(PUBLISHERS[0], "company"), (PUBLISHERS[1], "company")]).await;
     let mut receipts = Receipts::new();
     let mut unanswered: Vec<(usize, Vec<pb::Envelope>)> = Vec::new();
-    for round in 0..rounds {
+    while let Some(mut round) = trials.next() {
         let clients = [world.client(PUBLISHERS[0]).await, world.client(PUBLISHERS[1]).await];
         for (publisher, batch) in unanswered.drain(..) {
             // What had no answer goes out again, byte for byte, and gets one place.
@@ -86,8 +76,7 @@ async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
             let answer = clients[publisher].exchange_service().publish(request).await;
             take(answer.expect("an answer").into_inner(), &mut receipts);
         }
-        let moment = random_moment();
-        println!("round {round}: killed after {moment:?}");
+        let moment = round.moment(Duration::from_millis(64));
         let (mut first, mut second) = (Receipts::new(), Receipts::new());
         let kill = async {
             tokio::time::sleep_until(tokio::time::Instant::now() + moment).await;
@@ -102,7 +91,9 @@ async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
         receipts.extend(second);
         unanswered = vec![(0, left), (1, right)];
         world.start(&[]).await;
+        trials.keep(round);
     }
+    let rounds = trials.finish();
     let reader = world.client(PUBLISHERS[0]).await;
     let entries = replay(&reader, watchfire::model::filter::Filter::default()).await;
     let places: BTreeMap<Digest, u64> =

@@ -1,0 +1,12 @@
+//! Faults, made on purpose around the real programs: what is lost, what is served, how long recovery takes.
+//!
+//! `cargo test` runs the commit lane of each; `tests/faults/run` runs the demand lane and the soak, in parts, and prints
+//! what all rounds found. docs/RELIABILITY.md has the table.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod kill;
+mod trials;
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod world;
