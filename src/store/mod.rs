@@ -11,6 +11,7 @@ mod keys;
 mod log;
 mod reserve;
 mod sieve;
+pub(crate) mod steps;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use self::log::STATE_BYTES_MAX;
 pub use self::log::StateChange;
 pub use self::log::StateKey;
 pub use self::log::Store;
+pub use self::reserve::is_open;
 pub use self::tree::Tree;
 pub use self::tree::leaf;
 
@@ -83,7 +85,12 @@ pub enum StoreError {
 
 impl StoreError {
     fn io(action: &'static str) -> impl FnOnce(sled::Error) -> Self {
-        move |cause| Self::Io { action, cause: cause.to_string() }
+        move |cause| {
+            if is_damage(&cause) {
+                return Self::corrupt("the store's files", "sled cannot read them");
+            }
+            Self::Io { action, cause: cause.to_string() }
+        }
     }
 
     /// The damage of an entry that must be there and is not.
@@ -93,5 +100,20 @@ impl StoreError {
 
     pub(crate) fn corrupt(place: impl std::fmt::Display, what: &'static str) -> Self {
         Self::Corrupt { place: place.to_string(), what }
+    }
+}
+
+/// Whether sled failed for what lies on the disk, and not for what the disk did: starting again does not help then.
+fn is_damage(error: &sled::Error) -> bool {
+    use std::io::ErrorKind;
+
+    match error {
+        sled::Error::Corruption { .. } => true,
+        sled::Error::Io(error) => {
+            matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+        }
+        sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_) => false,
     }
 }

@@ -148,10 +148,8 @@ pub(super) fn cut(db: &Path) -> std::io::Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
-        Err(error) => return Err(error.into()),
+    if is_locked(&file)? {
+        return Ok(true);
     }
     let whole = file.metadata()?.len();
     let mut end = whole.next_multiple_of(SEGMENT_BYTES);
@@ -162,6 +160,24 @@ pub(super) fn cut(db: &Path) -> std::io::Result<bool> {
         file.set_len(end)?;
     }
     Ok(false)
+}
+
+/// Whether another process, or another store of this one, has the store in a directory open.
+pub fn is_open(directory: &Path) -> std::io::Result<bool> {
+    match File::open(directory.join("db")) {
+        Ok(file) => is_locked(&file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tries to lock a file; the lock goes with it.
+fn is_locked(file: &File) -> std::io::Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The end of the last segment that sled began.
