@@ -2,6 +2,7 @@
 //! epoch begins. Until then it is not served.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::io::BufReader;
@@ -32,6 +33,7 @@ use crate::store::BackupError;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::import;
+use crate::store::is_open;
 use crate::store::read_backup;
 use crate::transparency::LogKeys;
 use crate::wire::pb;
@@ -58,6 +60,9 @@ pub enum RestoreError {
     /// Something is there already.
     #[error("{} is not empty: name a new folder", .0.display())]
     Occupied(PathBuf),
+    /// Another one is at work.
+    #[error("another restore into {} is at work", .0.display())]
+    Busy(PathBuf),
     /// The backup.
     #[error("{}: {cause}", path.display())]
     Backup {
@@ -158,13 +163,13 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     demand_empty(what.data)?;
     let backup = open(what.from)?;
+    clear(what.data)?;
     profile::create_folder(what.data)?;
     let place = what.data.join(RESTORING);
     let restored = make(what, backup, &place, &mut progress);
     if restored.is_err() {
         // The first error is the one to tell; nothing is left that could be taken for a log.
-        drop(std::fs::remove_dir_all(&place));
-        drop(std::fs::remove_file(what.data.join(WAITING)));
+        drop(clear(what.data));
     }
     restored
 }
@@ -273,13 +278,50 @@ fn epoch_of(signed: &pb::Envelope) -> Option<u32> {
     }
 }
 
+/// A folder may hold what an earlier restore left that was cut off, and nothing else.
 fn demand_empty(data: &Path) -> Result<(), RestoreError> {
-    match std::fs::read_dir(data).map(|entries| entries.take(1).count()) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(RestoreError::Occupied(data.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(disk("reading the new folder")(error)),
+    let occupied = || RestoreError::Occupied(data.to_owned());
+    let reading = disk("reading the new folder");
+    let entries = match std::fs::read_dir(data) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(reading(error)),
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<Vec<OsString>>>().map_err(reading)?;
+    // It is there until the store has its name.
+    let was_cut_off = names.iter().any(|name| name == RESTORING);
+    let is_own = names.iter().all(|name| name.to_str().is_some_and(is_own));
+    if was_cut_off && is_open(&data.join(RESTORING)).map_err(reading)? {
+        return Err(RestoreError::Busy(data.to_owned()));
     }
+    if names.is_empty() || (was_cut_off && is_own) { Ok(()) } else { Err(occupied()) }
+}
+
+/// Whether a restore writes something of this name before the store has its own.
+fn is_own(name: &str) -> bool {
+    let is_beside = name.rsplit_once('.').is_some_and(|(_name, end)| end == "tmp");
+    let is_key = KEYS.iter().any(|(key, _private)| key.split('/').next() == Some(name));
+    is_beside || is_key || [RESTORING, WAITING, CHECKPOINT, run::GENESIS].contains(&name)
+}
+
+/// Removes what a restore wrote that did not come to its end; last of all what says that it did not.
+fn clear(data: &Path) -> Result<(), RestoreError> {
+    let removing = disk("removing what an earlier restore left");
+    let entries = match std::fs::read_dir(data) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(removing(error)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths.collect::<io::Result<Vec<PathBuf>>>().map_err(removing)?;
+    paths.sort_by_key(|path| path.ends_with(RESTORING));
+    for path in paths {
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        removed.map_err(removing)?;
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<File, RestoreError> {
@@ -346,6 +388,6 @@ fn sync(folder: &Path) -> Result<(), RestoreError> {
     synced.map_err(disk("syncing the data directory"))
 }
 
-fn disk(action: &'static str) -> impl FnOnce(io::Error) -> RestoreError {
+fn disk(action: &'static str) -> impl Fn(io::Error) -> RestoreError + Copy {
     move |cause| RestoreError::Disk { action, cause }
 }

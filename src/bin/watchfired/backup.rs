@@ -68,9 +68,8 @@ pub(crate) fn backup(args: &BackupArgs) -> anyhow::Result<()> {
     let summary = server::take_backup(&config, &args.out, &SystemClock::default(), told)?;
     bar.finish_and_clear();
     let out = args.out.display();
-    print_line(&format!("{} entries are in {out}, up to this checkpoint:", summary.size));
-    print_line(summary.checkpoint.trim_end());
-    Ok(())
+    print_line(&format!("{} entries are in {out}, up to this checkpoint:", summary.size))?;
+    print_line(summary.checkpoint.trim_end())
 }
 
 pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
@@ -84,16 +83,17 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let restored =
         server::restore(&what, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
-    tell(&restored);
+    // What cannot be told is done all the same.
+    let told = tell(&restored);
     if let (Some(operator), Some(reason)) = (&args.operator, &args.reason) {
         let note = String::from_utf8(profile::read(&restored.checkpoint)?)?;
         let operator = Profile::open(operator)?;
         let what = SignEpoch { checkpoint: &note, epoch: Some(restored.next_epoch), reason };
         let signed = sign_epoch(&operator, &what)?;
-        finish(&args.data, signed)
+        finish(&args.data, signed)?;
+        told
     } else {
-        tell_next(&restored, &args.data);
-        Ok(())
+        told.and_then(|()| tell_next(&restored, &args.data))
     }
 }
 
@@ -107,18 +107,17 @@ pub(crate) fn begin(args: &BeginArgs) -> anyhow::Result<()> {
 fn finish(data: &Path, signed: pb::Envelope) -> anyhow::Result<()> {
     let config = Config::of_data(data)?;
     let begun = server::begin_epoch(&config, signed, &SystemClock::default())?;
-    print_line(&format!("epoch {} begins at sequence {}", begun.epoch, begun.place));
+    print_line(&format!("epoch {} begins at sequence {}", begun.epoch, begun.place))?;
     if begun.erased > 0 {
         print_line(&format!(
             "{} bodies were erased, as a newer copy knew; run watchfired compact, so that they leave the disk",
             begun.erased
-        ));
+        ))?;
     }
-    print_line(&format!("the hub may serve: watchfired serve --data {}", data.display()));
-    Ok(())
+    print_line(&format!("the hub may serve: watchfired serve --data {}", data.display()))
 }
 
-fn tell(restored: &Restored) {
+fn tell(restored: &Restored) -> anyhow::Result<()> {
     let report = &restored.report;
     print_line(&format!(
         "{} entries of {} are restored and hold, up to epoch {}; root {}",
@@ -126,29 +125,30 @@ fn tell(restored: &Restored) {
         report.exchange.name(),
         restored.epoch,
         hex::encode(report.root)
-    ));
+    ))?;
     if restored.void > 0 {
         print_line(&format!(
             "{} entries of a newer copy lie behind them: they are void, and their publishers send them again",
             restored.void
-        ));
+        ))?;
     }
     if restored.erased > 0 {
         print_line(&format!(
             "{} bodies were erased since, as a newer copy knows: they go when the epoch begins",
             restored.erased
-        ));
+        ))?;
     }
     if !restored.missing.is_empty() {
-        print_line(&format!("still missing beside them: {}", restored.missing.join(", ")));
+        print_line(&format!("still missing beside them: {}", restored.missing.join(", ")))?;
     }
+    Ok(())
 }
 
-fn tell_next(restored: &Restored, data: &Path) {
+fn tell_next(restored: &Restored, data: &Path) -> anyhow::Result<()> {
     let (checkpoint, epoch) = (restored.checkpoint.display(), restored.next_epoch);
-    print_line("Nothing is served before the operator has signed that a new epoch begins:");
+    print_line("Nothing is served before the operator has signed that a new epoch begins:")?;
     print_line(&format!(
         "  watchfire --profile OPERATOR epoch sign --checkpoint {checkpoint} --epoch {epoch} --reason TEXT --out SIGNED"
-    ));
-    print_line(&format!("  watchfired begin-epoch --data {} --signed SIGNED", data.display()));
+    ))?;
+    print_line(&format!("  watchfired begin-epoch --data {} --signed SIGNED", data.display()))
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use prost::Message as _;
+use rustix::fs::FlockOperation;
 use watchfire::client::Founding;
 use watchfire::client::found;
 use watchfire::model::fingerprint::Fingerprint;
@@ -33,6 +34,10 @@ use watchfire::profile::write_public;
 use watchfire::signing::SecretKey;
 
 const OPERATOR: &str = "operator";
+/// Says that a folder is being filled, and by whom: what is in it then may be made anew.
+const UNFINISHED: &str = "init.unfinished";
+/// Comes last: without it nothing is served.
+const GENESIS: &str = "genesis.envelope";
 const PORT: u16 = 7443;
 
 const SAMPLE_CONFIG: &str = "\
@@ -74,21 +79,55 @@ pub(crate) fn run(args: InitArgs) -> anyhow::Result<()> {
     demand_empty(&data)?;
     let founded = make(&title, now)?;
     profile::create_folder(&data)?;
+    let _held = hold(&data)?;
+    clear(&data).context("what an earlier init left cannot be removed")?;
     // Absolute, since the operator's profile names it and may be used from anywhere.
     let data =
         fs::canonicalize(&data).with_context(|| format!("{} cannot be found", data.display()))?;
     write_hub(&data, &founded, &hosts, now)?;
     write_operator(&data, &founded, &hosts, now)?;
+    write_public(&data.join(GENESIS), &founded.genesis)?;
+    fs::remove_file(data.join(UNFINISHED)).context("the exchange is founded, but for a file")?;
     report(&data, &founded).context("the account cannot be printed")
 }
 
+/// A folder may hold what an earlier init left that was cut off: nobody was told of it, and nothing was served from it.
 fn demand_empty(data: &Path) -> anyhow::Result<()> {
+    let was_cut_off = data.join(UNFINISHED).exists() && !data.join(GENESIS).exists();
     match fs::read_dir(data).map(|entries| entries.take(1).count()) {
         Ok(0) => Ok(()),
+        Ok(_) if was_cut_off => Ok(()),
         Ok(_) => anyhow::bail!("{} is not empty: name a new folder", data.display()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", data.display())),
     }
+}
+
+/// Marks a folder as being filled. The mark is locked for as long as this process fills it.
+fn hold(data: &Path) -> anyhow::Result<fs::File> {
+    let path = data.join(UNFINISHED);
+    let mark = fs::File::options().create(true).append(true).open(&path);
+    let mark = mark.with_context(|| format!("{} cannot be written", path.display()))?;
+    rustix::fs::flock(&mark, FlockOperation::NonBlockingLockExclusive)
+        .with_context(|| format!("another init of {} is at work", data.display()))?;
+    Ok(mark)
+}
+
+/// Removes what an earlier init wrote: what it writes, and nothing else.
+fn clear(data: &Path) -> io::Result<()> {
+    for name in ["log.key", "watchfired.toml"] {
+        match fs::remove_file(data.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    for name in ["tls", "profiles"] {
+        match fs::remove_dir_all(data.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn make(title: &str, now: Timestamp) -> anyhow::Result<Founded> {
@@ -142,7 +181,6 @@ fn write_hub(
     write_public(&tls.join("server.pem"), server.certificate_pem.as_bytes())?;
     write_private(&tls.join("server.key"), request.key_pem.as_bytes())?;
     write_private(&data.join("log.key"), founded.log_key.to_pem()?.as_bytes())?;
-    write_public(&data.join("genesis.envelope"), &founded.genesis)?;
     write_public(&data.join("watchfired.toml"), SAMPLE_CONFIG.as_bytes())?;
     Ok(())
 }
@@ -275,6 +313,22 @@ mod tests {
         for folder in ["", "tls", "profiles", "profiles/operator"] {
             assert_eq!(mode(folder), 0o700, "{folder}");
         }
+    }
+
+    #[test]
+    fn an_init_that_was_cut_off_is_begun_anew_and_one_that_was_not_never() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("hub");
+        init(&data).unwrap();
+        let key = fs::read(data.join("log.key")).unwrap();
+        // At its end: nothing may be made anew.
+        fs::write(data.join(UNFINISHED), "").unwrap();
+        assert!(init(&data).unwrap_err().to_string().contains("not empty"));
+        assert_eq!(fs::read(data.join("log.key")).unwrap(), key);
+        fs::remove_file(data.join(GENESIS)).unwrap();
+        init(&data).unwrap();
+        assert!(data.join(GENESIS).exists() && !data.join(UNFINISHED).exists());
+        assert_ne!(fs::read(data.join("log.key")).unwrap(), key);
     }
 
     #[test]

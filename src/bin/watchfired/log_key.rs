@@ -56,15 +56,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let next = next_key(&next_path)?;
     if log.current() == Some(next.id()) {
         put_in_place(&path, &next_path)?;
-        tell(&next, None);
-        return Ok(());
+        return tell(&next, None);
     }
     if !args.lost {
         let old = server::secret(&path)?;
         let place = log.change(&old, &next, Vec::new(), &SystemClock::default())?;
         put_in_place(&path, &next_path)?;
-        tell(&next, Some(place));
-        return Ok(());
+        return tell(&next, Some(place));
     }
     if args.signatures.is_empty() {
         let out = args.request.clone().unwrap_or_else(|| args.data.join("log-key-request.json"));
@@ -73,8 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cosignatures = cosignatures(&log, &args.signatures)?;
     let place = log.change(&next, &next, cosignatures, &SystemClock::default())?;
     put_in_place(&path, &next_path)?;
-    tell(&next, Some(place));
-    Ok(())
+    tell(&next, Some(place))
 }
 
 /// The key that was made for this, or a new one.
@@ -98,13 +95,12 @@ fn ask(log: &LogKeyChanger<'_>, next: &SecretKey, out: &Path) -> anyhow::Result<
     let current = log.current().context("the log names no key")?;
     let request = SuccessionRequest::new(log.exchange(), &current, &next.id(), log.place());
     write_public(out, request.to_json().as_bytes())?;
-    print_line(&format!("{} companies must sign {}:", log.threshold(), out.display()));
-    print_line("  watchfire --profile DIR keys cosign-log-key --request FILE --out FILE");
-    print_line("Tell them by another way:");
-    print_line(&format!("  new log key  {}", next.id()));
-    print_line(&format!("  in words     {}", Fingerprint::of_key(next.id()).words()));
-    print_line("Next: watchfired rotate-log-key --data DIR --lost --signatures FILE...");
-    Ok(())
+    print_line(&format!("{} companies must sign {}:", log.threshold(), out.display()))?;
+    print_line("  watchfire --profile DIR keys cosign-log-key --request FILE --out FILE")?;
+    print_line("Tell them by another way:")?;
+    print_line(&format!("  new log key  {}", next.id()))?;
+    print_line(&format!("  in words     {}", Fingerprint::of_key(next.id()).words()))?;
+    print_line("Next: watchfired rotate-log-key --data DIR --lost --signatures FILE...")
 }
 
 fn cosignatures(
@@ -121,11 +117,11 @@ fn cosignatures(
     Ok(all)
 }
 
-fn tell(next: &SecretKey, place: Option<Sequence>) {
+fn tell(next: &SecretKey, place: Option<Sequence>) -> anyhow::Result<()> {
     match place {
-        Some(place) => print_line(&format!("The log's key is changed at sequence {place}.")),
-        None => print_line("The log's key was changed before; its file is in place now."),
+        Some(place) => print_line(&format!("The log's key is changed at sequence {place}."))?,
+        None => print_line("The log's key was changed before; its file is in place now.")?,
     }
-    print_line(&format!("  log key   {}", next.id()));
-    print_line(&format!("  in words  {}", Fingerprint::of_key(next.id()).words()));
+    print_line(&format!("  log key   {}", next.id()))?;
+    print_line(&format!("  in words  {}", Fingerprint::of_key(next.id()).words()))
 }

@@ -5,6 +5,7 @@ mod init;
 mod log_key;
 mod papers;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,13 +16,18 @@ use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
+use watchfire::exchange::OpenError;
 use watchfire::exchange::verify_log;
 use watchfire::model::time::SystemClock;
 use watchfire::server;
+use watchfire::server::CompactError;
 use watchfire::server::Compacted;
 use watchfire::server::Config;
+use watchfire::server::RestoreError;
 use watchfire::server::ServeError;
+use watchfire::server::TakeError;
 use watchfire::store::Rebuilt;
+use watchfire::store::StoreError;
 
 /// The process ended because a write failed: start it again.
 const EXIT_WRITE_FAILED: u8 = 74;
@@ -172,8 +178,7 @@ fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
     let Rebuilt { entries, unchanged } = server::open_log(&config)?.rebuild()?;
     let verdict = if unchanged { "as they were" } else { "changed: they did not equal the log" };
-    print_line(&format!("views folded from {entries} entries; they are {verdict}"));
-    Ok(())
+    print_line(&format!("views folded from {entries} entries; they are {verdict}"))
 }
 
 fn compact(args: &DataArgs) -> anyhow::Result<()> {
@@ -185,8 +190,7 @@ fn compact(args: &DataArgs) -> anyhow::Result<()> {
     print_line(&format!(
         "{} entries hold, before and after; {bytes_before} bytes are {bytes_after} now",
         report.entries
-    ));
-    Ok(())
+    ))
 }
 
 fn verify(args: &DataArgs) -> anyhow::Result<()> {
@@ -201,13 +205,13 @@ fn verify(args: &DataArgs) -> anyhow::Result<()> {
     anyhow::ensure!(store.blobs_are_empty(), "sled spilled values to its blobs folder");
     let exchange = report.exchange.name();
     let root = hex::encode(report.root);
-    print_line(&format!("{} entries of {exchange} hold; root {root}", report.entries));
-    Ok(())
+    print_line(&format!("{} entries of {exchange} hold; root {root}", report.entries))
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
-fn print_line(line: &str) {
-    println!("{line}");
+/// Prints a line of a command's answer. What it did is done even where that cannot be told.
+fn print_line(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
+        .context("it is done, but the answer cannot be printed")
 }
 
 #[expect(clippy::print_stderr, reason = "a command that fails says why")]
@@ -215,9 +219,26 @@ fn print_error(error: &anyhow::Error) {
     eprintln!("watchfired: {error:#}");
 }
 
+/// Why a data directory cannot be used, whatever was to be done with it.
+fn opening(error: &anyhow::Error) -> Option<&ServeError> {
+    if let Some(CompactError::Open(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(TakeError::Open(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(RestoreError::Serve(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    error.downcast_ref()
+}
+
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<ServeError>() {
-        Some(ServeError::Write(_)) => ExitCode::from(EXIT_WRITE_FAILED),
+    match opening(error) {
+        // Opening writes, too.
+        Some(ServeError::Write(_) | ServeError::Open(OpenError::Store(StoreError::Io { .. }))) => {
+            ExitCode::from(EXIT_WRITE_FAILED)
+        }
         Some(
             ServeError::File { .. }
             | ServeError::Restored
