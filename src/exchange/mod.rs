@@ -6,6 +6,8 @@ mod admission;
 mod backup;
 mod clock_guard;
 mod collections;
+#[cfg(test)]
+mod crashes;
 mod deliveries;
 mod durable;
 mod emission;

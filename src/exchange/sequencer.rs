@@ -54,6 +54,8 @@ use crate::store::Head;
 use crate::store::NewEntry;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::store::steps;
+use crate::store::steps::Step;
 use crate::transparency::LogKey;
 use crate::wire;
 use crate::wire::body::Content;
@@ -269,10 +271,13 @@ impl Sequencer {
             }
             // Before the answers, so that a caller reads its own writes on every path.
             self.store.apply_views(first, &draft.group.entries)?;
+            steps::reached(Step::Indexed);
             self.published_roster.store(Arc::clone(&self.roster));
             self.tail.advance(blocks, durable_head(&self.head, &self.roster));
+            steps::reached(Step::Told);
         }
         answer(first, waiting, draft, &self.tally);
+        steps::reached(Step::Answered);
         Ok(())
     }
 

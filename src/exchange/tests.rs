@@ -53,9 +53,15 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A clock that begins with the small exchange.
-struct ItsClock {
+pub(super) struct ItsClock {
     begun: Timestamp,
     machine: SystemClock,
+}
+
+impl ItsClock {
+    pub(super) fn new(begun: Timestamp) -> Arc<Self> {
+        Arc::new(Self { begun, machine: SystemClock::default() })
+    }
 }
 
 impl Clock for ItsClock {
@@ -99,8 +105,7 @@ impl History {
             frameworks: Frameworks::default(),
         };
         let (genesis, log) = (self.world.founding.genesis.clone(), self.world.log_secret.clone());
-        let begun = self.world.now;
-        let clock = Arc::new(ItsClock { begun, machine: SystemClock::default() });
+        let clock = ItsClock::new(self.world.now);
         self.running = Some(Hub::start(self.store(), genesis, log, clock, settings).unwrap());
     }
 

@@ -44,6 +44,8 @@ use crate::store::index::Posting;
 use crate::store::keys;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
+use crate::store::steps;
+use crate::store::steps::Step;
 use crate::store::tree;
 use crate::transparency::Checkpoint;
 use crate::transparency::Edge;
@@ -338,6 +340,7 @@ impl Store {
             rows.push((change.key.row(), value));
         }
         let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
+        steps::reached(Step::Judged);
         let rewritten = match &group.erasing {
             None => {
                 self.write(rows)?;
@@ -345,8 +348,10 @@ impl Store {
             }
             Some(erasing) => self.write_erasing(rows, erasing)?,
         };
+        steps::reached(Step::Written);
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
+        steps::reached(Step::Synced);
         self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);
@@ -963,6 +968,7 @@ impl Store {
     /// on values sees to; should anything lie there, the whole volume is synced.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(StoreError::io("flushing"))?;
+        steps::reached(Step::Flushed);
         let synced = if self.blobs_are_still_empty() {
             rustix::fs::fdatasync(&self.log_file)
         } else {
