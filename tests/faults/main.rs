@@ -3,9 +3,19 @@
 //! `cargo test` runs the commit lane of each; `tests/faults/run` runs the demand lane and the soak, in parts, and prints
 //! what all rounds found. docs/RELIABILITY.md has the table.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it tried"
+)]
 
+mod calls;
+mod kept;
 mod kill;
+mod restored;
+mod torn;
 mod trials;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]

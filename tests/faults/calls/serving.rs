@@ -1,0 +1,157 @@
+//! The hub under strace while it does everything that it does.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use watchfire::client::Client;
+use watchfire::client::OperatorChange;
+use watchfire::model::filter::Filter;
+use watchfire::model::names::SubscriptionName;
+use watchfire::profile::Profile;
+use watchfire::wire::pb;
+
+use crate::calls::commands::Stage;
+use crate::calls::strace::Ended;
+use crate::calls::strace::Fault;
+use crate::calls::strace::Point;
+use crate::calls::strace::Traced;
+use crate::kill::load::Sent;
+use crate::kill::load::receipt_of;
+use crate::kill::promises::Promises;
+use crate::world::World;
+use crate::world::domain;
+use crate::world::draft;
+use crate::world::handling;
+use crate::world::hub_program;
+use crate::world::recall;
+use crate::world::replay;
+use crate::world::sign;
+
+const PUBLISHER: &str = "acme-video";
+/// Records of each call.
+const BATCHES: [usize; 4] = [1, 16, 3, 100];
+/// How long the whole of what is asked of the hub may take.
+const SCRIPT: Duration = Duration::from_secs(60);
+/// How long an erasure is waited for: the hub looks every second.
+const ERASED_WITHIN: Duration = Duration::from_secs(5);
+/// The exit code of a hub that could not write.
+const WRITE_FAILED: i32 = 74;
+
+/// The files that the hub changes, and the calls by which it does.
+pub(crate) async fn count(stage: &Stage) -> (Vec<PathBuf>, Vec<Point>) {
+    let world = stage.world();
+    let (mut hub, sent) = serve(&world, &[], None).await;
+    assert_eq!(hub.ended().await, Ended::Code(0));
+    assert!(sent.unanswered.is_empty() && sent.receipts.len() > 100);
+    let paths = hub.paths(&world.data());
+    let world = stage.world();
+    let moved = |path: &PathBuf| {
+        let within = path.components().skip_while(|part| part.as_os_str() != "hub").skip(1);
+        world.data().join(within.collect::<PathBuf>())
+    };
+    let paths: Vec<PathBuf> = paths.iter().map(moved).collect();
+    // Counted again as it will be counted: by these paths alone.
+    let (mut hub, _sent) = serve(&world, &paths, None).await;
+    assert_eq!(hub.ended().await, Ended::Code(0));
+    let names = paths.iter().map(|path| path.strip_prefix(world.data()).expect("within"));
+    (names.map(PathBuf::from).collect(), hub.points())
+}
+
+/// One call fails or is the last. Then the hub starts again by the same command, and everything is there.
+pub(crate) async fn try_one(stage: &Stage, paths: &[PathBuf], fault: (&Point, Fault)) -> Ended {
+    let mut world = stage.world();
+    let paths: Vec<PathBuf> = paths.iter().map(|path| world.data().join(path)).collect();
+    let (mut hub, sent) = serve(&world, &paths, Some(fault)).await;
+    let ended = hub.ended().await;
+    drop(hub);
+    let allowed = [Ended::Code(0), Ended::Code(WRITE_FAILED), Ended::Killed];
+    let said = std::fs::read_to_string(world.data().with_file_name("said")).unwrap_or_default();
+    assert!(allowed.contains(&ended), "{ended:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let mut promises = Promises::default();
+    promises.take(0, sent);
+    world.start(&[]).await;
+    let reader = world.client(PUBLISHER).await;
+    promises.ask_again(&reader).await;
+    promises.check_new(&reader).await;
+    promises.check_all(&replay(&reader, Filter::default()).await);
+    world.finish();
+    ended
+}
+
+/// Serves until what is asked of it is done, or it ended; then it is told to stop.
+async fn serve(world: &World, paths: &[PathBuf], fault: Option<(&Point, Fault)>) -> (Traced, Sent) {
+    let (data, address) = (world.data(), world.address());
+    let arguments = ["serve", "--listen", &address, "--data"].map(OsStr::new);
+    let arguments = [&arguments[..], &[data.as_os_str()]].concat();
+    let folder = data.parent().expect("a folder").to_owned();
+    let mut hub = Traced::start(&hub_program(), &arguments, &folder, paths, fault);
+    let begun = std::time::Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    while !hub.has_ended() && tokio::net::TcpStream::connect(&address).await.is_err() {
+        assert!(begun.elapsed() < SCRIPT, "it neither serves nor ends");
+        tick.tick().await;
+    }
+    let mut sent = Sent::default();
+    let done = tokio::time::timeout(SCRIPT, ask(world, &mut sent)).await;
+    assert!(done.is_ok(), "a caller is left waiting");
+    hub.signal("-TERM");
+    (hub, sent)
+}
+
+async fn connect(world: &World, member: &str) -> Option<Client> {
+    let profile = Profile::open(&world.profile_folder(member)).expect("a profile");
+    Client::connect(profile.at_address(Some(world.address()))).await.ok()
+}
+
+/// Everything that a hub is asked for, until it does not answer.
+async fn ask(world: &World, sent: &mut Sent) -> Option<()> {
+    let client = connect(world, PUBLISHER).await?;
+    let signer = client.signer().expect("a key");
+    let mut last = None;
+    for (number, count) in BATCHES.into_iter().enumerate() {
+        let batch = (0..count).map(|one| {
+            let content = domain(&format!("n{number}-{one}.example"));
+            let draft = draft(&signer, content, handling(&["companies"], &[]));
+            last = Some(draft.name.clone());
+            sign(&client, draft)
+        });
+        let batch = batch.collect();
+        publish(&client, batch, sent).await?;
+    }
+    let last = last.expect("a record");
+    let taken_back = draft(&signer, recall(&last), handling(&[], &[]));
+    publish(&client, vec![sign(&client, taken_back)], sent).await?;
+    let operator = connect(world, "operator").await?;
+    let other = "birch-social".parse().expect("a member");
+    let change = OperatorChange::Suspend("a test".to_owned());
+    operator.change_roster(&other, change).await.ok()?;
+    let name = SubscriptionName::new(signer.member().clone(), "main").expect("a name");
+    let everything = Filter::default();
+    client.create_subscription(&name, &everything, pb::StartPoint::Start).await.ok()?;
+    let begun = std::time::Instant::now();
+    let name = last.to_string().parse().expect("a name");
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    while client.get(&name).await.ok()?.entry.erased_by().is_none() {
+        assert!(begun.elapsed() < ERASED_WITHIN, "nothing is erased");
+        tick.tick().await;
+    }
+    Some(())
+}
+
+async fn publish(client: &Client, envelopes: Vec<pb::Envelope>, sent: &mut Sent) -> Option<()> {
+    let request =
+        pb::PublishRequest { envelopes: envelopes.clone(), ..pb::PublishRequest::default() };
+    let Ok(answer) = client.exchange_service().publish(request).await else {
+        sent.unanswered = envelopes;
+        return None;
+    };
+    for (result, envelope) in answer.into_inner().results.into_iter().zip(envelopes) {
+        match receipt_of(result) {
+            Some(receipt) => sent.receipts.push(receipt),
+            None => sent.unanswered.push(envelope),
+        }
+    }
+    Some(())
+}
