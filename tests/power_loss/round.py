@@ -1,4 +1,4 @@
-"""One round of the power-loss test: prepare an exchange, write under load, check what is left.
+"""One round of the power-loss test: prepare an exchange, write under load, check what is left, keep what was found.
 
 The exchange is made once and copied onto the image for each round; the member's profile and the receipts stay outside
 the image, as they would on another machine.
@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -169,15 +170,27 @@ def check(programs: Path, work: Path, data: Path, acked: int) -> None:
     print(f"{len(entries)} entries, {acked} receipts kept")
 
 
+def keep(said: Path, into: Path) -> None:
+    """Keeps a line for each round that the rig told of."""
+    told = re.findall(r"^round \d+: (\d+) acknowledged: (\w+)", said.read_text(), re.MULTILINE)
+    lines = [json.dumps({"receipts": int(receipts), "verdict": verdict}) for receipts, verdict in told]
+    with into.open("a") as kept:
+        kept.writelines(line + "\n" for line in lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=["prepare", "write", "check"])
-    parser.add_argument("--programs", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("step", choices=["prepare", "write", "check", "keep"])
+    parser.add_argument("--programs", type=Path)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--said", type=Path)
+    parser.add_argument("--into", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--acked", type=int, default=0)
     args = parser.parse_args()
-    if args.step == "prepare":
+    if args.step == "keep":
+        keep(args.said, args.into)
+    elif args.step == "prepare":
         prepare(args.programs, args.work)
     elif args.step == "write":
         # The rig ends this process by SIGKILL: if it ends otherwise it has failed, and the round proves nothing.
