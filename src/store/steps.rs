@@ -23,7 +23,6 @@ pub(crate) enum Step {
 /// Says that a step was reached.
 #[cfg(not(test))]
 #[inline]
-#[expect(clippy::needless_pass_by_value, reason = "a test compares it")]
 pub(crate) const fn reached(_step: Step) {}
 
 #[cfg(test)]

@@ -269,8 +269,9 @@ pub(crate) async fn follow(client: &Client, subscriber: &mut Subscriber) {
             }
             Ok(Some(Delivery::Mark(mark))) => {
                 subscriber.seen.append(&mut fresh);
-                let answer = client.acknowledge_subscription(&subscriber.name, &mark.cursor).await;
+                // Before anything is waited for: this may be cut off.
                 subscriber.place = Some(stream.place().clone());
+                let answer = client.acknowledge_subscription(&subscriber.name, &mark.cursor).await;
                 let Ok(kept) = answer else { return };
                 subscriber.acknowledged = kept.position;
             }
