@@ -145,7 +145,7 @@ async fn acknowledge(reader: &Client) {
 async fn a_data_directory_of_this_version_is_kept() {
     let mut world =
         World::with(&[(PUBLISHER, "company"), (READER, "company"), (SUSPENDED, "company")]).await;
-    fill(&world).await;
+    Box::pin(fill(&world)).await;
     let reader = world.client(READER).await;
     let entries = places(&replay(&reader, Filter::default()).await);
     let position = reader.subscriptions().await.expect("an answer")[0].position;

@@ -7,8 +7,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test may panic, and says what it tried"
+    reason = "a test may panic"
 )]
 
 mod calls;

@@ -32,7 +32,7 @@ const PUBLISHER: &str = "acme-video";
 /// Records of each call.
 const BATCHES: [usize; 4] = [1, 16, 3, 100];
 /// How long the whole of what is asked of the hub may take.
-const SCRIPT: Duration = Duration::from_secs(60);
+const SCRIPT: Duration = Duration::from_mins(1);
 /// How long an erasure is waited for: the hub looks every second.
 const ERASED_WITHIN: Duration = Duration::from_secs(5);
 /// The exit code of a hub that could not write.

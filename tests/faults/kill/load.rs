@@ -130,10 +130,9 @@ impl Publisher {
             // What has no answer yet is not built upon.
             let (name, revision, digest) = self.own.swap_remove(at);
             if which >= 17 {
-                sent.recalled += usize::from(which >= 18);
-                let content = if which >= 18 { recall(&name) } else { withdrawal(&name) };
-                let envelope = sign(client, draft(&signer, content, handling(&[], &[])));
-                return Step { envelope, name: None };
+                let demands = which >= 18;
+                sent.recalled += usize::from(demands);
+                return take_back(client, &name, demands);
             }
             let mut next = draft(&signer, self.content(), handling(&["companies"], &[]));
             next.name = name.clone();
@@ -154,6 +153,14 @@ impl Publisher {
         }
         content
     }
+}
+
+/// Withdraws a record; it may demand that it is erased.
+fn take_back(client: &Client, name: &RecordName, demands: bool) -> Step {
+    let signer = client.signer().expect("a key");
+    let content = if demands { recall(name) } else { withdrawal(name) };
+    let envelope = sign(client, draft(&signer, content, handling(&[], &[])));
+    Step { envelope, name: None }
 }
 
 /// The receipt, unless the hub died before the outcome was certain: then the record is asked about again.

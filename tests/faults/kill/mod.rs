@@ -151,7 +151,8 @@ async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
     let mut subscriber = make_subscription(&world.client(PUBLISHERS[1]).await).await;
     let mut promises = Promises::default();
     while let Some(mut round) = trials.next() {
-        under_load(&mut world, &mut round, &operator, &mut subscriber, &mut promises).await;
+        let load = under_load(&mut world, &mut round, &operator, &mut subscriber, &mut promises);
+        Box::pin(load).await;
         let begun = Instant::now();
         // The same command, and nobody has to look.
         world.start(&[]).await;
