@@ -239,6 +239,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(ServeError::Write(_) | ServeError::Open(OpenError::Store(StoreError::Io { .. }))) => {
             ExitCode::from(EXIT_WRITE_FAILED)
         }
+        // It will be let go, say by a backup that was begun while the hub was away: a supervisor tries again.
+        Some(ServeError::Open(OpenError::Store(StoreError::InUse))) => ExitCode::FAILURE,
         Some(
             ServeError::File { .. }
             | ServeError::Restored

@@ -24,6 +24,7 @@ use crate::trials::Round;
 use crate::trials::Trials;
 use crate::world::World;
 use crate::world::replay;
+use crate::world::watchfired;
 
 const PUBLISHERS: [&str; 2] = ["acme-video", "birch-social"];
 /// Is suspended and reinstated all the time.
@@ -168,5 +169,21 @@ async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
     look_at_all(&mut world, &subscriber, &mut promises).await;
     promises.demand_load(rounds);
     promises.demand_that_the_check_bites(&world.client(PUBLISHERS[0]).await).await;
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_another_process_has_open_is_tried_again_by_the_supervisor() {
+    let world = World::new().await;
+    let data = world.data().to_str().expect("a path in UTF-8").to_owned();
+    for command in
+        [&["serve", "--listen", "127.0.0.1:0", "--data", &data][..], &["rebuild", "--data", &data]]
+    {
+        let refused = watchfired(command);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        // Not the code with which a supervisor gives up.
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains("another process has the data directory open"), "{told}");
+    }
     world.finish();
 }
