@@ -120,17 +120,18 @@ impl Publisher {
         }
     }
 
-    /// A new record mostly; else another revision of one, or its withdrawal, which some demand to be erased.
+    /// A new record mostly; else another revision of one, or its withdrawal. Few demand to be erased: retention waits until
+    /// all those are met, and it is to have its turn.
     fn step(&mut self, client: &Client, sent: &mut Sent) -> Step {
         let signer = client.signer().expect("a key");
-        let which = self.below(20);
+        let which = self.below(200);
         let count = u64::try_from(self.own.len()).expect("a number");
-        if which >= 14 && count > 0 {
+        if which >= 140 && count > 0 {
             let at = usize::try_from(self.below(count)).expect("a place");
             // What has no answer yet is not built upon.
             let (name, revision, digest) = self.own.swap_remove(at);
-            if which >= 17 {
-                let demands = which >= 18;
+            if which >= 175 {
+                let demands = which >= 199;
                 sent.recalled += usize::from(demands);
                 return take_back(client, &name, demands);
             }

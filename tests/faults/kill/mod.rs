@@ -31,9 +31,9 @@ const PUBLISHERS: [&str; 2] = ["acme-video", "birch-social"];
 const SUSPENDED: &str = "cedar-microblog";
 /// Rounds after which the whole is looked at.
 const WHOLE_EVERY: u64 = 34;
-/// A short round ends within the work of a group; a long one about when time has erased something for the first time.
+/// A short round ends within the work of a group; a long one about when time erases something, which it does each second.
 const SHORT: Duration = Duration::from_millis(120);
-const LONG: Duration = Duration::from_millis(1500);
+const LONG: Duration = Duration::from_millis(2400);
 /// One round in so many is long.
 const LONG_EVERY: u64 = 5;
 
@@ -55,7 +55,7 @@ impl Subscriber {
 fn keep_little(world: &World) {
     let config = world.data().join("watchfired.toml");
     let before = std::fs::read_to_string(&config).expect("a configuration");
-    std::fs::write(config, before + "\n[retention]\nbytes = 1048576\n").expect("a configuration");
+    std::fs::write(config, before + "\n[retention]\nbytes = 524288\n").expect("a configuration");
 }
 
 /// How long this round's hub lives from when its load begins.
