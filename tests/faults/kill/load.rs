@@ -35,7 +35,7 @@ use crate::world::sign;
 use crate::world::withdrawal;
 
 /// Records of one call at most.
-const BATCH_MAX: u64 = 16;
+const BATCH_MAX: u64 = 8;
 /// Bytes of a description at most, so that some records lie in pieces.
 const DESCRIPTION_MAX: u64 = 3500;
 
