@@ -3,7 +3,7 @@
 
 mod commands;
 mod serving;
-mod strace;
+pub(crate) mod strace;
 
 use std::collections::BTreeMap;
 

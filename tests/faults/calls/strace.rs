@@ -109,6 +109,25 @@ impl Traced {
         Self { child: command.spawn().expect("strace runs: apt-get install strace"), trace }
     }
 
+    /// Starts a program whose syncs of one file each take so much longer: what is written lies there unsynced meanwhile.
+    pub(crate) fn delayed(
+        program: &Path,
+        arguments: &[&OsStr],
+        folder: &Path,
+        path: &Path,
+        delay: Duration,
+    ) -> Self {
+        let trace = folder.join("trace");
+        let said = std::fs::File::options().create(true).append(true).open(folder.join("said"));
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", "signal=none", "-e", "trace=fdatasync", "-o"]).arg(&trace);
+        command.arg("-P").arg(path);
+        command.arg(format!("--inject=fdatasync:delay_enter={}", delay.as_micros()));
+        command.arg("--").arg(program).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.expect("a file"));
+        Self { child: command.spawn().expect("strace runs: apt-get install strace"), trace }
+    }
+
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("it is asked").is_some()
