@@ -194,7 +194,8 @@ impl Sequencer {
                 self.keep_deliveries()?;
             }
         }
-        self.keep_deliveries()
+        self.keep_deliveries()?;
+        self.store.settle()
     }
 
     /// Does what is due: erases, and sweeps what was found by what is erased.

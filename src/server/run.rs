@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -73,6 +74,11 @@ pub enum ServeError {
         "the store did not open within {0:?}: its files may be damaged; restore from a backup (docs/OPERATIONS.md)"
     )]
     OpenTimeout(Duration),
+    /// Opening the store came to no end of its own.
+    #[error(
+        "the store's files cannot be opened, they are damaged; restore from a backup (docs/OPERATIONS.md)"
+    )]
+    OpenFailed,
     /// The log cannot be served.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -307,7 +313,8 @@ fn watched(
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {
         Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
-        Err(_late) => Err(ServeError::OpenTimeout(config.open_deadline)),
+        Err(RecvTimeoutError::Timeout) => Err(ServeError::OpenTimeout(config.open_deadline)),
+        Err(RecvTimeoutError::Disconnected) => Err(ServeError::OpenFailed),
     }
 }
 

@@ -3,10 +3,12 @@
 //! One sled tree holds the log as blocks, the indexes and a little state; `keys` is the whole key space. A group of
 //! entries becomes durable in one atomic write, one flush and one sync of the log's file: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
 
+mod anchor;
 mod backup;
 mod block;
 mod compact;
 mod index;
+mod inspect;
 mod keys;
 mod log;
 mod reserve;
@@ -83,7 +85,16 @@ pub enum StoreError {
 
 impl StoreError {
     fn io(action: &'static str) -> impl FnOnce(sled::Error) -> Self {
-        move |cause| Self::Io { action, cause: cause.to_string() }
+        move |cause| match cause {
+            sled::Error::Corruption { at, .. } => Self::Corrupt {
+                place: at.map_or_else(
+                    || format!("sled's files ({action})"),
+                    |at| format!("byte {} of the log's file ({action})", at.lid()),
+                ),
+                what: "a checksum of sled's does not match",
+            },
+            other => Self::Io { action, cause: other.to_string() },
+        }
     }
 
     /// The damage of an entry that must be there and is not.

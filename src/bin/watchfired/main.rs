@@ -22,6 +22,7 @@ use watchfire::server::Compacted;
 use watchfire::server::Config;
 use watchfire::server::ServeError;
 use watchfire::store::Rebuilt;
+use watchfire::store::StoreError;
 
 /// The process ended because a write failed: start it again.
 const EXIT_WRITE_FAILED: u8 = 74;
@@ -217,11 +218,14 @@ fn print_error(error: &anyhow::Error) {
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<ServeError>() {
+        // What a new start would find is as damaged.
+        Some(ServeError::Write(StoreError::Corrupt { .. })) => ExitCode::from(EXIT_UNUSABLE),
         Some(ServeError::Write(_)) => ExitCode::from(EXIT_WRITE_FAILED),
         Some(
             ServeError::File { .. }
             | ServeError::Restored
             | ServeError::OpenTimeout(_)
+            | ServeError::OpenFailed
             | ServeError::Open(_)
             | ServeError::Tls(_)
             | ServeError::WarningList(_)
