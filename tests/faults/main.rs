@@ -5,8 +5,13 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod answers;
+mod disk;
+mod hub;
 mod kill;
+mod rot;
 mod trials;
+mod volume;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod world;
