@@ -38,8 +38,6 @@ fn said(answer: Result<String, Status>) -> Result<String, String> {
 pub(crate) async fn all(client: &Client, questions: &Questions) -> Answers {
     let mut answers = Answers::new();
     let mut note = |what: &str, answer| answers.insert(what.to_owned(), said(answer));
-    // First, since what is delivered here changes what holders are said to have.
-    note("recalls", recalls(client).await);
     note("exchange", exchange(client).await);
     note("members", members(client).await);
     note("keys", keys(client).await);
@@ -58,6 +56,11 @@ pub(crate) async fn all(client: &Client, questions: &Questions) -> Answers {
     note("durable", replay(client, Some("feed")).await);
     note("export", export(client).await);
     answers
+}
+
+/// What has to be asked before anything is delivered: it says to whom what was.
+pub(crate) async fn before(client: &Client) -> Answers {
+    Answers::from([("recalls".to_owned(), said(recalls(client).await))])
 }
 
 async fn exchange(client: &Client) -> Result<String, Status> {
@@ -196,16 +199,16 @@ async fn replay(client: &Client, subscription: Option<&str>) -> Result<String, S
     let request =
         pb::SubscribeRequest { start: Some(start), until_head: true, ..Default::default() };
     let mut stream = client.exchange_service().subscribe(request).await?.into_inner();
-    let mut all = Vec::new();
+    let (mut all, mut stands) = (Vec::new(), String::new());
     while let Some(frame) = stream.message().await? {
         all.extend(frame.entries.iter().flat_map(Message::encode_to_vec));
         all.extend(frame.left_filter.iter().flat_map(|left| left.to_be_bytes()));
-        all.extend(&frame.hidden);
+        // How many marks there are depends on how fast it goes.
         if let Some(mark) = frame.mark {
-            let stands = (mark.position, mark.head, mark.epoch, mark.checkpoint);
-            all.extend(format!("{stands:?}").into_bytes());
+            stands = format!("{:?}", (mark.position, mark.head, mark.epoch, mark.checkpoint));
         }
     }
+    all.extend(stands.into_bytes());
     Ok(hex::encode(sha256(&all)))
 }
 
@@ -216,5 +219,10 @@ async fn export(client: &Client) -> Result<String, Status> {
     while let Some(pb::ExportResponse { chunk }) = stream.message().await? {
         file.extend(chunk);
     }
-    Ok(hex::encode(sha256(&file)))
+    let mut bundle: serde_json::Value = serde_json::from_slice(&file).expect("a bundle");
+    // The file's own name is made anew.
+    let mut objects = bundle["objects"].take().as_array().cloned().expect("objects");
+    objects.sort_by_key(|object| object["id"].to_string());
+    let text = serde_json::to_vec(&objects).expect("JSON");
+    Ok(hex::encode(sha256(&text)))
 }
