@@ -916,6 +916,8 @@ impl Store {
                 self.index_block(block, next, &mut scopes, starts)?;
             }
             next = end;
+            // So that a power cut leaves no hole far behind the end: see `inspect`.
+            self.sync()?;
         }
         Ok(())
     }
@@ -938,7 +940,9 @@ impl Store {
 
     fn clear_indexes(&self) -> Result<(), StoreError> {
         for index in [&self.names, &self.values, &self.terms] {
-            index.clear(&self.db)?;
+            while index.clear_some(&self.db)? {
+                self.sync()?;
+            }
         }
         Ok(())
     }

@@ -219,12 +219,12 @@ fn now() -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_write_or_sync_ends_the_hub_at_once_and_a_new_start_finds_everything() {
     const CALLS: [&str; 2] = ["fdatasync", "pwrite64"];
-    const ERRORS: [&str; 3] = ["EIO", "EROFS", "ENOSPC"];
+    const ERRORS: [&str; 4] = ["EIO", "EROFS", "ENOSPC", "EDQUOT"];
     let mut trials = Trials::of("disk_failed_call", 6, 300);
     while let Some(mut round) = trials.next() {
         let mut world = World::with_members_then_stopped(MEMBERS).await;
         let call = CALLS[usize::try_from(round.below(2)).expect("a number")];
-        let error = ERRORS[usize::try_from(round.below(3)).expect("a number")];
+        let error = ERRORS[usize::try_from(round.below(4)).expect("a number")];
         let which = 12 + round.below(60);
         let folder = scratch();
         let trace = folder.path().join("trace");

@@ -1,7 +1,7 @@
 //! Bit rot (T-S4): one flipped bit anywhere in a stopped data directory is harmless, or it is noticed and named.
 //!
 //! Most flips are judged by a child process that opens the store as the hub does and reads everything there is in it; one in
-//! twenty, and every flip outside of the store, by the real hub and its answers. Harmless is what changes no answer at all.
+//! twenty-five, and every flip outside of the store, by the real hub and its answers. Harmless is what changes no answer at all.
 //! Folders of members are not the hub's, and left out.
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ const BATCH: usize = 256;
 /// sled's.
 const SEGMENT_BYTES: usize = 512 * 1024;
 /// A round in so many is judged by the hub itself.
-const BY_THE_HUB: u64 = 20;
+const BY_THE_HUB: u64 = 25;
 /// A round in so many is of any file, whatever its size.
 const ANY_FILE: u64 = 6;
 /// An entry in so many is looked for by its name; the rows of the index are read in any case.
