@@ -184,6 +184,7 @@ impl Sequencer {
     /// Runs until every sender is gone, or until a write fails, after which the process must end.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
         while let Some(first) = queue.blocking_recv() {
+            self.store.note_work(true);
             let batch = Batch::drain(first, &mut queue);
             let tick = batch.tick;
             self.commit(batch)?;
@@ -193,7 +194,9 @@ impl Sequencer {
             if self.ticks >= limits::DELIVERY_WRITE_TICKS {
                 self.keep_deliveries()?;
             }
+            self.store.note_work(false);
         }
+        self.store.note_work(true);
         self.keep_deliveries()?;
         self.store.settle()
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -238,6 +239,9 @@ pub struct Store {
     anchor: Option<Anchor>,
     /// Writes of state that no entry counts.
     writes: AtomicU64,
+    /// Since when the writing thread is at work, in milliseconds behind the opening; 0: it is not.
+    at_work_since: AtomicU64,
+    opened: Instant,
     /// Whether nobody knows what is on the disk: nothing was demanded yet, or a flush or a sync failed.
     is_unsure: AtomicBool,
     /// The Merkle tree's tiles that are not whole, as of the durable head.
@@ -315,6 +319,8 @@ impl Store {
             cursor_key,
             anchor,
             writes: AtomicU64::new(writes),
+            at_work_since: AtomicU64::new(0),
+            opened: Instant::now(),
             is_unsure: AtomicBool::new(true),
             edge: ArcSwap::default(),
             rewriting: RwLock::default(),
@@ -1031,6 +1037,30 @@ impl Store {
     fn count_write(&self) -> (Vec<u8>, Option<Bytes>) {
         let writes = self.writes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         (keys::WRITES.to_vec(), Some(block::seal(&writes.to_be_bytes()).into()))
+    }
+
+    /// Says that the writing thread begins some work, or has done it.
+    pub fn note_work(&self, begins: bool) {
+        let since = if begins { self.milliseconds().max(1) } else { 0 };
+        self.at_work_since.store(since, Ordering::Relaxed);
+    }
+
+    /// How long the writing thread has been at what it does now.
+    pub fn at_work(&self) -> Duration {
+        match self.at_work_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(self.milliseconds().saturating_sub(since)),
+        }
+    }
+
+    /// Whether a write failed of which the writing thread does not hear: sled may let it wait for ever. Blocks while a
+    /// disk is slow.
+    pub fn has_failed(&self) -> bool {
+        self.db.flush().is_err()
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Notes where the log ends now that nothing more is to be written: the next start demands all of it.
