@@ -181,13 +181,17 @@ pub async fn serve(
     tasks.close();
     drop(hub);
     if is_stuck {
-        // Its thread never comes back, and ends with the process.
-        let cause = "its thread was not told, and waits".to_owned();
-        return Err(ServeError::Write(StoreError::Io { action: "writing the log", cause }));
+        return Err(stuck());
     }
     finish(sequencer, config.drain_deadline).await?;
     tracing::info!("stopped");
     Ok(exit)
+}
+
+/// The sequencer's thread never comes back, and ends with the process.
+fn stuck() -> ServeError {
+    let cause = "its thread was not told, and waits".to_owned();
+    ServeError::Write(StoreError::Io { action: "writing the log", cause })
 }
 
 /// Waits until the sequencer has ended, or a write failed of which it does not hear; whether it was that.

@@ -170,10 +170,10 @@ fn segments(file: &File) -> Result<Segments, StoreError> {
 /// Where the segment of a header begins in the log.
 fn base_of(header: &[u8; HEADER_BYTES]) -> Option<Lsn> {
     let (crc, rest) = header.split_first_chunk()?;
-    if crc32fast::hash(rest) != !u32::from_le_bytes(*crc) {
+    if crc32fast::hash(rest) != !number_32(*crc) {
         return None;
     }
-    let lsn = u64::from_le_bytes(*rest.first_chunk()?) ^ TURNED;
+    let lsn = number_64(*rest.first_chunk()?) ^ TURNED;
     lsn.is_multiple_of(SEGMENT_BYTES).then_some(lsn)
 }
 
@@ -241,7 +241,7 @@ fn message(segment: &[u8], at: u64, is_own: impl FnOnce(u64) -> bool) -> Option<
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(body);
     hasher.update(header);
-    (hasher.finalize() == !u32::from_le_bytes(*crc))
+    (hasher.finalize() == !number_32(*crc))
         .then(|| Message { kind: *kind, bytes: as_u64(crc.len() + header.len() + body.len()) })
 }
 
@@ -259,9 +259,20 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     if *first > 249 {
         let mut wide = [0; 8];
         wide.get_mut(..count)?.copy_from_slice(more);
-        return Some(u64::from_le_bytes(wide));
+        return Some(number_64(wide));
     }
     Some(more.iter().fold(0, |sum, byte| sum * 256 + u64::from(*byte)) + base)
+}
+
+/// sled writes the lowest byte first.
+fn number_32(mut bytes: [u8; 4]) -> u32 {
+    bytes.reverse();
+    u32::from_be_bytes(bytes)
+}
+
+fn number_64(mut bytes: [u8; 8]) -> u64 {
+    bytes.reverse();
+    u64::from_be_bytes(bytes)
 }
 
 fn as_u64(count: usize) -> u64 {

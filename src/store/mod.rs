@@ -85,15 +85,15 @@ pub enum StoreError {
 
 impl StoreError {
     fn io(action: &'static str) -> impl FnOnce(sled::Error) -> Self {
-        move |cause| match cause {
-            sled::Error::Corruption { at, .. } => Self::Corrupt {
-                place: at.map_or_else(
-                    || format!("sled's files ({action})"),
-                    |at| format!("byte {} of the log's file ({action})", at.lid()),
-                ),
-                what: "a checksum of sled's does not match",
-            },
-            other => Self::Io { action, cause: other.to_string() },
+        move |cause| {
+            let sled::Error::Corruption { at, .. } = cause else {
+                return Self::Io { action, cause: cause.to_string() };
+            };
+            let place = at.map_or_else(
+                || format!("sled's files ({action})"),
+                |at| format!("byte {} of the log's file ({action})", at.lid()),
+            );
+            Self::Corrupt { place, what: "a checksum of sled's does not match" }
         }
     }
 

@@ -227,8 +227,9 @@ async fn export(client: &Client) -> Result<String, Status> {
     }
     let mut bundle: serde_json::Value = serde_json::from_slice(&file).expect("a bundle");
     // The file's own name is made anew.
-    let mut objects = bundle["objects"].take().as_array().cloned().expect("objects");
-    objects.sort_by_key(|object| object["id"].to_string());
-    let text = serde_json::to_vec(&objects).expect("JSON");
+    let objects = bundle.get_mut("objects").and_then(serde_json::Value::as_array_mut);
+    let objects = objects.expect("objects");
+    objects.sort_by_key(|object| object.get("id").map(ToString::to_string));
+    let text = serde_json::to_vec(objects).expect("JSON");
     Ok(hex::encode(sha256(&text)))
 }

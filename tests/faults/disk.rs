@@ -3,19 +3,20 @@
 //!
 //! Volumes are real; failures of calls are made by `strace --inject` around the real hub.
 
+#![expect(clippy::excessive_nesting, reason = "a round is read from its top to its end")]
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt as _;
 use watchfire::client::Client;
 use watchfire::client::From;
+use watchfire::client::VerifiedEntry;
 use watchfire::model::filter::Filter;
 use watchfire::model::names::Digest;
 use watchfire::model::names::sha256;
@@ -145,7 +146,7 @@ async fn a_full_volume_refuses_publishes_serves_reads_and_recovers_by_space_alon
     volume.make_room();
     assert_eq!(publish_one(&acme, 4, &mut receipts).await, Told::Receipt);
     let newest = receipts.values().max().copied();
-    while next_entries(&mut live).await.last().map(|entry| entry.sequence()) != newest {}
+    while next_entries(&mut live).await.last().map(VerifiedEntry::sequence) != newest {}
     demand_all(&birch, &receipts).await;
     drop(live);
     assert_eq!(hub.log_text().matches("the disk is full").count(), 1, "an alarm is told once");
@@ -412,28 +413,20 @@ async fn first_of(client: &Client, request: pb::SubscribeRequest) -> Result<Dige
 
 /// A tracer that makes every read of the hub's disk fail, at work.
 async fn tracer_of(hub: &Hub, folder: &TempDir) -> tokio::process::Child {
-    let file = folder.path().join("trace");
-    let mut tracer = tokio::process::Command::new("strace")
+    let (file, words) = (folder.path().join("trace"), folder.path().join("words"));
+    let tracer = tokio::process::Command::new("strace")
         .args(["-f", "-ttt", "-o"])
         .arg(file)
         .args(["-e", "trace=pread64", "-e", "inject=pread64:error=EIO", "-p"])
         .arg(hub.id().to_string())
-        .stderr(Stdio::piped())
+        .stderr(std::fs::File::create(&words).expect("a file"))
+        .kill_on_drop(true)
         .spawn()
         .expect("strace runs");
-    let mut heard = Vec::new();
-    let mut error = tracer.stderr.take().expect("its words");
-    while !String::from_utf8_lossy(&heard).contains("attached") {
-        let mut some = [0; 512];
-        let count = error.read(&mut some).await.expect("words");
-        assert!(count > 0, "strace may not attach: {}", String::from_utf8_lossy(&heard));
-        heard.extend_from_slice(some.get(..count).expect("so many"));
-    }
-    // Whoever drops the pipe would end the tracer.
-    tokio::spawn(async move {
-        let mut rest = Vec::new();
-        drop(error.read_to_end(&mut rest).await);
-    });
+    crate::world::until("strace is attached", || async {
+        std::fs::read_to_string(&words).expect("its words").contains("attached").then_some(())
+    })
+    .await;
     tracer
 }
 
