@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -261,6 +262,16 @@ impl Hub {
             epochs,
         };
         Ok((Arc::new(hub), thread))
+    }
+
+    /// How long the sequencer has been at what it does now.
+    pub fn at_work(&self) -> Duration {
+        self.store.at_work()
+    }
+
+    /// Whether a write failed of which the sequencer may never hear. Blocks while a disk is slow.
+    pub fn has_failed(&self) -> bool {
+        self.store.has_failed()
     }
 
     /// The exchange's name.

@@ -186,6 +186,7 @@ impl Sequencer {
     /// Runs until every sender is gone, or until a write fails, after which the process must end.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
         while let Some(first) = queue.blocking_recv() {
+            self.store.note_work(true);
             let batch = Batch::drain(first, &mut queue);
             let tick = batch.tick;
             self.commit(batch)?;
@@ -195,8 +196,11 @@ impl Sequencer {
             if self.ticks >= limits::DELIVERY_WRITE_TICKS {
                 self.keep_deliveries()?;
             }
+            self.store.note_work(false);
         }
-        self.keep_deliveries()
+        self.store.note_work(true);
+        self.keep_deliveries()?;
+        self.store.settle()
     }
 
     /// Does what is due: erases, and sweeps what was found by what is erased.

@@ -339,7 +339,7 @@ fn read_copy(path: &Path, copy: &mut NewerCopy<'_>) -> Result<(), RestoreError> 
         if !store.join("db").exists() {
             return Err(failed("there is no store in it".to_owned()));
         }
-        let store = Store::open_log(&store, 0).map_err(|error| failed(error.to_string()))?;
+        let store = Store::open_damaged(&store).map_err(|error| failed(error.to_string()))?;
         let unreadable = store.readable_blocks(|block| copy.take(block));
         if unreadable > 0 {
             tracing::warn!(unreadable, "blocks of the newer copy cannot be read");

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -51,6 +52,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_hours(12);
 const EXPIRY_WARNING: Duration = Duration::from_hours(14 * 24);
 /// How often the sequencer's thread is asked whether it still runs.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the sequencer may be at work before the disk is asked whether a write failed.
+const STUCK_AFTER: Duration = Duration::from_millis(500);
 
 /// Why the hub does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,11 @@ pub enum ServeError {
         "the store did not open within {0:?}: its files may be damaged; restore from a backup (docs/OPERATIONS.md)"
     )]
     OpenTimeout(Duration),
+    /// Opening the store came to no end of its own.
+    #[error(
+        "the store's files cannot be opened, they are damaged; restore from a backup (docs/OPERATIONS.md)"
+    )]
+    OpenFailed,
     /// The log cannot be served.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -156,16 +164,13 @@ pub async fn serve(
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
     };
-    let failed = async {
-        while !sequencer.is_finished() {
-            tokio::time::sleep(WATCH_INTERVAL).await;
-        }
-    };
+    let failed = has_ended(&sequencer, &hub);
     // Each arm ends the hub; none is needed after another has.
+    let mut is_stuck = false;
     let exit = tokio::select! {
         ended = transport => { ended?; Exit::Drained }
         () = overdue => Exit::Cut,
-        () = failed => Exit::Cut,
+        stuck = failed => { is_stuck = stuck; Exit::Cut }
     };
     if exit == Exit::Cut {
         tracing::warn!(connections = reloader.live(), "cutting connections that did not end");
@@ -175,9 +180,37 @@ pub async fn serve(
     stop.cancel();
     tasks.close();
     drop(hub);
+    if is_stuck {
+        return Err(stuck());
+    }
     finish(sequencer, config.drain_deadline).await?;
     tracing::info!("stopped");
     Ok(exit)
+}
+
+/// The sequencer's thread never comes back, and ends with the process.
+fn stuck() -> ServeError {
+    let cause = "its thread was not told, and waits".to_owned();
+    ServeError::Write(StoreError::Io { action: "writing the log", cause })
+}
+
+/// Waits until the sequencer has ended, or a write failed of which it does not hear; whether it was that.
+async fn has_ended(sequencer: &SequencerThread, hub: &Arc<Hub>) -> bool {
+    while !sequencer.is_finished() {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        if hub.at_work() > STUCK_AFTER {
+            let asked = Arc::clone(hub);
+            let asked = tokio::task::spawn_blocking(move || asked.has_failed());
+            // A disk that is slow answers later, and is asked again.
+            let failed = tokio::time::timeout(STUCK_AFTER, asked).await;
+            // What failed is told to the sequencer, if it listens.
+            if matches!(failed, Ok(Ok(true))) {
+                tokio::time::sleep(WATCH_INTERVAL).await;
+                return !sequencer.is_finished();
+            }
+        }
+    }
+    false
 }
 
 /// What goes on beside the connections, to the end.
@@ -307,7 +340,8 @@ fn watched(
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {
         Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
-        Err(_late) => Err(ServeError::OpenTimeout(config.open_deadline)),
+        Err(RecvTimeoutError::Timeout) => Err(ServeError::OpenTimeout(config.open_deadline)),
+        Err(RecvTimeoutError::Disconnected) => Err(ServeError::OpenFailed),
     }
 }
 

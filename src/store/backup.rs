@@ -529,6 +529,7 @@ pub fn import(
         }
         if rows.len() >= STEP_ROWS {
             store.write(std::mem::take(&mut rows))?;
+            store.sync()?;
             release_pages();
             progress(next);
         }

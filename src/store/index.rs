@@ -49,6 +49,8 @@ pub(super) const SHORT: u8 = 0;
 pub(super) const LONG: u8 = 1;
 /// Bytes of a posting: the first eight of the digest, and the sequence.
 const POSTING_BYTES: usize = 16;
+/// Rows that are removed at a time.
+const CLEARED_ROWS: usize = 1024;
 const CHUNK_POSTINGS: usize = VALUE_PAYLOAD_MAX / POSTING_BYTES;
 
 /// A key and a sequence.
@@ -266,13 +268,18 @@ impl Index {
         postings
     }
 
-    /// Removes every row, so that the index can be folded anew.
-    pub(super) fn clear(&self, tree: &Tree) -> Result<(), StoreError> {
+    /// Removes some rows, until the index can be folded anew; whether there were any. What says how much was written
+    /// goes first: an index that is cut off here is folded from the beginning.
+    pub(super) fn clear_some(&self, tree: &Tree) -> Result<bool, StoreError> {
         let mut batch = Batch::default();
-        for key in tree.scan_prefix([keys::INDEX, self.id]).keys() {
+        batch.remove(&keys::runs(self.id));
+        let mut any = false;
+        for key in tree.scan_prefix([keys::INDEX, self.id]).keys().take(CLEARED_ROWS) {
+            any = true;
             batch.remove(key.map_err(StoreError::io("reading an index"))?);
         }
-        tree.apply_batch(batch).map_err(StoreError::io("clearing an index"))
+        tree.apply_batch(batch).map_err(StoreError::io("clearing an index"))?;
+        Ok(any)
     }
 
     /// Writes the run that is full, and the next part of the long run before it.

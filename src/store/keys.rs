@@ -4,6 +4,7 @@
 //! |--------|----------------------------------------------------|--------------------------------|----------------------------|
 //! | `0x01` | -                                                  | format version, u32            | the store is made          |
 //! | `0x03` | -                                                  | cursor key, 32 bytes, sealed   | the store is made          |
+//! | `0x04` | -                                                  | writes of state, u64, sealed   | with state that no entry counts |
 //! | `0x10` | first sequence, u64                                | block of the log, sealed       | with every group           |
 //! | `0x11` | first sequence, u64; piece, u16                    | rest of a block, sealed        | with its block             |
 //! | `0x12` | level, u8; index, u64                            | whole tile of the tree, sealed | with its last entry        |
@@ -34,6 +35,7 @@ use crate::transparency::TileId;
 
 pub(super) const FORMAT: [u8; 1] = [0x01];
 pub(super) const CURSOR_KEY: [u8; 1] = [0x03];
+pub(super) const WRITES: [u8; 1] = [0x04];
 pub(super) const BLOCK: u8 = 0x10;
 const PIECE: u8 = 0x11;
 pub(super) const TILE: u8 = 0x12;

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -34,6 +38,9 @@ use crate::model::report::ReportName;
 use crate::model::time::Timestamp;
 use crate::signing::Verified;
 use crate::store::StoreError;
+use crate::store::anchor;
+use crate::store::anchor::Anchor;
+use crate::store::anchor::Known;
 use crate::store::block;
 use crate::store::block::Builder;
 use crate::store::block::Decoded;
@@ -41,6 +48,8 @@ use crate::store::block::LogBlock;
 use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::index::Posting;
+use crate::store::inspect;
+use crate::store::inspect::Lsn;
 use crate::store::keys;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
@@ -50,6 +59,7 @@ use crate::store::tree;
 use crate::transparency::Checkpoint;
 use crate::transparency::Edge;
 use crate::transparency::Frontier;
+use crate::transparency::proof;
 use crate::transparency::roster_digest;
 use crate::wire::body::Content;
 use crate::wire::disk;
@@ -227,6 +237,15 @@ pub struct Store {
     terms: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
+    /// What the next start demands of the log; none of a store that is damaged.
+    anchor: Option<Anchor>,
+    /// Writes of state that no entry counts.
+    writes: AtomicU64,
+    /// Since when the writing thread is at work, in milliseconds behind the opening; 0: it is not.
+    at_work_since: AtomicU64,
+    opened: Instant,
+    /// Whether nobody knows what is on the disk: nothing was demanded yet, or a flush or a sync failed.
+    is_unsure: AtomicBool,
     /// The Merkle tree's tiles that are not whole, as of the durable head.
     pub(super) edge: ArcSwap<Edge>,
     /// Held alone while bodies go, and shared by who reads what lies in several rows, a long block or postings: sled
@@ -237,24 +256,56 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
     pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
-        let store = Self::open_log(path, min_free_bytes)?;
+        let (store, known) = Self::open_checked(path, min_free_bytes)?;
         store.catch_up()?;
         store.raise_tree()?;
+        if known.size > 0 && proof::frontier(&store.tree(), known.size)?.root() != known.root {
+            store.is_unsure.store(true, Ordering::Relaxed);
+            return Err(StoreError::corrupt("the log", "it is another than was on the disk"));
+        }
         Ok(store)
     }
 
     /// The same without the indexes, which may be damaged: for [`Store::rebuild`].
     pub fn open_log(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
+        Self::open_checked(path, min_free_bytes).map(|(store, _known)| store)
+    }
+
+    /// The same of a store that is damaged, as far as sled makes anything of it: what is read of it must prove itself.
+    pub fn open_damaged(path: &Path) -> Result<Self, StoreError> {
+        Self::open_at(path, 0, open_sled(path)?, None)
+    }
+
+    /// The log, which is what it was known to be.
+    fn open_checked(path: &Path, min_free_bytes: u64) -> Result<(Self, Known), StoreError> {
         std::fs::create_dir_all(path)
             .map_err(|error| system("making the data directory", &error))?;
+        let known = anchor::read(path)?.unwrap_or_default();
+        let db = open_whole(path, known.lsn)?;
+        let anchor = Anchor::begin(path, known.clone())?;
+        let store = Self::open_at(path, min_free_bytes, db, Some(anchor))?;
+        store.demand(&known)?;
+        store.sync()?;
+        // The names of new files, and what sled wrote beside the log while it opened.
+        rustix::fs::syncfs(&store.directory)
+            .map_err(|error| system("syncing the data volume", &error.into()))?;
+        Ok((store, known))
+    }
+
+    fn open_at(
+        path: &Path,
+        min_free_bytes: u64,
+        db: Db,
+        anchor: Option<Anchor>,
+    ) -> Result<Self, StoreError> {
         let directory =
             File::open(path).map_err(|error| system("opening the data directory", &error))?;
-        let db = open_sled(path)?;
         let cursor_key = prepare(&db)?;
+        let writes = writes(&db)?;
         let log_file = File::open(path.join("db"))
             .map_err(|error| system("opening the log's file", &error))?;
         let reserve = Reserve::new(&path.join("db"), min_free_bytes);
-        let store = Self {
+        Ok(Self {
             reserve: reserve
                 .inspect_err(|error| tracing::warn!(%error, "the log has no reserve"))
                 .ok(),
@@ -268,14 +319,26 @@ impl Store {
             terms: Index::new(TERMS, Keys::Many),
             min_free_bytes,
             cursor_key,
+            anchor,
+            writes: AtomicU64::new(writes),
+            at_work_since: AtomicU64::new(0),
+            opened: Instant::now(),
+            is_unsure: AtomicBool::new(true),
             edge: ArcSwap::default(),
             rewriting: RwLock::default(),
-        };
-        store.sync()?;
-        // The names of new files, and what sled wrote beside the log while it opened.
-        rustix::fs::syncfs(&store.directory)
-            .map_err(|error| system("syncing the data volume", &error.into()))?;
-        Ok(store)
+        })
+    }
+
+    /// Demands all that was known to be on the disk; until then, nothing is noted of what is there.
+    fn demand(&self, known: &Known) -> Result<(), StoreError> {
+        if self.head()?.frontier.size() < known.size {
+            return Err(StoreError::corrupt("the log", "its last entries are missing"));
+        }
+        if self.writes.load(Ordering::Relaxed) < known.writes {
+            return Err(StoreError::corrupt("the state", "the last of it is missing"));
+        }
+        self.is_unsure.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Where the log stands; the default head if it is empty.
@@ -324,6 +387,7 @@ impl Store {
         let first = group.head.frontier.size().saturating_sub(count);
         let mut rows = Vec::new();
         let blocks = if group.entries.is_empty() && !group.state.is_empty() {
+            rows.push(self.count_write());
             Vec::new()
         } else {
             insert_blocks(&mut rows, first, group)?
@@ -352,6 +416,7 @@ impl Store {
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
         steps::reached(Step::Synced);
+        self.raise_anchor(&group.head.frontier);
         self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);
@@ -441,9 +506,14 @@ impl Store {
     pub fn readable_blocks(&self, mut each: impl FnMut(&LogBlock)) -> u64 {
         let mut unreadable = 0;
         for row in self.db.range(keys::block(0)..=keys::block(u64::MAX)) {
+            let is_lost = row.is_err();
             match row.map_err(StoreError::io("reading the log")).and_then(|row| self.decode(&row)) {
                 Ok(decoded) => each(&decoded.block),
                 Err(_damaged) => unreadable += 1,
+            }
+            // sled stays before a page that it cannot read, and says so for ever.
+            if is_lost {
+                break;
             }
         }
         release_pages();
@@ -499,6 +569,7 @@ impl Store {
         for (key, value) in rows {
             batch.insert(keys::delivery(&key), block::seal(&value));
         }
+        insert_rows(&mut batch, vec![self.count_write()]);
         self.db.apply_batch(batch).map_err(StoreError::io("writing deliveries"))
     }
 
@@ -856,6 +927,8 @@ impl Store {
                 self.index_block(block, next, &mut scopes, starts)?;
             }
             next = end;
+            // So that a power cut leaves no hole far behind the end: see `inspect`.
+            self.sync()?;
         }
         Ok(())
     }
@@ -878,7 +951,9 @@ impl Store {
 
     fn clear_indexes(&self) -> Result<(), StoreError> {
         for index in [&self.names, &self.values, &self.terms] {
-            index.clear(&self.db)?;
+            while index.clear_some(&self.db)? {
+                self.sync()?;
+            }
         }
         Ok(())
     }
@@ -963,18 +1038,74 @@ impl Store {
             .ok_or_else(|| StoreError::corrupt("an index", "a place is unreadable"))
     }
 
+    /// The row that counts a write of state beside the log: that it is missing is noticed by its number.
+    fn count_write(&self) -> (Vec<u8>, Option<Bytes>) {
+        let writes = self.writes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        (keys::WRITES.to_vec(), Some(block::seal(&writes.to_be_bytes()).into()))
+    }
+
+    /// Says that the writing thread begins some work, or has done it.
+    pub fn note_work(&self, begins: bool) {
+        let since = if begins { self.milliseconds().max(1) } else { 0 };
+        self.at_work_since.store(since, Ordering::Relaxed);
+    }
+
+    /// How long the writing thread has been at what it does now.
+    pub fn at_work(&self) -> Duration {
+        match self.at_work_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(self.milliseconds().saturating_sub(since)),
+        }
+    }
+
+    /// Whether a write failed of which the writing thread does not hear: sled may let it wait for ever. Blocks while a
+    /// disk is slow.
+    pub fn has_failed(&self) -> bool {
+        self.db.flush().is_err()
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes where the log ends now that nothing more is to be written: the next start demands all of it.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        if self.is_unsure.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.db.flush().map_err(StoreError::io("flushing"))?;
+        // What is seen is synced then, and not the other way round.
+        let end = inspect::tip(&self.log_file)?;
+        self.sync()?;
+        self.raise_anchor(&self.head()?.frontier);
+        self.anchor.as_ref().map_or(Ok(()), |anchor| anchor.rest(end))
+    }
+
+    /// Notes what is durable.
+    fn raise_anchor(&self, frontier: &Frontier) {
+        if let Some(anchor) = &self.anchor {
+            anchor.raise(frontier.size(), frontier.root(), self.writes.load(Ordering::Relaxed));
+        }
+    }
+
     /// Flushes sled's buffers to the file system and those to the disk: on Linux sled's own flush ends before the
     /// disk has anything. The log's file is all that there is to sync as long as `blobs` is empty, which the bound
     /// on values sees to; should anything lie there, the whole volume is synced.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(StoreError::io("flushing"))?;
+        let flushed = self.db.flush().map(drop).map_err(StoreError::io("flushing"));
         steps::reached(Step::Flushed);
-        let synced = if self.blobs_are_still_empty() {
-            rustix::fs::fdatasync(&self.log_file)
-        } else {
-            rustix::fs::syncfs(&self.directory)
-        };
-        synced.map_err(|error| system("syncing the log", &error.into()))
+        let synced = flushed.and_then(|()| {
+            let synced = if self.blobs_are_still_empty() {
+                rustix::fs::fdatasync(&self.log_file)
+            } else {
+                rustix::fs::syncfs(&self.directory)
+            };
+            synced.map_err(|error| system("syncing the log", &error.into()))
+        });
+        if synced.is_err() {
+            self.is_unsure.store(true, Ordering::Relaxed);
+        }
+        synced
     }
 
     /// Bytes that are free on the data volume.
@@ -996,20 +1127,45 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.settle() {
+            tracing::warn!(%error, "the end of the log is not noted");
+        }
+    }
+}
+
 /// Bytes that are free on the volume of a file.
 pub(super) fn free_bytes(file: &File) -> std::io::Result<u64> {
     let volume = rustix::fs::fstatvfs(file)?;
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
+/// Opens sled's files as they are.
 pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
+    open_files(path, None)
+}
+
+/// Opens them if they are whole as far as they were known to be on the disk: sled would cut them, and say nothing.
+fn open_whole(path: &Path, known: Lsn) -> Result<Db, StoreError> {
+    open_files(path, Some(known))
+}
+
+fn open_files(path: &Path, known: Option<Lsn>) -> Result<Db, StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None)
         .mode(sled::Mode::HighThroughput);
     let db = path.join("db");
-    let is_locked = || reserve::cut(&db).map_err(|error| system("opening the log's file", &error));
+    let is_locked = || {
+        let is_locked = reserve::cut(&db);
+        let is_locked = is_locked.map_err(|error| system("opening the log's file", &error))?;
+        match known {
+            Some(known) if !is_locked => inspect::check(path, known),
+            Some(_) | None => Ok(is_locked),
+        }
+    };
     for _attempt in 0..OPEN_ATTEMPTS {
         // The lock of a process that was just killed goes with it, a little later; that of a store which this process
         // just dropped waits among sled's garbage. sled's own error does not say so in its kind.
@@ -1046,6 +1202,13 @@ pub(super) fn prepare(db: &Db) -> Result<[u8; 32], StoreError> {
         .map_err(StoreError::io("reading the cursor key"))?
         .and_then(|value| block::open(&value)?.try_into().ok())
         .ok_or_else(|| StoreError::corrupt("the cursor key", "it is unreadable"))
+}
+
+/// How many writes of state were counted.
+fn writes(db: &Db) -> Result<u64, StoreError> {
+    let row = db.get(keys::WRITES).map_err(StoreError::io("reading the count of writes"))?;
+    let damaged = || StoreError::corrupt("the count of writes", "it is unreadable");
+    row.map_or(Ok(0), |row| block::open(&row).and_then(keys::number).ok_or_else(damaged))
 }
 
 /// Postings of bodies that go.

@@ -3,10 +3,12 @@
 //! One sled tree holds the log as blocks, the indexes and a little state; `keys` is the whole key space. A group of
 //! entries becomes durable in one atomic write, one flush and one sync of the log's file: sled's flush alone never reaches the disk on Linux. Nothing but this module names `sled`.
 
+mod anchor;
 mod backup;
 mod block;
 mod compact;
 mod index;
+mod inspect;
 mod keys;
 mod log;
 mod reserve;
@@ -86,6 +88,13 @@ pub enum StoreError {
 impl StoreError {
     fn io(action: &'static str) -> impl FnOnce(sled::Error) -> Self {
         move |cause| {
+            if let sled::Error::Corruption { at, .. } = cause {
+                let place = at.map_or_else(
+                    || format!("sled's files ({action})"),
+                    |at| format!("byte {} of the log's file ({action})", at.lid()),
+                );
+                return Self::Corrupt { place, what: "a checksum of sled's does not match" };
+            }
             if is_damage(&cause) {
                 return Self::corrupt("the store's files", "sled cannot read them");
             }

@@ -26,9 +26,9 @@ use rustix::fs::FlockOperation;
 use crate::store::log::free_bytes;
 
 /// sled's default, which a store keeps for life.
-const SEGMENT_BYTES: u64 = 512 * 1024;
+pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;
 /// Bytes of a segment's header, none of which is set in a segment that sled has not begun.
-const HEADER_BYTES: usize = 20;
+pub(super) const HEADER_BYTES: usize = 20;
 /// Half a second of single records, as fast as they come. A small log has as much ahead as it is long.
 const AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of a group whose data takes longer to sync than the file's metadata.

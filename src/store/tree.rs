@@ -150,6 +150,7 @@ impl Store {
             rows.push((key.map_err(StoreError::io("reading the tree"))?.to_vec(), None));
             if rows.len() >= STEP_ROWS {
                 self.write(std::mem::take(&mut rows))?;
+                self.sync()?;
             }
         }
         self.write(rows)
@@ -170,6 +171,7 @@ impl Store {
             }
             if rows.len() >= STEP_ROWS {
                 self.write(std::mem::take(&mut rows))?;
+                self.sync()?;
             }
         }
         self.write(rows)?;

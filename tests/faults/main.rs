@@ -10,12 +10,17 @@
     reason = "a test may panic"
 )]
 
+mod answers;
 mod calls;
+mod disk;
+mod hub;
 mod kept;
 mod kill;
 mod restored;
+mod rot;
 mod torn;
 mod trials;
+mod volume;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod world;

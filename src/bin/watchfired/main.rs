@@ -235,6 +235,8 @@ fn opening(error: &anyhow::Error) -> Option<&ServeError> {
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     match opening(error) {
+        // What a new start would find is as damaged.
+        Some(ServeError::Write(StoreError::Corrupt { .. })) => ExitCode::from(EXIT_UNUSABLE),
         // Opening writes, too.
         Some(ServeError::Write(_) | ServeError::Open(OpenError::Store(StoreError::Io { .. }))) => {
             ExitCode::from(EXIT_WRITE_FAILED)
@@ -245,6 +247,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             ServeError::File { .. }
             | ServeError::Restored
             | ServeError::OpenTimeout(_)
+            | ServeError::OpenFailed
             | ServeError::Open(_)
             | ServeError::Tls(_)
             | ServeError::WarningList(_)

@@ -1,0 +1,371 @@
+//! Looks at sled's file `db` before sled does.
+//!
+//! sled 0.34 replays its log from its snapshot on. A message that is not what was written ends a segment for it, whatever
+//! follows, and one whose segment has no readable header is as if it had never been: what lay there is gone without a
+//! word, and what sled takes for torn it overwrites with zeroes. So the same way is walked here first, and read only:
+//!
+//! - a segment's header is either nothing but zeroes, or what was written;
+//! - every message of a segment that is not the last is what was written, up to its end;
+//! - the log ends no earlier than where it was known to be on the disk (see `anchor`).
+//!
+//! What a crash may leave looks otherwise: it lies behind all that was known to be on the disk, and near the end. Segments
+//! behind such a tear are taken out, so that sled ends there too: nothing is kept from behind a hole.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+
+use crate::store::StoreError;
+use crate::store::reserve::HEADER_BYTES;
+use crate::store::reserve::SEGMENT_BYTES;
+
+/// Nothing begins within so many bytes of a segment's end.
+const MESSAGE_HEADER_BYTES_MAX: u64 = 32;
+/// What may be written without a sync: a group, the runs of the indexes that follow, and sled's own rewriting.
+const UNSYNCED_BYTES_MAX: u64 = 16 * SEGMENT_BYTES;
+/// Fills the rest of a segment.
+const CAP: u8 = 2;
+const KIND_LAST: u8 = 11;
+/// sled keeps numbers with these bits turned, and checksums with all bits turned.
+const TURNED: u64 = 0x7FFF_FFFF_FFFF_FFFF;
+
+/// A place in sled's log, which goes on for ever, unlike one in its file.
+pub(super) type Lsn = u64;
+
+/// The segments of the file, by where they begin in the log.
+type Segments = BTreeMap<Lsn, u64>;
+
+/// Where the messages of a segment end.
+struct End {
+    at: u64,
+    /// Whether the segment is full.
+    is_whole: bool,
+}
+
+/// A segment whose messages end before it does, though it is not the last.
+struct Tear {
+    lsn: Lsn,
+    offset: u64,
+}
+
+/// Demands that the log is whole as far as it was known to be on the disk. Whether another process or store has the file.
+pub(super) fn check(folder: &Path, known: Lsn) -> Result<bool, StoreError> {
+    let db = folder.join("db");
+    let file = match OpenOptions::new().read(true).write(true).open(&db) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && known == 0 => {
+            return Ok(false);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::corrupt("the log's file", "it is missing"));
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
+        Err(error) => return Err(failed(&error.into())),
+    }
+    let segments = segments(&file)?;
+    let snapshot = snapshot(folder).map_err(|error| failed(&error))?;
+    let Some((tip, last)) = ends(&file, &segments, snapshot)? else {
+        return if known == 0 { Ok(false) } else { Err(ends_early(0)) };
+    };
+    for tear in last {
+        judge(&file, &segments, &tear, known, tip.lsn)?;
+    }
+    if tip.lsn < known { Err(ends_early(tip.offset)) } else { Ok(false) }
+}
+
+/// Where the log in a file ends that may be in use.
+pub(super) fn tip(file: &File) -> Result<Lsn, StoreError> {
+    let segments = segments(file)?;
+    let Some((lsn, offset)) = segments.last_key_value() else { return Ok(0) };
+    let end = walk(&read(file, *offset)?, *lsn);
+    Ok(lsn.saturating_add(end.at))
+}
+
+/// The end of the log, and the tears before it from the snapshot on.
+fn ends(
+    file: &File,
+    segments: &Segments,
+    snapshot: Lsn,
+) -> Result<Option<(Tear, Vec<Tear>)>, StoreError> {
+    let begin = snapshot - snapshot % SEGMENT_BYTES;
+    let (mut tip, mut tears) = (None, Vec::new());
+    for (lsn, offset) in segments.range(begin..) {
+        let end = walk(&read(file, *offset)?, *lsn);
+        let place = Tear { lsn: lsn.saturating_add(end.at), offset: offset.saturating_add(end.at) };
+        if !end.is_whole && segments.last_key_value().is_some_and(|(last, _offset)| last != lsn) {
+            tears.push(Tear { ..place });
+        }
+        tip = Some(place);
+    }
+    Ok(tip.map(|tip| (tip, tears)))
+}
+
+/// Whether a tear is damage, or what a crash may leave; what lies behind one of those is taken out.
+fn judge(
+    file: &File,
+    segments: &Segments,
+    tear: &Tear,
+    known: Lsn,
+    tip: Lsn,
+) -> Result<(), StoreError> {
+    let base = tear.lsn - tear.lsn % SEGMENT_BYTES;
+    let last = segments.last_key_value().map_or(0, |(lsn, _offset)| *lsn);
+    let Some(offset) = segments.get(&base) else { return Ok(()) };
+    // All that it had is written elsewhere: sled began to use it again, and the beginning did not reach the disk.
+    if is_begun_anew(&read(file, *offset)?, tear.lsn - base, last) {
+        return Ok(());
+    }
+    if tear.lsn < known || tip.saturating_sub(tear.lsn) > UNSYNCED_BYTES_MAX {
+        let place = format!("byte {} of the log's file", tear.offset);
+        return Err(StoreError::corrupt(place, "a checksum of sled's does not match"));
+    }
+    tracing::warn!(
+        at = tear.offset,
+        "a write was cut off in the middle: the log is continued from there"
+    );
+    let zeroes = [0; HEADER_BYTES];
+    for (_lsn, offset) in segments.range(base.saturating_add(1)..) {
+        file.write_all_at(&zeroes, *offset).map_err(|error| failed(&error))?;
+    }
+    rustix::fs::fdatasync(file).map_err(|error| failed(&error.into()))
+}
+
+fn ends_early(offset: u64) -> StoreError {
+    StoreError::corrupt(
+        format!("byte {offset} of the log's file"),
+        "it ends there, and more was on the disk",
+    )
+}
+
+/// Every segment that was begun. What is neither zero nor a header was one.
+fn segments(file: &File) -> Result<Segments, StoreError> {
+    let length = file.metadata().map_err(|error| failed(&error))?.len();
+    let mut segments = Segments::new();
+    let mut offset = 0;
+    while offset + as_u64(HEADER_BYTES) <= length {
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, offset).map_err(|error| failed(&error))?;
+        if header != [0; HEADER_BYTES] {
+            let damaged = |what| {
+                StoreError::corrupt(format!("the segment at byte {offset} of the log's file"), what)
+            };
+            let lsn = base_of(&header).ok_or_else(|| damaged("its header is unreadable"))?;
+            if segments.insert(lsn, offset).is_some() {
+                return Err(damaged("another has the same place"));
+            }
+        }
+        offset += SEGMENT_BYTES;
+    }
+    Ok(segments)
+}
+
+/// Where the segment of a header begins in the log.
+fn base_of(header: &[u8; HEADER_BYTES]) -> Option<Lsn> {
+    let (crc, rest) = header.split_first_chunk()?;
+    if crc32fast::hash(rest) != !number_32(*crc) {
+        return None;
+    }
+    let lsn = number_64(*rest.first_chunk()?) ^ TURNED;
+    lsn.is_multiple_of(SEGMENT_BYTES).then_some(lsn)
+}
+
+/// Where the newest snapshot stands: its name says so.
+fn snapshot(folder: &Path) -> std::io::Result<Lsn> {
+    let mut newest = 0;
+    for file in std::fs::read_dir(folder)? {
+        let name = file?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("snap."));
+        let number = number.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        newest = newest.max(number.unwrap_or_default());
+    }
+    Ok(newest)
+}
+
+/// A segment, up to the end of the file.
+fn read(file: &File, offset: u64) -> Result<Vec<u8>, StoreError> {
+    let length = file.metadata().map_err(|error| failed(&error))?.len();
+    let length = SEGMENT_BYTES.min(length.saturating_sub(offset));
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, offset).map_err(|error| failed(&error))?;
+    Ok(bytes)
+}
+
+/// Walks the messages of a segment.
+fn walk(segment: &[u8], lsn: Lsn) -> End {
+    let mut at = as_u64(HEADER_BYTES);
+    while at + MESSAGE_HEADER_BYTES_MAX <= SEGMENT_BYTES {
+        match message(segment, at, |number| number == lsn / SEGMENT_BYTES) {
+            Some(Message { kind: CAP, .. }) => return End { at: SEGMENT_BYTES, is_whole: true },
+            Some(Message { bytes, .. }) => at += bytes,
+            None => return End { at, is_whole: false },
+        }
+    }
+    End { at: at.min(SEGMENT_BYTES), is_whole: true }
+}
+
+/// Whether messages of a segment behind the last lie behind a place in another.
+fn is_begun_anew(segment: &[u8], at: u64, last: Lsn) -> bool {
+    let last = last / SEGMENT_BYTES;
+    let is_next = |number| number > last && number <= last + UNSYNCED_BYTES_MAX / SEGMENT_BYTES;
+    (at..as_u64(segment.len())).any(|at| message(segment, at, is_next).is_some())
+}
+
+/// A message that is what was written.
+struct Message {
+    kind: u8,
+    /// With its header.
+    bytes: u64,
+}
+
+/// The message at a place of a segment, if it is what was written, and of a segment with such a number in the log.
+fn message(segment: &[u8], at: u64, is_own: impl FnOnce(u64) -> bool) -> Option<Message> {
+    let whole = segment.get(usize::try_from(at).ok()?..)?;
+    let (crc, after_crc) = whole.split_first_chunk()?;
+    let (kind, mut rest) = after_crc.split_first()?;
+    let length = number(&mut rest)?;
+    let is_own = is_own(number(&mut rest)?);
+    let _page = number(&mut rest)?;
+    if !is_own || *kind == 0 || *kind > KIND_LAST {
+        return None;
+    }
+    let body = rest.get(..usize::try_from(length).ok()?)?;
+    let header = after_crc.get(..after_crc.len() - rest.len())?;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(body);
+    hasher.update(header);
+    (hasher.finalize() == !number_32(*crc))
+        .then(|| Message { kind: *kind, bytes: as_u64(crc.len() + header.len() + body.len()) })
+}
+
+/// A number as sled writes it: one byte up to 240, and up to eight more beyond.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (first, rest) = bytes.split_first()?;
+    let (count, base) = match first {
+        0..=240 => (0, u64::from(*first)),
+        241..=248 => (1, 240 + 256 * (u64::from(*first) - 241)),
+        249 => (2, 2288),
+        250..=255 => (usize::from(*first) - 247, 0),
+    };
+    let (more, rest) = rest.split_at_checked(count)?;
+    *bytes = rest;
+    if *first > 249 {
+        let mut wide = [0; 8];
+        wide.get_mut(..count)?.copy_from_slice(more);
+        return Some(number_64(wide));
+    }
+    Some(more.iter().fold(0, |sum, byte| sum * 256 + u64::from(*byte)) + base)
+}
+
+/// sled writes the lowest byte first.
+fn number_32(mut bytes: [u8; 4]) -> u32 {
+    bytes.reverse();
+    u32::from_be_bytes(bytes)
+}
+
+fn number_64(mut bytes: [u8; 8]) -> u64 {
+    bytes.reverse();
+    u64::from_be_bytes(bytes)
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn failed(error: &std::io::Error) -> StoreError {
+    StoreError::Io { action: "looking at the log's file", cause: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_sled_writes_them() {
+        for (bytes, value) in [
+            (&[0][..], 0),
+            (&[240], 240),
+            (&[241, 0], 240),
+            (&[248, 255], 2287),
+            (&[249, 0, 0], 2288),
+            (&[249, 255, 255], 67_823),
+            (&[250, 0xf0, 0x08, 0x01], 67_824),
+            (&[255, 255, 255, 255, 255, 255, 255, 255, 255], u64::MAX),
+        ] {
+            let mut rest = bytes;
+            assert_eq!(number(&mut rest), Some(value));
+            assert!(rest.is_empty());
+        }
+        assert_eq!(number(&mut &[250, 1][..]), None);
+    }
+
+    /// A store of sled's with some segments, closed.
+    fn written() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::open(folder.path()).unwrap();
+        for number in 0..2000_u32 {
+            db.insert(number.to_be_bytes(), vec![7; 1000]).unwrap();
+        }
+        db.flush().unwrap();
+        drop(db);
+        folder
+    }
+
+    fn file(folder: &tempfile::TempDir) -> File {
+        OpenOptions::new().read(true).write(true).open(folder.path().join("db")).unwrap()
+    }
+
+    #[test]
+    fn every_flipped_bit_before_the_known_end_is_seen_or_changes_nothing() {
+        let folder = written();
+        let known = tip(&file(&folder)).unwrap();
+        assert!(known > 3 * SEGMENT_BYTES, "{known}");
+        assert!(!check(folder.path(), known).unwrap());
+        let file = file(&folder);
+        let segments = segments(&file).unwrap();
+        let (mut seen, mut dead) = (0, 0);
+        for (lsn, offset) in &segments {
+            let end = walk(&read(&file, *offset).unwrap(), *lsn);
+            let used = if end.is_whole { SEGMENT_BYTES } else { end.at };
+            for place in (0..used).step_by(9973).chain([0, 5, 15]) {
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, offset + place).unwrap();
+                file.write_all_at(&[byte[0] ^ 4], offset + place).unwrap();
+                match check(folder.path(), known) {
+                    Err(StoreError::Corrupt { .. }) => seen += 1,
+                    // What fills a segment up is never read.
+                    Ok(false) => dead += 1,
+                    other => panic!("{other:?} at {place} of {offset}"),
+                }
+                file.write_all_at(&byte, offset + place).unwrap();
+            }
+        }
+        assert!(seen > 100 && dead < seen / 20, "{seen} seen, {dead} not");
+        assert!(!check(folder.path(), known).unwrap());
+        assert!(check(folder.path(), known + 1).is_err(), "a log that ends early is seen");
+    }
+
+    #[test]
+    fn what_a_crash_may_leave_is_cut_where_it_is_torn() {
+        let folder = written();
+        let file = file(&folder);
+        let found = segments(&file).unwrap();
+        let (lsn, offset) = found.iter().nth_back(1).unwrap();
+        let at = offset + 9000;
+        file.write_all_at(&[0; 4096], at).unwrap();
+        // Nothing of it was known to be on the disk.
+        assert!(!check(folder.path(), *lsn).unwrap());
+        let left = segments(&file).unwrap();
+        assert_eq!(left.last_key_value(), Some((lsn, offset)), "what lay behind is gone");
+        assert!(tip(&file).unwrap() <= lsn + 9000);
+        drop(file);
+        drop(sled::open(folder.path()).unwrap());
+    }
+}
