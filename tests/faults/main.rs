@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod answer;
 mod kill;
 mod trials;
 #[path = "../it/world.rs"]
