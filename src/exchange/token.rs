@@ -189,4 +189,30 @@ mod tests {
         assert!(open(&tokens("spring"), "acme-video", 2, &cursor[..20]).is_err());
         assert!(tokens("spring").open(Purpose::Page, &member, &[2; 32], &cursor).is_err());
     }
+
+    #[test]
+    fn a_page_token_that_is_a_name_is_understood_or_refused() {
+        let name_of = |text: &str| text.strip_prefix("name-").map(str::to_owned);
+        assert_eq!(named("", name_of), Ok(None), "the first page");
+        assert_eq!(named("name-7", name_of), Ok(Some("7".to_owned())));
+        let refusal = named("7", name_of).unwrap_err();
+        assert_eq!(refusal.reason, Reason::PageTokenInvalid);
+    }
+
+    #[test]
+    fn a_page_token_serves_its_member_request_and_purpose_only() {
+        let member: MemberId = "acme-video".parse().unwrap();
+        let place = Place { epoch: u32::MAX, position: u64::MAX - 1, as_of: u64::MAX };
+        let page = tokens("spring").seal(Purpose::Page, &member, &[2; 32], place);
+        let open = |purpose, filter: u8, token: &[u8]| {
+            let opened = tokens("spring").open(purpose, &member, &[filter; 32], token);
+            opened.map_err(|refusal| refusal.reason)
+        };
+        assert_eq!(open(Purpose::Page, 2, &page), Ok(place));
+        assert_eq!(open(Purpose::Page, 3, &page), Err(Reason::PageTokenInvalid));
+        assert_eq!(open(Purpose::Cursor, 2, &page), Err(Reason::CursorInvalid));
+        let longer = [page.as_slice(), &[0]].concat();
+        assert_eq!(open(Purpose::Page, 2, &longer), Err(Reason::PageTokenInvalid));
+        assert_eq!(open(Purpose::Page, 2, &[]), Err(Reason::PageTokenInvalid));
+    }
 }

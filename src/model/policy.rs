@@ -67,6 +67,14 @@ mod tests {
     use super::*;
     use crate::model::facts::Shape;
     use crate::model::handling::Reach;
+    use crate::model::names::KeyId;
+    use crate::model::names::Sequence;
+    use crate::model::roster::KeyUse;
+    use crate::model::roster::Quota;
+    use crate::model::roster::RegisteredKey;
+    use crate::model::roster::RosterMember;
+
+    const DESK: &str = "0123456789abcdef0123";
 
     fn reader(member: &str, role: Role, suspended: bool) -> Reader {
         let mut audiences = role.audiences();
@@ -117,5 +125,99 @@ mod tests {
             let seen: Vec<bool> = readers.iter().map(|reader| may_see(reader, &scope)).collect();
             assert_eq!(seen, expected, "{kind:?} {audiences:?} {recipients:?}");
         }
+    }
+
+    fn key(member: &str, key_use: KeyUse) -> RegisteredKey {
+        let spki = format!("{member} {key_use:?}").into_bytes();
+        RegisteredKey {
+            id: KeyId::of_spki(&spki),
+            member: member.parse().unwrap(),
+            spki,
+            key_use,
+            valid_from: Sequence(1),
+            retired_at: None,
+            compromised_since: None,
+            reset: None,
+        }
+    }
+
+    /// Three companies, of which two share a custom audience, an observer who is suspended, and the operator.
+    fn roster() -> Roster {
+        let mut roster = Roster::default();
+        for (member, role) in [
+            ("keeper", Role::Company),
+            ("colleague", Role::Company),
+            ("stranger", Role::Company),
+            ("guest", Role::Observer),
+            ("operator", Role::Operator),
+        ] {
+            let entry = RosterMember {
+                id: member.parse().unwrap(),
+                role,
+                suspended: member == "guest",
+                may_publish_indicators: false,
+                display_name: String::new(),
+                admitted_at: Sequence(1),
+                changed_at: Sequence(1),
+                quota: Quota::default(),
+            };
+            roster
+                .admit(entry, [KeyUse::Signing, KeyUse::Recovery].map(|it| key(member, it)))
+                .unwrap();
+        }
+        let (desk, keeper) = (DESK.parse().unwrap(), "keeper".parse().unwrap());
+        let colleague = ["colleague".parse().unwrap()];
+        roster.audiences.create(&desk, "desk".into(), &keeper, &colleague, Sequence(2)).unwrap();
+        roster
+    }
+
+    fn audiences(texts: &[&str]) -> Vec<Audience> {
+        let mut audiences: Vec<Audience> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        audiences.sort_unstable();
+        audiences
+    }
+
+    #[test]
+    fn a_reader_is_what_the_roster_says_of_the_member() {
+        let roster = roster();
+        let of = |member: &str| Reader::of(&roster, &member.parse().unwrap());
+        let companies = audiences(&["all", "companies"]);
+        let cases = [
+            ("colleague", Role::Company, false, audiences(&["all", "companies", DESK])),
+            ("stranger", Role::Company, false, companies),
+            ("guest", Role::Observer, true, audiences(&["all", "observers"])),
+            ("operator", Role::Operator, false, Vec::new()),
+        ];
+        for (member, role, suspended, audiences) in cases {
+            let member_id = member.parse().unwrap();
+            let expected = Reader { member: member_id, role, suspended, audiences };
+            assert_eq!(of(member), Some(expected));
+        }
+        assert_eq!(of("nobody"), None);
+    }
+
+    #[test]
+    fn who_is_in_a_custom_audience_is_known_to_those_who_are_in_it_alone() {
+        let roster = roster();
+        let known = |member: &str, other: &str| {
+            let (member, other) = (member.parse().unwrap(), other.parse().unwrap());
+            Reader::as_known_to(&roster, &member, &other).map(|reader| reader.audiences)
+        };
+        let all = audiences(&["all", "companies", DESK]);
+        assert_eq!(known("keeper", "colleague"), Some(all.clone()));
+        assert_eq!(known("keeper", "keeper"), Some(all));
+        let without = audiences(&["all", "companies"]);
+        assert_eq!(known("keeper", "stranger"), Some(without.clone()));
+        assert_eq!(known("keeper", "operator"), Some(without));
+        assert_eq!(known("nobody", "keeper"), None);
+    }
+
+    #[test]
+    fn the_operator_sees_changes_of_audiences_and_auditors_do_not() {
+        let scope = scope(BodyKind::AudienceChange, &[DESK], &[]);
+        assert!(may_see(&reader("operator", Role::Operator, false), &scope));
+        assert!(!may_see(&reader("operator", Role::Operator, true), &scope));
+        assert!(!may_see(&reader("auditor", Role::Auditor, false), &scope));
+        assert!(!may_see(&reader("company", Role::Company, false), &scope));
     }
 }

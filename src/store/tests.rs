@@ -52,6 +52,14 @@ impl Disk {
 
     /// Entries of these lengths, as the next group.
     fn append(&self, store: &Store, lengths: &[usize]) -> Result<(), StoreError> {
+        let group = self.group(store, lengths)?;
+        let count = u64::try_from(lengths.len()).unwrap();
+        store.append(&group)?;
+        store.apply_views(group.head.frontier.size() - count, &group.entries)
+    }
+
+    /// The same, not yet appended.
+    fn group(&self, store: &Store, lengths: &[usize]) -> Result<Group, StoreError> {
         let mut head = store.head()?;
         let first = head.frontier.size();
         let entries = (first..).zip(lengths).map(|(sequence, length)| NewEntry {
@@ -65,9 +73,7 @@ impl Disk {
         for entry in &entries {
             head.frontier.push(entry.leaf_hash);
         }
-        let group = Group { entries, head, ..Group::default() };
-        store.append(&group)?;
-        store.apply_views(first, &group.entries)
+        Ok(Group { entries, head, ..Group::default() })
     }
 }
 
@@ -661,4 +667,47 @@ fn a_blob_is_seen_though_the_folder_was_empty_before() {
     assert!(store.blobs_are_still_empty());
     std::fs::write(disk.folder.path().join("blobs").join("17"), b"spilled").unwrap();
     assert!(!store.blobs_are_still_empty());
+}
+
+/// Where what a file holds was changed: from the first byte to behind the last. What only one has counts as zero.
+fn changed(before: &[u8], after: &[u8]) -> std::ops::Range<usize> {
+    let was = before.iter().copied().chain(std::iter::repeat(0));
+    let mut places =
+        after.iter().zip(was).enumerate().filter(|(_at, (is, was))| *is != was).map(|(at, _)| at);
+    let first = places.next().unwrap();
+    first..places.last().unwrap_or(first) + 1
+}
+
+#[test]
+fn a_group_is_there_whole_or_not_at_all_wherever_its_writes_end() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[300; 3]).unwrap();
+    let file = disk.folder.path().join("db");
+    let before = std::fs::read(&file).unwrap();
+    // More than one block, and what is kept beside the log.
+    let member: crate::model::names::MemberId = "acme-video".parse().unwrap();
+    let mut group = disk.group(&store, &[200; 20]).unwrap();
+    let key = StateKey::Cosignature(member.clone());
+    group.state.push(StateChange { key, bytes: Some(b"row".to_vec()) });
+    store.append(&group).unwrap();
+    let after = std::fs::read(&file).unwrap();
+    let mut whole = 0;
+    let mut cuts = 0;
+    let range = changed(&before, &after);
+    for cut in range.clone().step_by(48).chain([range.end]) {
+        let torn = copied(&disk);
+        let mut bytes = after.clone();
+        bytes[cut..].fill(0);
+        std::fs::write(torn.path().join("db"), bytes).unwrap();
+        let opened = Store::open(torn.path(), 0).unwrap();
+        let size = opened.head().unwrap().frontier.size();
+        let beside = opened.db.get(keys::cosignature(&member)).unwrap();
+        assert!(size == 3 || size == 23, "{size} entries, cut at {cut} of {range:?}");
+        assert_eq!(beside.is_some(), size == 23, "half a group, cut at {cut} of {range:?}");
+        assert_eq!(opened.blocks_from(0, usize::MAX).unwrap().last().unwrap().end(), size);
+        whole += u32::from(size == 23);
+        cuts += 1;
+    }
+    assert!(cuts > 50 && whole >= 1 && whole < cuts, "{whole} of {cuts} were whole");
 }

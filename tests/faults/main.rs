@@ -10,6 +10,7 @@
     reason = "a test may panic"
 )]
 
+mod answer;
 mod answers;
 mod calls;
 mod disk;

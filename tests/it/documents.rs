@@ -1,7 +1,10 @@
 //! What the documents promise in a form that can be checked.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::Path;
 
+const CRATES: &str = include_str!("../../docs/adr/0008-crates.md");
 const JSONL: &str = include_str!("../../docs/JSONL.md");
 const MEMBERS: &str = include_str!("../../docs/MEMBERS.md");
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
@@ -106,4 +109,58 @@ fn fields_are_spelt_as_they_are_printed() {
         }
     }
     assert!(paths >= 5, "{paths}");
+}
+
+/// The manifests of the project and what their dependencies are for; the last is not beside every version.
+const MANIFESTS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "Cargo.toml",
+        &[
+            ("dependencies", "programs"),
+            ("build-dependencies", "build"),
+            ("dev-dependencies", "tests"),
+        ],
+    ),
+    ("benches/peers/Cargo.toml", &[("dependencies", "peers")]),
+    ("tests/fuzz/guided/Cargo.toml", &[("dependencies", "fuzzing")]),
+];
+
+/// Each crate that a manifest names, but those of the project itself, with where it is used.
+fn dependencies() -> BTreeMap<String, Vec<&'static str>> {
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (path, sections) in MANIFESTS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let manifest: toml::Table = text.parse().expect("a manifest");
+        for (section, place) in sections {
+            let Some(entries) = manifest.get(*section).and_then(toml::Value::as_table) else {
+                continue;
+            };
+            for (name, _of) in entries.iter().filter(|(_name, of)| of.get("path").is_none()) {
+                found.entry(name.clone()).or_default().push(place);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_direct_dependency_is_justified_and_none_that_is_gone() {
+    let rows = CRATES.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut justified = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
+        let [name, places, why] = cells.as_slice() else { panic!("{row} has not three cells") };
+        let name = name.trim_end_matches('`').to_owned();
+        assert!(why.len() > 7, "{name} has no reason");
+        let places: Vec<&str> = places.split(", ").collect();
+        assert!(justified.insert(name, places).is_none(), "{row} stands there twice");
+    }
+    let used = dependencies();
+    assert!(used.len() >= 80, "{} dependencies", used.len());
+    for (name, places) in &used {
+        assert_eq!(justified.get(name), Some(places), "docs/adr/0008: the row of {name}");
+    }
+    let gone: Vec<&String> = justified.keys().filter(|name| !used.contains_key(*name)).collect();
+    assert!(gone.is_empty(), "docs/adr/0008 justifies what is no dependency: {gone:?}");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tonic::Code;
+use watchfire::client::Client;
 use watchfire::client::ClientError;
 use watchfire::client::Delivery;
 use watchfire::client::From;
@@ -185,6 +186,46 @@ async fn a_cursor_goes_on_after_the_hub_was_killed() {
     let distinct: BTreeSet<u64> = seen.iter().copied().collect();
     assert_eq!(distinct.len(), seen.len(), "nothing comes twice");
     assert!(places.iter().all(|place| distinct.contains(place)), "nothing is missing");
+    world.finish();
+}
+
+/// What a stream sends up to the head, as it comes: our client would leave out what it has seen.
+async fn sent(client: &Client, start: pb::subscribe_request::Start) -> (Vec<u64>, Vec<pb::Mark>) {
+    let request = pb::SubscribeRequest {
+        start: Some(start),
+        until_head: true,
+        ..pb::SubscribeRequest::default()
+    };
+    let answer = client.exchange_service().subscribe(request).await.expect("a stream");
+    let mut frames = answer.into_inner();
+    let (mut sequences, mut marks) = (Vec::new(), Vec::new());
+    while let Some(frame) = frames.message().await.expect("a frame") {
+        sequences.extend(frame.entries.iter().map(|entry| entry.sequence));
+        marks.extend(frame.mark);
+    }
+    (sequences, marks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_cursor_comes_what_was_not_sent_and_nothing_else() {
+    let world = World::with(COMPANIES).await;
+    let acme = world.client("acme-video").await;
+    let birch = world.client("birch-social").await;
+    let from_start = || pb::subscribe_request::Start::From(pb::StartPoint::Start.into());
+    let mut marks = Vec::new();
+    for number in 0..4 {
+        publish(&acme, domain(&format!("n{number}.example"))).await;
+        marks.extend(sent(&birch, from_start()).await.1);
+    }
+    let (all, _marks) = sent(&birch, from_start()).await;
+    for mark in marks {
+        let start = pb::subscribe_request::Start::Cursor(mark.cursor);
+        let (sequences, later) = sent(&birch, start).await;
+        let expected: Vec<u64> =
+            all.iter().copied().filter(|sequence| *sequence >= mark.position).collect();
+        assert_eq!(sequences, expected, "behind {}", mark.position);
+        assert_eq!(later.first().map(|first| first.position), Some(mark.position));
+    }
     world.finish();
 }
 
