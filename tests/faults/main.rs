@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod kill;
+mod peers;
 mod trials;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]

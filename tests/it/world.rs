@@ -189,9 +189,14 @@ impl World {
         Self::signal(self.process.as_ref().expect("the hub runs"), "-TERM");
     }
 
+    /// The number of the hub's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("the hub runs").id()
+    }
+
     /// Bytes of memory that the hub holds.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let id = self.process.as_ref().expect("the hub runs").id();
+        let id = self.id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
         let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
