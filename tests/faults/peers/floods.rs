@@ -60,8 +60,13 @@ const FLOODS: &[(&str, Write, Ends)] = &[
     ("PUSH_PROMISE of a client", push, Ends::Told(1)),
     ("DATA on no stream", |_door, at| frames::frame(frames::DATA, 0, at, &[0; 9]), Ends::Told(1)),
     ("HEADERS on stream 0", |door, _at| frames::frame(1, 5, 0, &door.head), Ends::Told(1)),
-    ("HEADERS on an even stream", |door, at| frames::frame(1, 5, at + 1, &door.head), Ends::Told(1)),
-    ("SETTINGS of five bytes", |_door, _at| frames::frame(4, 0, 0, &[0; 5]), Ends::Told(6)),
+    (
+        "HEADERS on an even stream",
+        |door, at| frames::frame(1, 5, at + 1, &door.head),
+        Ends::Told(1),
+    ),
+    ("SETTINGS of five bytes", |_door, _at| frames::frame(4, 0, 0, &[0; 5]), Ends::Told(1)),
+    ("a name in capitals", capitals, Ends::Told(1)),
     ("garbage", |_door, _at| vec![0xa5; 4096], Ends::Gone),
 ];
 
@@ -76,8 +81,12 @@ fn rapid_reset(door: &Door, from: u32) -> Vec<u8> {
 }
 
 fn broken_requests(door: &Door, from: u32) -> Vec<u8> {
-    let head = [&door.head[..], &frames::field(b"Upper-Case", b"x")].concat();
+    let head = [&door.head[..], &frames::field(b"connection", b"close")].concat();
     streams(from).flat_map(|stream| frames::frame(1, 5, stream, &head)).collect()
+}
+
+fn capitals(door: &Door, from: u32) -> Vec<u8> {
+    frames::frame(1, 5, from, &[&door.head[..], &frames::field(b"Upper-Case", b"x")].concat())
 }
 
 fn continuations(door: &Door, from: u32) -> Vec<u8> {
@@ -150,12 +159,14 @@ async fn judge(raw: &Raw, ends: Ends, sent: Instant) -> Duration {
     match ends {
         Ends::Borne => Duration::ZERO,
         Ends::Gone => {
-            let gone = raw.until(TOLD_WITHIN, |heard| heard.goaway.is_some() || heard.ended.is_some());
+            let gone =
+                raw.until(TOLD_WITHIN, |heard| heard.goaway.is_some() || heard.ended.is_some());
             assert!(gone.await, "it goes on: {:?}", raw.heard());
             sent.elapsed()
         }
         Ends::Told(code) => {
-            let told = raw.until(TOLD_WITHIN, |heard| heard.goaway.is_some() || heard.ended.is_some());
+            let told =
+                raw.until(TOLD_WITHIN, |heard| heard.goaway.is_some() || heard.ended.is_some());
             assert!(told.await, "it goes on: {:?}", raw.heard());
             let heard = raw.heard();
             let (said, when) = heard.goaway.unwrap_or_else(|| panic!("no word: {heard:?}"));

@@ -73,7 +73,11 @@ impl Ground {
 
     /// How long an attack goes on.
     pub(super) fn span() -> Duration {
-        Lane::of_this_run().choose(Duration::from_millis(700), Duration::from_secs(10), Duration::from_secs(60))
+        Lane::of_this_run().choose(
+            Duration::from_millis(700),
+            Duration::from_secs(10),
+            Duration::from_secs(60),
+        )
     }
 
     /// Makes an attack, and holds what it did to the hub and to others against what it may.
@@ -99,7 +103,11 @@ impl Ground {
         {
             println!(
                 "  {name}: {} to {} to {} MiB, p99 {p99:?} (quiet {:?}), {} rounds, again after {recovery:?}",
-                mib(before), mib(peak), mib(after), self.quiet.p99, met.rounds
+                mib(before),
+                mib(peak),
+                mib(after),
+                self.quiet.p99,
+                met.rounds
             );
         }
         round.note(&format!("{name}: MiB more"), mib(grown));
@@ -110,10 +118,17 @@ impl Ground {
         round.note("quiet p99 ms", self.quiet.p99.as_secs_f64() * 1000.0);
         assert!(grown <= memory, "{name}: {} MiB more of {}", mib(grown), mib(memory));
         let seconds = usize::try_from(begun.elapsed().as_secs()).expect("a short time");
-        assert!(said <= seconds + 2, "{name}: {said} lines in {seconds} s: {}", self.world.log_text());
+        assert!(
+            said <= seconds + 2,
+            "{name}: {said} lines in {seconds} s: {}",
+            self.world.log_text()
+        );
         if Lane::of_this_run() != Lane::Commit {
             let most = self.quiet.p99 * SLOWER_MAX + SLACK;
-            assert!(p99 <= most, "{name}: the slowest hundredth of others waited {p99:?}, not {most:?}");
+            assert!(
+                p99 <= most,
+                "{name}: the slowest hundredth of others waited {p99:?}, not {most:?}"
+            );
         }
         result
     }

@@ -56,7 +56,10 @@ async fn connections_over_the_limits_are_refused_and_others_go_on() {
         let silent = ground.under(&mut round, "2,500 silent connections", MEMORY_MAX * 2, async {
             let mut sockets = sockets(&attacker, 2500, 60).await;
             let kept = kept(&mut sockets).await;
-            assert!(TcpStream::connect(ground.world.address()).await.is_ok(), "the kernel queues it");
+            assert!(
+                TcpStream::connect(ground.world.address()).await.is_ok(),
+                "the kernel queues it"
+            );
             kept
         });
         let silent = silent.await;
@@ -71,7 +74,10 @@ async fn connections_over_the_limits_are_refused_and_others_go_on() {
                 let from = attacker.clone().from_address(number);
                 async move {
                     let raw = from.greet(&[]).await.ok()?;
-                    raw.until(Duration::from_secs(5), |heard| heard.acks > 0 || heard.ended.is_some()).await;
+                    raw.until(Duration::from_secs(5), |heard| {
+                        heard.acks > 0 || heard.ended.is_some()
+                    })
+                    .await;
                     raw.heard().ended.is_none().then_some(raw)
                 }
             });
@@ -134,7 +140,12 @@ async fn ten_thousand_idle_connections_fit_when_they_may() {
             }
             for raw in &open {
                 let alive = raw.until(Duration::from_secs(10), |heard| heard.acks > 0).await;
-                assert!(alive && raw.heard().ended.is_none(), "{:?} after {:?}", raw.heard(), raw.age());
+                assert!(
+                    alive && raw.heard().ended.is_none(),
+                    "{:?} after {:?}",
+                    raw.heard(),
+                    raw.age()
+                );
             }
             let held = ground.world.resident_bytes();
             assert!(held <= TEN_THOUSAND_MAX, "{} MiB", held >> 20);
@@ -153,11 +164,17 @@ async fn subscribe(raw: &mut Raw, count: u32) -> u64 {
     let open = |number: u32| {
         let (stream, head) = (1 + 2 * number, frames::call(SUBSCRIBE));
         let body = frames::message(&[]);
-        [frames::frame(frames::HEADERS, 4, stream, &head), frames::frame(frames::DATA, 1, stream, &body)].concat()
+        [
+            frames::frame(frames::HEADERS, 4, stream, &head),
+            frames::frame(frames::DATA, 1, stream, &body),
+        ]
+        .concat()
     };
     raw.send(&(0..count).flat_map(open).collect::<Vec<u8>>()).await;
     let all = u64::from(count);
-    let answered = raw.until(Duration::from_secs(10), |heard| heard.heads + heard.resets.values().sum::<u64>() >= all);
+    let answered = raw.until(Duration::from_secs(10), |heard| {
+        heard.heads + heard.resets.values().sum::<u64>() >= all
+    });
     assert!(answered.await, "{:?}", raw.heard());
     raw.heard().heads
 }
@@ -173,9 +190,14 @@ async fn idle_streams_end_at_their_limits() {
     while let Some(mut round) = trials.next() {
         let ground = Ground::new("[connections]\nper_member = 80\nper_address = 80\n").await;
         let mut raw = ground.attacker().greet(&[]).await.expect("a connection");
-        let taken = ground.under(&mut round, "200 streams of a connection", MEMORY_MAX, subscribe(&mut raw, 200));
+        let taken = ground.under(
+            &mut round,
+            "80 streams of a connection",
+            MEMORY_MAX,
+            subscribe(&mut raw, 80),
+        );
         assert_eq!(taken.await, u64::from(limits::STREAMS_MAX), "the rest never reached a service");
-        assert_eq!(raw.heard().resets.get(&frames::REFUSED_STREAM), Some(&(200 - 64)));
+        assert_eq!(raw.heard().resets.get(&frames::REFUSED_STREAM), Some(&(80 - 64)));
         drop(raw);
         let names: Vec<String> = (0..members).map(|number| format!("idle-{number}")).collect();
         for name in &names {

@@ -38,7 +38,8 @@ const SUBSCRIBE: &str = "/watchfire.v1.ExchangeService/Subscribe";
 async fn fill(client: &Client, records: usize) {
     let signer = client.signer().expect("a key");
     let record = |number: usize| {
-        let pb::body::Content::Indicator(indicator) = domain(&format!("large-{number}.example")) else {
+        let pb::body::Content::Indicator(indicator) = domain(&format!("large-{number}.example"))
+        else {
             panic!("an indicator");
         };
         let description = "much to say. ".repeat(300);
@@ -50,7 +51,12 @@ async fn fill(client: &Client, records: usize) {
         let request = pb::PublishRequest { envelopes, ..pb::PublishRequest::default() };
         let answer = client.exchange_service().publish(request).await.expect("an answer");
         let all = answer.into_inner().results;
-        assert!(all.iter().all(|result| matches!(result.outcome, Some(pb::publish_result::Outcome::Receipt(_)))));
+        assert!(
+            all.iter().all(|result| matches!(
+                result.outcome,
+                Some(pb::publish_result::Outcome::Receipt(_))
+            ))
+        );
     }
 }
 
@@ -80,7 +86,8 @@ async fn answers_that_nobody_reads_are_bounded_for_each_member() {
             let attack = async {
                 let mut all = Vec::new();
                 for _connection in 0..16 {
-                    let mut raw = attacker.greet(&[(INITIAL_WINDOW, window)]).await.expect("a connection");
+                    let mut raw =
+                        attacker.greet(&[(INITIAL_WINDOW, window)]).await.expect("a connection");
                     open(&mut raw, LIST, 64, &request).await;
                     all.push(raw);
                 }
@@ -93,7 +100,8 @@ async fn answers_that_nobody_reads_are_bounded_for_each_member() {
         let deaf = ground.under(&mut round, "nothing is read from the socket", UNREAD_MAX, async {
             let mut all = Vec::new();
             for _connection in 0..14 {
-                let mut deaf = attacker.greet_deaf(&[(INITIAL_WINDOW, 1 << 20)]).await.expect("a connection");
+                let mut deaf =
+                    attacker.greet_deaf(&[(INITIAL_WINDOW, 1 << 20)]).await.expect("a connection");
                 let pings = frames::frame(frames::PING, 0, 0, &[3; 8]).repeat(100_000);
                 deaf.send(&frames::window_update(0, 1 << 30), Ground::span()).await;
                 let taken = deaf.send(&pings, Ground::span() / 10).await;
@@ -115,7 +123,8 @@ async fn subscribers_that_do_not_read_hold_up_nobody() {
     let stalled_for = Lane::of_this_run().choose(2, 600, 600);
     while let Some(mut round) = trials.next() {
         let ground = Ground::new("").await;
-        let (publisher, reader) = (ground.world.client(PUBLISHER).await, ground.world.client(READER).await);
+        let (publisher, reader) =
+            (ground.world.client(PUBLISHER).await, ground.world.client(READER).await);
         let mut raw = ground.attacker().greet(&[(INITIAL_WINDOW, 0)]).await.expect("a connection");
         let mut readers = Vec::new();
         for _reader in 0..30 {
@@ -128,7 +137,8 @@ async fn subscribers_that_do_not_read_hold_up_nobody() {
                 let (mut large, begun) = (0, Instant::now());
                 while large < 600 {
                     let entries = next_entries(subscription).await;
-                    large += entries.iter().filter(|entry| entry.envelope().payload.len() > 200).count();
+                    large +=
+                        entries.iter().filter(|entry| entry.envelope().payload.len() > 200).count();
                     assert!(begun.elapsed() < Duration::from_secs(60), "{large} of 600");
                 }
                 begun.elapsed()
@@ -142,10 +152,15 @@ async fn subscribers_that_do_not_read_hold_up_nobody() {
         round.note("30 readers had all after ms", slowest.as_secs_f64() * 1000.0);
         assert_eq!(raw.heard().data_bytes, 0, "it had no window");
         // It goes on where it was, and misses nothing.
-        let more: Vec<u8> = (0..20).flat_map(|number| frames::window_update(1 + 2 * number, 1 << 30)).collect();
+        let more: Vec<u8> =
+            (0..20).flat_map(|number| frames::window_update(1 + 2 * number, 1 << 30)).collect();
         raw.send(&[frames::window_update(0, 1 << 30), more].concat()).await;
         let all = 20 * 600 * 3900;
-        assert!(raw.until(Duration::from_secs(60), |heard| heard.data_bytes > all).await, "{:?}", raw.heard());
+        assert!(
+            raw.until(Duration::from_secs(60), |heard| heard.data_bytes > all).await,
+            "{:?}",
+            raw.heard()
+        );
         drop(readers);
         drop(raw);
         ground.finish().await;

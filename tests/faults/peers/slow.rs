@@ -72,9 +72,16 @@ async fn who_takes_its_time_is_let_go() {
     while let Some(mut round) = trials.next() {
         let ground = Ground::new("[connections]\nper_member = 5000\n").await;
         let attacker = ground.attacker();
-        let at = |kind: u32| (0..each).map(move |number| (kind * each + number) / 60).collect::<Vec<_>>();
+        let at = |kind: u32| {
+            (0..each).map(move |number| (kind * each + number) / 60).collect::<Vec<_>>()
+        };
         let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], &[7; 100][..]].concat();
-        let open = frames::frame(frames::HEADERS, 0, 1, &frames::call("/watchfire.v1.ExchangeService/Publish"));
+        let open = frames::frame(
+            frames::HEADERS,
+            0,
+            1,
+            &frames::call("/watchfire.v1.ExchangeService/Publish"),
+        );
         let partial = [frames::PREFACE, &frames::settings(&[]), &open].concat();
         let keepalive = limits::KEEPALIVE_INTERVAL + limits::KEEPALIVE_TIMEOUT;
         let attack = async {
@@ -82,8 +89,16 @@ async fn who_takes_its_time_is_let_go() {
             tokio::join!(
                 join_all(at(0).into_iter().map(|number| says(from(number), b""))),
                 join_all(at(1).into_iter().map(|number| says(from(number), &hello))),
-                join_all(at(2).into_iter().map(|number| says_in_tls(from(number), b"", limits::PREFACE_MAX))),
-                join_all(at(3).into_iter().map(|number| says_in_tls(from(number), &partial, keepalive))),
+                join_all(at(2).into_iter().map(|number| says_in_tls(
+                    from(number),
+                    b"",
+                    limits::PREFACE_MAX
+                ))),
+                join_all(at(3).into_iter().map(|number| says_in_tls(
+                    from(number),
+                    &partial,
+                    keepalive
+                ))),
                 join_all(at(4).into_iter().map(|number| drips(from(number)))),
             )
         };
