@@ -4,10 +4,14 @@
 //! read without pause. What it did to the hub's memory and to them is measured, and held against what
 //! docs/OPERATIONS.md promises under "Capacity".
 
+mod closed;
+mod doors;
 mod floods;
 mod frames;
 mod ground;
+mod hellos;
 mod honest;
+mod lists;
 mod many;
 mod messages;
 mod raw;

@@ -54,10 +54,21 @@ impl Dialer {
         Self { config: Arc::new(config(&tls, &[b"h2"])), name, address, from }
     }
 
+    /// With another certificate.
+    pub(super) fn showing(mut self, tls: &ClientTls) -> Self {
+        self.config = Arc::new(config(tls, &[b"h2"]));
+        self
+    }
+
     /// To another port of the hub.
     pub(super) fn at(mut self, port: u16) -> Self {
         self.address.set_port(port);
         self
+    }
+
+    /// Where it leads.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// From one of many addresses.
@@ -111,7 +122,7 @@ impl Dialer {
     }
 }
 
-pub(super) fn config(tls: &ClientTls, protocols: &[&[u8]]) -> ClientConfig {
+fn config(tls: &ClientTls, protocols: &[&[u8]]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(tls.ca_pem.as_bytes()).expect("an authority");
     roots.add(ca).expect("an authority");
