@@ -1234,7 +1234,17 @@ impl Openssl {
 
     fn self_signed(&self) -> Credentials {
         let uri = format!("subjectAltName=URI:spiffe://{TRUST_DOMAIN}/members/acme-video");
-        self.request(&["-x509", "-days", "9", "-addext", &uri, "-out", "leaf.pem"]);
+        self.request(&[
+            "-x509",
+            "-days",
+            "9",
+            "-addext",
+            &uri,
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-out",
+            "leaf.pem",
+        ]);
         self.credentials("")
     }
 

