@@ -1,6 +1,7 @@
 //! The gRPC face: decode, call, encode; the only place where an error becomes a `Status`.
 
 mod audience_face;
+mod batches;
 mod caller;
 mod change;
 mod codec;

@@ -306,7 +306,7 @@ async fn all_calls_of_one_member_at_once_stay_within_its_memory() {
 }
 
 /// Streams of batches, each as large as may be, as fast as they go for a while; none of the answers is read.
-async fn streams_at_once(dialer: &Dialer, batch: &[u8], span: Duration) -> usize {
+async fn streams_at_once(dialer: &Dialer, batch: &[u8], most: usize, span: Duration) -> usize {
     let mut sending = Vec::new();
     for _connection in 0..16 {
         let stream = dialer.dial().await.expect("a connection");
@@ -323,9 +323,11 @@ async fn streams_at_once(dialer: &Dialer, batch: &[u8], span: Duration) -> usize
                 let request = request.body(()).expect("a request");
                 let (_answer, mut upload) = sender.send_request(request, false).ok()?;
                 let mut batches = 0;
-                while send_open(&mut upload, batch.clone()).await.is_some() {
+                while batches < most && send_open(&mut upload, batch.clone()).await.is_some() {
                     batches += 1;
                 }
+                // It stays open, whatever it holds.
+                tokio::time::sleep(span).await;
                 Some(batches)
             });
         }
@@ -352,10 +354,16 @@ async fn streams_of_large_batches_stay_within_a_members_memory() {
         let ground = Ground::new("").await;
         let envelope = [field(2, &[7; 1000]), field(4, &vec![9; 59_000])].concat();
         let batch = frames::message(&field(1, &envelope).repeat(17));
-        let attack = streams_at_once(&ground.attacker(), &batch, Ground::span() * 4);
-        let streams =
-            ground.under(&mut round, "256 streams of large batches", MEMBER_MAX * 2, attack).await;
-        round.note("streams", streams);
+        let dialer = ground.attacker();
+        let part = frames::prefixed(0, 2_000_000, &vec![0; 1_900_000]);
+        for (name, batch, most) in [
+            ("256 streams of large batches", &batch, usize::MAX),
+            ("256 streams of a batch that never ends", &part, 1),
+        ] {
+            let attack = streams_at_once(&dialer, batch, most, Ground::span() * 4);
+            let streams = ground.under(&mut round, name, MEMBER_MAX, attack).await;
+            round.note(&format!("{name}: streams"), streams);
+        }
         ground.finish().await;
         trials.keep(round);
     }
