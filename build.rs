@@ -34,13 +34,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file_descriptor_set();
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("watchfire.descriptors"), descriptors.encode_to_vec())?;
+    let mut named = prost_build::Config::new();
+    // Messages know their names: the hub looks up what a request may hold before it is taken apart.
+    named.enable_type_names();
     tonic_prost_build::configure()
         .build_transport(false)
         .build_server(false)
         .bytes(".watchfire.v1.Envelope")
         .bytes(".watchfire.v1.Signature")
         .btree_map(".")
-        .compile_fds(descriptors.clone())?;
+        .compile_fds_with_config(descriptors.clone(), named)?;
     // The server's side once more, with one difference: what Subscribe answers is a frame of bytes that were
     // encoded when their entries were committed, not a message to be encoded for every subscriber.
     let face = out.join("face");
@@ -50,6 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .extern_path(".watchfire.v1", "crate::wire::pb")
         .extern_path(".watchfire.v1.SubscribeResponse", "crate::wire::SubscribeFrame")
+        .codec_path("crate::rpc::MessageCodec")
         .out_dir(face)
         .compile_fds(descriptors)?;
     println!("cargo::rustc-env=WATCHFIRE_VERSION={}", version()?);

@@ -271,6 +271,84 @@ async fn a_uri_name_that_plays_tricks_is_refused() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_too_long_or_stands_for_many_is_refused() {
+    let world = World::start().await;
+    let long = "a".repeat(2049);
+    for id in ["*", "acme-*", "acme-video,birch-social", " acme-video", "acme_video", &long] {
+        world.check_uris_refused(&[&format!("spiffe://{TRUST_DOMAIN}/members/{id}")]).await;
+    }
+    for domain in ["*.example", "spring.example.", "spring.example%2e", ".spring.example", ""] {
+        world.check_uris_refused(&[&format!("spiffe://{domain}/members/acme-video")]).await;
+    }
+    for scheme in ["SPIFFE", "https", "spiffe+x"] {
+        world.check_uris_refused(&[&format!("{scheme}://{TRUST_DOMAIN}/members/acme-video")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_signs_itself_is_refused() {
+    let world = World::start().await;
+    let request = openssl(&world, &[]).self_signed();
+    world.check_refused(&request, "UnknownCA").await;
+}
+
+#[tokio::test]
+async fn weak_keys_and_signatures_are_refused() {
+    let world = World::start().await;
+    // The control: the same hands make one that is taken.
+    let good = openssl(&world, &[]).signed(&["-sha256"]);
+    world.call(&good).await.expect("an answer");
+    let sha1 = openssl(&world, &[]).signed(&["-sha1"]);
+    world.check_openssl_refused(&sha1).await;
+    let small = openssl(&world, &["-newkey", "rsa:1024"]).signed(&["-sha256"]);
+    world.check_openssl_refused(&small).await;
+    let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"];
+    let curve = openssl(&world, &curve).signed(&["-sha256"]);
+    world.check_openssl_refused(&curve).await;
+}
+
+#[tokio::test]
+async fn an_intermediate_speaks_for_no_domain_that_it_may_not() {
+    let world = World::start().await;
+    let uri = format!("spiffe://{TRUST_DOMAIN}/members/acme-video");
+    let chained = |constraint: &str| {
+        let hands = openssl(&world, &[]);
+        hands.write("ca.ext", &format!("basicConstraints=critical,CA:TRUE\n{constraint}"));
+        let subject =
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=middle"];
+        hands.run(
+            &[
+                &["req", "-new", "-nodes", "-keyout", "middle.key", "-out", "middle.csr"],
+                &subject[..],
+            ]
+            .concat(),
+        );
+        hands.run(&[
+            "x509",
+            "-req",
+            "-in",
+            "middle.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-days",
+            "9",
+            "-extfile",
+            "ca.ext",
+            "-out",
+            "middle.pem",
+        ]);
+        hands.leaf_of("middle", &uri)
+    };
+    // Without a list of its own, an intermediate's certificates cannot be looked up: nobody gets in by one.
+    for constraint in ["", "nameConstraints=critical,permitted;URI:.autumn.example"] {
+        let alert = world.alert(&chained(constraint)).await;
+        assert!(!alert.is_empty(), "{constraint}");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_of_an_authority_speaks_for_no_member() {
     let world = World::start().await;
     let forged = world.pki.forge(&Wish { is_authority: true, ..Wish::good("acme-video") });
@@ -989,6 +1067,34 @@ impl World {
         assert!(alert.contains(expected), "{alert:?} instead of {expected}");
     }
 
+    /// The same for what our own client would not even show: OpenSSL shows it, without its own scruples.
+    async fn check_openssl_refused(&self, credentials: &Credentials) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in
+            [("leaf.pem", &credentials.certificate_pem), ("leaf.key", &credentials.key_pem)]
+        {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        }
+        let calls = self.calls();
+        let mut client = tokio::process::Command::new("openssl")
+            .args(["s_client", "-connect", &self.address.to_string(), "-tls1_3", "-alpn", "h2"])
+            .args(["-cert", "leaf.pem", "-key", "leaf.key", "-cipher", "DEFAULT@SECLEVEL=0"])
+            .current_dir(folder.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("openssl runs");
+        // It ends by itself when it hears the alert, and not before its input ends.
+        let input = client.stdin.take();
+        let output = within(client.wait_with_output()).await.expect("it ends");
+        drop(input);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("SSL alert number"), "{said}");
+        assert_eq!((self.calls(), self.reloader.live()), (calls, 0));
+    }
+
     async fn check_uris_refused(&self, uris: &[&str]) {
         let wished = uris.iter().map(|&uri| uri.to_owned()).collect();
         let forged = self.pki.forge(&Wish { uris: wished, ..Wish::good("acme-video") });
@@ -1058,6 +1164,95 @@ fn remember(
         let peer = peer.ok_or_else(|| Status::unauthenticated("no peer"))?;
         peers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(peer));
         Ok(request)
+    }
+}
+
+/// Certificates that our own libraries would not make, by OpenSSL, from the same authority.
+struct Openssl {
+    folder: tempfile::TempDir,
+    key: Vec<String>,
+}
+
+fn openssl(world: &World, key: &[&str]) -> Openssl {
+    let p256 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let key = if key.is_empty() { &p256[..] } else { key };
+    let key = key.iter().map(|&word| word.to_owned()).collect();
+    let hands = Openssl { folder: tempfile::tempdir().expect("a folder"), key };
+    hands.write("ca.pem", world.pki.ca.certificate_pem());
+    hands.write("ca.key", world.pki.ca.key_pem());
+    let uri = format!("subjectAltName=URI:spiffe://{TRUST_DOMAIN}/members/acme-video");
+    hands.write(
+        "leaf.ext",
+        &format!("{uri}\nextendedKeyUsage=clientAuth\nkeyUsage=digitalSignature\n"),
+    );
+    hands
+}
+
+impl Openssl {
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("a file");
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).expect("a file")
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let output = std::process::Command::new("openssl")
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .output()
+            .expect("openssl runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn request(&self, more: &[&str]) {
+        let key: Vec<&str> = self.key.iter().map(String::as_str).collect();
+        let first = ["req", "-new", "-nodes", "-subj", "/CN=acme-video", "-keyout", "leaf.key"];
+        self.run(&[&first[..], &key, more].concat());
+    }
+
+    fn sign(&self, issuer: &str, more: &[&str]) {
+        let (certificate, key) = (format!("{issuer}.pem"), format!("{issuer}.key"));
+        let first = [
+            "x509", "-req", "-in", "leaf.csr", "-days", "9", "-extfile", "leaf.ext", "-out",
+            "leaf.pem",
+        ];
+        self.run(&[&first[..], &["-CA", &certificate, "-CAkey", &key], more].concat());
+    }
+
+    fn credentials(&self, chain: &str) -> Credentials {
+        let certificate_pem = self.read("leaf.pem") + chain;
+        Credentials { certificate_pem, key_pem: self.read("leaf.key"), serial: String::new() }
+    }
+
+    fn signed(&self, more: &[&str]) -> Credentials {
+        self.request(&["-out", "leaf.csr"]);
+        self.sign("ca", more);
+        self.credentials("")
+    }
+
+    fn self_signed(&self) -> Credentials {
+        let uri = format!("subjectAltName=URI:spiffe://{TRUST_DOMAIN}/members/acme-video");
+        self.request(&[
+            "-x509",
+            "-days",
+            "9",
+            "-addext",
+            &uri,
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-out",
+            "leaf.pem",
+        ]);
+        self.credentials("")
+    }
+
+    fn leaf_of(&self, issuer: &str, uri: &str) -> Credentials {
+        self.write("leaf.ext", &format!("subjectAltName=URI:{uri}\nextendedKeyUsage=clientAuth\n"));
+        self.request(&["-out", "leaf.csr"]);
+        self.sign(issuer, &[]);
+        self.credentials(&self.read(&format!("{issuer}.pem")))
     }
 }
 

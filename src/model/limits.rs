@@ -12,6 +12,15 @@ pub const BATCH_RECORDS_MAX: usize = 256;
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a request message: a batch with its framing, so that our check answers before the transport's.
 pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024 * 1024;
+/// Fields of a request message, those of the messages in it included: two bytes of it can cost fifty times as much once
+/// they are taken apart. A thousand queries or a batch of records have a few thousand.
+pub const MESSAGE_FIELDS_MAX: usize = 16 * 1024;
+/// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together. Sixty-four
+/// full pages fit; who does not read its answers, or sends more than it finishes, hears BUSY.
+pub const CALL_BYTES_PER_MEMBER_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of batches that came on streams and have no answer yet, all streams of one member together: as many batches of
+/// the largest as four streams have under way.
+pub const STREAM_BYTES_PER_MEMBER_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one frame of a stream and of one page.
 pub const FRAME_BYTES_MAX: usize = 768 * 1024;
 /// Bytes at which a frame of a running stream is sent: big enough to amortise, small enough to keep moving.

@@ -37,6 +37,8 @@ use crate::model::perceptual::NEAR_BITS_MAX;
 use crate::model::perceptual::Pdq;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::rpc::batches::Batches;
+use crate::rpc::batches::hold;
 use crate::rpc::caller::caller;
 use crate::rpc::status;
 use crate::wire;
@@ -52,11 +54,12 @@ type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The service.
 pub(super) struct ExchangeFace {
     hub: Arc<Hub>,
+    batches: Batches,
 }
 
 impl ExchangeFace {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
+        Self { hub, batches: Batches::default() }
     }
 }
 
@@ -82,37 +85,48 @@ impl ExchangeService for ExchangeFace {
         let member = caller(&request)?;
         let slot = self.hub.open_stream(&member, Carries::Records);
         let slot = slot.map_err(|refusal| status::refused(&refusal))?;
+        let room = self.batches.of(&member);
         let hub = Arc::clone(&self.hub);
         let preparing = Arc::clone(&self.hub);
         let proving = Arc::clone(&self.hub);
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
-        // are given in that order too. What is under way is bounded; the rest waits in the client's window.
+        // are given in that order too. What is under way is bounded, on one stream and on all of a member's; the rest
+        // waits in the client's window.
         let answers = request
             .into_inner()
+            .then(move |message| {
+                let room = Arc::clone(&room);
+                async move {
+                    let message = message?;
+                    let held = hold(room, message.encoded_len()).await?;
+                    Ok::<_, Status>((message, held))
+                }
+            })
             .map(move |message| {
                 let hub = Arc::clone(&preparing);
                 async move {
-                    let pb::PublishStreamRequest { envelopes, known_size } = message?;
+                    let (pb::PublishStreamRequest { envelopes, known_size }, held) = message?;
                     let prepared = hub.prepare(envelopes).await;
                     let prepared = prepared.map_err(|refusal| status::refused(&refusal))?;
-                    Ok::<_, Status>((prepared, known_size))
+                    Ok::<_, Status>((prepared, known_size, held))
                 }
             })
             .buffered(limits::STREAM_BATCHES_IN_FLIGHT)
-            .and_then(move |(prepared, known_size)| {
+            .and_then(move |(prepared, known_size, held)| {
                 let hub = Arc::clone(&hub);
                 let member = member.clone();
                 async move {
                     let ticket = hub.submit(&member, prepared).await;
                     let ticket = ticket.map_err(|refusal| status::refused(&refusal))?;
-                    Ok((ticket, known_size))
+                    Ok((ticket, known_size, held))
                 }
             })
-            .map_ok(move |(ticket, known_size)| {
+            .map_ok(move |(ticket, known_size, held)| {
                 let hub = Arc::clone(&proving);
                 async move {
                     let (results, growth_proof) =
                         results(&hub, ticket.outcomes().await, known_size)?;
+                    drop(held);
                     Ok(pb::PublishStreamResponse { results, growth_proof })
                 }
             })

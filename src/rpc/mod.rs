@@ -1,15 +1,21 @@
 //! The gRPC face: decode, call, encode; the only place where an error becomes a `Status`.
 
 mod audience_face;
+mod batches;
 mod caller;
 mod change;
+mod codec;
 mod exchange_face;
 mod export_face;
+mod held;
 mod query_face;
 mod roster_face;
 mod status;
 mod subscription_face;
 mod transparency_face;
+
+pub(crate) use self::codec::MessageCodec;
+pub use self::held::HeldLayer;
 
 use std::sync::Arc;
 

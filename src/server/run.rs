@@ -156,7 +156,9 @@ pub async fn serve(
     });
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
-    let server = tls::configure(Server::builder()).add_routes(rpc::routes(&hub)?);
+    let server = tls::configure(Server::builder()).layer(rpc::HeldLayer::default());
+    let mut server = server;
+    let server = server.add_routes(rpc::routes(&hub)?);
     tasks.spawn(drain_at(stop.clone(), Arc::clone(&hub)));
     let transport = server.serve_with_incoming_shutdown(incoming, stop.cancelled());
     let transport = async { tokio::join!(transport, if_any(objects)).0 };

@@ -17,10 +17,15 @@ use tracing_subscriber::EnvFilter;
 use crate::server::config::Config;
 use crate::server::config::LogFormat;
 
+/// What peers make the transport's libraries say, as often as they like and without a name: not logged unless the
+/// operator asks for it. What counts is said by us, at most once a second.
+const QUIET: &str = "h2=off,hyper=off,hyper_util=off,rustls=off,tokio_rustls=off";
+
 /// Starts writing log lines to standard error.
 pub fn start(config: &Config) {
-    let filter =
-        EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_checked| EnvFilter::new("info"));
+    // Of two directives for one target the later one holds.
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log_filter))
+        .unwrap_or_else(|_checked| EnvFilter::new(format!("{QUIET},info")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -49,6 +49,7 @@ pub(crate) mod face {
 
 pub mod body;
 mod check;
+pub mod density;
 pub mod entry;
 pub mod envelope;
 mod expiry;

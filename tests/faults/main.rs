@@ -17,6 +17,7 @@ mod disk;
 mod hub;
 mod kept;
 mod kill;
+mod peers;
 mod restored;
 mod rot;
 mod torn;

@@ -1,0 +1,366 @@
+//! What the calls of one member hold of the hub's memory, all of its connections together: the bytes of requests that are
+//! not answered, and of answers that are not sent.
+//!
+//! HTTP/2 bounds what comes on a connection before it is read, and nothing of what is read, or of an answer for which the
+//! client gives no window. A call that finds no room hears BUSY and tries again. Of what comes on a stream the message
+//! counts that is not whole yet; what is whole, and what goes out, have bounds of their own.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::Request;
+use http::Response;
+use http_body::Frame;
+use http_body::SizeHint;
+use http_body_util::BodyExt as _;
+use tonic::Status;
+use tonic::body::Body;
+use tower::Layer;
+use tower::Service;
+
+use crate::model::limits::CALL_BYTES_PER_MEMBER_MAX as MEMBER_MAX;
+use crate::model::names::MemberId;
+use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
+use crate::rpc::status;
+use crate::tls::Peer;
+
+/// Calls whose request or answer is a stream of messages.
+const STREAMS: [&str; 3] = [
+    "/watchfire.v1.ExchangeService/PublishStream",
+    "/watchfire.v1.ExchangeService/Subscribe",
+    "/watchfire.v1.ExportService/Export",
+];
+/// Services whose calls are streams too, and small.
+const STREAMING_SERVICES: [&str; 2] = ["/grpc.reflection.", "/grpc.health."];
+
+/// A call whose work is done must be told so: BUSY says that nothing was. Its answers are in proportion to its requests.
+const TOLD_ANYHOW: &str = "/watchfire.v1.ExchangeService/Publish";
+/// Bytes of an answer that is sent anyhow: all that change anything but `Publish` answer with less.
+const SMALL_ANSWER_BYTES: usize = 16 * 1024;
+
+/// Bytes that members hold.
+type Held = Mutex<HashMap<MemberId, usize>>;
+
+/// Counts what the calls of each member hold.
+#[derive(Clone, Debug, Default)]
+pub struct HeldLayer(Arc<Held>);
+
+impl<S> Layer<S> for HeldLayer {
+    type Service = HeldService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        HeldService { inner, held: Arc::clone(&self.0) }
+    }
+}
+
+/// A service whose calls are counted.
+#[derive(Clone, Debug)]
+pub struct HeldService<S> {
+    inner: S,
+    held: Arc<Held>,
+}
+
+impl<S> Service<Request<Body>> for HeldService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let member = request.extensions().get::<Arc<Peer>>().map(|peer| peer.member.clone());
+        let Some(member) = member else { return Box::pin(self.inner.call(request)) };
+        let is_told = request.uri().path() == TOLD_ANYHOW;
+        let share = Arc::new(Share { held: Arc::clone(&self.held), member, bytes: Mutex::new(0) });
+        let asking = Arc::clone(&share);
+        if is_stream(request.uri().path()) {
+            let place = Some(Place::default());
+            let request = request.map(|body| Body::new(Counted { body, share: asking, place }));
+            return Box::pin(self.inner.call(request));
+        }
+        let request = request.map(|body| Body::new(Counted { body, share: asking, place: None }));
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answering.await?;
+            // The request is worked on no more.
+            share.give_back();
+            Ok(whole(answer, share, is_told).await)
+        })
+    }
+}
+
+fn is_stream(path: &str) -> bool {
+    STREAMS.contains(&path) || STREAMING_SERVICES.iter().any(|service| path.starts_with(service))
+}
+
+/// An answer with all of its bytes, counted until they are sent. It is one message: nothing is waited for.
+async fn whole(answer: Response<Body>, share: Arc<Share>, is_told: bool) -> Response<Body> {
+    let (head, mut body) = answer.into_parts();
+    let mut frames = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(status) => return status.into_http(),
+        };
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let most = if is_told || bytes <= SMALL_ANSWER_BYTES { usize::MAX } else { MEMBER_MAX };
+        if let Err(busy) = share.take(bytes, most) {
+            return busy.into_http();
+        }
+        frames.push(frame);
+    }
+    frames.reverse();
+    Response::from_parts(head, Body::new(Ready { frames, _share: share }))
+}
+
+/// What one call holds.
+#[derive(Debug)]
+struct Share {
+    held: Arc<Held>,
+    member: MemberId,
+    bytes: Mutex<usize>,
+}
+
+impl Share {
+    /// So many bytes more; BUSY if all calls of the member together hold more than that.
+    fn take(&self, more: usize, most: usize) -> Result<(), Status> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = held.entry(self.member.clone()).or_default();
+        let would = all.saturating_add(more);
+        // What a single call asks for is bounded elsewhere.
+        if would > most && *all > 0 {
+            let message =
+                "this member's calls hold all the memory that they may: read answers first";
+            return Err(status::refused(&Refusal::new(Reason::Busy, message)));
+        }
+        *all = would;
+        drop(held);
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += more;
+        Ok(())
+    }
+
+    /// So many bytes from now on, instead of what it was.
+    fn hold(&self, bytes: usize) -> Result<(), Status> {
+        let before = *self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        match bytes.checked_sub(before) {
+            Some(more) => self.take(more, MEMBER_MAX),
+            None => {
+                self.release(before.saturating_sub(bytes));
+                Ok(())
+            }
+        }
+    }
+
+    fn give_back(&self) {
+        let bytes = *self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.release(bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        {
+            let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            *own = own.saturating_sub(bytes);
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(all) = held.get_mut(&self.member) {
+            *all = all.saturating_sub(bytes);
+            if *all == 0 {
+                held.remove(&self.member);
+            }
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Where a body is within its messages: each has a flag and its length before it.
+#[derive(Debug, Default)]
+struct Place {
+    prefix: Vec<u8>,
+    left: usize,
+    held: usize,
+}
+
+impl Place {
+    /// Bytes of the message that is not whole yet, once these have come too.
+    fn after(&mut self, mut bytes: &[u8]) -> usize {
+        while let Some((first, rest)) = bytes.split_first() {
+            if self.left == 0 {
+                self.prefix.push(*first);
+                bytes = rest;
+                if let [_flag, length @ ..] = self.prefix.as_slice()
+                    && let Ok(length) = <[u8; 4]>::try_from(length)
+                {
+                    self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                    self.prefix.clear();
+                }
+                continue;
+            }
+            let taken = bytes.len().min(self.left);
+            self.left -= taken;
+            self.held = if self.left == 0 { 0 } else { self.held.saturating_add(taken) };
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+        self.held
+    }
+}
+
+/// The body of a request, counted as it comes.
+struct Counted {
+    body: Body,
+    share: Arc<Share>,
+    /// Of a stream, whose messages are counted one by one.
+    place: Option<Place>,
+}
+
+impl Counted {
+    fn count(&mut self, bytes: &[u8]) -> Result<(), Status> {
+        match &mut self.place {
+            Some(place) => self.share.hold(place.after(bytes)),
+            None => self.share.take(bytes.len(), MEMBER_MAX),
+        }
+    }
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(bytes) = frame.data_ref()
+            && let Err(busy) = self.count(bytes)
+        {
+            return Poll::Ready(Some(Err(busy)));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer that stands ready, last frame first.
+struct Ready {
+    frames: Vec<Frame<Bytes>>,
+    _share: Arc<Share>,
+}
+
+impl http_body::Body for Ready {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Poll::Ready(self.frames.pop().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(held: &Arc<Held>, member: &str) -> Share {
+        let member = member.parse().unwrap();
+        Share { held: Arc::clone(held), member, bytes: Mutex::new(0) }
+    }
+
+    #[test]
+    fn a_members_calls_share_what_it_may_hold_and_others_have_their_own() {
+        let held: Arc<Held> = Arc::default();
+        let (first, second) = (share(&held, "acme-video"), share(&held, "acme-video"));
+        let other = share(&held, "birch-social");
+        first.take(MEMBER_MAX, MEMBER_MAX).unwrap();
+        assert_eq!(second.take(1, MEMBER_MAX).unwrap_err().code(), tonic::Code::Unavailable);
+        second.take(1, usize::MAX).unwrap();
+        other.take(1, MEMBER_MAX).unwrap();
+        first.give_back();
+        second.give_back();
+        second.take(MEMBER_MAX, MEMBER_MAX).unwrap();
+        drop((first, second, other));
+        assert!(held.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_a_stream_the_message_counts_that_is_not_whole() {
+        let message = [&[0, 0, 0, 0, 9][..], &[7; 9]].concat();
+        let mut place = Place::default();
+        assert_eq!(place.after(&message), 0);
+        assert_eq!(place.after(&[0, 0, 0]), 0);
+        assert_eq!(place.after(&[0, 9, 7, 7, 7]), 3);
+        assert_eq!(
+            place.after(&[&[7; 6][..], &message, &message, &[0, 0, 0, 1, 0, 5]].concat()),
+            1
+        );
+        assert_eq!(place.after(&[0, 0, 0, 0, 0]), 6);
+        let held: Arc<Held> = Arc::default();
+        let stream = share(&held, "acme-video");
+        for (bytes, all) in [(5, 5), (9, 9), (2, 2), (0, 0)] {
+            stream.hold(bytes).unwrap();
+            assert_eq!(held.lock().unwrap().values().sum::<usize>(), all);
+        }
+        stream.hold(MEMBER_MAX).unwrap();
+        assert!(stream.hold(MEMBER_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn every_call_that_streams_is_known() {
+        let protos =
+            ["exchange", "audience", "export", "query", "roster", "subscription", "transparency"];
+        let mut streams = Vec::new();
+        for name in protos {
+            let path =
+                format!("{}/proto/watchfire/v1/{name}_service.proto", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let mut service = "";
+            for line in text.lines() {
+                let mut words = line.split_whitespace();
+                match words.next() {
+                    Some("service") => service = words.next().unwrap(),
+                    Some("rpc") if line.contains("(stream ") => {
+                        let method = words.next().and_then(|word| word.split('(').next()).unwrap();
+                        streams.push(format!("/watchfire.v1.{service}/{method}"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        streams.sort();
+        let mut known = STREAMS.map(str::to_owned);
+        known.sort();
+        assert_eq!(streams, known);
+    }
+}

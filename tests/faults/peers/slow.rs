@@ -1,0 +1,120 @@
+//! Peers that take their time: none keeps a place longer than the step that it is at may take.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use watchfire::tls::limits;
+
+use crate::peers::frames;
+use crate::peers::ground::Ground;
+use crate::peers::ground::MEMORY_MAX;
+use crate::peers::raw::Dialer;
+use crate::trials::Lane;
+use crate::trials::Trials;
+
+/// What a busy machine adds to a deadline.
+const LATE: Duration = Duration::from_secs(8);
+
+/// Until the other side closes; none if it does not by then.
+async fn gone(mut stream: impl tokio::io::AsyncRead + Unpin, within: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    let mut sink = vec![0; 1024];
+    let reading = async { while matches!(stream.read(&mut sink).await, Ok(read) if read > 0) {} };
+    tokio::time::timeout(within, reading).await.ok().map(|()| begun.elapsed())
+}
+
+/// A socket that says this much and no more.
+async fn says(dialer: Dialer, words: &[u8]) -> Option<Duration> {
+    let mut socket = dialer.socket().await.ok()?;
+    socket.write_all(words).await.ok()?;
+    gone(socket, limits::HANDSHAKE_MAX + LATE).await
+}
+
+/// The same after the handshake.
+async fn says_in_tls(dialer: Dialer, words: &[u8], limit: Duration) -> Option<Duration> {
+    let mut stream = dialer.dial().await.ok()?;
+    stream.write_all(words).await.ok()?;
+    stream.flush().await.ok()?;
+    gone(stream, limit + LATE).await
+}
+
+/// A call whose body comes a byte a second; until it has its answer.
+async fn drips(dialer: Dialer) -> Option<Duration> {
+    let mut raw = dialer.greet(&[]).await.ok()?;
+    let begun = Instant::now();
+    let head = frames::call("/watchfire.v1.ExchangeService/Publish");
+    raw.send(&frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &head)).await;
+    let mut bytes = frames::prefixed(0, 1000, &[0; 30]).into_iter();
+    while raw.heard().heads == 0 && begun.elapsed() < limits::CALL_MAX + LATE {
+        let byte = bytes.next()?;
+        raw.send(&frames::frame(frames::DATA, 0, 1, &[byte])).await;
+        raw.until(Duration::from_secs(1), |heard| heard.heads > 0).await;
+    }
+    (raw.heard().heads > 0).then(|| begun.elapsed())
+}
+
+/// The longest of them; a panic if one was never let go.
+fn longest(what: &str, all: Vec<Option<Duration>>) -> Duration {
+    let count = all.len();
+    let gone: Vec<Duration> = all.into_iter().flatten().collect();
+    assert_eq!(gone.len(), count, "{what}: some keep their places");
+    gone.into_iter().max().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_its_time_is_let_go() {
+    let mut trials = Trials::of("peers_slow", 1, 3);
+    // Each attacker has an address of its own: the limit of one would let go of them at once.
+    let each = Lane::of_this_run().choose(20, 500, 500);
+    while let Some(mut round) = trials.next() {
+        let ground = Ground::new("[connections]\nper_member = 5000\n").await;
+        let attacker = ground.attacker();
+        let at = |kind: u32| {
+            (0..each).map(move |number| (kind * each + number) / 60).collect::<Vec<_>>()
+        };
+        let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], &[7; 100][..]].concat();
+        let open = frames::frame(
+            frames::HEADERS,
+            0,
+            1,
+            &frames::call("/watchfire.v1.ExchangeService/Publish"),
+        );
+        let partial = [frames::PREFACE, &frames::settings(&[]), &open].concat();
+        let keepalive = limits::KEEPALIVE_INTERVAL + limits::KEEPALIVE_TIMEOUT;
+        let attack = async {
+            let from = |number| attacker.clone().from_address(number);
+            tokio::join!(
+                join_all(at(0).into_iter().map(|number| says(from(number), b""))),
+                join_all(at(1).into_iter().map(|number| says(from(number), &hello))),
+                join_all(at(2).into_iter().map(|number| says_in_tls(
+                    from(number),
+                    b"",
+                    limits::PREFACE_MAX
+                ))),
+                join_all(at(3).into_iter().map(|number| says_in_tls(
+                    from(number),
+                    &partial,
+                    keepalive
+                ))),
+                join_all(at(4).into_iter().map(|number| drips(from(number)))),
+            )
+        };
+        let (silent, hellos, prefaces, heads, bodies) =
+            ground.under(&mut round, "slow senders", MEMORY_MAX * 2, attack).await;
+        for (what, all) in [
+            ("no byte", silent),
+            ("half a ClientHello", hellos),
+            ("no preface", prefaces),
+            ("half a head", heads),
+            ("a body of a byte a second", bodies),
+        ] {
+            round.note(&format!("{what}: seconds"), longest(what, all).as_secs_f64());
+        }
+        ground.finish().await;
+        trials.keep(round);
+    }
+    trials.finish();
+}
