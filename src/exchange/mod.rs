@@ -15,6 +15,8 @@ mod eraser;
 mod export;
 mod exporter;
 mod founding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heads;
 mod hub;
 mod hub_entries;

@@ -606,7 +606,7 @@ impl RunFilter {
         })
     }
 
-    fn may_contain(&self, value: u64) -> bool {
+    pub(super) fn may_contain(&self, value: u64) -> bool {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
@@ -617,7 +617,7 @@ impl RunFilter {
     }
 
     /// Never a multiple of a row's length, so that a shorter piece is the last.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = match self {
             Self::Nothing => vec![NOTHING],
             Self::Everything => vec![EVERYTHING],
@@ -631,17 +631,38 @@ impl RunFilter {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&NOTHING, []) => Some(Self::Nothing),
             (&EVERYTHING, []) => Some(Self::Everything),
             (&FUSE, rest) => {
                 let (descriptor, fingerprints) = rest.split_first_chunk()?;
-                Some(Self::Fuse { descriptor: *descriptor, fingerprints: fingerprints.into() })
+                let fits = is_within(descriptor, fingerprints.len());
+                fits.then(|| Self::Fuse {
+                    descriptor: *descriptor,
+                    fingerprints: fingerprints.into(),
+                })
             }
             _ => None,
         }
     }
+}
+
+/// Whether a fuse filter looks for no fingerprint beyond those that are there, which it does not ask itself: in three
+/// segments that follow each other, of which the first is one of so many.
+#[expect(clippy::little_endian_bytes, reason = "as the filter writes them")]
+fn is_within(descriptor: &[u8; BinaryFuse8::DESCRIPTOR_LEN], fingerprints: usize) -> bool {
+    let number = |at: usize| {
+        let bytes = descriptor.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_le_bytes).map(u64::from)
+    };
+    let (Some(segment), Some(mask), Some(firsts)) = (number(8), number(12), number(16)) else {
+        return false;
+    };
+    let whole = segment.is_power_of_two() && mask == segment - 1 && firsts.is_multiple_of(segment);
+    // A byte may follow them, see `to_bytes`.
+    let needed = firsts + 2 * segment;
+    whole && u64::try_from(fingerprints).is_ok_and(|found| found >= needed && found <= needed + 1)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod backup;
 mod block;
 mod compact;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod keys;
 mod log;
