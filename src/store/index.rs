@@ -886,6 +886,21 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_filter_is_none() {
+        let postings: Vec<Posting> = (0..500).map(|value| (value << 40, value)).collect();
+        let bytes = RunFilter::of(&postings).to_bytes();
+        assert!(RunFilter::from_bytes(&bytes).is_some());
+        // Behind the kind and the seed lie the numbers that say where it looks.
+        for bit in 9 * 8..21 * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RunFilter::from_bytes(&damaged), None, "bit {bit}");
+        }
+        assert_eq!(RunFilter::from_bytes(&bytes[..bytes.len() - 1]), None, "a cut one");
+        assert_eq!(RunFilter::from_bytes(&[&bytes[..], &[0; 2]].concat()), None, "a longer one");
+    }
+
+    #[test]
     fn a_filter_knows_what_is_there_and_little_else() {
         let postings: Vec<Posting> = (0..4096).map(|at| (at << 40, at)).collect();
         let filter = RunFilter::of(&postings);

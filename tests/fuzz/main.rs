@@ -9,14 +9,18 @@
 //! | `WATCHFIRE_FUZZ_SECONDS` | how long each parser is tried (30) |
 //! | `WATCHFIRE_FUZZ_SEED` | the seed of the changes, which each run draws and tells |
 //! | `WATCHFIRE_FUZZ_INPUT` | one file alone: a failure again |
+//! | `WATCHFIRE_LANE` | `demand`: all flipped bits and all proofs, not a sample |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod bits;
 mod change;
 mod engine;
 mod hostile;
+mod lane;
 mod seeds;
 mod targets;
+mod trees;
 
 macro_rules! parsers {
     ($($test:ident = $name:literal,)*) => {

@@ -182,9 +182,17 @@ fn admission(member: u8) -> pb::RosterChange {
     }
 }
 
+/// A signed envelope around a body of each kind, by each member; the hub's by the hub.
+pub(crate) fn signed_envelopes() -> impl Iterator<Item = pb::Envelope> + Clone {
+    let signed = (0..3).flat_map(|member| {
+        bodies().into_iter().map(move |(kind, body)| world().envelope(member, kind, body))
+    });
+    signed.collect::<Vec<_>>().into_iter()
+}
+
 fn envelopes() -> Vec<Vec<u8>> {
-    let envelopes = bodies().into_iter().map(|(kind, body)| world().envelope(1, kind, body));
-    let mut all: Vec<Vec<u8>> = envelopes.map(|envelope| envelope.encode_to_vec()).collect();
+    let mut all: Vec<Vec<u8>> =
+        signed_envelopes().step_by(3).map(|envelope| envelope.encode_to_vec()).collect();
     let envelope = pb::Envelope::decode(all.first().expect("one").as_slice()).expect("an envelope");
     let entry = pb::Entry {
         epoch: 1,

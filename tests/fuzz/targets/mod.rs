@@ -6,6 +6,7 @@
 mod disk;
 mod files;
 mod peers;
+pub(crate) mod plain;
 mod proofs;
 mod values;
 mod wire;

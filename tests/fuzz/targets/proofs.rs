@@ -1,19 +1,15 @@
 //! Checkpoints, cosignatures and proofs: nothing holds but what was signed, and what leads to it.
 
-use std::convert::Infallible;
 use std::sync::OnceLock;
 
-use sha2::Digest as _;
-use sha2::Sha256;
 use watchfire::model::names::Digest;
 use watchfire::signing::VerifyingKey;
 use watchfire::transparency::Checkpoint;
 use watchfire::transparency::ConflictingCheckpoints;
 use watchfire::transparency::Cosigner;
-use watchfire::transparency::Node;
-use watchfire::transparency::Nodes;
 use watchfire::transparency::proof;
 
+use super::plain::Plain;
 use super::text;
 use super::world::World;
 use super::world::world;
@@ -55,45 +51,9 @@ fn cosigner() -> &'static Cosigner {
 /// Leaves of the largest tree.
 const LEAVES: u64 = 700;
 
-/// Every perfect subtree, by level.
-struct Plain(Vec<Vec<Digest>>);
-
-impl Plain {
-    fn new() -> Self {
-        let leaf = |number: u64| {
-            Sha256::new().chain_update([0]).chain_update(number.to_be_bytes()).finalize().into()
-        };
-        let mut levels = vec![(0..LEAVES).map(leaf).collect::<Vec<Digest>>()];
-        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
-            let (pairs, _odd) = below.as_chunks::<2>();
-            levels.push(pairs.iter().map(|[left, right]| join(left, right)).collect());
-        }
-        Self(levels)
-    }
-
-    fn root(&self, size: u64) -> Digest {
-        match proof::frontier(self, size) {
-            Ok(frontier) => frontier.root(),
-        }
-    }
-}
-
-impl Nodes for Plain {
-    type Error = Infallible;
-
-    fn node(&self, node: Node) -> Result<Digest, Infallible> {
-        let level = self.0.get(usize::from(node.level)).expect("a level");
-        Ok(*level.get(usize::try_from(node.index).expect("a place")).expect("a node"))
-    }
-}
-
-fn join(left: &Digest, right: &Digest) -> Digest {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
-}
-
 fn plain() -> &'static Plain {
     static PLAIN: OnceLock<Plain> = OnceLock::new();
-    PLAIN.get_or_init(Plain::new)
+    PLAIN.get_or_init(|| Plain::of(LEAVES))
 }
 
 /// Takes numbers off the input.
@@ -154,7 +114,7 @@ fn inclusion(taken: &mut Taken<'_>) {
     let size = 1 + taken.below(LEAVES);
     let index = taken.below(size);
     let Ok(mut path) = proof::inclusion(plain(), index, size);
-    let Ok(leaf) = plain().node(Node::leaf(index));
+    let leaf = plain().leaf(index);
     let (root, mut place) = (plain().root(size), index);
     let mut is_other = change(&mut path, taken);
     if taken.byte() % 4 == 1 {
@@ -193,10 +153,7 @@ fn multiproof(taken: &mut Taken<'_>) {
     places.sort_unstable();
     places.dedup();
     let Ok(mut hashes) = proof::multiproof(plain(), &places, size);
-    let leaf = |place: &u64| {
-        let Ok(leaf) = plain().node(Node::leaf(*place));
-        (*place, leaf)
-    };
+    let leaf = |place: &u64| (*place, plain().leaf(*place));
     let mut leaves: Vec<(u64, Digest)> = places.iter().map(leaf).collect();
     let before = leaves.clone();
     let mut is_other = change(&mut hashes, taken);
