@@ -650,7 +650,6 @@ impl RunFilter {
 
 /// Whether a fuse filter looks for no fingerprint beyond those that are there, which it does not ask itself: in three
 /// segments that follow each other, of which the first is one of so many.
-#[expect(clippy::little_endian_bytes, reason = "as the filter writes them")]
 fn is_within(descriptor: &[u8; BinaryFuse8::DESCRIPTOR_LEN], fingerprints: usize) -> bool {
     let number = |at: usize| {
         let bytes = descriptor.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());

@@ -31,7 +31,6 @@ fn admissible(bytes: &[u8], keys: &[VerifyingKey]) -> Option<pb::Envelope> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how much was tried")]
 fn an_envelope_with_any_one_bit_flipped_is_refused_or_the_same_bytes() {
     let world = world();
     let secrets = world.keys.iter().chain([&world.log]);

@@ -45,7 +45,9 @@ pub(crate) fn run(name: &str) {
         return;
     }
     let kept = corpus(target);
-    kept.iter().for_each(|input| watch.run(input));
+    for input in &kept {
+        watch.run(input);
+    }
     let seed = number("WATCHFIRE_FUZZ_SEED").unwrap_or_else(drawn);
     println!("{name}: seed {seed}");
     let digest = Sha256::digest(format!("{name} {seed}"));
@@ -109,7 +111,7 @@ impl Watch {
         let (end, ended) = mpsc::channel();
         let seen = Arc::clone(&tried);
         let _watching = std::thread::spawn(move || {
-            look(target, &Path::new("/proc").join(thread), &seen, &ended)
+            look(target, &Path::new("/proc").join(thread), &seen, &ended);
         });
         Self { target, tried, _end: end }
     }

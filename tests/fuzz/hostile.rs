@@ -44,7 +44,7 @@ fn an_odd_message_is_refused_or_passed_over_as_documented() {
         assert_eq!(refused(&odd), Err(reason), "{}", hex::encode(odd));
     }
     // A group, which nobody nests by hand: as an unknown field of a body, 150 deep and never closed.
-    let groups = [vec![0xfb, 0x3f].repeat(150), vec![0xfc, 0x3f].repeat(150)].concat();
+    let groups = [[0xfb, 0x3f].repeat(150), [0xfc, 0x3f].repeat(150)].concat();
     assert!(wire::body::body(&groups).is_err(), "nested too deep");
     assert!(
         wire::body::body(&[0xba, 0x3e, 3, b'n', b'e', b'w']).is_ok(),

@@ -141,7 +141,6 @@ fn mutants(path: &[Digest], random: &mut TestRng) -> Vec<Vec<Digest>> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how much was tried")]
 fn every_proof_of_every_small_tree_is_that_of_another_implementation_and_no_other_holds() {
     let most = if is_on_demand() { EXHAUSTIVE_ON_DEMAND } else { EXHAUSTIVE };
     let mut random = random("small trees");
@@ -159,7 +158,6 @@ fn every_proof_of_every_small_tree_is_that_of_another_implementation_and_no_othe
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how much was tried")]
 fn proofs_of_large_trees_are_those_of_another_implementation_and_no_others_hold() {
     let is_on_demand = is_on_demand();
     let most = if is_on_demand { LARGEST_ON_DEMAND } else { LARGEST };

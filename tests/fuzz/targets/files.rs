@@ -169,5 +169,5 @@ pub(super) fn config(data: &[u8]) {
     let Ok(config) = server::fuzzing::config(text) else { return };
     assert!((1..=256).contains(&config.workers), "{} workers", config.workers);
     assert!(config.metrics.is_none_or(|address| address.ip().is_loopback()), "figures stay here");
-    assert!(config.data.is_absolute(), "{:?}", config.data);
+    assert!(config.data.is_absolute(), "{}", config.data.display());
 }

@@ -25,11 +25,11 @@ pub(super) fn checkpoint(data: &[u8]) {
         assert_eq!(opened, world.checkpoint, "nothing else was ever signed");
     }
     let cosigner = cosigner();
-    let cosigned = world.log_keys.open_cosigned(note, cosigner);
-    if let Ok(cosigned) = &cosigned {
+    let both = world.log_keys.open_cosigned(note, cosigner);
+    if let Ok(both) = &both {
         assert!(opened.is_ok());
-        let again = world.log_keys.open_cosigned(&cosigned.note, cosigner);
-        assert_eq!(again.as_ref(), Ok(cosigned), "the two signatures alone say the same");
+        let again = world.log_keys.open_cosigned(&both.note, cosigner);
+        assert_eq!(again.as_ref(), Ok(both), "the two signatures alone say the same");
     }
     let [_operator, secret, _birch] = &world.keys;
     if let Ok(own) = world.log_keys.cosign(note, cosigner, (7, secret)) {
@@ -73,7 +73,9 @@ impl Taken<'_> {
 
     fn hash(&mut self) -> Digest {
         let mut hash = [0; 32];
-        hash.iter_mut().for_each(|byte| *byte = self.byte());
+        for byte in &mut hash {
+            *byte = self.byte();
+        }
         hash
     }
 }
@@ -97,8 +99,9 @@ fn change(hashes: &mut Vec<Digest>, taken: &mut Taken<'_>) -> bool {
         match taken.byte() % 6 {
             0 => {
                 let (byte, bit) = (usize::from(taken.byte() % 32), taken.byte() % 8);
-                let hash = hashes.get_mut(at).and_then(|hash| hash.get_mut(byte));
-                hash.into_iter().for_each(|byte| *byte ^= 1 << bit);
+                if let Some(byte) = hashes.get_mut(at).and_then(|hash| hash.get_mut(byte)) {
+                    *byte ^= 1 << bit;
+                }
             }
             1 if at < hashes.len() => drop(hashes.remove(at)),
             2 => hashes.insert(at, taken.hash()),

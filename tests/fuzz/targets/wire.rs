@@ -136,7 +136,7 @@ pub(super) fn query(data: &[u8]) {
     if let Ok(filter) = pb::Filter::decode(data) {
         let known = wire::filter::known(Some(filter.clone()));
         let asked = wire::filter::filter(Some(filter.clone()));
-        let kept = wire::filter::kept_filter(Some(filter.clone()));
+        let kept = wire::filter::kept_filter(Some(filter));
         assert!(kept.is_err() || asked.is_ok(), "what is kept may be asked");
         assert!(asked.is_err() || known.is_ok(), "what may be asked is known");
         if let Ok(known) = known {
