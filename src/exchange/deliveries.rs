@@ -42,7 +42,7 @@ pub(super) struct Deliveries {
     state: Arc<Mutex<State>>,
 }
 
-type Key = (MemberId, How, Digest);
+pub(super) type Key = (MemberId, How, Digest);
 
 #[derive(Debug, Default)]
 struct State {
@@ -64,7 +64,7 @@ pub(super) struct Passage {
 
 /// Which places streams with one filter have passed, and when.
 #[derive(Clone, Debug, PartialEq)]
-struct Passed {
+pub(super) struct Passed {
     filter: Filter,
     /// The digest that its row is kept under: of its filter, or of one that it took the place of.
     row: Digest,
@@ -286,7 +286,7 @@ const fn how_byte(how: How) -> u8 {
     }
 }
 
-fn encode((member, how, _digest): &Key, passed: &Passed) -> Vec<u8> {
+pub(super) fn encode((member, how, _digest): &Key, passed: &Passed) -> Vec<u8> {
     let run = |own: &Seen| disk::Passed {
         start: own.places.start,
         end: own.places.end,
@@ -317,7 +317,7 @@ fn encode((member, how, _digest): &Key, passed: &Passed) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn decode(bytes: &[u8]) -> Option<(Key, Passed)> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(Key, Passed)> {
     let wire = disk::Delivery::decode(bytes).ok()?;
     let filter = pb::Filter::decode(wire.filter.as_slice()).ok()?;
     let filter = wire::filter::known(Some(filter)).ok()?;

@@ -252,7 +252,7 @@ fn missing() -> Refusal {
     Refusal::field(Reason::RecordNotFound, "name", "you have no such subscription")
 }
 
-fn encode(kept: &Kept) -> Vec<u8> {
+pub(super) fn encode(kept: &Kept) -> Vec<u8> {
     disk::Subscription {
         filter: wire::filter::filter_to_wire(&kept.filter).encode_to_vec(),
         epoch: kept.place.epoch,
@@ -263,7 +263,7 @@ fn encode(kept: &Kept) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn decode(bytes: &[u8]) -> Option<Kept> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
     let disk::Subscription { filter, epoch, position, access, update_time_us } =
         disk::Subscription::decode(bytes).ok()?;
     let filter = pb::Filter::decode(filter.as_slice()).ok()?;

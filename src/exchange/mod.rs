@@ -17,6 +17,8 @@ mod eraser;
 mod export;
 mod exporter;
 mod founding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heads;
 mod hub;
 mod hub_entries;

@@ -397,19 +397,19 @@ fn length(evidence: &[u8]) -> u64 {
     u64::try_from(evidence.len()).unwrap_or(u64::MAX)
 }
 
-fn report(bytes: &[u8]) -> Option<KeptReport> {
+pub(super) fn report(bytes: &[u8]) -> Option<KeptReport> {
     let disk::MisbehaviorReport { time_us, length } =
         disk::MisbehaviorReport::decode(bytes).ok()?;
     Some(KeptReport { time: Timestamp::from_micros(time_us)?, length })
 }
 
-fn witnessed(bytes: &[u8], log_keys: &LogKeys) -> Option<Witnessed> {
+pub(super) fn witnessed(bytes: &[u8], log_keys: &LogKeys) -> Option<Witnessed> {
     let disk::Cosignature { note, key, time } = disk::Cosignature::decode(bytes).ok()?;
     let checkpoint = log_keys.open(&note).ok()?;
     Some(Witnessed { checkpoint, time, key: hex::encode(key).parse().ok()?, note })
 }
 
-fn head(bytes: &[u8]) -> Option<KeptHead> {
+pub(super) fn head(bytes: &[u8]) -> Option<KeptHead> {
     let disk::PublisherHead { statement, signature, counted } =
         disk::PublisherHead::decode(bytes).ok()?;
     let signed = Signed { statement, signature };

@@ -188,8 +188,13 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| ConfigError::File { path: path.to_owned(), cause })?;
+        Self::parse(&text, path)
+    }
+
+    /// The configuration that a text of this file is.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let syntax = |cause| ConfigError::Syntax { path: path.to_owned(), cause: Box::new(cause) };
-        let raw: RawConfig = toml::from_str(&text).map_err(syntax)?;
+        let raw: RawConfig = toml::from_str(text).map_err(syntax)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         Self::check(raw, folder)
     }

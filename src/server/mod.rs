@@ -4,6 +4,8 @@ mod admin;
 mod backup;
 mod compact;
 mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod metrics;
 mod restore;
 mod run;

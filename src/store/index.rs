@@ -613,7 +613,7 @@ impl RunFilter {
         })
     }
 
-    fn may_contain(&self, value: u64) -> bool {
+    pub(super) fn may_contain(&self, value: u64) -> bool {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
@@ -624,7 +624,7 @@ impl RunFilter {
     }
 
     /// Never a multiple of a row's length, so that a shorter piece is the last.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = match self {
             Self::Nothing => vec![NOTHING],
             Self::Everything => vec![EVERYTHING],
@@ -638,17 +638,37 @@ impl RunFilter {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&NOTHING, []) => Some(Self::Nothing),
             (&EVERYTHING, []) => Some(Self::Everything),
             (&FUSE, rest) => {
                 let (descriptor, fingerprints) = rest.split_first_chunk()?;
-                Some(Self::Fuse { descriptor: *descriptor, fingerprints: fingerprints.into() })
+                let fits = is_within(descriptor, fingerprints.len());
+                fits.then(|| Self::Fuse {
+                    descriptor: *descriptor,
+                    fingerprints: fingerprints.into(),
+                })
             }
             _ => None,
         }
     }
+}
+
+/// Whether a fuse filter looks for no fingerprint beyond those that are there, which it does not ask itself: in three
+/// segments that follow each other, of which the first is one of so many.
+fn is_within(descriptor: &[u8; BinaryFuse8::DESCRIPTOR_LEN], fingerprints: usize) -> bool {
+    let number = |at: usize| {
+        let bytes = descriptor.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_le_bytes).map(u64::from)
+    };
+    let (Some(segment), Some(mask), Some(firsts)) = (number(8), number(12), number(16)) else {
+        return false;
+    };
+    let whole = segment.is_power_of_two() && mask == segment - 1 && firsts.is_multiple_of(segment);
+    // A byte may follow them, see `to_bytes`.
+    let needed = firsts + 2 * segment;
+    whole && u64::try_from(fingerprints).is_ok_and(|found| found >= needed && found <= needed + 1)
 }
 
 #[cfg(test)]
@@ -869,6 +889,21 @@ mod tests {
         }
         let left = db.scan_prefix(keys::all_stale(9)).keys().map(|key| key.unwrap()[11]);
         assert_eq!(left.collect::<HashSet<u8>>(), HashSet::from([0]), "only the newest is left");
+    }
+
+    #[test]
+    fn a_damaged_filter_is_none() {
+        let postings: Vec<Posting> = (0..500).map(|value| (value << 40, value)).collect();
+        let bytes = RunFilter::of(&postings).to_bytes();
+        assert!(RunFilter::from_bytes(&bytes).is_some());
+        // Behind the kind and the seed lie the numbers that say where it looks.
+        for bit in 9 * 8..21 * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RunFilter::from_bytes(&damaged), None, "bit {bit}");
+        }
+        assert_eq!(RunFilter::from_bytes(&bytes[..bytes.len() - 1]), None, "a cut one");
+        assert_eq!(RunFilter::from_bytes(&[&bytes[..], &[0; 2]].concat()), None, "a longer one");
     }
 
     #[test]

@@ -1383,7 +1383,7 @@ pub(super) fn head_from_disk(payload: &[u8]) -> Result<Head, StoreError> {
     })
 }
 
-fn head_to_disk(head: &Head) -> disk::Head {
+pub(super) fn head_to_disk(head: &Head) -> disk::Head {
     disk::Head {
         size: head.frontier.size(),
         accept_time_us: head.accept_time.as_micros(),

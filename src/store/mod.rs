@@ -7,6 +7,8 @@ mod anchor;
 mod backup;
 mod block;
 mod compact;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod inspect;
 mod keys;

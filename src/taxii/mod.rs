@@ -3,6 +3,8 @@
 
 mod answer;
 mod asked;
+#[doc(hidden)]
+pub mod fuzzing;
 mod media;
 mod query;
 mod routes;

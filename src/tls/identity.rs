@@ -105,7 +105,7 @@ fn uri_of<'a>(name: &GeneralName<'a>) -> Option<&'a str> {
     }
 }
 
-fn member_of(uri: &str, trust_domain: &str) -> Option<(MemberId, Option<String>)> {
+pub(super) fn member_of(uri: &str, trust_domain: &str) -> Option<(MemberId, Option<String>)> {
     let rest = uri.strip_prefix("spiffe://")?.strip_prefix(trust_domain)?;
     let rest = rest.strip_prefix("/members/")?;
     let (member, agent) = match rest.split_once('/') {

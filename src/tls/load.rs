@@ -182,12 +182,13 @@ fn end_of_life(path: &Path, chain: &[CertificateDer<'_>]) -> Result<SystemTime, 
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsLoadError> {
-    let bytes = read(path)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match all {
-        Ok(all) if !all.is_empty() => Ok(all),
-        Ok(_) | Err(_) => Err(content(path, "certificate")),
-    }
+    certificates_in(&read(path)?).ok_or_else(|| content(path, "certificate"))
+}
+
+/// One certificate or more; `None` if there are none, or if anything in between is damaged.
+pub(super) fn certificates_in(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok()?;
+    (!all.is_empty()).then_some(all)
 }
 
 /// A digest of all files, by which a change is seen.

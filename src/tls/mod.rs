@@ -6,6 +6,8 @@
 mod accept;
 mod client;
 mod connection;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gather;
 mod identity;
 pub mod limits;

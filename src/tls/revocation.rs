@@ -33,7 +33,7 @@ pub(super) struct Revocation {
     pub(super) next_update: SystemTime,
 }
 
-struct List {
+pub(super) struct List {
     number: BigUint,
     revoked: HashSet<String>,
 }
@@ -46,14 +46,13 @@ impl Revocation {
         in_use: Option<&Self>,
         now: SystemTime,
     ) -> Result<(Self, Vec<CertificateRevocationListDer<'static>>), TlsLoadError> {
-        let keys = keys(files, authorities)?;
+        let path = files.client_ca.first().map_or(Path::new(""), |path| path.as_path());
+        let keys = keys(path, authorities)?;
         let mut lists = Vec::new();
         let mut ends = Vec::new();
         let mut read_lists = HashMap::new();
         for path in &files.revocation_lists {
-            let der = CertificateRevocationListDer::from_pem_slice(&read(path)?)
-                .map_err(|_not_a_list| content(path, "revocation list"))?;
-            let (issuer, list, end) = parse(path, &der, &keys)?;
+            let (der, (issuer, list, end)) = parse(path, &read(path)?, &keys)?;
             if end <= now {
                 return Err(TlsLoadError::Expired { path: path.clone() });
             }
@@ -81,11 +80,10 @@ impl Revocation {
 }
 
 /// The public key of each authority, by its name.
-fn keys(
-    files: &TlsFiles,
+pub(super) fn keys(
+    path: &Path,
     authorities: &[CertificateDer<'_>],
 ) -> Result<HashMap<Digest, Vec<u8>>, TlsLoadError> {
-    let path = files.client_ca.first().map_or(Path::new(""), |path| path.as_path());
     let mut keys = HashMap::new();
     for authority in authorities {
         let (_rest, authority) = X509Certificate::from_der(authority)
@@ -98,12 +96,17 @@ fn keys(
     Ok(keys)
 }
 
-fn parse(
+/// Its issuer, what it revokes, and its end.
+type Read = (Digest, List, SystemTime);
+
+pub(super) fn parse(
     path: &Path,
-    der: &[u8],
+    pem: &[u8],
     keys: &HashMap<Digest, Vec<u8>>,
-) -> Result<(Digest, List, SystemTime), TlsLoadError> {
-    let (_rest, list) = CertificateRevocationList::from_der(der)
+) -> Result<(CertificateRevocationListDer<'static>, Read), TlsLoadError> {
+    let der = CertificateRevocationListDer::from_pem_slice(pem)
+        .map_err(|_not_a_list| content(path, "revocation list"))?;
+    let (_rest, list) = CertificateRevocationList::from_der(&der)
         .map_err(|_not_a_list| content(path, "revocation list"))?;
     let issuer = sha256(list.issuer().as_raw());
     let foreign = || TlsLoadError::ForeignRevocationList { path: path.to_owned() };
@@ -117,7 +120,7 @@ fn parse(
     let serials = list.iter_revoked_certificates();
     let revoked = serials.map(|revoked| hex::encode(revoked.raw_serial())).collect();
     let end = SystemTime::UNIX_EPOCH + Duration::from_secs(end);
-    Ok((issuer, List { number, revoked }, end))
+    Ok((der, (issuer, List { number, revoked }, end)))
 }
 
 /// webpki checks this too, but in a handshake, when it is too late to say so to the operator.

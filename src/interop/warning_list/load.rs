@@ -79,7 +79,11 @@ impl WarningLists {
 
     fn add_file(&mut self, path: PathBuf) -> Result<(), LoadError> {
         let bytes = read(&path)?;
-        match serde_json::from_slice(&bytes) {
+        self.add_text(path, &bytes)
+    }
+
+    pub(super) fn add_text(&mut self, path: PathBuf, text: &[u8]) -> Result<(), LoadError> {
+        match serde_json::from_slice(text) {
             Ok(raw) => self.add(raw).map_err(|cause| LoadError::List { path, cause }),
             Err(cause) => Err(LoadError::Json { path, cause }),
         }

@@ -19,6 +19,8 @@
 
 mod built_in;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hit;
 mod kinds;
 mod load;
