@@ -149,7 +149,7 @@ struct Eyes {
 impl Eyes {
     fn on(world: &World) -> Self {
         let (shut, open) = mpsc::channel();
-        let id = world.id();
+        let id = world.process_id();
         let seen = std::thread::spawn(move || {
             let mut most = 0;
             while open.recv_timeout(BLINK) == Err(RecvTimeoutError::Timeout) {

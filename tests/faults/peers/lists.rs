@@ -177,7 +177,7 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
         if round.number % 4 == 0 {
             hands.renew_server();
         }
-        let hup = Command::new("kill").args(["-HUP", &world.id().to_string()]).status();
+        let hup = Command::new("kill").args(["-HUP", &world.process_id().to_string()]).status();
         assert!(hup.expect("kill runs").success());
         until("the files are loaded again", || async { (reloads() > before).then_some(()) }).await;
         round.note("reload ms", begun.elapsed().as_secs_f64() * 1000.0);
