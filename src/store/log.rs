@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -162,6 +163,10 @@ pub struct Appended {
     pub blocks: Vec<LogBlock>,
     /// Ones that lost bodies.
     pub rewritten: Vec<LogBlock>,
+    /// How long handing the group to the database took.
+    pub writing: Duration,
+    /// How long its flush and sync took.
+    pub syncing: Duration,
 }
 
 /// Something beside the log as it is from now on.
@@ -338,6 +343,7 @@ impl Store {
             rows.push((change.key.row(), value));
         }
         let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
+        let begun = Instant::now();
         let rewritten = match &group.erasing {
             None => {
                 self.write(rows)?;
@@ -345,13 +351,15 @@ impl Store {
             }
             Some(erasing) => self.write_erasing(rows, erasing)?,
         };
+        let writing = begun.elapsed();
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
+        let syncing = begun.elapsed().saturating_sub(writing);
         self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);
         }
-        Ok(Appended { blocks, rewritten })
+        Ok(Appended { blocks, rewritten, writing, syncing })
     }
 
     /// Writes rows together with blocks whose entries lose their bodies, and forgets what those were found by.

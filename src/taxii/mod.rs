@@ -9,4 +9,6 @@ mod routes;
 mod serve;
 mod stall;
 
+pub use self::serve::Asking;
+pub use self::serve::Hear;
 pub use self::serve::serve;

@@ -30,7 +30,10 @@ use watchfire::profile::Profile;
 use watchfire::profile::Settings;
 use watchfire::profile::write_private;
 use watchfire::profile::write_public;
+use watchfire::server::Config;
 use watchfire::signing::SecretKey;
+
+use crate::audit_log;
 
 const OPERATOR: &str = "operator";
 const PORT: u16 = 7443;
@@ -79,6 +82,7 @@ pub(crate) fn run(args: InitArgs) -> anyhow::Result<()> {
         fs::canonicalize(&data).with_context(|| format!("{} cannot be found", data.display()))?;
     write_hub(&data, &founded, &hosts, now)?;
     write_operator(&data, &founded, &hosts, now)?;
+    audit_log::note(&Config::of_data(&data)?, "init", &founded.exchange.name())?;
     report(&data, &founded).context("the account cannot be printed")
 }
 
