@@ -189,6 +189,11 @@ impl World {
         Self::signal(self.process.as_ref().expect("the hub runs"), "-TERM");
     }
 
+    /// Sends the hub a signal.
+    pub(crate) fn signal_hub(&self, name: &str) {
+        Self::signal(self.process.as_ref().expect("the hub runs"), name);
+    }
+
     /// Bytes of memory that the hub holds.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let id = self.process.as_ref().expect("the hub runs").id();
