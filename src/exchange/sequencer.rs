@@ -495,15 +495,18 @@ impl Sequencer {
             for record in records {
                 pending.push(match record {
                     Ok(record) => self.judge(&caller, record, draft)?,
-                    Err(refusal) => {
-                        self.note(draft, || unread(&caller, &refusal));
-                        refused(refusal)
-                    }
+                    Err(refusal) => self.refuse_unread(&caller, refusal, draft),
                 });
             }
             waiting.push((answer, pending));
         }
         Ok(waiting)
+    }
+
+    /// A record that was refused before it could be judged.
+    fn refuse_unread(&self, caller: &MemberId, refusal: Refusal, draft: &mut Draft) -> Pending {
+        self.note(draft, || unread(caller, &refusal));
+        refused(refusal)
     }
 
     fn make_durable(&self, draft: &mut Draft) -> Result<Appended, StoreError> {

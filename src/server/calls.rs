@@ -101,7 +101,7 @@ impl Open {
             call.end = end(headers);
             call.bulk = bulk.cloned();
             if call.end == End::Failed(12) {
-                call.method = UNKNOWN.to_owned();
+                UNKNOWN.clone_into(&mut call.method);
             }
         }
     }

@@ -48,6 +48,7 @@ use crate::exchange::Hub;
 use crate::exchange::HubState;
 use crate::exchange::QuotaUse;
 use crate::exchange::Readiness;
+use crate::model::names::MemberId;
 use crate::model::time::Timestamp;
 use crate::server::audit::AuditState;
 use crate::server::traces::TracesState;
@@ -295,14 +296,12 @@ impl Figures {
     }
 
     fn quotas(&self, page: &mut Page<'_>) -> fmt::Result {
-        let each = || {
-            let members = self.hub.quotas.iter();
-            members.flat_map(|(member, limits)| {
-                limits.iter().map(move |limit: &QuotaUse| {
-                    ([("member", member.as_str()), ("limit", limit.limit.as_str())], limit)
-                })
-            })
+        let labelled = |member: &'_ MemberId, limit: &QuotaUse| {
+            [("member", member.to_string()), ("limit", limit.limit.as_str().to_owned())]
         };
+        let members = || self.hub.quotas.iter();
+        let pairs = || members().flat_map(|(id, all)| all.iter().map(move |limit| (id, limit)));
+        let each = || pairs().map(|(member, limit)| (labelled(member, limit), limit));
         let refused = "Records, look-ups and streams that a quota refused";
         let rows = each().filter(|(_labels, limit)| limit.used.is_some() || limit.refused > 0);
         page.counters("quota_refusals", refused, rows.map(|(labels, of)| (labels, of.refused)))?;

@@ -213,6 +213,7 @@ impl Watching {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "the order of start and stop, in one place")]
 async fn serve_told(
     config: Config,
     clock: Arc<dyn Clock>,

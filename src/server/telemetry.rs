@@ -23,7 +23,10 @@ use crate::server::config::LogFormat;
 
 /// What is logged, while the hub runs.
 #[derive(Clone, Default)]
-pub struct LogFilter(Option<Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>>);
+pub struct LogFilter(Option<Arc<Change>>);
+
+/// Puts another filter in the place of the one that holds.
+type Change = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 
 impl LogFilter {
     /// Logs something else from now on. Without log lines of our own there is nothing to change.

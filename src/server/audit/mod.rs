@@ -171,9 +171,7 @@ impl Writer {
         let mut goes_on = true;
         while goes_on {
             goes_on = match waiting.recv_timeout(PAUSE) {
-                Ok(first) => std::iter::once(first)
-                    .chain(waiting.try_iter().take(QUEUE))
-                    .fold(true, |goes_on, message| self.take(message) && goes_on),
+                Ok(first) => self.take_all(first, waiting),
                 Err(mpsc::RecvTimeoutError::Timeout) => true,
                 Err(mpsc::RecvTimeoutError::Disconnected) => false,
             };
@@ -186,6 +184,15 @@ impl Writer {
             self.tell_lost();
             self.write();
         }
+    }
+
+    /// Takes what waits, all of it: what came behind the word to stop is written too. Whether there will be more.
+    fn take_all(&mut self, first: Message, waiting: &mpsc::Receiver<Message>) -> bool {
+        let mut goes_on = self.take(first);
+        for message in waiting.try_iter().take(QUEUE) {
+            goes_on &= self.take(message);
+        }
+        goes_on
     }
 
     /// Takes one message; whether there will be more.
@@ -246,16 +253,14 @@ impl Writer {
     }
 
     fn write_held(&mut self) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let (file, is_cut) = AuditFile::open(&self.config.file, self.config.bytes)?;
-                if is_cut {
-                    let event = Event::done(self.clock.now(), Who::Hub, CUT, "");
-                    self.held.push_front(event);
-                }
-                self.file.insert(file)
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let (file, is_cut) = AuditFile::open(&self.config.file, self.config.bytes)?;
+            if is_cut {
+                self.held.push_front(Event::done(self.clock.now(), Who::Hub, CUT, ""));
             }
+            self.file.insert(file)
         };
         while let Some(event) = self.held.front() {
             file.write(event)?;

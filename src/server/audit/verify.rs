@@ -96,23 +96,23 @@ impl Expected {
     fn take(&mut self, line: &[u8], has_end: bool) -> Result<(), &'static str> {
         let is_first = self.found.lines == 0;
         let next = self.found.last.saturating_add(1);
-        let parsed = link(line).filter(|_link| has_end);
+        let parsed = link(line).filter(|_whole| has_end);
         let was_cut = std::mem::replace(&mut self.is_cut, parsed.is_none());
         match &parsed {
-            Some(link) => {
-                if !is_first && hex::encode(self.found.digest) != link.previous {
+            Some(said) => {
+                if !is_first && hex::encode(self.found.digest) != said.previous {
                     return Err("it does not follow the line before: one was removed or changed");
                 }
-                if !is_first && link.number != next {
+                if !is_first && said.number != next {
                     return Err("its number does not follow: a line was removed or changed");
                 }
-                if was_cut && link.what != CUT {
+                if was_cut && said.what != CUT {
                     return Err("the line before is no line, and nothing says that it was cut off");
                 }
-                if is_first && link.number == 1 && link.previous != hex::encode(Digest::default()) {
+                if is_first && said.number == 1 && said.previous != hex::encode(Digest::default()) {
                     return Err("the first line follows another: lines before it were removed");
                 }
-                self.found.last = link.number;
+                self.found.last = said.number;
             }
             None if was_cut => return Err("it is no line, and neither is the one before"),
             None => {

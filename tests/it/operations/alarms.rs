@@ -41,12 +41,12 @@ fn rules(text: &str) -> Result<Vec<Rule>, String> {
         let rule = rules.last_mut().ok_or("the first rule has no name")?;
         let quoted = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         match (indent.len(), key) {
-            (8, "expr") => rule.expr = value.to_owned(),
+            (8, "expr") => value.clone_into(&mut rule.expr),
             (8, "for") if value.ends_with('m') => {}
             (8, "labels" | "annotations") if value.is_empty() => {}
-            (10, "severity") => rule.severity = value.to_owned(),
-            (10, "summary") => rule.summary = quoted.ok_or("a summary is quoted")?.to_owned(),
-            (10, "runbook") => rule.runbook = quoted.ok_or("a runbook is quoted")?.to_owned(),
+            (10, "severity") => value.clone_into(&mut rule.severity),
+            (10, "summary") => quoted.ok_or("a summary is quoted")?.clone_into(&mut rule.summary),
+            (10, "runbook") => quoted.ok_or("a runbook is quoted")?.clone_into(&mut rule.runbook),
             _ => return Err(format!("{line:?} has no place")),
         }
     }
@@ -63,10 +63,8 @@ fn figures_in(expr: &str) -> Vec<&str> {
 
 /// The section of the manual under a heading.
 fn section<'a>(manual: &'a str, name: &str) -> Option<&'a str> {
-    let start = manual.find(&format!("\n#### {name}\n"))?;
-    let rest = &manual[start + 1..];
-    let end = rest.match_indices("\n#").next().map_or(rest.len(), |(end, _)| end);
-    Some(&rest[..end])
+    let (_before, rest) = manual.split_once(&format!("\n#### {name}\n"))?;
+    Some(rest.split_once("\n#").map_or(rest, |(section, _behind)| section))
 }
 
 #[test]
@@ -84,8 +82,8 @@ fn each_alarm_has_its_runbook_and_each_runbook_its_alarm() {
             section(OPERATIONS, alert).unwrap_or_else(|| panic!("{alert} has no runbook"));
         let mut rest = section;
         for part in PARTS {
-            let at = rest.find(part).unwrap_or_else(|| panic!("{alert} has no {part}"));
-            rest = &rest[at + part.len()..];
+            let behind = rest.split_once(part).map(|(_before, behind)| behind);
+            rest = behind.unwrap_or_else(|| panic!("{alert} has no {part}"));
         }
         // The manual says the same as the file.
         assert!(section.contains(&format!("`{expr}`")), "{alert}: the manual has not `{expr}`");

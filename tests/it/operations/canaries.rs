@@ -53,6 +53,7 @@ fn private_number(path: &Path) -> [String; 3] {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_logs_figures_audit_log_or_traces() {
     let (collector, endpoint) = Collector::start().await;

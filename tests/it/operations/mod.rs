@@ -30,7 +30,7 @@ fn audit_file(world: &World) -> PathBuf {
 /// Its lines so far that are whole.
 fn audit_lines(world: &World) -> Vec<Value> {
     let text = std::fs::read_to_string(audit_file(world)).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _cut)| whole);
     whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 

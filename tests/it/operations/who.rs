@@ -43,6 +43,7 @@ fn check(line: &Value, expected: &[(&str, &str)]) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_and_bulk_reads_have_a_line_with_who_and_about_whom() {
     let mut world = World::with(MEMBERS).await;
