@@ -56,6 +56,7 @@ fn settings() -> Settings {
         retention: Retention::default(),
         warning_lists: WarningLists::default(),
         frameworks: Frameworks::default(),
+        observer: None,
     }
 }
 

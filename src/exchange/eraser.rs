@@ -130,6 +130,11 @@ impl Eraser {
         self.counted.due.store(wide(due), Ordering::Relaxed);
     }
 
+    /// Bodies are kept so long, and so many, from now on.
+    pub(super) fn keep(&mut self, retention: Retention) {
+        self.retention = retention;
+    }
+
     /// The first sequence whose body is kept, as far as retention goes, for everyone to see.
     pub(super) fn floor(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.floor)

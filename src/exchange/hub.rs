@@ -24,6 +24,7 @@ use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
 use crate::exchange::founding::Founding;
 use crate::exchange::ledger::Ledgers;
+use crate::exchange::observer::Observer;
 use crate::exchange::prepare::Advice;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checked;
@@ -31,7 +32,12 @@ use crate::exchange::prepare::Checker;
 use crate::exchange::prepare::Job;
 use crate::exchange::prepare::Then;
 use crate::exchange::quota::QuotaLeft;
+use crate::exchange::quota::QuotaLimit;
+use crate::exchange::quota::QuotaUse;
 use crate::exchange::quota::Quotas;
+use crate::exchange::readiness;
+use crate::exchange::readiness::Cause;
+use crate::exchange::readiness::Readiness;
 use crate::exchange::sequencer;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Sequencer;
@@ -86,6 +92,19 @@ pub struct Settings {
     pub clock_confirmed: bool,
     /// Threads that may check signatures or read the disk at once.
     pub workers: usize,
+    /// How long, and how much, bodies are kept.
+    pub retention: Retention,
+    /// Lists of common benign values, of which publishers are warned.
+    pub warning_lists: WarningLists,
+    /// Frameworks by which techniques are checked and named.
+    pub frameworks: Frameworks,
+    /// Who is told what happens, besides its callers.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// What the operator may choose anew while the hub runs.
+#[derive(Debug)]
+pub struct Choice {
     /// How long, and how much, bodies are kept.
     pub retention: Retention,
     /// Lists of common benign values, of which publishers are warned.
@@ -160,14 +179,13 @@ pub struct Hub {
     pub(super) floor: Arc<AtomicU64>,
     pub(super) demands: Arc<Demands>,
     pub(super) tally: Arc<Tally>,
-    readers: Turns,
+    pub(super) readers: Turns,
     pub(super) ledgers: Ledgers,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
     checker: Arc<Checker>,
-    /// By which techniques are checked and named.
-    pub(super) frameworks: Arc<Frameworks>,
+    readiness: Arc<watch::Sender<Readiness>>,
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
@@ -207,6 +225,7 @@ impl Hub {
         let testimony = Arc::new(Testimony::load(&store, &log_keys)?);
         let eraser = Eraser::load(&store, settings.retention)?;
         let (floor, demands, tally) = (eraser.floor(), eraser.counted(), Arc::<Tally>::default());
+        let readiness = Arc::new(watch::Sender::default());
         let sequencer = Sequencer {
             quotas: Arc::clone(&quotas),
             durable: Arc::clone(&durable),
@@ -226,10 +245,11 @@ impl Hub {
             head,
             roster,
             is_full: false,
+            readiness: Arc::clone(&readiness),
+            observer: settings.observer,
         };
         let thread = spawn("sequencer", move || sequencer.run(work))?;
-        let frameworks = Arc::new(settings.frameworks);
-        let advice = Advice { lists: settings.warning_lists, frameworks: Arc::clone(&frameworks) };
+        let advice = Advice { lists: settings.warning_lists, frameworks: settings.frameworks };
         let checker = Arc::new(Checker::new(Arc::clone(&published), advice));
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
@@ -251,7 +271,7 @@ impl Hub {
             lone: Semaphore::new(1),
             jobs: spawn_workers(&checker, &queue, settings.workers)?,
             checker,
-            frameworks,
+            readiness,
             queue,
             clock,
             head_read: Mutex::new(Timestamp::default()),
@@ -351,7 +371,32 @@ impl Hub {
 
     /// Ends every subscription with its cursor and takes nothing new.
     pub fn drain(&self) {
+        readiness::set(&self.readiness, Cause::Draining, true);
         self.draining.cancel();
+    }
+
+    /// Whether records are taken, and what keeps them out. The disk and the clock are looked at with every tick.
+    pub fn readiness(&self) -> Readiness {
+        *self.readiness.borrow()
+    }
+
+    /// The same for who waits until it changes.
+    pub fn watch_readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// What the operator chose anew holds from now on: for records that are checked from here, and for retention with
+    /// the next tick.
+    pub async fn choose(&self, choice: Choice) -> Result<(), Refusal> {
+        let Choice { retention, warning_lists, frameworks } = choice;
+        self.enqueue(Work::Retain(retention)).await?;
+        self.checker.advise(Advice { lists: warning_lists, frameworks });
+        Ok(())
+    }
+
+    /// By what publishers are warned, and techniques are named.
+    pub(super) fn advice(&self) -> Arc<Advice> {
+        self.checker.advice()
     }
 
     /// The caller as a reader; refused unless it is a member in good standing.
@@ -373,7 +418,18 @@ impl Hub {
     pub fn open_stream(&self, member: &MemberId, carries: Carries) -> Result<StreamSlot, Refusal> {
         self.reader(member)?;
         let quota = usize::try_from(self.streams_max(member)).unwrap_or(usize::MAX);
-        self.streams.open(member, carries, quota)
+        let opened = self.streams.open(member, carries, quota);
+        opened.inspect_err(|_too_many| self.quotas.note_refused_stream(member))
+    }
+
+    /// How a member stands with each limit of its quota.
+    pub(super) fn standing_with(
+        &self,
+        member: &MemberId,
+        quota: &Quota,
+    ) -> [QuotaUse; QuotaLimit::ALL.len()] {
+        let open = self.streams.count(member, Carries::Records);
+        self.quotas.standing(member, quota, open)
     }
 
     /// What the roster lets a member ask of the hub, and what is left of it.
@@ -527,9 +583,14 @@ impl Hub {
         let store = Arc::clone(&self.store);
         let halt = Halt::default();
         let _caller = halt.on_drop();
+        let (tally, clock) = (Arc::clone(&self.tally), Arc::clone(&self.clock));
         let read = move || {
             let done = work(&store, &halt);
             drop(turn);
+            // A read that ends because nobody waits for it did not fail.
+            if done.is_err() && !halt.is_halted() {
+                tally.take_failed_read(clock.now());
+            }
             done
         };
         tokio::task::spawn_blocking(read).await.map_err(cut_off)?

@@ -137,7 +137,7 @@ pub(super) struct Advice {
     /// Lists of common benign values.
     pub(super) lists: WarningLists,
     /// Frameworks of techniques.
-    pub(super) frameworks: Arc<Frameworks>,
+    pub(super) frameworks: Frameworks,
 }
 
 impl Ready {
@@ -211,18 +211,29 @@ fn warnings(content: &Content, lists: &WarningLists) -> Vec<Warning> {
 pub(super) struct Checker {
     roster: Arc<ArcSwap<Roster>>,
     keys: KeyRing,
-    advice: Advice,
+    advice: ArcSwap<Advice>,
 }
 
 impl Checker {
     pub(super) fn new(roster: Arc<ArcSwap<Roster>>, advice: Advice) -> Self {
-        Self { roster, keys: KeyRing::default(), advice }
+        Self { roster, keys: KeyRing::default(), advice: ArcSwap::from_pointee(advice) }
+    }
+
+    /// Publishers are warned by something else from now on.
+    pub(super) fn advise(&self, advice: Advice) {
+        self.advice.store(Arc::new(advice));
+    }
+
+    /// What publishers are warned by.
+    pub(super) fn advice(&self) -> Arc<Advice> {
+        self.advice.load_full()
     }
 
     /// Parses envelopes and checks their signatures; each is answered for itself, in order.
     pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
         let verified = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
-        verified.map(|record| Ok(Ready::of(record?, Some(&self.advice)))).collect()
+        let advice = self.advice.load();
+        verified.map(|record| Ok(Ready::of(record?, Some(&advice)))).collect()
     }
 }
 

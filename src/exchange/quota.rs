@@ -34,6 +34,56 @@ struct Used {
     records: Debt,
     bytes: Debt,
     lookups: Debt,
+    /// How often each limit refused something.
+    refused: [u64; QuotaLimit::ALL.len()],
+}
+
+/// What a quota limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QuotaLimit {
+    /// Records published.
+    Records,
+    /// Bytes published.
+    Bytes,
+    /// Values looked up and pages read.
+    Lookups,
+    /// Streams open at once.
+    Streams,
+}
+
+impl QuotaLimit {
+    /// Every limit.
+    pub(crate) const ALL: [Self; 4] = [Self::Records, Self::Bytes, Self::Lookups, Self::Streams];
+
+    /// Its name in the roster.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Records => "records_per_second",
+            Self::Bytes => "bytes_per_day",
+            Self::Lookups => "lookups_per_second",
+            Self::Streams => "streams",
+        }
+    }
+
+    const fn place(self) -> usize {
+        match self {
+            Self::Records => 0,
+            Self::Bytes => 1,
+            Self::Lookups => 2,
+            Self::Streams => 3,
+        }
+    }
+}
+
+/// How a member stands with one of its limits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct QuotaUse {
+    /// Which.
+    pub(crate) limit: QuotaLimit,
+    /// How much of it is used, from 0 to 1; `None` where there is no limit.
+    pub(crate) used: Option<f64>,
+    /// How often it refused something since the start.
+    pub(crate) refused: u64,
 }
 
 /// When a debt will be worked off, by the monotonic clock, and the capacity of the rate at which it was made: under
@@ -74,14 +124,11 @@ impl Quotas {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(member.clone()).or_default();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let records = used
-            .records
-            .and(records_of(quota), now, 1)
-            .map_err(|delay| refusal(member, "records_per_second", RECORD, delay))?;
-        let bytes = used
-            .bytes
-            .and(bytes_of(quota), now, bytes)
-            .map_err(|delay| refusal(member, "bytes_per_day", RECORD, delay))?;
+        let records = used.records.and(records_of(quota), now, 1);
+        let records =
+            records.map_err(|delay| used.refuse(member, QuotaLimit::Records, RECORD, delay))?;
+        let bytes = used.bytes.and(bytes_of(quota), now, bytes);
+        let bytes = bytes.map_err(|delay| used.refuse(member, QuotaLimit::Bytes, RECORD, delay))?;
         (used.records, used.bytes) = (records, bytes);
         Ok(())
     }
@@ -99,11 +146,41 @@ impl Quotas {
         let now = self.clock.monotonic();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(member.clone()).or_default();
-        used.lookups = used
-            .lookups
-            .and(lookups_of(quota), now, u64::try_from(count).unwrap_or(u64::MAX))
-            .map_err(|delay| refusal(member, "lookups_per_second", LOOKUP, delay))?;
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let lookups = used.lookups.and(lookups_of(quota), now, count);
+        used.lookups =
+            lookups.map_err(|delay| used.refuse(member, QuotaLimit::Lookups, LOOKUP, delay))?;
         Ok(())
+    }
+
+    /// Counts a stream that was refused.
+    pub(super) fn note_refused_stream(&self, member: &MemberId) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.entry(member.clone()).or_default().note(QuotaLimit::Streams);
+    }
+
+    /// How a member stands with each of its limits, with so many of so many streams open.
+    pub(super) fn standing(
+        &self,
+        member: &MemberId,
+        quota: &Quota,
+        streams_open: usize,
+    ) -> [QuotaUse; QuotaLimit::ALL.len()] {
+        let now = self.clock.monotonic();
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = used.get(member).copied().unwrap_or_default();
+        let streams = u32::try_from(streams_open).unwrap_or(u32::MAX);
+        QuotaLimit::ALL.map(|limit| QuotaUse {
+            limit,
+            used: match limit {
+                QuotaLimit::Records => used.records.share(records_of(quota), now),
+                QuotaLimit::Bytes => used.bytes.share(bytes_of(quota), now),
+                QuotaLimit::Lookups => used.lookups.share(lookups_of(quota), now),
+                QuotaLimit::Streams => (quota.streams > 0)
+                    .then(|| (f64::from(streams) / f64::from(quota.streams)).min(1.0)),
+            },
+            refused: used.refused.get(limit.place()).copied().unwrap_or_default(),
+        })
     }
 
     /// What is left.
@@ -116,6 +193,25 @@ impl Quotas {
             bytes: used.bytes.left(bytes_of(quota), now),
             lookups: used.lookups.left(lookups_of(quota), now),
         }
+    }
+}
+
+impl Used {
+    fn note(&mut self, limit: QuotaLimit) {
+        if let Some(count) = self.refused.get_mut(limit.place()) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        member: &MemberId,
+        limit: QuotaLimit,
+        done: &'static str,
+        delay: Duration,
+    ) -> Refusal {
+        self.note(limit);
+        refusal(member, limit.as_str(), done, delay)
     }
 }
 
@@ -133,6 +229,13 @@ impl Debt {
     fn left(mut self, rate: Rate, now: Duration) -> Option<u64> {
         self.settle(rate, now);
         rate.left(self.until, now)
+    }
+
+    /// How much of the window is owed, from 0 to 1; `None` where there is no limit.
+    fn share(mut self, rate: Rate, now: Duration) -> Option<f64> {
+        self.settle(rate, now);
+        let owed = self.until.saturating_sub(now).as_secs_f64() / rate.window.as_secs_f64();
+        (rate.capacity > 0).then(|| owed.min(1.0))
     }
 
     /// From now on the debt is worked off at this rate.
@@ -245,6 +348,23 @@ mod tests {
         assert_eq!(delay, Duration::from_secs(10));
         assert_eq!(owed.left(tenfold, now + Duration::from_secs(5)), Some(500));
         assert!(owed.and(tenfold, now + delay, 1000).is_ok(), "as it was told");
+    }
+
+    #[test]
+    fn what_is_used_and_what_was_refused_is_told_for_each_limit() {
+        let quotas = Quotas::new(Arc::new(crate::model::time::SystemClock::default()));
+        let member: MemberId = "acme-video".parse().unwrap();
+        let quota = Quota { records_per_second: 10, streams: 4, ..Quota::default() };
+        let shares = |open| quotas.standing(&member, &quota, open).map(|limit| limit.used);
+        assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25)]);
+        for _record in 0..100 {
+            quotas.take_record(&member, &quota, 1).unwrap();
+        }
+        assert!(quotas.take_record(&member, &quota, 1).is_err());
+        quotas.note_refused_stream(&member);
+        let [records, _bytes, _lookups, streams] = quotas.standing(&member, &quota, 9);
+        assert!(records.used.unwrap() > 0.5, "{records:?}");
+        assert_eq!((records.refused, streams.refused, streams.used), (1, 1, Some(1.0)));
     }
 
     #[test]

@@ -6,11 +6,14 @@
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::exchange::admission;
 use crate::exchange::admission::Circumstances;
@@ -21,12 +24,20 @@ use crate::exchange::deliveries::Deliveries;
 use crate::exchange::durable;
 use crate::exchange::entries;
 use crate::exchange::eraser::Eraser;
+use crate::exchange::eraser::Retention;
 use crate::exchange::eraser::Task;
 use crate::exchange::hub_entries;
+use crate::exchange::observer;
+use crate::exchange::observer::Act;
+use crate::exchange::observer::CommittedGroup;
+use crate::exchange::observer::Observer;
 use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
+use crate::exchange::readiness;
+use crate::exchange::readiness::Cause;
+use crate::exchange::readiness::Readiness;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
@@ -109,6 +120,8 @@ pub(super) enum Work {
     Testify(testimony::Request),
     /// Time has passed: erase what is due.
     Tick,
+    /// Bodies are kept so long, and so many, from now on.
+    Retain(Retention),
 }
 
 /// Work that becomes durable at once.
@@ -120,6 +133,7 @@ struct Batch {
     records: usize,
     bytes: usize,
     tick: bool,
+    retention: Option<Retention>,
 }
 
 /// What the sequencer needs to run. It owns the head and the roster; others see what it publishes.
@@ -144,6 +158,10 @@ pub(super) struct Sequencer {
     pub(super) ticks: u32,
     /// Whether the last group found too little space: that is told once.
     pub(super) is_full: bool,
+    /// Where everyone hears whether records are taken.
+    pub(super) readiness: Arc<watch::Sender<Readiness>>,
+    /// Who is told what happens, besides the callers.
+    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 /// One group while it is being judged.
@@ -159,6 +177,8 @@ struct Draft {
     conflicts: Vec<Conflicting>,
     /// Operations that were named in this group, by whom, and that are what they should be.
     operations: HashSet<(MemberId, RecordName)>,
+    /// What the observer is told once the group has its verdict; with the record's place in the group if it was taken.
+    acts: Vec<(Act, Option<usize>)>,
 }
 
 /// A second header for a name and revision.
@@ -182,16 +202,45 @@ enum Pending {
     Settled(Box<Outcome>),
 }
 
+/// What is decided of a record.
+enum Verdict {
+    /// It has its answer.
+    Settled(Pending),
+    /// It is taken, if the group is written.
+    Good { facts: Box<Facts>, roster: Option<Roster>, accept_time: Timestamp },
+}
+
+/// How long the parts of a commit took.
+#[derive(Clone, Copy)]
+struct Times {
+    judging: Duration,
+    writing: Duration,
+    syncing: Duration,
+}
+
 impl Sequencer {
     /// Runs until every sender is gone, or until a write fails, after which the process must end.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
+    pub(super) fn run(mut self, queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
+        let done = self.work(queue);
+        if done.is_err() {
+            self.tally.take_failed_write(self.clock.now());
+            readiness::set(&self.readiness, Cause::WriteFailed, true);
+        }
+        done
+    }
+
+    fn work(&mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
         while let Some(first) = queue.blocking_recv() {
             self.store.note_work(true);
             let batch = Batch::drain(first, &mut queue);
-            let tick = batch.tick;
+            let (tick, retention) = (batch.tick, batch.retention);
             self.commit(batch)?;
+            if let Some(retention) = retention {
+                self.eraser.keep(retention);
+            }
             if tick {
                 self.pass_time()?;
+                self.look_at_disk();
             }
             if self.ticks >= limits::DELIVERY_WRITE_TICKS {
                 self.keep_deliveries()?;
@@ -226,10 +275,18 @@ impl Sequencer {
         if rows.is_empty() { Ok(()) } else { self.store.keep_deliveries(rows) }
     }
 
+    /// Tells whether there is space, though nobody publishes.
+    fn look_at_disk(&self) {
+        // If it cannot be asked for, the next write says why.
+        let is_full = !self.store.has_space().unwrap_or(true);
+        readiness::set(&self.readiness, Cause::DiskFull, is_full);
+    }
+
     fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { submissions, requests, testimony, records, bytes: _counted, tick: _later } =
-            batch;
+        let Batch { submissions, requests, testimony, records, .. } = batch;
+        let begun = Instant::now();
         let accept_time = self.guard.accept_time(self.clock.as_ref(), self.head.accept_time);
+        readiness::set(&self.readiness, Cause::ClockUnconfirmed, accept_time.is_err());
         let mut draft = self.draft(records, accept_time);
         let waiting = self.judge_all(submissions, &mut draft)?;
         self.note_conflicts(&mut draft)?;
@@ -237,22 +294,76 @@ impl Sequencer {
         let mut testified = self.testimony.judge(testimony);
         draft.group.state.clone_from(&judged.changes);
         draft.group.state.extend_from_slice(&testified.changes);
+        let judging = begun.elapsed();
         match self.make_durable(&mut draft) {
             Ok(appended) => {
                 self.durable.publish(&judged.changes);
                 self.testimony.publish(&mut testified);
+                let first = self.head.frontier.size();
+                let times = (!appended.blocks.is_empty()).then_some(Times {
+                    judging,
+                    writing: appended.writing,
+                    syncing: appended.syncing,
+                });
                 self.adopt(&draft, appended, waiting)?;
                 judged.answer(None);
                 testified.answer(None);
+                if let Some(times) = times {
+                    self.measure(&draft, first, begun.elapsed(), times);
+                }
+                self.tell(draft.acts, Ok(first));
                 Ok(())
             }
             Err(error) => {
                 let (refusal, fatal) = self.failed(error);
                 refuse_all(waiting, &refusal, &self.tally);
+                self.tell(draft.acts, Err(refusal.reason));
                 judged.answer(Some(&refusal));
                 testified.answer(Some(&refusal));
                 fatal.map_or(Ok(()), Err)
             }
+        }
+    }
+
+    fn measure(&self, draft: &Draft, first: u64, whole: Duration, times: Times) {
+        let Times { judging, writing, syncing } = times;
+        let head = &draft.group.head;
+        let group = CommittedGroup {
+            begun: self.clock.now().saturating_sub(whole),
+            entries: head.frontier.size().saturating_sub(first),
+            bytes: draft.bytes(),
+            head: head.frontier.size(),
+            whole,
+            judging,
+            writing,
+            syncing,
+        };
+        self.tally.take_commit(&group);
+        if let Some(observer) = &self.observer {
+            observer.committed(&group);
+        }
+    }
+
+    /// Tells the observer what became of records: those that were taken are durable from a place on, or were refused
+    /// with their group.
+    fn tell(&self, acts: Vec<(Act, Option<usize>)>, first: Result<u64, Reason>) {
+        let Some(observer) = &self.observer else { return };
+        for (act, index) in acts {
+            let outcome = match index {
+                None => act.outcome,
+                Some(index) => {
+                    let index = u64::try_from(index).unwrap_or(u64::MAX);
+                    first.map(|first| first.saturating_add(index))
+                }
+            };
+            observer.judged(Act { outcome, ..act });
+        }
+    }
+
+    /// Notes an act of a caller for the observer, if it is one to be told.
+    fn note(&self, draft: &mut Draft, act: impl FnOnce() -> Option<(Act, Option<usize>)>) {
+        if self.observer.is_some() {
+            draft.acts.extend(act());
         }
     }
 
@@ -273,6 +384,7 @@ impl Sequencer {
             if std::mem::replace(&mut self.is_full, false) {
                 tracing::info!("publishing goes on: there is space again");
             }
+            readiness::set(&self.readiness, Cause::DiskFull, false);
             // Before the answers, so that a caller reads its own writes on every path.
             self.store.apply_views(first, &draft.group.entries)?;
             steps::reached(Step::Indexed);
@@ -294,6 +406,7 @@ impl Sequencer {
             );
             return (refusal, Some(error));
         };
+        readiness::set(&self.readiness, Cause::DiskFull, true);
         if !std::mem::replace(&mut self.is_full, true) {
             tracing::error!(
                 disk.free = free,
@@ -375,6 +488,7 @@ impl Sequencer {
             warnings: HashMap::new(),
             conflicts: Vec::new(),
             operations: HashSet::new(),
+            acts: Vec::new(),
         }
     }
 
@@ -390,12 +504,18 @@ impl Sequencer {
             for record in records {
                 pending.push(match record {
                     Ok(record) => self.judge(&caller, record, draft)?,
-                    Err(refusal) => refused(refusal),
+                    Err(refusal) => self.refuse_unread(&caller, refusal, draft),
                 });
             }
             waiting.push((answer, pending));
         }
         Ok(waiting)
+    }
+
+    /// A record that was refused before it could be judged.
+    fn refuse_unread(&self, caller: &MemberId, refusal: Refusal, draft: &mut Draft) -> Pending {
+        self.note(draft, || unread(caller, &refusal));
+        refused(refusal)
     }
 
     fn make_durable(&self, draft: &mut Draft) -> Result<Appended, StoreError> {
@@ -416,19 +536,42 @@ impl Sequencer {
         mut ready: Ready,
         draft: &mut Draft,
     ) -> Result<Pending, StoreError> {
-        let parsed = ready.record.get();
+        match self.verdict(caller, ready.record.get(), draft)? {
+            Verdict::Settled(pending) => {
+                self.note(draft, || settled_act(caller, ready.record.get(), &pending));
+                Ok(pending)
+            }
+            Verdict::Good { facts, roster, accept_time } => {
+                let index = draft.group.entries.len();
+                self.note(draft, || taken_act(caller, ready.record.get(), index));
+                if let Some(roster) = roster {
+                    draft.roster = Arc::new(roster);
+                }
+                let warning = self.operation_warning(ready.record.get(), draft)?;
+                ready.warnings.extend(warning);
+                Ok(draft.admit(ready, *facts, accept_time))
+            }
+        }
+    }
+
+    fn verdict(
+        &self,
+        caller: &MemberId,
+        parsed: &Record,
+        draft: &mut Draft,
+    ) -> Result<Verdict, StoreError> {
         if let Err(refusal) = admission::judge_caller(caller, parsed, &draft.roster) {
-            return Ok(refused(refusal));
+            return Ok(Verdict::Settled(refused(refusal)));
         }
         if let Some(settled) = self.same_name(parsed, draft)? {
-            return Ok(settled);
+            return Ok(Verdict::Settled(settled));
         }
         if let Err(refusal) = self.take_quota(parsed, draft) {
-            return Ok(refused(refusal));
+            return Ok(Verdict::Settled(refused(refusal)));
         }
         let accept_time = match &draft.accept_time {
             Ok(time) => *time,
-            Err(refusal) => return Ok(refused(refusal.clone())),
+            Err(refusal) => return Ok(Verdict::Settled(refused(refusal.clone()))),
         };
         let place = Sequence(draft.group.head.frontier.size());
         let previous = self.previous(parsed, draft)?;
@@ -448,17 +591,10 @@ impl Sequencer {
             let roster = wire::roster::apply(&draft.roster, &self.exchange, parsed, place)?;
             Ok((facts, roster))
         });
-        match judged {
-            Ok((facts, roster)) => {
-                if let Some(roster) = roster {
-                    draft.roster = Arc::new(roster);
-                }
-                let warning = self.operation_warning(ready.record.get(), draft)?;
-                ready.warnings.extend(warning);
-                Ok(draft.admit(ready, facts, accept_time))
-            }
-            Err(refusal) => Ok(refused(refusal)),
-        }
+        Ok(match judged {
+            Ok((facts, roster)) => Verdict::Good { facts: Box::new(facts), roster, accept_time },
+            Err(refusal) => Verdict::Settled(refused(refusal)),
+        })
     }
 
     /// What is wrong with the operation that an indicator names. It may come later, so that this refuses nothing; and
@@ -629,6 +765,13 @@ impl Sequencer {
 }
 
 impl Draft {
+    /// Bytes of its entries.
+    fn bytes(&self) -> u64 {
+        let entries = self.group.entries.iter();
+        let bytes: usize = entries.map(|entry| entry.framed.len()).sum();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     fn admit(&mut self, ready: Ready, mut facts: Facts, accept_time: Timestamp) -> Pending {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
@@ -684,6 +827,7 @@ impl Batch {
                 self.testimony.push(request);
             }
             Work::Tick => self.tick = true,
+            Work::Retain(retention) => self.retention = Some(retention),
         }
     }
 }
@@ -693,6 +837,41 @@ fn weight(submission: &Submission) -> usize {
         checked.as_ref().map_or(0, |ready| ready.record.get().envelope.encoded_len())
     };
     submission.records.iter().map(record).sum()
+}
+
+/// What is told of a record that was refused before it could be judged.
+fn unread(caller: &MemberId, refusal: &Refusal) -> Option<(Act, Option<usize>)> {
+    let act = Act {
+        member: caller.clone(),
+        key: None,
+        what: "publish".to_owned(),
+        target: String::new(),
+        outcome: Err(refusal.reason),
+    };
+    observer::is_callers_doing(refusal.reason).then_some((act, None))
+}
+
+/// What is told of a record that has its answer already: refusals that are its caller's doing.
+fn settled_act(
+    caller: &MemberId,
+    record: &Record,
+    pending: &Pending,
+) -> Option<(Act, Option<usize>)> {
+    let Pending::Settled(outcome) = pending else { return None };
+    let refusal = outcome.as_ref().as_ref().err()?;
+    let is_told = observer::is_callers_doing(refusal.reason)
+        || observer::privileged(&record.content).is_some();
+    let (what, target) = observer::described(record);
+    let (member, key) = (caller.clone(), Some(record.key_id));
+    let act = Act { member, key, what, target, outcome: Err(refusal.reason) };
+    is_told.then_some((act, None))
+}
+
+/// What is told of a record that is taken if its group is written.
+fn taken_act(caller: &MemberId, record: &Record, index: usize) -> Option<(Act, Option<usize>)> {
+    let (what, target) = observer::privileged(&record.content)?;
+    let (member, key) = (caller.clone(), Some(record.key_id));
+    Some((Act { member, key, what, target, outcome: Ok(0) }, Some(index)))
 }
 
 fn refused(refusal: Refusal) -> Pending {

@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::exchange::entries;
 use crate::exchange::eraser::DemandCount;
 use crate::exchange::hub::Hub;
+use crate::exchange::quota::QuotaLimit;
+use crate::exchange::quota::QuotaUse;
+use crate::exchange::readiness::Readiness;
 use crate::exchange::tail::DurableHead;
 use crate::exchange::tally::Counted;
 use crate::exchange::turns::Halt;
@@ -31,6 +34,14 @@ pub(crate) struct HubState {
     pub(crate) members: Vec<(Role, bool, usize)>,
     /// How many streams each member has open; every member is there.
     pub(crate) streams: BTreeMap<MemberId, usize>,
+    /// How each member stands with each limit of its quota; every member is there.
+    pub(crate) quotas: BTreeMap<MemberId, [QuotaUse; QuotaLimit::ALL.len()]>,
+    /// Reads of the disk that run.
+    pub(crate) reads_running: usize,
+    /// Reads that wait for their turn.
+    pub(crate) reads_waiting: usize,
+    /// Whether records are taken, and what keeps them out.
+    pub(crate) readiness: Readiness,
     /// How many durable subscriptions there are.
     pub(crate) subscriptions: usize,
     /// Those that lie furthest behind, at most [`limits::STATE_SUBSCRIPTIONS_MAX`].
@@ -73,6 +84,8 @@ impl Hub {
             let times = times.map(|at| Ok((at, entries::accept_time(store, at)?)));
             Ok((times.collect::<Result<BTreeMap<_, _>, StoreError>>()?, store.free_bytes()?))
         };
+        // Before: its own read is none that somebody waits for.
+        let (reads_running, reads_waiting) = self.readers.count();
         let (times, free_bytes) = self.read(None, read).await?;
         let now = self.clock().now();
         let behind = places.into_iter().map(|(name, position)| Behind {
@@ -88,6 +101,10 @@ impl Hub {
             demands: self.demands.count(),
             members: self.members_by_standing(),
             streams: self.streams_by_member(),
+            quotas: self.quotas_by_member(),
+            reads_running,
+            reads_waiting,
+            readiness: self.readiness(),
             reports: self.testimony.report_count(),
             counted: self.tally.counted(),
             free_bytes,
@@ -105,6 +122,12 @@ impl Hub {
             (role, suspended, such.count())
         };
         pairs.map(count).collect()
+    }
+
+    fn quotas_by_member(&self) -> BTreeMap<MemberId, [QuotaUse; QuotaLimit::ALL.len()]> {
+        let roster = self.roster();
+        let members = roster.members().map(|member| (member.id.clone(), &member.quota));
+        members.map(|(id, quota)| (id.clone(), self.standing_with(&id, quota))).collect()
     }
 
     fn streams_by_member(&self) -> BTreeMap<MemberId, usize> {

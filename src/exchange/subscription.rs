@@ -318,6 +318,17 @@ impl Hub {
 }
 
 impl Subscription {
+    /// From where it reads much at once, if it does: the current state, or what lies far behind the head.
+    pub fn replay(&self) -> Option<String> {
+        if self.snapshot.is_some() {
+            return Some("the current state".to_owned());
+        }
+        let behind = self.head.borrow().size.saturating_sub(self.position);
+        let is_much = usize::try_from(behind).is_ok_and(|behind| behind >= limits::BULK_ENTRIES);
+        let from = self.position;
+        (is_much || (from == 0 && behind > 1)).then(|| format!("sequence {from}"))
+    }
+
     /// The next thing to send; waits if there is none. An error ends the subscription.
     pub async fn next(&mut self) -> Result<Event, ExchangeError> {
         loop {

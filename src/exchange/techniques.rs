@@ -41,14 +41,16 @@ impl Hub {
         self.take_lookups(member, 1)?;
         let request = sha256(format!("techniques {query:?}").as_bytes());
         let start = self.page_start(member, &request, page_token)?;
-        let frameworks = Arc::clone(&self.frameworks);
+        let advice = self.advice();
+        let asked = Arc::clone(&advice);
         // On a thread for reading: many words with many matches each take milliseconds.
-        let found = move |_: &_, _: &_| Ok(page(&frameworks, &query, start.position, page_size));
+        let found =
+            move |_: &_, _: &_| Ok(page(&asked.frameworks, &query, start.position, page_size));
         let (techniques, next) = self.read(Some(member), found).await?;
         let next = next.map(|position| Place { position, ..start });
         Ok(TechniquePage {
             techniques,
-            frameworks: self.frameworks.all().iter().map(summary).collect(),
+            frameworks: advice.frameworks.all().iter().map(summary).collect(),
             next_page_token: self.page_token(member, &request, next),
         })
     }

@@ -103,6 +103,7 @@ impl History {
             retention: Retention::default(),
             warning_lists: WarningLists::default(),
             frameworks: Frameworks::default(),
+            observer: None,
         };
         let (genesis, log) = (self.world.founding.genesis.clone(), self.world.log_secret.clone());
         let clock = ItsClock::new(self.world.now);

@@ -85,6 +85,16 @@ impl Turns {
         given.then(|| Turn { turns: self.clone(), whose })
     }
 
+    /// How many read now, and how many calls wait.
+    pub(super) fn count(&self) -> (usize, usize) {
+        self.with(|state| {
+            let held = state.callers.values().map(|caller| caller.held).sum();
+            let waits = |wait: &&oneshot::Sender<Turn>| !wait.is_closed();
+            let waiting = state.callers.values();
+            (held, waiting.map(|caller| caller.waiting.iter().filter(waits).count()).sum())
+        })
+    }
+
     /// Gives what is free to those who wait.
     fn give(&self) {
         while let Some((whose, waiting)) = self.with(|state| state.next(self.own_max)) {
@@ -166,9 +176,14 @@ pub(super) struct Halt {
 pub(super) struct HaltOnDrop(Halt);
 
 impl Halt {
+    /// Whether nobody waits any more.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Relaxed)
+    }
+
     /// An error once nobody waits any more, which ends the read.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        if self.halted.load(Ordering::Relaxed) {
+        if self.is_halted() {
             let cause = "nobody waits for it any more".to_owned();
             return Err(StoreError::Io { action: "reading", cause });
         }

@@ -131,6 +131,9 @@ pub const AUDIENCE_JOINS_MAX: usize = 100_000;
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
 pub const STATE_SUBSCRIPTIONS_MAX: usize = 1024;
+/// Entries of one page, or values of one look-up, from which on it is a bulk read for the operator's audit log; and how
+/// many entries a stream must begin behind the head to be one.
+pub const BULK_ENTRIES: usize = 500;
 /// Entries examined by one call for an operation or for links before it answers with what it has and says that there
 /// is more.
 pub const OPERATION_EXAMINED_MAX: usize = 50_000;

@@ -59,7 +59,9 @@ impl<U: Message + Name + Default> Decoder for MessageDecoder<U> {
         let bytes = buffer.chunk();
         let is_whole = bytes.len() == buffer.remaining();
         let is_small = buffer.remaining() <= MESSAGE_FIELDS_MAX;
-        if !is_small && !(is_whole && has_at_most(&U::full_name(), bytes, MESSAGE_FIELDS_MAX)) {
+        let is_fit =
+            is_small || is_whole && has_at_most(&U::full_name(), bytes, MESSAGE_FIELDS_MAX);
+        if !is_fit {
             let message = format!("the message has more than {MESSAGE_FIELDS_MAX} fields");
             return Err(status::refused(&Refusal::new(Reason::BatchTooLarge, message)));
         }

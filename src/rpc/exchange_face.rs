@@ -39,6 +39,7 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::rpc::batches::Batches;
 use crate::rpc::batches::hold;
+use crate::rpc::bulk;
 use crate::rpc::caller::caller;
 use crate::rpc::status;
 use crate::wire;
@@ -160,7 +161,13 @@ impl ExchangeService for ExchangeFace {
         };
         let subscription = self.hub.subscribe(&member, options);
         let subscription = subscription.map_err(|refusal| status::refused(&refusal))?;
-        Ok(Response::new(Box::pin(frames(subscription, until_head))))
+        let replay = subscription.replay();
+        let frames: Self::SubscribeStream = Box::pin(frames(subscription, until_head));
+        let mut response = Response::new(frames);
+        if let Some(from) = replay {
+            bulk::mark(&mut response, "read.replay", from);
+        }
+        Ok(response)
     }
 
     async fn get_record(
@@ -189,10 +196,12 @@ impl ExchangeService for ExchangeFace {
         let page_size = page_size_of(page_size).map_err(|refusal| status::refused(&refusal))?;
         let page = self.hub.list(&member, filter, page_size, &page_token, include_record).await;
         let page = page.map_err(|error| status::failed(&error))?;
-        Ok(Response::new(pb::ListRecordsResponse {
+        let entries = page.entries.len();
+        let answer = pb::ListRecordsResponse {
             entries: page.entries,
             next_page_token: page.next_page_token,
-        }))
+        };
+        Ok(bulk::marked(answer, "read.list", entries))
     }
 
     async fn lookup_values(
@@ -243,7 +252,7 @@ impl ExchangeService for ExchangeFace {
                 }
             })
             .collect();
-        Ok(Response::new(pb::LookupValuesResponse { results }))
+        Ok(bulk::marked(pb::LookupValuesResponse { results }, "read.look-up", queries.len()))
     }
 }
 

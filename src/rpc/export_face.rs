@@ -19,6 +19,7 @@ use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::rpc::bulk;
 use crate::rpc::caller::caller;
 use crate::rpc::status;
 use crate::wire::face::export_service_server::ExportService;
@@ -80,7 +81,10 @@ impl ExportService for ExportFace {
         let filter = filter(wire_filter).map_err(refused)?;
         let turn = self.running.take(&member).map_err(refused)?;
         let export = self.hub.export(&member, filter).map_err(refused)?;
-        Ok(Response::new(Box::pin(chunks(export, turn))))
+        let chunks: Self::ExportStream = Box::pin(chunks(export, turn));
+        let mut response = Response::new(chunks);
+        bulk::mark(&mut response, "read.export", String::new());
+        Ok(response)
     }
 }
 

@@ -156,13 +156,11 @@ impl Share {
     /// So many bytes from now on, instead of what it was.
     fn hold(&self, bytes: usize) -> Result<(), Status> {
         let before = *self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        match bytes.checked_sub(before) {
-            Some(more) => self.take(more, MEMBER_MAX),
-            None => {
-                self.release(before.saturating_sub(bytes));
-                Ok(())
-            }
+        if let Some(more) = bytes.checked_sub(before) {
+            return self.take(more, MEMBER_MAX);
         }
+        self.release(before.saturating_sub(bytes));
+        Ok(())
     }
 
     fn give_back(&self) {
@@ -204,14 +202,8 @@ impl Place {
     fn after(&mut self, mut bytes: &[u8]) -> usize {
         while let Some((first, rest)) = bytes.split_first() {
             if self.left == 0 {
-                self.prefix.push(*first);
                 bytes = rest;
-                if let [_flag, length @ ..] = self.prefix.as_slice()
-                    && let Ok(length) = <[u8; 4]>::try_from(length)
-                {
-                    self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                    self.prefix.clear();
-                }
+                self.begin(*first);
                 continue;
             }
             let taken = bytes.len().min(self.left);
@@ -220,6 +212,15 @@ impl Place {
             bytes = bytes.get(taken..).unwrap_or_default();
         }
         self.held
+    }
+
+    /// One byte more of what stands before a message.
+    fn begin(&mut self, byte: u8) {
+        self.prefix.push(byte);
+        let length = self.prefix.split_first().map(|(_flag, length)| <[u8; 4]>::try_from(length));
+        let Some(Ok(length)) = length else { return };
+        self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        self.prefix.clear();
     }
 }
 
@@ -345,18 +346,13 @@ mod tests {
             let path =
                 format!("{}/proto/watchfire/v1/{name}_service.proto", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(path).unwrap();
-            let mut service = "";
-            for line in text.lines() {
-                let mut words = line.split_whitespace();
-                match words.next() {
-                    Some("service") => service = words.next().unwrap(),
-                    Some("rpc") if line.contains("(stream ") => {
-                        let method = words.next().and_then(|word| word.split('(').next()).unwrap();
-                        streams.push(format!("/watchfire.v1.{service}/{method}"));
-                    }
-                    _ => {}
-                }
-            }
+            let (_before, body) = text.split_once("\nservice ").unwrap();
+            let (service, body) = body.split_once(' ').unwrap();
+            let calls = body.lines().filter(|line| line.contains("(stream "));
+            streams.extend(calls.filter_map(|line| {
+                let (method, _takes) = line.trim().strip_prefix("rpc ")?.split_once('(')?;
+                Some(format!("/watchfire.v1.{service}/{method}"))
+            }));
         }
         streams.sort();
         let mut known = STREAMS.map(str::to_owned);

@@ -2,11 +2,13 @@
 
 mod audience_face;
 mod batches;
+mod bulk;
 mod caller;
 mod change;
 mod codec;
 mod exchange_face;
 mod export_face;
+mod health;
 mod held;
 mod query_face;
 mod roster_face;
@@ -14,11 +16,14 @@ mod status;
 mod subscription_face;
 mod transparency_face;
 
+pub use self::bulk::Bulk;
 pub(crate) use self::codec::MessageCodec;
+pub use self::health::Health;
 pub use self::held::HeldLayer;
 
 use std::sync::Arc;
 
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 
@@ -36,8 +41,8 @@ use crate::wire::face::transparency_service_server::TransparencyServiceServer;
 /// Bytes of a request that carries no records.
 const SMALL_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
-/// Every service of the hub. Health and reflection are for members too.
-pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error> {
+/// Every service of the hub, and what tells of its health. Health and reflection are for members too.
+pub fn routes(hub: &Arc<Hub>) -> Result<(Routes, Health), tonic_reflection::server::Error> {
     let exchange = ExchangeServiceServer::new(exchange_face::ExchangeFace::new(Arc::clone(hub)))
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX.max(SMALL_REQUEST_BYTES))
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
@@ -57,14 +62,26 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let exports = ExportServiceServer::new(export_face::ExportFace::new(Arc::clone(hub)))
         .max_decoding_message_size(SMALL_REQUEST_BYTES);
-    let (_reporter, health) = tonic_health::server::health_reporter();
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let told = Health::new(
+        reporter,
+        vec![
+            name_of(&exchange),
+            name_of(&roster),
+            name_of(&audiences),
+            name_of(&subscriptions),
+            name_of(&queries),
+            name_of(&transparency),
+            name_of(&exports),
+        ],
+    );
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let members_only = caller::members_only(hub);
-    Ok(Routes::new(exchange)
+    let routes = Routes::new(exchange)
         .add_service(roster)
         .add_service(audiences)
         .add_service(subscriptions)
@@ -73,5 +90,16 @@ pub fn routes(hub: &Arc<Hub>) -> Result<Routes, tonic_reflection::server::Error>
         .add_service(exports)
         .add_service(InterceptedService::new(health, members_only.clone()))
         .add_service(InterceptedService::new(reflection().build_v1()?, members_only.clone()))
-        .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only)))
+        .add_service(InterceptedService::new(reflection().build_v1alpha()?, members_only));
+    Ok((routes, told))
+}
+
+const fn name_of<S: NamedService>(_service: &S) -> &'static str {
+    S::NAME
+}
+
+/// The status of a refusal, for tests of who reads it.
+#[cfg(test)]
+pub(crate) fn refused_for_test(refusal: &crate::model::reason::Refusal) -> tonic::Status {
+    status::refused(refusal)
 }

@@ -19,6 +19,7 @@ use crate::model::names::RecordName;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::text;
+use crate::rpc::bulk;
 use crate::rpc::caller::caller;
 use crate::rpc::exchange_face::page_size_of;
 use crate::rpc::status;
@@ -109,10 +110,12 @@ impl QueryService for QueryFace {
         let query = query(request).map_err(refused)?;
         let page = self.hub.search(&member, query, page_size, &page_token, decoded).await;
         let page = page.map_err(|error| status::failed(&error))?;
-        Ok(Response::new(pb::SearchRecordsResponse {
+        let entries = page.entries.len();
+        let answer = pb::SearchRecordsResponse {
             entries: page.entries,
             next_page_token: page.next_page_token,
-        }))
+        };
+        Ok(bulk::marked(answer, "read.search", entries))
     }
 
     async fn list_techniques(

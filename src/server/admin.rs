@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::exchange::Hub;
+use crate::server::audit::Outcome;
+use crate::server::audit::Who;
+use crate::server::observe::Told;
 use crate::store::BackupError;
 
 /// The socket in the data directory.
@@ -50,7 +53,7 @@ pub(super) fn bind(data: &Path) -> std::io::Result<UnixListener> {
 /// Answers callers until `stop`, one backup at a time.
 pub(super) async fn serve(
     listener: UnixListener,
-    hub: Arc<Hub>,
+    (hub, told): (Arc<Hub>, Arc<Told>),
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
@@ -58,7 +61,13 @@ pub(super) async fn serve(
     let path = path.and_then(|address| address.as_pathname().map(Path::to_owned));
     let turn = Arc::new(Semaphore::new(1));
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let stream = match accepted.and_then(|(stream, _peer)| stream.into_std()) {
+        let stream = accepted.and_then(|(stream, _address)| {
+            // By the number of its account.
+            let known = stream.peer_cred();
+            let who = known.map_or(Who::Hub, |known| Who::Local(known.uid()));
+            Ok((stream.into_std()?, who))
+        });
+        let (stream, who) = match stream {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a caller of the admin socket was lost");
@@ -67,9 +76,15 @@ pub(super) async fn serve(
             }
         };
         let taken = Arc::clone(&turn).try_acquire_owned().ok();
-        let (hub, stop) = (Arc::clone(&hub), stop.clone());
+        let (hub, told, stop) = (Arc::clone(&hub), Arc::clone(&told), stop.clone());
         tasks.spawn_blocking(move || {
             let answered = answer(&stream, &hub, taken.is_some(), &stop);
+            let (target, outcome) = match &answered {
+                Ok(Some(size)) => (format!("{size} entries"), Outcome::Done(None)),
+                Ok(None) => (String::new(), Outcome::Refused("not given".to_owned())),
+                Err(_fault) => (String::new(), Outcome::Failed("cut off".to_owned())),
+            };
+            told.note(who, "backup", &target, outcome);
             if let Err(error) = answered {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::warn!(error, "no backup was given");
@@ -83,12 +98,13 @@ pub(super) async fn serve(
     }
 }
 
+/// Gives a backup, if one is asked for and none is being given; how many entries are in it.
 fn answer(
     stream: &UnixStream,
     hub: &Hub,
     is_alone: bool,
     stop: &CancellationToken,
-) -> Result<(), BackupError> {
+) -> Result<Option<u64>, BackupError> {
     prepare(stream).map_err(BackupError::Read)?;
     let mut asked = [0; BACKUP.len()];
     BufReader::new(stream).read_exact(&mut asked).map_err(BackupError::Read)?;
@@ -102,11 +118,11 @@ fn answer(
     };
     if let Some(why) = refused {
         let told = out.write_all(format!("{ERROR}{why}\n").as_bytes()).and_then(|()| out.flush());
-        return told.map_err(BackupError::Write);
+        return told.map(|()| None).map_err(BackupError::Write);
     }
     let summary = hub.back_up(&mut out, || stop.is_cancelled())?;
     tracing::info!(backup.entries = summary.size, "a backup was given");
-    Ok(())
+    Ok(Some(summary.size))
 }
 
 fn prepare(stream: &UnixStream) -> std::io::Result<()> {

@@ -53,13 +53,22 @@ pub enum TakeError {
     },
 }
 
+/// Who read the log for a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenBy {
+    /// The hub that serves it.
+    Hub,
+    /// The command, from a stopped hub's store.
+    Command,
+}
+
 /// Takes a backup of a data directory into a new file; `progress` hears how many entries are in it so far.
 pub fn take_backup(
     config: &Config,
     out: &Path,
     clock: &dyn Clock,
     mut progress: impl FnMut(u64),
-) -> Result<BackupSummary, TakeError> {
+) -> Result<(BackupSummary, TakenBy), TakeError> {
     if out.exists() {
         let cause = io::Error::from(io::ErrorKind::AlreadyExists);
         return Err(TakeError::File { action: "the backup's file is there already", cause });
@@ -81,12 +90,12 @@ fn write(
     beside: &Path,
     clock: &dyn Clock,
     progress: &mut impl FnMut(u64),
-) -> Result<BackupSummary, TakeError> {
+) -> Result<(BackupSummary, TakenBy), TakeError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
     let file = file.map_err(failed("the backup's file cannot be made"))?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, &file);
     let summary = match UnixStream::connect(config.data.join(admin::SOCKET)) {
-        Ok(hub) => from_hub(hub, &mut out, progress)?,
+        Ok(hub) => (from_hub(hub, &mut out, progress)?, TakenBy::Hub),
         Err(error)
             if matches!(
                 error.kind(),
@@ -95,7 +104,8 @@ fn write(
         {
             let store = open_store(config)?;
             let size = store.head().map_err(BackupError::Store)?.frontier.size();
-            export(&store, &mut out, clock.now(), || Some(size), progress)?
+            let summary = export(&store, &mut out, clock.now(), || Some(size), progress)?;
+            (summary, TakenBy::Command)
         }
         Err(cause) => return Err(failed("the hub's socket cannot be reached")(cause)),
     };

@@ -11,6 +11,9 @@ use serde::Deserialize;
 use crate::exchange::Retention;
 use crate::interop::framework::FrameworkFile;
 use crate::model::limits;
+use crate::server::audit;
+use crate::server::audit::AuditConfig;
+use crate::server::traces::TracesConfig;
 use crate::tls::ConnectionLimits;
 use crate::tls::TlsFiles;
 
@@ -20,6 +23,11 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:7443";
 const FILE_NAME: &str = "watchfired.toml";
 const DRAIN_SECONDS_DEFAULT: u64 = 10;
 const OPEN_SECONDS_DEFAULT: u64 = 60;
+/// Bytes of the audit log in one file.
+const AUDIT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+const AUDIT_BYTES_MIN: u64 = 64 * 1024;
+/// The share of calls and commits that have a span.
+const TRACES_RATIO_DEFAULT: f64 = 0.01;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +93,32 @@ pub struct Config {
     pub warning_lists: Vec<PathBuf>,
     /// Frameworks of techniques.
     pub frameworks: Vec<FrameworkFile>,
+    /// Where who did what is written, if it is.
+    pub audit: Option<AuditConfig>,
+    /// Where traces go, if they do.
+    pub traces: Option<TracesConfig>,
+    /// Where all of it was read.
+    origin: Origin,
+}
+
+/// Where a configuration was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Origin {
+    /// A file that must be there.
+    file: Option<PathBuf>,
+    /// A data directory, whose own file need not be there.
+    data: Option<PathBuf>,
+    /// Whether `listen` was said on the command line.
+    listens_elsewhere: bool,
+}
+
+/// What a configuration that is read again says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Settings that change while the hub runs.
+    pub(super) taken: Vec<&'static str>,
+    /// Settings that need a restart.
+    pub(super) waiting: Vec<&'static str>,
 }
 
 /// How log lines look.
@@ -113,7 +147,24 @@ struct RawConfig {
     frameworks: Vec<RawFramework>,
     metrics: RawMetrics,
     taxii: RawTaxii,
+    audit: RawAudit,
+    traces: RawTraces,
     log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAudit {
+    enabled: Option<bool>,
+    file: Option<PathBuf>,
+    bytes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTraces {
+    endpoint: Option<String>,
+    ratio: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -196,13 +247,81 @@ impl Config {
         let syntax = |cause| ConfigError::Syntax { path: path.to_owned(), cause: Box::new(cause) };
         let raw: RawConfig = toml::from_str(text).map_err(syntax)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::check(raw, folder)
+        let config = Self::check(raw, folder)?;
+        let origin = Origin { file: Some(path.to_owned()), ..Origin::default() };
+        Ok(Self { origin, ..config })
     }
 
     /// The configuration of a data directory: its own file, or the defaults.
     pub fn of_data(data: &Path) -> Result<Self, ConfigError> {
         let file = data.join(FILE_NAME);
-        if file.exists() { Self::read(&file) } else { Self::check(RawConfig::default(), data) }
+        let config =
+            if file.exists() { Self::read(&file) } else { Self::check(RawConfig::default(), data) };
+        let origin = Origin { data: Some(data.to_owned()), ..Origin::default() };
+        Ok(Self { origin, ..config? })
+    }
+
+    /// Listens elsewhere than the file says.
+    pub fn listen_at(&mut self, address: SocketAddr) {
+        self.listen = address;
+        self.origin.listens_elsewhere = true;
+    }
+
+    /// Reads the same place again.
+    pub(super) fn again(&self) -> Result<Self, ConfigError> {
+        let mut config = match (&self.origin.file, &self.origin.data) {
+            (Some(file), _) => Self::read(file)?,
+            (None, Some(data)) => Self::of_data(data)?,
+            (None, None) => self.clone(),
+        };
+        if self.origin.listens_elsewhere {
+            config.listen_at(self.listen);
+        }
+        Ok(config)
+    }
+
+    /// What another configuration says otherwise.
+    pub(super) fn difference(&self, other: &Self) -> Difference {
+        let connections = |of: &Self| {
+            let ConnectionLimits { total, per_address, per_member, .. } = of.connections;
+            (total, per_address, per_member)
+        };
+        let taken = [
+            ("log.filter", self.log_filter == other.log_filter),
+            ("retention", self.retention == other.retention),
+            ("warnings.lists", self.warning_lists == other.warning_lists),
+            ("frameworks", self.frameworks == other.frameworks),
+            ("connections", connections(self) == connections(other)),
+        ];
+        let waiting = [
+            ("listen", self.listen == other.listen),
+            ("data", self.data == other.data),
+            ("workers", self.workers == other.workers),
+            ("drain_seconds", self.drain_deadline == other.drain_deadline),
+            ("tls", self.tls == other.tls),
+            ("connections.handshakes", self.connections.handshakes == other.connections.handshakes),
+            ("store.min_free_bytes", self.min_free_bytes == other.min_free_bytes),
+            ("store.open_seconds", self.open_deadline == other.open_deadline),
+            ("metrics", self.metrics == other.metrics),
+            ("taxii", self.taxii == other.taxii),
+            ("audit", self.audit == other.audit),
+            ("traces", self.traces == other.traces),
+            ("log.format", self.log_format == other.log_format),
+        ];
+        let changed = |settings: &[(&'static str, bool)]| {
+            settings.iter().filter(|(_key, same)| !same).map(|(key, _same)| *key).collect()
+        };
+        Difference { taken: changed(&taken), waiting: changed(&waiting) }
+    }
+
+    /// Takes what can change while the hub runs.
+    pub(super) fn take(&mut self, other: Self) {
+        self.log_filter = other.log_filter;
+        self.retention = other.retention;
+        self.warning_lists = other.warning_lists;
+        self.frameworks = other.frameworks;
+        let handshakes = self.connections.handshakes;
+        self.connections = ConnectionLimits { handshakes, ..other.connections };
     }
 
     fn check(raw: RawConfig, folder: &Path) -> Result<Self, ConfigError> {
@@ -219,6 +338,8 @@ impl Config {
             frameworks,
             metrics,
             taxii,
+            audit,
+            traces,
             log,
         } = raw;
         // Through its components, so that `.` disappears.
@@ -240,7 +361,14 @@ impl Config {
             min_free_bytes: store.min_free_bytes.unwrap_or(limits::MIN_FREE_BYTES),
             workers: within(workers, cores, 1..=256, "workers")?,
             retention: kept(&retention)?,
-            metrics: metrics.listen.as_deref().map(of_this_machine).transpose()?,
+            metrics: metrics
+                .listen
+                .as_deref()
+                .map(|text| of_this_machine(text, "metrics.listen"))
+                .transpose()?,
+            audit: audited(audit, &data)?,
+            traces: traced(&traces)?,
+            origin: Origin::default(),
             taxii: taxii.listen.as_deref().map(|text| address(text, "taxii.listen")).transpose()?,
             warning_lists: warnings
                 .lists
@@ -267,16 +395,37 @@ pub fn address(text: &str, key: &'static str) -> Result<SocketAddr, ConfigError>
         .map_err(|_not_an_address| value(key, "must be an address and a port, like 127.0.0.1:7443"))
 }
 
-/// Figures are sent in the clear to whoever asks, so that nobody elsewhere may be able to ask.
-fn of_this_machine(text: &str) -> Result<SocketAddr, ConfigError> {
-    const KEY: &str = "metrics.listen";
-    let address = address(text, KEY)?;
+/// Figures and traces are sent in the clear, so that nobody elsewhere may be able to get them.
+fn of_this_machine(text: &str, key: &'static str) -> Result<SocketAddr, ConfigError> {
+    let address = address(text, key)?;
     if address.ip().to_canonical().is_loopback() {
         return Ok(address);
     }
-    let fault = "must be an address of loopback, like 127.0.0.1:9464: figures are sent in the clear \
-                 to whoever asks";
-    Err(value(KEY, fault))
+    let fault = "must be an address of loopback, like 127.0.0.1:9464: what goes there is sent in \
+                 the clear";
+    Err(value(key, fault))
+}
+
+fn audited(raw: RawAudit, data: &Path) -> Result<Option<AuditConfig>, ConfigError> {
+    let RawAudit { enabled, file, bytes } = raw;
+    let bytes = bytes.unwrap_or(AUDIT_BYTES_DEFAULT);
+    if bytes < AUDIT_BYTES_MIN {
+        return Err(value("audit.bytes", "must be 65536 or more"));
+    }
+    let file = file.map_or_else(|| audit::default_file(data), |file| data.join(file));
+    Ok(enabled.unwrap_or(true).then_some(AuditConfig { file, bytes }))
+}
+
+fn traced(raw: &RawTraces) -> Result<Option<TracesConfig>, ConfigError> {
+    const KEY: &str = "traces.endpoint";
+    let ratio = raw.ratio.unwrap_or(TRACES_RATIO_DEFAULT);
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(value("traces.ratio", "must be 0 to 1"));
+    }
+    let Some(endpoint) = &raw.endpoint else { return Ok(None) };
+    let address = endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let address = address.ok_or_else(|| value(KEY, "must be like http://127.0.0.1:4317"))?;
+    Ok(Some(TracesConfig { endpoint: of_this_machine(address, KEY)?, ratio }))
 }
 
 fn tls_files(raw: RawTls, data: &Path) -> TlsFiles {
@@ -421,6 +570,49 @@ mod tests {
             check_metrics(no_address, Some("must be an address and a port"));
         }
         assert!(check("[metrics]\nlissten = '127.0.0.1:1'").unwrap_err().contains("lissten"));
+    }
+
+    #[test]
+    fn who_did_what_is_written_unless_that_is_switched_off() {
+        let file = |text: &str| check(text).unwrap().audit.map(|audit| audit.file);
+        assert_eq!(file(""), Some(PathBuf::from("/data/audit.jsonl")));
+        assert_eq!(file("[audit]\nfile = 'a/b'"), Some(PathBuf::from("/data/a/b")));
+        assert_eq!(file("[audit]\nfile = '/var/log/b'"), Some(PathBuf::from("/var/log/b")));
+        assert_eq!(file("[audit]\nenabled = false"), None);
+        assert!(check("[audit]\nbytes = 1").unwrap_err().starts_with("audit.bytes must"));
+    }
+
+    #[test]
+    fn traces_go_to_this_machine_only_and_only_when_asked() {
+        assert_eq!(check("[traces]\nratio = 1.0").unwrap().traces, None);
+        let ours = check("[traces]\nendpoint = 'http://127.0.0.1:4317'").unwrap().traces.unwrap();
+        assert_eq!(ours.endpoint, "127.0.0.1:4317".parse().unwrap());
+        for elsewhere in ["http://192.0.2.1:4317", "https://127.0.0.1:4317", "collector:4317"] {
+            let error = check(&format!("[traces]\nendpoint = '{elsewhere}'")).unwrap_err();
+            assert!(error.starts_with("traces.endpoint must be"), "{elsewhere}: {error}");
+        }
+        for ratio in ["-0.1", "1.1", "nan"] {
+            let error = check(&format!("[traces]\nratio = {ratio}")).unwrap_err();
+            assert!(error.starts_with("traces.ratio must"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_told_apart_and_not_taken() {
+        let mut running = check("").unwrap();
+        let other = "workers = 7\n[log]\nfilter = 'warn'\n[retention]\ndays = 3\n\
+                     [connections]\ntotal = 9\nhandshakes = 8";
+        let other = check(other).unwrap();
+        let found = running.difference(&other);
+        assert_eq!(found.taken, ["log.filter", "retention", "connections"]);
+        let workers = running.workers;
+        assert_eq!(found.waiting, ["workers", "connections.handshakes"]);
+        running.take(other.clone());
+        assert_eq!((running.workers, running.connections.total), (workers, 9));
+        assert_eq!(running.connections.handshakes, 64);
+        let left = running.difference(&other);
+        assert!(left.taken.is_empty(), "{left:?}");
+        assert_eq!(left.waiting, found.waiting, "it is told again");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -36,14 +38,23 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::exchange::Cause;
+use crate::exchange::Distribution;
 use crate::exchange::Hub;
 use crate::exchange::HubState;
+use crate::exchange::QuotaUse;
+use crate::exchange::Readiness;
+use crate::model::names::MemberId;
 use crate::model::time::Timestamp;
+use crate::server::audit::AuditState;
+use crate::server::traces::TracesState;
 use crate::store::StoreError;
 use crate::tls::Expiry;
+use crate::tls::Refused;
 use crate::tls::Reloader;
 
 /// Connections that are open at once; further ones wait until one of these ends.
@@ -63,16 +74,23 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// What the figures are read from.
 pub(super) struct Sources {
-    hub: Arc<Hub>,
-    tls: Arc<Reloader>,
-    min_free_bytes: u64,
+    pub(super) hub: Arc<Hub>,
+    /// Its certificate and connections.
+    pub(super) tls: Arc<Reloader>,
+    /// Free bytes below which publishing stops.
+    pub(super) min_free_bytes: u64,
+    pub(super) watched: Watched,
 }
 
-impl Sources {
-    /// A hub, its certificate and connections, and the free bytes below which publishing stops.
-    pub(super) fn new(hub: &Arc<Hub>, tls: &Arc<Reloader>, min_free_bytes: u64) -> Self {
-        Self { hub: Arc::clone(hub), tls: Arc::clone(tls), min_free_bytes }
-    }
+/// What goes on beside the hub.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    /// The audit log, if there is one.
+    pub(super) audit: Option<Arc<AuditState>>,
+    /// Traces, if they are on.
+    pub(super) traces: Option<Arc<TracesState>>,
+    /// Whether the newest configuration was refused.
+    pub(super) config_is_failing: Arc<AtomicBool>,
 }
 
 /// Serves until `stop`. Its tasks belong to `tasks`, and none of them outlives `stop`: they hold the hub.
@@ -100,7 +118,37 @@ pub(super) async fn serve(
 }
 
 fn router(sources: Sources) -> Router {
-    Router::new().route("/metrics", get(answer)).with_state(Arc::new(Mutex::new(sources)))
+    let probes = Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .with_state(sources.hub.watch_readiness());
+    let sources = Arc::new(Mutex::new(sources));
+    Router::new().route("/metrics", get(answer)).with_state(sources).merge(probes)
+}
+
+/// Whoever answers lives.
+async fn live(headers: HeaderMap) -> Response {
+    if names_this_machine(&headers) {
+        return "live\n".into_response();
+    }
+    StatusCode::MISDIRECTED_REQUEST.into_response()
+}
+
+/// Whether records are taken, and what keeps them out. Waits for no reading of the hub.
+async fn ready(
+    State(readiness): State<watch::Receiver<Readiness>>,
+    headers: HeaderMap,
+) -> Response {
+    if !names_this_machine(&headers) {
+        return StatusCode::MISDIRECTED_REQUEST.into_response();
+    }
+    let readiness = *readiness.borrow();
+    if readiness.is_ready() {
+        return "ready\n".into_response();
+    }
+    let causes = Cause::ALL.into_iter().filter(|cause| readiness.has(*cause));
+    let causes: Vec<&str> = causes.map(Cause::as_str).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", causes.join(" "))).into_response()
 }
 
 /// One request and its answer.
@@ -146,7 +194,10 @@ async fn figures(sources: &Sources) -> Result<String, StoreError> {
         hub: sources.hub.state().await?,
         connections: sources.tls.live(),
         expiry: sources.tls.expiry(),
+        refusals: sources.tls.refusals(),
+        tls_is_failing: sources.tls.is_failing(),
         min_free_bytes: sources.min_free_bytes,
+        watched: sources.watched.clone(),
     };
     Ok(figures.text())
 }
@@ -157,7 +208,10 @@ struct Figures {
     hub: HubState,
     connections: usize,
     expiry: Expiry,
+    refusals: Vec<(Refused, u64)>,
+    tls_is_failing: bool,
     min_free_bytes: u64,
+    watched: Watched,
 }
 
 impl Figures {
@@ -231,6 +285,72 @@ impl Figures {
         page.counter("entries_delivered", sent, counted.sent)
     }
 
+    fn commits(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counted = &self.hub.counted;
+        let whole = "From the beginning of a group until its receipts were given";
+        page.times("commit", whole, &counted.commits)?;
+        let write = "Handing a group to the database";
+        page.times("commit_write", write, &counted.writes)?;
+        page.times("commit_sync", "Flush and sync of a group", &counted.syncs)?;
+        page.sizes("commit_records", "Entries of a group", &counted.sizes)
+    }
+
+    fn quotas(&self, page: &mut Page<'_>) -> fmt::Result {
+        let labelled = |member: &'_ MemberId, limit: &QuotaUse| {
+            [("member", member.to_string()), ("limit", limit.limit.as_str().to_owned())]
+        };
+        let members = || self.hub.quotas.iter();
+        let pairs = || members().flat_map(|(id, all)| all.iter().map(move |limit| (id, limit)));
+        let each = || pairs().map(|(member, limit)| (labelled(member, limit), limit));
+        let refused = "Records, look-ups and streams that a quota refused";
+        let rows = each().filter(|(_labels, limit)| limit.used.is_some() || limit.refused > 0);
+        page.counters("quota_refusals", refused, rows.map(|(labels, of)| (labels, of.refused)))?;
+        let used = "How much of a quota is used, where there is one";
+        let rows = each().filter_map(|(labels, limit)| Some((labels, limit.used?)));
+        page.gauges("quota_used", used, Some(&Unit::Ratios), rows)
+    }
+
+    fn health(&self, page: &mut Page<'_>) -> fmt::Result {
+        let readiness = self.hub.readiness;
+        let ready = "Whether records are taken";
+        page.gauge("ready", ready, None, &u64::from(readiness.is_ready()))?;
+        let rows = Cause::ALL
+            .into_iter()
+            .map(|cause| ([("cause", cause.as_str())], u64::from(readiness.has(cause))));
+        page.gauges("unready", "What keeps records out", None, rows)?;
+        let (running, waiting) = (self.hub.reads_running, self.hub.reads_waiting);
+        page.gauge("reads_running", "Reads of the disk that run", None, &running)?;
+        page.gauge("reads_waiting", "Reads that wait for their turn", None, &waiting)?;
+        let failed =
+            [("read", self.hub.counted.failed_reads), ("write", self.hub.counted.failed_writes)];
+        let count = "Reads and writes of the disk that failed";
+        let rows = failed.iter().map(|(kind, failed)| ([("kind", *kind)], failed.count));
+        page.counters("disk_failures", count, rows)?;
+        let last = "When a read or a write of the disk failed last; 0 if none did";
+        let rows = failed.iter().map(|(kind, failed)| ([("kind", *kind)], seconds(failed.last)));
+        page.gauges("disk_last_failure_timestamp", last, Some(&Unit::Seconds), rows)
+    }
+
+    fn beside(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Watched { audit, traces, config_is_failing } = &self.watched;
+        let audit = audit.as_deref();
+        let written = audit.map_or(0, AuditState::written);
+        page.counter("audit_lines", "Lines written to the audit log", written)?;
+        let lost = "What the audit log should tell and does not";
+        page.counter("audit_lost", lost, audit.map_or(0, AuditState::lost))?;
+        let failing = audit.is_some_and(AuditState::is_failing);
+        let fails = "Whether the audit log cannot be written";
+        page.gauge("audit_failing", fails, None, &u64::from(failing))?;
+        let traces = traces.as_deref();
+        let sent = traces.map_or(0, TracesState::sent);
+        page.counter("trace_spans_sent", "Spans that the collector took", sent)?;
+        let lost = traces.map_or(0, TracesState::lost);
+        page.counter("trace_spans_lost", "Spans that it did not take", lost)?;
+        let refused = "Whether the newest configuration could not be loaded";
+        let failing = u64::from(config_is_failing.load(Ordering::Relaxed));
+        page.gauge("config_reload_failing", refused, None, &failing)
+    }
+
     fn machine(&self, page: &mut Page<'_>) -> fmt::Result {
         let free = "Bytes that are free on the data volume";
         page.gauge("data_volume_free", free, Some(&Unit::Bytes), &self.hub.free_bytes)?;
@@ -238,6 +358,12 @@ impl Figures {
         page.gauge("data_volume_minimum", minimum, Some(&Unit::Bytes), &self.min_free_bytes)?;
         let open = "Connections of members that are open";
         page.gauge("tls_connections_open", open, None, &self.connections)?;
+        let refused = "Connections that were refused, by reason";
+        let rows = self.refusals.iter();
+        let rows = rows.map(|(reason, count)| ([("reason", reason.as_str())], *count));
+        page.counters("tls_refusals", refused, rows)?;
+        let failing = "Whether the newest TLS files could not be loaded";
+        page.gauge("tls_reload_failing", failing, None, &u64::from(self.tls_is_failing))?;
         let Expiry { certificate, revocation_lists } = self.expiry;
         let end = |time: SystemTime| Timestamp::from(time);
         page.time("tls_certificate_end", "When the hub's certificate ends", end(certificate))?;
@@ -254,8 +380,17 @@ impl Collector for Figures {
         self.members(&mut page)?;
         self.subscriptions(&mut page)?;
         self.work(&mut page)?;
+        self.commits(&mut page)?;
+        self.quotas(&mut page)?;
+        self.health(&mut page)?;
+        self.beside(&mut page)?;
         self.machine(&mut page)
     }
+}
+
+/// A moment, as seconds since 1970.
+fn seconds(time: Timestamp) -> f64 {
+    Duration::from_micros(time.as_micros()).as_secs_f64()
 }
 
 /// The text while it is being written.
@@ -288,8 +423,34 @@ impl Page<'_> {
 
     /// A moment, as seconds since 1970.
     fn time(&mut self, name: &str, help: &str, time: Timestamp) -> fmt::Result {
-        let seconds = Duration::from_micros(time.as_micros()).as_secs_f64();
+        let seconds = seconds(time);
         self.gauge(&format!("{name}_timestamp"), help, Some(&Unit::Seconds), &seconds)
+    }
+
+    /// Times that were counted in microseconds.
+    fn times(&mut self, name: &str, help: &str, found: &Distribution) -> fmt::Result {
+        let of = |micros: u64| Duration::from_micros(micros).as_secs_f64();
+        self.histogram((name, help, Some(&Unit::Seconds)), found, of)
+    }
+
+    /// Sizes.
+    fn sizes(&mut self, name: &str, help: &str, found: &Distribution) -> fmt::Result {
+        let of = |size: u64| f64::from(u32::try_from(size).unwrap_or(u32::MAX));
+        self.histogram((name, help, None), found, of)
+    }
+
+    fn histogram(
+        &mut self,
+        (name, help, unit): (&str, &str, Option<&Unit>),
+        found: &Distribution,
+        of: impl Fn(u64) -> f64,
+    ) -> fmt::Result {
+        let mut buckets: Vec<(f64, u64)> =
+            found.within.iter().map(|(bound, count)| (of(*bound), *count)).collect();
+        buckets.push((f64::INFINITY, found.above));
+        let count = buckets.iter().map(|(_bound, count)| count).sum();
+        let mut encoder = self.0.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+        encoder.encode_histogram::<NoLabelSet>(of(found.sum), count, &buckets, None)
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,13 +28,24 @@ use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::LoadError;
 use crate::interop::warning_list::WarningLists;
 use crate::model::limits;
+use crate::model::names::ExchangeName;
 use crate::model::time::Clock;
 use crate::rpc;
 use crate::server::admin;
+use crate::server::audit::Audit;
+use crate::server::audit::AuditThread;
+use crate::server::audit::Outcome;
+use crate::server::audit::Who;
+use crate::server::calls::WatchCalls;
 use crate::server::compact;
 use crate::server::config::Config;
 use crate::server::metrics;
+use crate::server::observe::Told;
+use crate::server::reload::Reload;
 use crate::server::restore;
+use crate::server::telemetry::LogFilter;
+use crate::server::traces;
+use crate::server::traces::Traces;
 use crate::signing::SecretKey;
 use crate::store::Store;
 use crate::store::StoreError;
@@ -42,6 +54,7 @@ use crate::tls;
 use crate::tls::Reloader;
 use crate::tls::Speaks;
 use crate::tls::TlsLoadError;
+use crate::wire;
 use crate::wire::pb;
 
 /// The founding record's file in the data directory.
@@ -99,6 +112,9 @@ pub enum ServeError {
     /// The services cannot be described.
     #[error("the descriptors of the services are unreadable")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// Traces cannot be made.
+    #[error("traces cannot be made: {0}")]
+    Traces(String),
     /// The transport failed.
     #[error("the transport failed")]
     Transport(#[from] tonic::transport::Error),
@@ -116,7 +132,7 @@ pub enum Exit {
     Cut,
 }
 
-/// Serves until `stop`. The certificates are loaded again whenever `reload` changes.
+/// Serves until `stop`. Certificates and configuration are loaded again whenever `reload` changes.
 pub async fn serve(
     config: Config,
     clock: Arc<dyn Clock>,
@@ -124,13 +140,104 @@ pub async fn serve(
     stop: CancellationToken,
     reload: watch::Receiver<u64>,
 ) -> Result<Exit, ServeError> {
-    let (hub, sequencer) = open_hub(&config, Arc::clone(&clock), clock_confirmed)?;
+    let reload = (reload, LogFilter::default());
+    serve_with(config, clock, clock_confirmed, stop, reload).await
+}
+
+/// The same with log lines whose filter changes with the configuration.
+pub async fn serve_with(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    clock_confirmed: bool,
+    stop: CancellationToken,
+    reload: (watch::Receiver<u64>, LogFilter),
+) -> Result<Exit, ServeError> {
+    let tasks = TaskTracker::new();
+    let watching = Watching::start(&config, &clock, &tasks)?;
+    let told = Arc::clone(&watching.told);
+    told.note(Who::Hub, "serve", "", Outcome::Done(None));
+    let served = serve_told(config, clock, clock_confirmed, stop, (reload, &watching, tasks)).await;
+    let outcome = match &served {
+        Ok(_exit) => Outcome::Done(None),
+        Err(_fault) => Outcome::Failed("see the log".to_owned()),
+    };
+    told.note(Who::Hub, "stop", "", outcome);
+    drop(told);
+    watching.finish().await;
+    served
+}
+
+/// Audit log and traces, while the hub serves.
+struct Watching {
+    told: Arc<Told>,
+    audit: Option<(Audit, AuditThread)>,
+    sources: metrics::Watched,
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Watching {
+    fn start(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        tasks: &TaskTracker,
+    ) -> Result<Self, ServeError> {
+        // Before anything is made: a mistyped folder must not become a data directory.
+        let exchange = exchange_of(config)?;
+        let audit = config.audit.as_ref().map(|audit| {
+            let fault = |error: std::io::Error| ServeError::File {
+                path: audit.file.clone(),
+                what: error.to_string(),
+            };
+            Audit::start(audit, Arc::clone(clock)).map_err(fault)
+        });
+        let audit = audit.transpose()?;
+        let traces = config.traces.as_ref();
+        let traces = traces.map(|traces| Traces::start(traces, &exchange, tasks));
+        let traces = traces.transpose().map_err(ServeError::Traces)?;
+        let sources = metrics::Watched {
+            audit: audit.as_ref().map(|(audit, _thread)| audit.state()),
+            traces: traces.as_ref().map(Traces::state),
+            config_is_failing: Arc::default(),
+        };
+        let provider = traces.as_ref().map(Traces::provider);
+        let told = audit.as_ref().map(|(audit, _thread)| audit.clone());
+        let told = Told::new(Arc::clone(clock), told, traces);
+        Ok(Self { told, audit, sources, traces: provider })
+    }
+
+    /// Writes and sends what is left.
+    async fn finish(self) {
+        let Self { told, audit, traces, .. } = self;
+        drop(told);
+        let work = move || {
+            if let Some(traces) = traces {
+                traces::finish(&traces);
+            }
+            if let Some((audit, thread)) = audit {
+                audit.finish(thread);
+            }
+        };
+        let _ended = tokio::task::spawn_blocking(work).await;
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "the order of start and stop, in one place")]
+async fn serve_told(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    clock_confirmed: bool,
+    stop: CancellationToken,
+    (reload, watching, tasks): ((watch::Receiver<u64>, LogFilter), &Watching, TaskTracker),
+) -> Result<Exit, ServeError> {
+    let told = Arc::clone(&watching.told);
+    let opened = open_hub(&config, Arc::clone(&clock), clock_confirmed, Arc::clone(&told));
+    let (hub, sequencer) = opened?;
     let reloader = Reloader::open(config.tls.clone(), hub.trust_domain(), clock)?;
     let (listener, listen) = bind(config.listen).await?;
     let figures = bind_if_asked(config.metrics).await?;
     let objects = bind_if_asked(config.taxii).await?;
 
-    let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+    let cut = CancellationToken::new();
     let incoming = tls::incoming(
         listener,
         Arc::clone(&reloader),
@@ -138,27 +245,45 @@ pub async fn serve(
         stop.clone(),
         &tasks,
     );
-    spawn_chores(&hub, &reloader, reload, &cut, &tasks);
+    spawn_chores(&hub, &reloader, &cut, &tasks);
+    let (signals, filter) = reload;
+    let reload = Reload {
+        config: config.clone(),
+        hub: Arc::clone(&hub),
+        tls: Arc::clone(&reloader),
+        filter,
+        told: Arc::clone(&told),
+        is_failing: Arc::clone(&watching.sources.config_is_failing),
+    };
+    tasks.spawn(reload.on_signal(signals, cut.clone()));
     if let Some((listener, listen)) = figures {
-        let sources = metrics::Sources::new(&hub, &reloader, config.min_free_bytes);
+        let sources = metrics::Sources {
+            hub: Arc::clone(&hub),
+            tls: Arc::clone(&reloader),
+            min_free_bytes: config.min_free_bytes,
+            watched: watching.sources.clone(),
+        };
         // To the end, so that a drain can be watched.
         tasks.spawn(metrics::serve(listener, sources, cut.clone(), tasks.clone()));
         tracing::info!(listen = %listen, "figures are served");
     }
-    give_backups(&config, &hub, &stop, &tasks);
+    give_backups(&config, (&hub, &told), &stop, &tasks);
     let objects = objects.map(|(listener, listen)| {
         tracing::info!(listen = %listen, "TAXII is served");
         let (reloader, limits) = (Arc::clone(&reloader), config.connections.clone());
         let stop = stop.clone();
         let incoming =
             tls::incoming_of(Speaks::Http, listener, reloader, limits, stop.clone(), &tasks);
-        taxii::serve(incoming, Arc::clone(&hub), stop, cut.clone())
+        let told = Arc::clone(&told);
+        let hear = Arc::new(move |asked: taxii::Asking| told.asked(&asked));
+        taxii::serve(incoming, (Arc::clone(&hub), hear), stop, cut.clone())
     });
     tracing::info!(exchange = %hub.exchange(), listen = %listen, head = hub.head().size, "serving");
 
-    let server = tls::configure(Server::builder()).layer(rpc::HeldLayer::default());
-    let mut server = server;
-    let server = server.add_routes(rpc::routes(&hub)?);
+    let (routes, health) = rpc::routes(&hub)?;
+    tasks.spawn(health.follow(hub.watch_readiness(), cut.clone()));
+    let layers = Server::builder().layer(WatchCalls(told)).layer(rpc::HeldLayer::default());
+    let server = tls::configure(layers).add_routes(routes);
     tasks.spawn(drain_at(stop.clone(), Arc::clone(&hub)));
     let transport = server.serve_with_incoming_shutdown(incoming, stop.cancelled());
     let transport = async { tokio::join!(transport, if_any(objects)).0 };
@@ -219,14 +344,12 @@ async fn has_ended(sequencer: &SequencerThread, hub: &Arc<Hub>) -> bool {
 fn spawn_chores(
     hub: &Arc<Hub>,
     reloader: &Arc<Reloader>,
-    reload: watch::Receiver<u64>,
     cut: &CancellationToken,
     tasks: &TaskTracker,
 ) {
     tasks.spawn(Arc::clone(reloader).watch(tls::limits::RELOAD_INTERVAL, cut.clone()));
     tasks.spawn(warn_of_expiry(Arc::clone(reloader), cut.clone()));
     tasks.spawn(tick(Arc::clone(hub), cut.clone()));
-    tasks.spawn(reload_on_signal(Arc::clone(reloader), reload, cut.clone()));
 }
 
 /// Drains the hub when it is to stop. On its own: the transport forgets its signal when the stream of connections ends
@@ -245,10 +368,16 @@ async fn if_any(future: Option<impl Future<Output = ()>>) {
 }
 
 /// Opens the admin socket. Without it the hub serves all the same.
-fn give_backups(config: &Config, hub: &Arc<Hub>, stop: &CancellationToken, tasks: &TaskTracker) {
+fn give_backups(
+    config: &Config,
+    (hub, told): (&Arc<Hub>, &Arc<Told>),
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
     match admin::bind(&config.data) {
         Ok(listener) => {
-            tasks.spawn(admin::serve(listener, Arc::clone(hub), stop.clone(), tasks.clone()));
+            let whose = (Arc::clone(hub), Arc::clone(told));
+            tasks.spawn(admin::serve(listener, whose, stop.clone(), tasks.clone()));
         }
         Err(error) => tracing::warn!(%error, "no backups are given while the hub serves"),
     }
@@ -259,6 +388,7 @@ fn open_hub(
     config: &Config,
     clock: Arc<dyn Clock>,
     clock_confirmed: bool,
+    told: Arc<Told>,
 ) -> Result<(Arc<Hub>, SequencerThread), ServeError> {
     if restore::is_waiting(&config.data) {
         return Err(ServeError::Restored);
@@ -272,6 +402,7 @@ fn open_hub(
         retention: config.retention,
         warning_lists: warning_lists(config)?,
         frameworks: frameworks(config)?,
+        observer: Some(told),
     };
     Ok(Hub::start(store, genesis, log_secret, clock, settings)?)
 }
@@ -283,8 +414,17 @@ pub(super) fn genesis(config: &Config) -> Result<pb::Envelope, ServeError> {
         .map_err(|error| ServeError::File { path, what: error.to_string() })
 }
 
+/// The exchange of a data directory, as its founding record has it.
+fn exchange_of(config: &Config) -> Result<ExchangeName, ServeError> {
+    let record = wire::envelope::record(genesis(config)?).map_err(|refusal| ServeError::File {
+        path: config.data.join(GENESIS),
+        what: refusal.to_string(),
+    })?;
+    Ok(record.header.exchange)
+}
+
 /// The short list of our own, and those that the operator names.
-fn warning_lists(config: &Config) -> Result<WarningLists, ServeError> {
+pub(super) fn warning_lists(config: &Config) -> Result<WarningLists, ServeError> {
     let lists = WarningLists::built_in().with_files(&config.warning_lists)?;
     for list in lists.lists().iter().filter(|list| list.unusable > 0) {
         tracing::warn!(
@@ -297,7 +437,7 @@ fn warning_lists(config: &Config) -> Result<WarningLists, ServeError> {
 }
 
 /// The frameworks that the operator supplies.
-fn frameworks(config: &Config) -> Result<Frameworks, ServeError> {
+pub(super) fn frameworks(config: &Config) -> Result<Frameworks, ServeError> {
     let frameworks = Frameworks::load(&config.frameworks)?;
     for framework in frameworks.all() {
         let techniques = framework.techniques.len();
@@ -360,25 +500,6 @@ async fn bind_if_asked(
     match address {
         Some(address) => Ok(Some(bind(address).await?)),
         None => Ok(None),
-    }
-}
-
-async fn reload_on_signal(
-    reloader: Arc<Reloader>,
-    mut signals: watch::Receiver<u64>,
-    stop: CancellationToken,
-) {
-    while let Some(Ok(())) = stop.run_until_cancelled(signals.changed()).await {
-        let reloader = Arc::clone(&reloader);
-        let work = tokio::task::spawn_blocking(move || reloader.reload());
-        match work.await {
-            Ok(Ok(_reloaded)) => tracing::info!("TLS files reloaded"),
-            Ok(Err(fault)) => {
-                let error: &(dyn std::error::Error + 'static) = &fault;
-                tracing::error!(error, "TLS files not reloaded: the old ones stay in use");
-            }
-            Err(_stopping) => return,
-        }
     }
 }
 

@@ -8,11 +8,16 @@
 //! | `disk.free`, `disk.minimum` | bytes on the data volume                     |
 //! | `exchange`, `listen`, `head` | what is served, where (figures too), and how far |
 //! | `connections`      | connections that a shutdown had to cut                |
+//! | `audit.number`, `audit.digest` | where the audit log stands                |
+//! | `config.changed`, `config.settings` | names of settings                    |
 //! | `error`            | the cause of a fault of ours                          |
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::reload;
 
 use crate::server::config::Config;
 use crate::server::config::LogFormat;
@@ -21,10 +26,29 @@ use crate::server::config::LogFormat;
 /// operator asks for it. What counts is said by us, at most once a second.
 const QUIET: &str = "h2=off,hyper=off,hyper_util=off,rustls=off,tokio_rustls=off";
 
+/// What is logged, while the hub runs.
+#[derive(Clone, Default)]
+pub struct LogFilter(Option<Arc<Change>>);
+
+/// Puts another filter in the place of the one that holds.
+type Change = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
+
+impl LogFilter {
+    /// Logs something else from now on. Without log lines of our own there is nothing to change.
+    pub(super) fn set(&self, text: &str) -> Result<(), String> {
+        let filter = filter(text).map_err(|error| error.to_string())?;
+        self.0.as_ref().map_or(Ok(()), |set| set(filter))
+    }
+}
+
+/// Of two directives for one target the later one holds.
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("{QUIET},{text}"))
+}
+
 /// Starts writing log lines to standard error.
-pub fn start(config: &Config) {
-    // Of two directives for one target the later one holds.
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log_filter))
+pub fn start(config: &Config) -> LogFilter {
+    let filter = filter(&config.log_filter)
         .unwrap_or_else(|_checked| EnvFilter::new(format!("{QUIET},info")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -32,7 +56,23 @@ pub fn start(config: &Config) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match config.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            changing(move |filter| handle.reload(filter))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            changing(move |filter| handle.reload(filter))
+        }
     }
+}
+
+fn changing(
+    set: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static,
+) -> LogFilter {
+    LogFilter(Some(Arc::new(move |filter| set(filter).map_err(|error| error.to_string()))))
 }

@@ -174,6 +174,10 @@ pub struct Appended {
     pub blocks: Vec<LogBlock>,
     /// Ones that lost bodies.
     pub rewritten: Vec<LogBlock>,
+    /// How long handing the group to the database took.
+    pub writing: Duration,
+    /// How long its flush and sync took.
+    pub syncing: Duration,
 }
 
 /// Something beside the log as it is from now on.
@@ -404,6 +408,7 @@ impl Store {
             rows.push((change.key.row(), value));
         }
         let bytes = rows.iter().filter_map(|(_key, value)| Some(value.as_ref()?.len())).sum();
+        let begun = Instant::now();
         steps::reached(Step::Judged);
         let rewritten = match &group.erasing {
             None => {
@@ -412,16 +417,18 @@ impl Store {
             }
             Some(erasing) => self.write_erasing(rows, erasing)?,
         };
+        let writing = begun.elapsed();
         steps::reached(Step::Written);
         // The commit point is the return of this sync: before it a power cut may take the group back.
         self.sync()?;
+        let syncing = begun.elapsed().saturating_sub(writing);
         steps::reached(Step::Synced);
         self.raise_anchor(&group.head.frontier);
         self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);
         }
-        Ok(Appended { blocks, rewritten })
+        Ok(Appended { blocks, rewritten, writing, syncing })
     }
 
     /// Writes rows together with blocks whose entries lose their bodies, and forgets what those were found by.

@@ -11,12 +11,13 @@ use http::StatusCode;
 use http::header;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::exchange::ExchangeError;
 use crate::exchange::GivenObject;
 use crate::exchange::ListedCollection;
 use crate::exchange::ObjectPage;
-use crate::model::reason::Code;
+use crate::model::reason;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::store::StoreError;
@@ -39,6 +40,14 @@ pub(super) struct Fault {
     description: String,
     retry_after: Option<Duration>,
 }
+
+/// Beside an answer, for who is told: why it refuses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Code(pub(super) &'static str);
+
+/// Beside an answer, for who is told: that it has objects of a collection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Objects(pub(super) Uuid);
 
 #[derive(Serialize)]
 struct WireFault<'a> {
@@ -91,16 +100,16 @@ impl Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.reason.code() {
-            Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
-                StatusCode::BAD_REQUEST
-            }
-            Code::NotFound => StatusCode::NOT_FOUND,
-            Code::AlreadyExists => StatusCode::CONFLICT,
-            Code::PermissionDenied => StatusCode::FORBIDDEN,
-            Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            reason::Code::InvalidArgument
+            | reason::Code::FailedPrecondition
+            | reason::Code::OutOfRange => StatusCode::BAD_REQUEST,
+            reason::Code::NotFound => StatusCode::NOT_FOUND,
+            reason::Code::AlreadyExists => StatusCode::CONFLICT,
+            reason::Code::PermissionDenied => StatusCode::FORBIDDEN,
+            reason::Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            reason::Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            reason::Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+            reason::Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         };
         // What is a page token elsewhere has the standard's name here.
         let field = if refusal.field == "page_token" { "next" } else { refusal.field };
@@ -144,6 +153,7 @@ impl IntoResponse for Fault {
         let wire = WireFault { title, description: &description, error_code: code, http_status };
         let mut response = json(&wire);
         *response.status_mut() = status;
+        response.extensions_mut().insert(Code(code));
         if let Some(delay) = retry_after {
             let seconds = delay.as_secs().max(1);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

@@ -11,4 +11,6 @@ mod routes;
 mod serve;
 mod stall;
 
+pub use self::serve::Asking;
+pub use self::serve::Hear;
 pub use self::serve::serve;

@@ -16,6 +16,7 @@ use crate::exchange::ObjectsQuery;
 use crate::exchange::Version;
 use crate::taxii::answer;
 use crate::taxii::answer::Fault;
+use crate::taxii::answer::Objects;
 use crate::taxii::asked::Asked;
 use crate::taxii::media;
 use crate::taxii::query;
@@ -100,11 +101,16 @@ async fn collection(asked: Asked, path: One) -> Answer {
 }
 
 async fn objects(asked: Asked, path: One) -> Answer {
-    Ok(answer::envelope(&page(&asked, path).await?))
+    let Path(id) = path.map_err(|_not_text| Fault::missing())?;
+    let id = collection_id(&id)?;
+    let mut response = answer::envelope(&page(&asked, id).await?);
+    response.extensions_mut().insert(Objects(id));
+    Ok(response)
 }
 
 async fn manifest(asked: Asked, path: One) -> Answer {
-    Ok(answer::manifest(&page(&asked, path).await?))
+    let Path(id) = path.map_err(|_not_text| Fault::missing())?;
+    Ok(answer::manifest(&page(&asked, collection_id(&id)?).await?))
 }
 
 async fn object(asked: Asked, path: Two) -> Answer {
@@ -131,9 +137,7 @@ async fn written(
     Err(Fault::read_only())
 }
 
-async fn page(asked: &Asked, path: One) -> Result<ObjectPage, Fault> {
-    let Path(id) = path.map_err(|_not_text| Fault::missing())?;
-    let id = collection_id(&id)?;
+async fn page(asked: &Asked, id: Uuid) -> Result<ObjectPage, Fault> {
     let Parsed { objects, limit, next } = query::parse(&asked.query, Matches::Everything)?;
     Ok(asked.hub.objects(&asked.member, id, objects, limit, &next).await?)
 }

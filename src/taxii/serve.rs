@@ -23,7 +23,9 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::exchange::Hub;
+use crate::taxii::answer::Code;
 use crate::taxii::answer::Fault;
+use crate::taxii::answer::Objects;
 use crate::taxii::routes;
 use crate::taxii::stall::Unstalled;
 use crate::tls::Connection;
@@ -42,11 +44,25 @@ const FIELDS_MAX: usize = 64;
 /// window, and tools ask one by one.
 const STREAMS_MAX: u32 = 2;
 
+/// A request that was answered, for whoever is told.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// By whom.
+    pub peer: Arc<Peer>,
+    /// The collection whose objects were read; empty if the request was refused.
+    pub of: String,
+    /// Why it was refused, in a stable word.
+    pub fault: Option<&'static str>,
+}
+
+/// Who is told of requests that read objects, or that were refused.
+pub type Hear = Arc<dyn Fn(Asking) + Send + Sync>;
+
 /// Serves connections until there are no more and all have ended. At `stop` each ends when it has answered what was
 /// asked, at `cut` at once.
 pub async fn serve(
     connections: impl Stream<Item = io::Result<Connection>> + Unpin,
-    hub: Arc<Hub>,
+    (hub, hear): (Arc<Hub>, Hear),
     stop: CancellationToken,
     cut: CancellationToken,
 ) {
@@ -54,8 +70,8 @@ pub async fn serve(
     let (router, tasks) = (routes::router(hub), TaskTracker::new());
     while let Some(Some(accepted)) = cut.run_until_cancelled(connections.next()).await {
         let Ok(connection) = accepted else { continue };
-        let talk =
-            Talk { router: router.clone(), stop: stop.clone(), tasks: Tracked::new(&cut, &tasks) };
+        let (router, hear, stop) = (router.clone(), Arc::clone(&hear), stop.clone());
+        let talk = Talk { router, hear, stop, tasks: Tracked::new(&cut, &tasks) };
         let cut = cut.clone();
         tasks.spawn(
             async move { cut.run_until_cancelled_owned(Box::pin(talk.hold(connection))).await },
@@ -69,6 +85,7 @@ pub async fn serve(
 /// One conversation.
 struct Talk {
     router: Router,
+    hear: Hear,
     stop: CancellationToken,
     tasks: Tracked,
 }
@@ -76,9 +93,10 @@ struct Talk {
 impl Talk {
     /// Until the client goes away, or is too slow, or `stop`. Whatever ends it, the client asks again.
     async fn hold(self, connection: Connection) {
-        let (peer, is_h2, router) =
-            (Arc::clone(connection.peer()), connection.is_h2(), self.router);
-        let answer = tower::service_fn(move |request| answer(router.clone(), &peer, request));
+        let (peer, is_h2) = (Arc::clone(connection.peer()), connection.is_h2());
+        let (router, hear) = (self.router, self.hear);
+        let answer =
+            tower::service_fn(move |request| answer(router.clone(), (&peer, &hear), request));
         let (stream, service) =
             (TokioIo::new(Unstalled::new(connection)), TowerToHyperService::new(answer));
         if is_h2 {
@@ -128,14 +146,23 @@ fn http2(tasks: Tracked) -> http2::Builder<Tracked> {
 /// The answer to one request, in time. A body is never read.
 fn answer(
     router: Router,
-    peer: &Arc<Peer>,
+    (peer, hear): (&Arc<Peer>, &Hear),
     mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response, std::convert::Infallible>> + use<> {
     let mut router = router;
     request.extensions_mut().insert(Arc::clone(peer));
+    let (peer, hear) = (Arc::clone(peer), Arc::clone(hear));
     async move {
         match tokio::time::timeout(limits::CALL_MAX, router.call(request)).await {
-            Ok(answered) => answered,
+            Ok(Ok(answered)) => {
+                let fault = answered.extensions().get::<Code>().map(|code| code.0);
+                let of = answered.extensions().get::<Objects>().map(|of| of.0.to_string());
+                if fault.is_some() || of.is_some() {
+                    hear(Asking { peer, of: of.unwrap_or_default(), fault });
+                }
+                Ok(answered)
+            }
+            Ok(Err(never)) => match never {},
             Err(_elapsed) => Ok(Fault::late().into_response()),
         }
     }

@@ -20,7 +20,6 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -47,10 +46,11 @@ use crate::tls::limits::TCP_KEEPALIVE;
 use crate::tls::live::Lease;
 use crate::tls::load::Loaded;
 use crate::tls::reload::Reloader;
+use crate::tls::tally::Refused;
 
 /// Places that a connection takes, given back when it is dropped.
 pub(super) struct Places {
-    _total: OwnedSemaphorePermit,
+    _total: Place<()>,
     _address: Place<IpAddr>,
     _member: Place<MemberId>,
     /// Its entry among those that can be ended.
@@ -62,7 +62,7 @@ type Known = (Arc<Peer>, CertificateId);
 
 /// The places that are taken before anything is known of the client.
 struct Entrance {
-    total: OwnedSemaphorePermit,
+    total: Place<()>,
     address: Place<IpAddr>,
 }
 
@@ -91,7 +91,7 @@ struct Acceptor {
     reloader: Arc<Reloader>,
     limits: ConnectionLimits,
     stop: CancellationToken,
-    total: Arc<Semaphore>,
+    total: Arc<Counts<()>>,
     handshakes: Semaphore,
     addresses: Arc<Counts<IpAddr>>,
     members: Arc<Counts<MemberId>>,
@@ -121,7 +121,7 @@ pub fn incoming_of(
     let (sender, receiver) = mpsc::channel(ACCEPTED_QUEUE);
     let acceptor = Arc::new(Acceptor {
         speaks,
-        total: Arc::new(Semaphore::new(limits.total)),
+        total: Arc::default(),
         handshakes: Semaphore::new(limits.handshakes),
         reloader,
         limits,
@@ -164,13 +164,13 @@ async fn run(
 
 impl Acceptor {
     fn enter(&self, address: SocketAddr) -> Option<Entrance> {
-        let Ok(total) = Arc::clone(&self.total).try_acquire_owned() else {
-            self.log_refusal(address, "too many connections");
+        let Some(total) = Place::take(&self.total, (), self.limit(|limits| limits.total)) else {
+            self.refuse(address, Refused::Total, "too many connections");
             return None;
         };
-        let network = network(address.ip());
-        let Some(address) = Place::take(&self.addresses, network, self.limits.per_address) else {
-            self.log_refusal(address, "too many connections from one address");
+        let (network, limit) = (network(address.ip()), self.limit(|limits| limits.per_address));
+        let Some(address) = Place::take(&self.addresses, network, limit) else {
+            self.refuse(address, Refused::Address, "too many connections from one address");
             return None;
         };
         Some(Entrance { total, address })
@@ -186,25 +186,25 @@ impl Acceptor {
         let (stream, loaded) = match handshake.await {
             Ok(Ok(done)) => done,
             Ok(Err((error, socket))) => {
-                self.log_refusal(address, &error.to_string());
+                self.refuse(address, Refused::of(&error), &error.to_string());
                 close_gently(socket).await;
                 return None;
             }
             Err(_elapsed) => {
-                self.log_refusal(address, "the handshake took too long");
+                self.refuse(address, Refused::Slow, "the handshake took too long");
                 return None;
             }
         };
         let admitted = self.peer(&stream, address).and_then(|((peer, certificate), is_h2)| {
-            let limit = self.limits.per_member;
+            let limit = self.limit(|limits| limits.per_member);
             let member = Place::take(&self.members, peer.member.clone(), limit)
-                .ok_or("too many connections of one member")?;
+                .ok_or((Refused::Member, "too many connections of one member"))?;
             Ok((peer, certificate, member, is_h2))
         });
         let (peer, certificate, member, is_h2) = match admitted {
             Ok(admitted) => admitted,
-            Err(why) => {
-                self.log_refusal(address, why);
+            Err((reason, why)) => {
+                self.refuse(address, reason, why);
                 close_gently(stream).await;
                 return None;
             }
@@ -245,13 +245,14 @@ impl Acceptor {
         &self,
         stream: &TlsStream<TcpStream>,
         address: SocketAddr,
-    ) -> Result<(Known, bool), &'static str> {
+    ) -> Result<(Known, bool), (Refused, &'static str)> {
         let (_socket, connection) = stream.get_ref();
         let is_h2 = self.speaks.is_h2(connection.alpn_protocol());
-        let is_h2 = is_h2.ok_or("the client does not speak h2")?;
+        let is_h2 = is_h2.ok_or((Refused::Incompatible, "the client does not speak h2"))?;
         let leaf = connection.peer_certificates().and_then(<[_]>::first);
-        let leaf = leaf.ok_or("the client showed no certificate")?;
-        Ok((identity(leaf, self.reloader.trust_domain())?.at(address), is_h2))
+        let leaf = leaf.ok_or((Refused::NoCertificate, "the client showed no certificate"))?;
+        let identity = identity(leaf, self.reloader.trust_domain());
+        Ok((identity.map_err(|why| (Refused::NoMember, why))?.at(address), is_h2))
     }
 
     /// Until its certificate or the list that was looked at ends, and no longer than others.
@@ -261,8 +262,14 @@ impl Acceptor {
         certified.unwrap_or_default().min(jittered_age())
     }
 
-    /// At most one line a second: strangers do not get to fill the disk.
-    fn log_refusal(&self, address: SocketAddr, reason: &str) {
+    /// A limit as it is now.
+    fn limit(&self, of: impl Fn(&ConnectionLimits) -> usize) -> usize {
+        self.reloader.limits().as_deref().map_or_else(|| of(&self.limits), &of)
+    }
+
+    /// Counted each time, and at most one line a second: strangers do not get to fill the disk.
+    fn refuse(&self, address: SocketAddr, counted: Refused, reason: &str) {
+        self.reloader.refusals.take(counted);
         let now = Instant::now();
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.is_none_or(|last| now.duration_since(last) >= REFUSAL_LOG_INTERVAL) {

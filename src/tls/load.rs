@@ -29,7 +29,7 @@ use crate::tls::limits::FILE_BYTES_MAX;
 use crate::tls::revocation::Revocation;
 
 /// Where the certificates are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The server's chain, PEM.
     pub certificate: PathBuf,

@@ -17,6 +17,7 @@ mod refusal;
 mod reload;
 mod revocation;
 mod settings;
+mod tally;
 
 pub use self::accept::Speaks;
 pub use self::accept::incoming;
@@ -35,6 +36,7 @@ pub use self::reload::Expiry;
 pub use self::reload::Reloaded;
 pub use self::reload::Reloader;
 pub use self::settings::configure;
+pub use self::tally::Refused;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;

@@ -8,10 +8,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::names::Digest;
@@ -19,6 +22,7 @@ use crate::model::names::sha256;
 use crate::model::time::Clock;
 use crate::tls::identity::CertificateId;
 use crate::tls::identity::Peer;
+use crate::tls::limits::ConnectionLimits;
 use crate::tls::live::Lease;
 use crate::tls::live::Live;
 use crate::tls::load::Loaded;
@@ -26,6 +30,8 @@ use crate::tls::load::TlsFiles;
 use crate::tls::load::TlsLoadError;
 use crate::tls::load::digest;
 use crate::tls::load::load;
+use crate::tls::tally::Refusals;
+use crate::tls::tally::Refused;
 
 /// What a reload brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,12 @@ pub struct Reloader {
     live: Arc<Live>,
     /// One reload at a time.
     reloading: Mutex<()>,
+    /// Whether the newest files could not be loaded.
+    is_failing: AtomicBool,
+    /// Connections that its listeners refused.
+    pub(super) refusals: Refusals,
+    /// How many connections are taken, if that is not what listeners were told at the start.
+    limits: ArcSwapOption<ConnectionLimits>,
 }
 
 impl Reloader {
@@ -71,6 +83,9 @@ impl Reloader {
             loaded: ArcSwap::from_pointee(loaded),
             live: Arc::default(),
             reloading: Mutex::new(()),
+            is_failing: AtomicBool::new(false),
+            refusals: Refusals::default(),
+            limits: ArcSwapOption::empty(),
         }))
     }
 
@@ -78,8 +93,9 @@ impl Reloader {
     pub fn reload(&self) -> Result<Reloaded, TlsLoadError> {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.loaded.load();
-        let loaded = load(&self.files, &self.trust_domain, &self.clock, Some(&before))?;
-        self.loaded.store(Arc::new(loaded));
+        let loaded = load(&self.files, &self.trust_domain, &self.clock, Some(&before));
+        self.is_failing.store(loaded.is_err(), Ordering::Relaxed);
+        self.loaded.store(Arc::new(loaded?));
         Ok(Reloaded { expiry: self.expiry(), ended: self.end_revoked() })
     }
 
@@ -103,6 +119,27 @@ impl Reloader {
         self.live.count()
     }
 
+    /// Whether the newest files could not be loaded, so that older ones are in use.
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were refused since the start, for each reason that there is.
+    pub fn refusals(&self) -> Vec<(Refused, u64)> {
+        self.refusals.counted()
+    }
+
+    /// So many connections are taken by every listener from now on; those that are open stay. Handshakes at once are
+    /// as many as at the start.
+    pub fn limit(&self, limits: ConnectionLimits) {
+        self.limits.store(Some(Arc::new(limits)));
+    }
+
+    /// How many connections are taken, if that was said since the start.
+    pub(super) fn limits(&self) -> Option<Arc<ConnectionLimits>> {
+        self.limits.load_full()
+    }
+
     /// When what is in use ends.
     pub fn expiry(&self) -> Expiry {
         let loaded = self.loaded.load();
@@ -115,6 +152,7 @@ impl Reloader {
         let found =
             digest(&self.files).unwrap_or_else(|error| sha256(error.to_string().as_bytes()));
         if found == self.loaded.load().digest {
+            self.is_failing.store(false, Ordering::Relaxed);
             return None;
         }
         if failed == Some(found) {

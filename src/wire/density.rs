@@ -78,7 +78,7 @@ mod tests {
     fn fields_are_counted_at_every_level() {
         check(&[], 0);
         check(&[0x0a, 0].repeat(1000), 1000);
-        let signature = pb::Signature { signature: vec![1].into(), ..pb::Signature::default() };
+        let signature = pb::Signature { sig: vec![1].into(), ..pb::Signature::default() };
         let envelope = pb::Envelope { signatures: vec![signature; 9], ..pb::Envelope::default() };
         let request = pb::PublishRequest { envelopes: vec![envelope; 2], known_size: 1 };
         // Two envelopes with nine signatures of one field each, and a number.
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn bytes_that_look_like_a_message_are_not_counted() {
-        let payload = vec![0x0a, 0].repeat(30_000).into();
+        let payload = [0x0a, 0].repeat(30_000).into();
         let envelope = pb::Envelope { payload, ..pb::Envelope::default() };
         let request = pb::PublishRequest { envelopes: vec![envelope], known_size: 0 };
         check(&request.encode_to_vec(), 2);

@@ -30,6 +30,7 @@ mod lists;
 mod matrix;
 mod meeting;
 mod metrics;
+mod operations;
 mod oracle;
 mod path;
 mod policy;

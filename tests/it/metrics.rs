@@ -47,27 +47,34 @@ const MEMBERS: &[(&str, &str)] =
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
 const MAIN: &str = r#"member="birch-social",subscription="main-feed""#;
 
-fn configure(world: &World, text: &str) {
+pub(crate) fn configure(world: &World, text: &str) {
     let path = world.data().join("watchfired.toml");
     let file = std::fs::File::options().append(true).open(path);
     file.expect("a file").write_all(text.as_bytes()).expect("it is written");
 }
 
 /// A world whose hub serves figures, on a port that the system chose; and where.
-async fn watched() -> (World, SocketAddr) {
+pub(crate) async fn watched() -> (World, SocketAddr) {
     let mut world = World::stopped();
     configure(&world, "\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
     world.start(&[]).await;
-    let address = until("the log says where", || async {
-        let log = world.log_text();
-        let line = log.lines().find(|line| line.contains("figures are served"))?;
-        line.split_once("listen=")?.1.trim().parse().ok()
-    });
-    let address = address.await;
+    let address = address_of_figures(&world).await;
     for (member, role) in MEMBERS {
         world.admit(member, role);
     }
     (world, address)
+}
+
+/// Where the hub serves figures that was started last.
+pub(crate) async fn address_of_figures(world: &World) -> SocketAddr {
+    until("the log says where", || async {
+        let log = world.log_text();
+        // Of this start: the one before may have served them elsewhere.
+        let own = log.rsplit(" stopped\n").next()?;
+        let line = own.lines().find(|line| line.contains("figures are served"))?;
+        line.split_once("listen=")?.1.trim().parse().ok()
+    })
+    .await
 }
 
 /// Sends bytes; everything that comes back until the other side closes.
@@ -83,13 +90,13 @@ async fn converse(address: SocketAddr, request: &[u8]) -> String {
     tokio::time::timeout(PATIENCE, talk).await.expect("an answer in time")
 }
 
-async fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> String {
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> String {
     let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     converse(address, request.as_bytes()).await
 }
 
 /// The whole answer to a scrape.
-async fn scrape(address: SocketAddr) -> String {
+pub(crate) async fn scrape(address: SocketAddr) -> String {
     let answer = ask(address, "GET", "/metrics", &address.to_string()).await;
     let (head, text) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -100,7 +107,7 @@ async fn scrape(address: SocketAddr) -> String {
 }
 
 /// Names with their labels, and values.
-async fn figures(address: SocketAddr) -> BTreeMap<String, f64> {
+pub(crate) async fn figures(address: SocketAddr) -> BTreeMap<String, f64> {
     let answer = scrape(address).await;
     let (_head, text) = answer.split_once("\r\n\r\n").expect("a body");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -116,13 +123,13 @@ async fn figures(address: SocketAddr) -> BTreeMap<String, f64> {
 }
 
 #[track_caller]
-fn figure(figures: &BTreeMap<String, f64>, name: &str) -> f64 {
+pub(crate) fn figure(figures: &BTreeMap<String, f64>, name: &str) -> f64 {
     *figures.get(&format!("watchfire_{name}")).unwrap_or_else(|| panic!("no {name}: {figures:#?}"))
 }
 
 /// The figures must be these.
 #[track_caller]
-fn check(figures: &BTreeMap<String, f64>, expected: &[(&str, f64)]) {
+pub(crate) fn check(figures: &BTreeMap<String, f64>, expected: &[(&str, f64)]) {
     for (name, value) in expected {
         let found = figure(figures, name);
         assert!((found - value).abs() < 1e-9, "{name} is {found}, not {value}");
@@ -271,6 +278,74 @@ async fn demands_are_open_until_they_are_due_and_met() {
         ((0.5..1.5).contains(&open) && due < 0.5).then_some(())
     })
     .await;
+    world.finish();
+}
+
+/// T-T6 and the rest of what goes wrong beside the log: each has its figure, and the figure says when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_refusals_and_reloads_are_counted() {
+    let (world, address) = watched().await;
+    let acme = world.client("acme-video").await;
+    for _record in 0..5 {
+        publish(&acme, domain("one.example")).await;
+    }
+    let found = figures(address).await;
+    let count = figure(&found, "commit_seconds_count");
+    assert!(count >= 5.0, "{found:#?}");
+    for histogram in ["commit_write_seconds", "commit_sync_seconds", "commit_records"] {
+        check(&found, &[(&format!("{histogram}_count"), count)]);
+        check(&found, &[(&format!(r#"{histogram}_bucket{{le="+Inf"}}"#), count)]);
+    }
+    let [whole, write, sync] =
+        ["commit_seconds_sum", "commit_write_seconds_sum", "commit_sync_seconds_sum"]
+            .map(|name| figure(&found, name));
+    assert!(whole >= write + sync && sync > 0.0, "{whole} {write} {sync}");
+    check(
+        &found,
+        &[("ready", 1.0), (r#"unready{cause="disk-full"}"#, 0.0), ("reads_waiting", 0.0)],
+    );
+    check(&found, &[(r#"disk_failures_total{kind="read"}"#, 0.0), ("tls_reload_failing", 0.0)]);
+    assert!(figure(&found, "audit_lines_total") >= 4.0, "{found:#?}");
+
+    // A stranger that speaks no TLS, and a client without a certificate that the hub takes.
+    let mut stranger = TcpStream::connect(world.address()).await.expect("a connection");
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it is sent");
+    let refused = r#"tls_refusals_total{reason="not-tls"}"#;
+    until("it is counted", || async {
+        (figure(&figures(address).await, refused) > 0.5).then_some(())
+    })
+    .await;
+
+    let list = world.data().join("tls/crl.pem");
+    let good = std::fs::read(&list).expect("a list");
+    let failing = async || figure(&figures(address).await, "tls_reload_failing");
+    std::fs::write(&list, "garbage").expect("it is written");
+    until("the alarm is raised", || async { (failing().await > 0.5).then_some(()) }).await;
+    publish(&acme, domain("two.example")).await;
+    std::fs::write(&list, good).expect("it is written");
+    until("the alarm is over", || async { (failing().await < 0.5).then_some(()) }).await;
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_has_its_figures_by_member_and_kind() {
+    let (world, address) = watched().await;
+    let limit = ["quota", "set", "acme-video", "--records-per-second", "1", "--streams", "1"];
+    demand(&world.watchfire("operator", &limit));
+    let acme = world.client("acme-video").await;
+    let signer = acme.signer().expect("a key");
+    let record =
+        |_| sign(&acme, draft(&signer, domain("one.example"), handling(&["companies"], &[])));
+    assert!(offer(&acme, (0..20).map(record).collect()).await);
+    let found = figures(address).await;
+    let of = |name: &str, limit: &str| format!(r#"{name}{{member="acme-video",limit="{limit}"}}"#);
+    let refused = figure(&found, &of("quota_refusals_total", "records_per_second"));
+    assert!((5.0..=10.0).contains(&refused), "{refused} of 20 with a burst of 10");
+    let used = figure(&found, &of("quota_used_ratios", "records_per_second"));
+    assert!((0.5..=1.0).contains(&used), "{used}");
+    check(&found, &[(&of("quota_used_ratios", "streams"), 0.0)]);
+    let others = found.keys().filter(|name| name.contains("quota_") && name.contains("birch"));
+    assert_eq!(others.count(), 0, "who has no quota has no line");
     world.finish();
 }
 

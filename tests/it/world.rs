@@ -194,6 +194,11 @@ impl World {
         self.process.as_ref().expect("the hub runs").id()
     }
 
+    /// Sends the hub a signal.
+    pub(crate) fn signal_hub(&self, name: &str) {
+        Self::signal(self.process.as_ref().expect("the hub runs"), name);
+    }
+
     /// Bytes of memory that the hub holds.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let id = self.process_id();

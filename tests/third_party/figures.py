@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from client import demand
 
-KINDS = {"gauge", "counter", "info"}
+KINDS = {"gauge", "counter", "info", "histogram"}
 
 
 def main(url: str) -> None:

@@ -14,8 +14,10 @@ use watchfire::server;
 use watchfire::server::Config;
 use watchfire::server::Restore;
 use watchfire::server::Restored;
+use watchfire::server::TakenBy;
 use watchfire::wire::pb;
 
+use crate::audit_log;
 use crate::print_line;
 
 #[derive(Debug, clap::Args)]
@@ -65,8 +67,12 @@ pub(crate) fn backup(args: &BackupArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
     let bar = indicatif::ProgressBar::new_spinner();
     let told = |entries| bar.set_message(format!("entries: {entries}"));
-    let summary = server::take_backup(&config, &args.out, &SystemClock::default(), told)?;
+    let (summary, by) = server::take_backup(&config, &args.out, &SystemClock::default(), told)?;
     bar.finish_and_clear();
+    // A hub that serves tells it itself.
+    if by == TakenBy::Command {
+        audit_log::note(&config, "backup", &format!("{} entries", summary.size))?;
+    }
     let out = args.out.display();
     print_line(&format!("{} entries are in {out}, up to this checkpoint:", summary.size))?;
     print_line(summary.checkpoint.trim_end())
@@ -83,6 +89,8 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let restored =
         server::restore(&what, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
+    let entries = format!("{} entries", restored.report.entries);
+    audit_log::note(&Config::of_data(&args.data)?, "restore", &entries)?;
     // What cannot be told is done all the same.
     let told = tell(&restored);
     if let (Some(operator), Some(reason)) = (&args.operator, &args.reason) {
@@ -107,6 +115,7 @@ pub(crate) fn begin(args: &BeginArgs) -> anyhow::Result<()> {
 fn finish(data: &Path, signed: pb::Envelope) -> anyhow::Result<()> {
     let config = Config::of_data(data)?;
     let begun = server::begin_epoch(&config, signed, &SystemClock::default())?;
+    audit_log::note(&config, "begin-epoch", &format!("epoch {}", begun.epoch))?;
     print_line(&format!("epoch {} begins at sequence {}", begun.epoch, begun.place))?;
     if begun.erased > 0 {
         print_line(&format!(

@@ -31,7 +31,10 @@ use watchfire::profile::Profile;
 use watchfire::profile::Settings;
 use watchfire::profile::write_private;
 use watchfire::profile::write_public;
+use watchfire::server::Config;
 use watchfire::signing::SecretKey;
+
+use crate::audit_log;
 
 const OPERATOR: &str = "operator";
 /// Says that a folder is being filled, and by whom: what is in it then may be made anew.
@@ -88,6 +91,7 @@ pub(crate) fn run(args: InitArgs) -> anyhow::Result<()> {
     write_operator(&data, &founded, &hosts, now)?;
     write_public(&data.join(GENESIS), &founded.genesis)?;
     fs::remove_file(data.join(UNFINISHED)).context("the exchange is founded, but for a file")?;
+    audit_log::note(&Config::of_data(&data)?, "init", &founded.exchange.name())?;
     report(&data, &founded).context("the account cannot be printed")
 }
 

@@ -22,6 +22,7 @@ use watchfire::server::Config;
 use watchfire::signing::SecretKey;
 use watchfire::wire::pb;
 
+use crate::audit_log;
 use crate::print_line;
 
 const KEY: &str = "log.key";
@@ -56,12 +57,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let next = next_key(&next_path)?;
     if log.current() == Some(next.id()) {
         put_in_place(&path, &next_path)?;
+        note(&config, &next)?;
         return tell(&next, None);
     }
     if !args.lost {
         let old = server::secret(&path)?;
         let place = log.change(&old, &next, Vec::new(), &SystemClock::default())?;
         put_in_place(&path, &next_path)?;
+        note(&config, &next)?;
         return tell(&next, Some(place));
     }
     if args.signatures.is_empty() {
@@ -71,7 +74,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cosignatures = cosignatures(&log, &args.signatures)?;
     let place = log.change(&next, &next, cosignatures, &SystemClock::default())?;
     put_in_place(&path, &next_path)?;
+    note(&config, &next)?;
     tell(&next, Some(place))
+}
+
+fn note(config: &Config, next: &SecretKey) -> anyhow::Result<()> {
+    audit_log::note(config, "rotate-log-key", &next.id().to_string())
 }
 
 /// The key that was made for this, or a new one.

@@ -1,5 +1,6 @@
 //! `watchfired`: the hub's command line. Parse, load, call, exit code.
 
+mod audit_log;
 mod backup;
 mod init;
 mod log_key;
@@ -69,6 +70,8 @@ enum Command {
     RotateLogKey(log_key::Args),
     /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
     Verify(DataArgs),
+    /// Check an audit log: that no line was removed or changed.
+    AuditLog(audit_log::Args),
     /// Write manual pages.
     Manual(papers::ManualArgs),
     /// Print completions for a shell.
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Command::BeginEpoch(args) => backup::begin(&args),
         Command::RotateLogKey(args) => log_key::run(&args),
         Command::Verify(args) => verify(&args),
+        Command::AuditLog(args) => audit_log::run(&args),
         Command::Manual(args) => papers::manual(&args),
         Command::Completions(args) => papers::completions(&args),
     };
@@ -131,19 +135,20 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         (None, None) => anyhow::bail!("name a configuration or a data directory"),
     };
     if let Some(listen) = &args.listen {
-        config.listen = server::address(listen, "--listen")?;
+        config.listen_at(server::address(listen, "--listen")?);
     }
     if args.check_config {
         return Ok(());
     }
-    server::telemetry::start(&config);
+    let filter = server::telemetry::start(&config);
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
         let (reloads, reload) = tokio::sync::watch::channel(0);
         let signals = watch_signals(stop.clone(), reloads)?;
         let clock = Arc::new(SystemClock::default());
-        let serving = server::serve(config, clock, args.confirm_clock, stop, reload);
+        let reload = (reload, filter);
+        let serving = server::serve_with(config, clock, args.confirm_clock, stop, reload);
         // The signals' future only ever listens; dropping it loses nothing.
         tokio::select! {
             served = serving => served.map_err(anyhow::Error::from),
@@ -154,7 +159,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     served.map(|_exit| ())
 }
 
-/// Listens to the signals: the first to stop, each HUP to reload the certificates.
+/// Listens to the signals: the first to stop, each HUP to load certificates and configuration again.
 fn watch_signals(
     stop: CancellationToken,
     reloads: tokio::sync::watch::Sender<u64>,
@@ -177,6 +182,7 @@ fn watch_signals(
 fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
     let Rebuilt { entries, unchanged } = server::open_log(&config)?.rebuild()?;
+    audit_log::note(&config, "rebuild", &format!("{entries} entries"))?;
     let verdict = if unchanged { "as they were" } else { "changed: they did not equal the log" };
     print_line(&format!("views folded from {entries} entries; they are {verdict}"))
 }
@@ -187,6 +193,7 @@ fn compact(args: &DataArgs) -> anyhow::Result<()> {
     let Compacted { report, bytes_before, bytes_after } =
         server::compact(&config, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
+    audit_log::note(&config, "compact", &format!("{} entries", report.entries))?;
     print_line(&format!(
         "{} entries hold, before and after; {bytes_before} bytes are {bytes_after} now",
         report.entries
@@ -249,6 +256,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             | ServeError::OpenTimeout(_)
             | ServeError::OpenFailed
             | ServeError::Open(_)
+            | ServeError::Traces(_)
             | ServeError::Tls(_)
             | ServeError::WarningList(_)
             | ServeError::Framework(_),

@@ -4,7 +4,7 @@ mod access;
 mod hostile;
 mod paging;
 mod standard;
-mod tool;
+pub(crate) mod tool;
 mod versions;
 
 use std::io::Write as _;
