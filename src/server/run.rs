@@ -3,6 +3,7 @@
 //! A shutdown stops accepting, ends every subscription with its cursor, waits for what is under way up to a
 //! deadline, cuts the rest, and lets the sequencer finish what it has. A failed write ends the process at once.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -79,6 +80,9 @@ pub enum ServeError {
         /// Why.
         what: String,
     },
+    /// Another process has the data directory.
+    #[error("another process has the data directory open: it writes to {0}")]
+    InUse(PathBuf),
     /// A restored log waits for its epoch.
     #[error(
         "this log was restored and its next epoch has not begun: the operator signs it, then watchfired begin-epoch (docs/OPERATIONS.md)"
@@ -184,9 +188,12 @@ impl Watching {
         // Before anything is made: a mistyped folder must not become a data directory.
         let exchange = exchange_of(config)?;
         let audit = config.audit.as_ref().map(|audit| {
-            let fault = |error: std::io::Error| ServeError::File {
-                path: audit.file.clone(),
-                what: error.to_string(),
+            let fault = |error: std::io::Error| {
+                let path = audit.file.clone();
+                if error.kind() == ErrorKind::ResourceBusy {
+                    return ServeError::InUse(path);
+                }
+                ServeError::File { path, what: error.to_string() }
             };
             Audit::start(audit, Arc::clone(clock)).map_err(fault)
         });

@@ -249,7 +249,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             ExitCode::from(EXIT_WRITE_FAILED)
         }
         // It will be let go, say by a backup that was begun while the hub was away: a supervisor tries again.
-        Some(ServeError::Open(OpenError::Store(StoreError::InUse))) => ExitCode::FAILURE,
+        Some(ServeError::InUse(_) | ServeError::Open(OpenError::Store(StoreError::InUse))) => {
+            ExitCode::FAILURE
+        }
         Some(
             ServeError::File { .. }
             | ServeError::Restored

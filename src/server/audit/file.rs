@@ -134,7 +134,8 @@ fn open(path: &Path) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
-    file.try_lock().map_err(|_locked| io::Error::other("another process writes to it"))?;
+    let in_use = || io::Error::new(io::ErrorKind::ResourceBusy, "another process writes to it");
+    file.try_lock().map_err(|_locked| in_use())?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     Ok(file)
 }

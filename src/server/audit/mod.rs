@@ -102,7 +102,7 @@ impl Audit {
         config: &AuditConfig,
         clock: Arc<dyn Clock>,
     ) -> io::Result<(Self, AuditThread)> {
-        let (file, is_cut) = AuditFile::open(&config.file, config.bytes)?;
+        let (file, is_cut) = open_when_free(config)?;
         let chain = file.chain();
         tracing::info!(
             audit.number = chain.number,
@@ -279,20 +279,11 @@ impl Writer {
     }
 }
 
-/// Writes what a command did with a data directory, as whoever runs it. Waits a moment for a process that ends.
+/// Writes what a command did with a data directory, as whoever runs it.
 pub fn note_command(config: &AuditConfig, what: &str, target: &str) -> io::Result<()> {
     let user = rustix::process::getuid().as_raw();
     let now = SystemClock::default().now();
-    let mut tries = 0;
-    let (mut file, is_cut) = loop {
-        match AuditFile::open(&config.file, config.bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Other && tries < LOCK_TRIES => {
-                tries += 1;
-                pause();
-            }
-            opened => break opened?,
-        }
-    };
+    let (mut file, is_cut) = open_when_free(config)?;
     if is_cut {
         file.write(&Event::done(now, Who::Hub, CUT, ""))?;
     }
@@ -300,7 +291,21 @@ pub fn note_command(config: &AuditConfig, what: &str, target: &str) -> io::Resul
     file.sync()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a command has no runtime that this could block")]
+/// Opens the file; waits a moment for a process that ends.
+fn open_when_free(config: &AuditConfig) -> io::Result<(AuditFile, bool)> {
+    let mut tries = 0;
+    loop {
+        match AuditFile::open(&config.file, config.bytes) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < LOCK_TRIES => {
+                tries += 1;
+                pause();
+            }
+            opened => return opened,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing is served yet that this could block")]
 fn pause() {
     std::thread::sleep(PAUSE);
 }
