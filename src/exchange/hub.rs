@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
@@ -40,6 +39,7 @@ use crate::exchange::streams::Carries;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
+use crate::exchange::tail::ReadSince;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
 use crate::exchange::testimony;
@@ -170,8 +170,6 @@ pub struct Hub {
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
-    /// When a head was last read to be signed.
-    head_read: Mutex<Timestamp>,
     /// Signs marks, listings, and that evidence was handed in.
     log_secret: SecretKey,
     pub(super) log_keys: LogKeys,
@@ -197,7 +195,7 @@ impl Hub {
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let (roster, epochs) = fold_roster(&store, &founding.exchange)?;
-        let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
+        let (tail, tail_writer) = Tail::new(sequencer::durable_head(&head, &roster));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
@@ -216,7 +214,7 @@ impl Hub {
             ticks: 0,
             exchange: founding.exchange.clone(),
             store: Arc::clone(&store),
-            tail: Arc::clone(&tail),
+            tail: tail_writer,
             published_roster: Arc::clone(&published),
             clock: Arc::clone(&clock),
             log_key: current_log_key(&founding.exchange, &roster, &log_secret)?,
@@ -253,7 +251,6 @@ impl Hub {
             frameworks,
             queue,
             clock,
-            head_read: Mutex::new(Timestamp::default()),
             log_secret,
             log_keys,
             genesis,
@@ -299,16 +296,12 @@ impl Hub {
         self.clock.as_ref()
     }
 
-    /// The head, and when that was read. Of two that were read, the later is never of a smaller log, whatever the clock does:
-    /// marks that say otherwise prove that the log was put back.
+    /// The head, and when that was read.
     pub(super) fn read_head(
         &self,
         head: &mut watch::Receiver<DurableHead>,
     ) -> (DurableHead, Timestamp) {
-        let mut last = self.head_read.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = head.borrow_and_update().clone();
-        *last = self.clock.now().max(*last);
-        (head, *last)
+        self.tail.read_head(head, || self.clock.now())
     }
 
     /// Signs what was sent on a stream.
@@ -542,8 +535,8 @@ impl Hub {
             drop(turn);
             blocks
         };
-        let erasures = self.tail.erasures();
-        Some(ReadAhead { sequence, erasures, blocks: tokio::task::spawn_blocking(read) })
+        let since = self.tail.begin_reading();
+        Some(ReadAhead { sequence, since, blocks: tokio::task::spawn_blocking(read) })
     }
 
     /// Consecutive blocks from a sequence on, from memory or from the disk.
@@ -565,8 +558,7 @@ impl Hub {
 /// Blocks that are being read before they are asked for.
 pub(super) struct ReadAhead {
     sequence: u64,
-    /// How often bodies had been erased before it was read.
-    erasures: u64,
+    since: ReadSince,
     blocks: tokio::task::JoinHandle<Result<Vec<LogBlock>, StoreError>>,
 }
 
@@ -575,13 +567,15 @@ impl ReadAhead {
     pub(super) async fn from(
         self,
         sequence: u64,
-        erasures: u64,
+        tail: &Tail,
     ) -> Option<Result<Vec<Arc<LogBlock>>, StoreError>> {
-        if self.sequence != sequence || self.erasures != erasures {
+        if self.sequence != sequence || !tail.still_holds(self.since) {
             return None;
         }
         let blocks = self.blocks.await.map_err(cut_off).and_then(|read| read);
-        Some(blocks.map(|blocks| blocks.into_iter().map(Arc::new).collect()))
+        // Again, now that they are here: what was erased while they were awaited must not be sent.
+        let blocks = blocks.map(|blocks| blocks.into_iter().map(Arc::new).collect());
+        tail.still_holds(self.since).then_some(blocks)
     }
 }
 

@@ -35,6 +35,7 @@ mod sequencer;
 mod state;
 mod streams;
 mod subscription;
+mod sync;
 mod tail;
 mod tally;
 mod techniques;

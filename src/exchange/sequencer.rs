@@ -28,7 +28,7 @@ use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
 use crate::exchange::tail::DurableHead;
-use crate::exchange::tail::Tail;
+use crate::exchange::tail::TailWriter;
 use crate::exchange::tally::Tally;
 use crate::exchange::testimony;
 use crate::exchange::testimony::Testimony;
@@ -124,7 +124,7 @@ struct Batch {
 pub(super) struct Sequencer {
     pub(super) exchange: ExchangeName,
     pub(super) store: Arc<Store>,
-    pub(super) tail: Arc<Tail>,
+    pub(super) tail: TailWriter,
     pub(super) published_roster: Arc<ArcSwap<Roster>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) log_key: LogKey,

@@ -437,7 +437,7 @@ impl Subscription {
         head: DurableHead,
     ) -> Result<Option<Event>, ExchangeError> {
         let ahead = match self.ahead.take() {
-            Some(ahead) => ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?,
+            Some(ahead) => ahead.from(self.position, &self.hub.tail).await.transpose()?,
             None => None,
         };
         let bytes = limits::FRAME_BYTES_TARGET;
