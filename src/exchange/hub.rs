@@ -183,7 +183,6 @@ impl Hub {
     /// Opens the log, appends the genesis record if it is empty, folds the roster and starts the sequencer's
     /// thread. The thread ends when every handle of the hub is gone; it ends with an error when a write failed,
     /// and then the process must end.
-    #[expect(clippy::too_many_lines, reason = "one field a line, of two long structs")]
     pub fn start(
         store: Store,
         genesis: pb::Envelope,
@@ -191,6 +190,20 @@ impl Hub {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Arc<Self>, SequencerThread), OpenError> {
+        let (hub, sequencer, work) = Self::open(store, genesis, log_secret, clock, settings)?;
+        let thread = spawn("sequencer", move || sequencer.run(work))?;
+        Ok((hub, thread))
+    }
+
+    /// The same without the thread: whoever has the sequencer runs it.
+    #[expect(clippy::too_many_lines, reason = "one field a line, of two long structs")]
+    pub(super) fn open(
+        store: Store,
+        genesis: pb::Envelope,
+        log_secret: SecretKey,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<(Arc<Self>, Sequencer, mpsc::Receiver<Work>), OpenError> {
         let founding = Founding::check(genesis)?;
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
@@ -224,7 +237,6 @@ impl Hub {
             roster,
             is_full: false,
         };
-        let thread = spawn("sequencer", move || sequencer.run(work))?;
         let frameworks = Arc::new(settings.frameworks);
         let advice = Advice { lists: settings.warning_lists, frameworks: Arc::clone(&frameworks) };
         let checker = Arc::new(Checker::new(Arc::clone(&published), advice));
@@ -257,7 +269,7 @@ impl Hub {
             trust_domain: founding.trust_domain,
             epochs,
         };
-        Ok((Arc::new(hub), thread))
+        Ok((Arc::new(hub), sequencer, work))
     }
 
     /// The exchange's name.
@@ -397,6 +409,13 @@ impl Hub {
             Ok(Prepared { records, count })
         };
         self.counted(count, prepared.await)
+    }
+
+    /// The same on this thread.
+    #[cfg(test)]
+    pub(super) fn prepare_here(&self, envelopes: Vec<pb::Envelope>) -> Prepared {
+        let count = envelopes.len();
+        Prepared { records: self.checker.check(envelopes), count }
     }
 
     /// Counts a batch that is refused as a whole; its records come to no verdict of their own.
@@ -598,6 +617,12 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// What became of each record, if that is certain by now.
+    #[cfg(test)]
+    pub(super) fn outcomes_now(&mut self) -> Option<Vec<Outcome>> {
+        self.answer.try_recv().ok()
+    }
+
     /// What became of each record, once that is certain.
     pub async fn outcomes(self) -> Vec<Outcome> {
         self.answer.await.unwrap_or_else(|_ended| {

@@ -7,6 +7,8 @@ mod backup;
 mod clock_guard;
 mod collections;
 mod deliveries;
+#[cfg(test)]
+mod driver;
 mod durable;
 mod emission;
 mod entries;
@@ -24,6 +26,8 @@ mod log_key;
 mod newer_copy;
 mod objects;
 mod operation;
+#[cfg(test)]
+mod planted;
 mod prepare;
 mod proofs;
 mod quota;

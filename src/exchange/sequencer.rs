@@ -23,6 +23,12 @@ use crate::exchange::entries;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Task;
 use crate::exchange::hub_entries;
+#[cfg(test)]
+use crate::exchange::planted;
+#[cfg(test)]
+use crate::exchange::planted::Defect;
+#[cfg(test)]
+use crate::exchange::planted::Point;
 use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
@@ -111,7 +117,7 @@ pub(super) enum Work {
 
 /// Work that becomes durable at once.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     submissions: Vec<Submission>,
     requests: Vec<durable::Request>,
     testimony: Vec<testimony::Request>,
@@ -185,15 +191,26 @@ impl Sequencer {
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) -> Result<(), StoreError> {
         while let Some(first) = queue.blocking_recv() {
             let batch = Batch::drain(first, &mut queue);
-            let tick = batch.tick;
-            self.commit(batch)?;
-            if tick {
-                self.pass_time()?;
-            }
-            if self.ticks >= limits::DELIVERY_WRITE_TICKS {
-                self.keep_deliveries()?;
-            }
+            self.step(batch)?;
         }
+        self.end()
+    }
+
+    /// Does what is asked, and what is due behind it.
+    pub(super) fn step(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let tick = batch.tick;
+        self.commit(batch)?;
+        if tick {
+            self.pass_time()?;
+        }
+        if self.ticks >= limits::DELIVERY_WRITE_TICKS {
+            self.keep_deliveries()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is written now and then only.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
         self.keep_deliveries()
     }
 
@@ -231,6 +248,13 @@ impl Sequencer {
         let mut testified = self.testimony.judge(testimony);
         draft.group.state.clone_from(&judged.changes);
         draft.group.state.extend_from_slice(&testified.changes);
+        #[cfg(test)]
+        let waiting = if planted::is_planted(Defect::AnswerBeforeSync) {
+            answer(self.head.frontier.size(), waiting, &draft, &self.tally);
+            Waiting::new()
+        } else {
+            waiting
+        };
         match self.make_durable(&mut draft) {
             Ok(appended) => {
                 self.durable.publish(&judged.changes);
@@ -398,7 +422,12 @@ impl Sequencer {
             let checkpoint = head.summary();
             head.checkpoint = self.log_key.sign(&checkpoint, &self.log_secret);
         }
-        self.store.append(&draft.group)
+        #[cfg(test)]
+        planted::reach(Point::BeforeSync);
+        let appended = self.store.append(&draft.group);
+        #[cfg(test)]
+        planted::reach(Point::AfterSync);
+        appended
     }
 
     fn judge(
@@ -648,7 +677,7 @@ impl Draft {
 
 impl Batch {
     /// Everything that waits, up to the limits of a group.
-    fn drain(first: Work, queue: &mut mpsc::Receiver<Work>) -> Self {
+    pub(super) fn drain(first: Work, queue: &mut mpsc::Receiver<Work>) -> Self {
         let mut batch = Self::default();
         batch.take(first);
         while batch.records < limits::GROUP_RECORDS_MAX && batch.bytes < limits::GROUP_BYTES_MAX {

@@ -110,9 +110,7 @@ impl Trials {
         let number = self.next;
         self.next += 1;
         println!("{} round {number}", self.name);
-        let seed = Sha256::digest(format!("{} {number}", self.name));
-        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-        Some(Round { number, random, begun: Instant::now(), found: Map::new() })
+        Some(Round::of(self.name, number))
     }
 
     /// Keeps what a round found. A round that failed has panicked, and is not kept.
@@ -136,6 +134,13 @@ impl Trials {
 }
 
 impl Round {
+    /// The round of a number.
+    pub(crate) fn of(name: &str, number: u64) -> Self {
+        let seed = Sha256::digest(format!("{name} {number}"));
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        Self { number, random, begun: Instant::now(), found: Map::new() }
+    }
+
     /// A number below another one.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.random.next_u64() % end
