@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -47,6 +46,7 @@ use crate::exchange::streams::Carries;
 use crate::exchange::streams::StreamSlot;
 use crate::exchange::streams::Streams;
 use crate::exchange::tail::DurableHead;
+use crate::exchange::tail::ReadSince;
 use crate::exchange::tail::Tail;
 use crate::exchange::tally::Tally;
 use crate::exchange::testimony;
@@ -189,8 +189,6 @@ pub struct Hub {
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
     clock: Arc<dyn Clock>,
-    /// When a head was last read to be signed.
-    head_read: Mutex<Timestamp>,
     /// Signs marks, listings, and that evidence was handed in.
     log_secret: SecretKey,
     pub(super) log_keys: LogKeys,
@@ -204,7 +202,6 @@ impl Hub {
     /// Opens the log, appends the genesis record if it is empty, folds the roster and starts the sequencer's
     /// thread. The thread ends when every handle of the hub is gone; it ends with an error when a write failed,
     /// and then the process must end.
-    #[expect(clippy::too_many_lines, reason = "one field a line, of two long structs")]
     pub fn start(
         store: Store,
         genesis: pb::Envelope,
@@ -212,11 +209,25 @@ impl Hub {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Arc<Self>, SequencerThread), OpenError> {
+        let (hub, sequencer, work) = Self::open(store, genesis, log_secret, clock, settings)?;
+        let thread = spawn("sequencer", move || sequencer.run(work))?;
+        Ok((hub, thread))
+    }
+
+    /// The same without the thread: whoever has the sequencer runs it.
+    #[expect(clippy::too_many_lines, reason = "one field a line, of two long structs")]
+    pub(super) fn open(
+        store: Store,
+        genesis: pb::Envelope,
+        log_secret: SecretKey,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<(Arc<Self>, Sequencer, mpsc::Receiver<Work>), OpenError> {
         let founding = Founding::check(genesis)?;
         let store = Arc::new(store);
         let (head, genesis) = founding.begin(&store, &log_secret, clock.as_ref())?;
         let (roster, epochs) = fold_roster(&store, &founding.exchange)?;
-        let tail = Arc::new(Tail::new(sequencer::durable_head(&head, &roster)));
+        let (tail, tail_writer) = Tail::new(sequencer::durable_head(&head, &roster));
         let published = Arc::new(ArcSwap::new(Arc::clone(&roster)));
         let (queue, work) = mpsc::channel(limits::SEQUENCER_QUEUE);
         let quotas = Arc::new(Quotas::new(Arc::clone(&clock)));
@@ -236,7 +247,7 @@ impl Hub {
             ticks: 0,
             exchange: founding.exchange.clone(),
             store: Arc::clone(&store),
-            tail: Arc::clone(&tail),
+            tail: tail_writer,
             published_roster: Arc::clone(&published),
             clock: Arc::clone(&clock),
             log_key: current_log_key(&founding.exchange, &roster, &log_secret)?,
@@ -248,7 +259,6 @@ impl Hub {
             readiness: Arc::clone(&readiness),
             observer: settings.observer,
         };
-        let thread = spawn("sequencer", move || sequencer.run(work))?;
         let advice = Advice { lists: settings.warning_lists, frameworks: settings.frameworks };
         let checker = Arc::new(Checker::new(Arc::clone(&published), advice));
         let hub = Self {
@@ -274,14 +284,13 @@ impl Hub {
             readiness,
             queue,
             clock,
-            head_read: Mutex::new(Timestamp::default()),
             log_secret,
             log_keys,
             genesis,
             trust_domain: founding.trust_domain,
             epochs,
         };
-        Ok((Arc::new(hub), thread))
+        Ok((Arc::new(hub), sequencer, work))
     }
 
     /// How long the sequencer has been at what it does now.
@@ -330,16 +339,12 @@ impl Hub {
         self.clock.as_ref()
     }
 
-    /// The head, and when that was read. Of two that were read, the later is never of a smaller log, whatever the clock does:
-    /// marks that say otherwise prove that the log was put back.
+    /// The head, and when that was read.
     pub(super) fn read_head(
         &self,
         head: &mut watch::Receiver<DurableHead>,
     ) -> (DurableHead, Timestamp) {
-        let mut last = self.head_read.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = head.borrow_and_update().clone();
-        *last = self.clock.now().max(*last);
-        (head, *last)
+        self.tail.read_head(head, || self.clock.now())
     }
 
     /// Signs what was sent on a stream.
@@ -471,6 +476,13 @@ impl Hub {
             Ok(Prepared { records, count })
         };
         self.counted(count, prepared.await)
+    }
+
+    /// The same on this thread.
+    #[cfg(test)]
+    pub(super) fn prepare_here(&self, envelopes: Vec<pb::Envelope>) -> Prepared {
+        let count = envelopes.len();
+        Prepared { records: self.checker.check(envelopes), count }
     }
 
     /// Counts a batch that is refused as a whole; its records come to no verdict of their own.
@@ -614,8 +626,8 @@ impl Hub {
             drop(turn);
             blocks
         };
-        let erasures = self.tail.erasures();
-        Some(ReadAhead { sequence, erasures, blocks: tokio::task::spawn_blocking(read) })
+        let since = self.tail.begin_reading();
+        Some(ReadAhead { sequence, since, blocks: tokio::task::spawn_blocking(read) })
     }
 
     /// Consecutive blocks from a sequence on, from memory or from the disk.
@@ -637,8 +649,7 @@ impl Hub {
 /// Blocks that are being read before they are asked for.
 pub(super) struct ReadAhead {
     sequence: u64,
-    /// How often bodies had been erased before it was read.
-    erasures: u64,
+    since: ReadSince,
     blocks: tokio::task::JoinHandle<Result<Vec<LogBlock>, StoreError>>,
 }
 
@@ -647,13 +658,15 @@ impl ReadAhead {
     pub(super) async fn from(
         self,
         sequence: u64,
-        erasures: u64,
+        tail: &Tail,
     ) -> Option<Result<Vec<Arc<LogBlock>>, StoreError>> {
-        if self.sequence != sequence || self.erasures != erasures {
+        if self.sequence != sequence || !tail.still_holds(self.since) {
             return None;
         }
         let blocks = self.blocks.await.map_err(cut_off).and_then(|read| read);
-        Some(blocks.map(|blocks| blocks.into_iter().map(Arc::new).collect()))
+        // Again, now that they are here: what was erased while they were awaited must not be sent.
+        let blocks = blocks.map(|blocks| blocks.into_iter().map(Arc::new).collect());
+        tail.still_holds(self.since).then_some(blocks)
     }
 }
 
@@ -676,6 +689,12 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// What became of each record, if that is certain by now.
+    #[cfg(test)]
+    pub(super) fn outcomes_now(&mut self) -> Option<Vec<Outcome>> {
+        self.answer.try_recv().ok()
+    }
+
     /// What became of each record, once that is certain.
     pub async fn outcomes(self) -> Vec<Outcome> {
         self.answer.await.unwrap_or_else(|_ended| {

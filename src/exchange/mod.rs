@@ -9,6 +9,8 @@ mod collections;
 #[cfg(test)]
 mod crashes;
 mod deliveries;
+#[cfg(test)]
+mod driver;
 mod durable;
 mod emission;
 mod entries;
@@ -30,6 +32,8 @@ mod newer_copy;
 mod objects;
 mod observer;
 mod operation;
+#[cfg(test)]
+mod planted;
 mod prepare;
 mod proofs;
 mod quota;
@@ -42,6 +46,7 @@ mod sequencer;
 mod state;
 mod streams;
 mod subscription;
+mod sync;
 mod tail;
 mod tally;
 mod techniques;

@@ -31,6 +31,12 @@ use crate::exchange::observer;
 use crate::exchange::observer::Act;
 use crate::exchange::observer::CommittedGroup;
 use crate::exchange::observer::Observer;
+#[cfg(test)]
+use crate::exchange::planted;
+#[cfg(test)]
+use crate::exchange::planted::Defect;
+#[cfg(test)]
+use crate::exchange::planted::Point;
 use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
@@ -39,7 +45,7 @@ use crate::exchange::readiness;
 use crate::exchange::readiness::Cause;
 use crate::exchange::readiness::Readiness;
 use crate::exchange::tail::DurableHead;
-use crate::exchange::tail::Tail;
+use crate::exchange::tail::TailWriter;
 use crate::exchange::tally::Tally;
 use crate::exchange::testimony;
 use crate::exchange::testimony::Testimony;
@@ -126,7 +132,7 @@ pub(super) enum Work {
 
 /// Work that becomes durable at once.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     submissions: Vec<Submission>,
     requests: Vec<durable::Request>,
     testimony: Vec<testimony::Request>,
@@ -140,7 +146,7 @@ struct Batch {
 pub(super) struct Sequencer {
     pub(super) exchange: ExchangeName,
     pub(super) store: Arc<Store>,
-    pub(super) tail: Arc<Tail>,
+    pub(super) tail: TailWriter,
     pub(super) published_roster: Arc<ArcSwap<Roster>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) log_key: LogKey,
@@ -233,21 +239,32 @@ impl Sequencer {
         while let Some(first) = queue.blocking_recv() {
             self.store.note_work(true);
             let batch = Batch::drain(first, &mut queue);
-            let (tick, retention) = (batch.tick, batch.retention);
-            self.commit(batch)?;
-            if let Some(retention) = retention {
-                self.eraser.keep(retention);
-            }
-            if tick {
-                self.pass_time()?;
-                self.look_at_disk();
-            }
-            if self.ticks >= limits::DELIVERY_WRITE_TICKS {
-                self.keep_deliveries()?;
-            }
+            self.step(batch)?;
             self.store.note_work(false);
         }
         self.store.note_work(true);
+        self.end()
+    }
+
+    /// Does what is asked, and what is due behind it.
+    pub(super) fn step(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let (tick, retention) = (batch.tick, batch.retention);
+        self.commit(batch)?;
+        if let Some(retention) = retention {
+            self.eraser.keep(retention);
+        }
+        if tick {
+            self.pass_time()?;
+            self.look_at_disk();
+        }
+        if self.ticks >= limits::DELIVERY_WRITE_TICKS {
+            self.keep_deliveries()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is written now and then only.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
         self.keep_deliveries()?;
         self.store.settle()
     }
@@ -295,6 +312,13 @@ impl Sequencer {
         draft.group.state.clone_from(&judged.changes);
         draft.group.state.extend_from_slice(&testified.changes);
         let judging = begun.elapsed();
+        #[cfg(test)]
+        let waiting = if planted::is_planted(Defect::AnswerBeforeSync) {
+            answer(self.head.frontier.size(), waiting, &draft, &self.tally);
+            Waiting::new()
+        } else {
+            waiting
+        };
         match self.make_durable(&mut draft) {
             Ok(appended) => {
                 self.durable.publish(&judged.changes);
@@ -527,7 +551,12 @@ impl Sequencer {
             let checkpoint = head.summary();
             head.checkpoint = self.log_key.sign(&checkpoint, &self.log_secret);
         }
-        self.store.append(&draft.group)
+        #[cfg(test)]
+        planted::reach(Point::BeforeSync);
+        let appended = self.store.append(&draft.group);
+        #[cfg(test)]
+        planted::reach(Point::AfterSync);
+        appended
     }
 
     fn judge(
@@ -800,7 +829,7 @@ impl Draft {
 
 impl Batch {
     /// Everything that waits, up to the limits of a group.
-    fn drain(first: Work, queue: &mut mpsc::Receiver<Work>) -> Self {
+    pub(super) fn drain(first: Work, queue: &mut mpsc::Receiver<Work>) -> Self {
         let mut batch = Self::default();
         batch.take(first);
         while batch.records < limits::GROUP_RECORDS_MAX && batch.bytes < limits::GROUP_BYTES_MAX {

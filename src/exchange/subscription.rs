@@ -18,6 +18,10 @@ use crate::exchange::entries;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
 use crate::exchange::hub::ReadAhead;
+#[cfg(test)]
+use crate::exchange::planted;
+#[cfg(test)]
+use crate::exchange::planted::Defect;
 use crate::exchange::reads::add_record;
 use crate::exchange::reads::is_current;
 use crate::exchange::streams::Carries;
@@ -448,7 +452,7 @@ impl Subscription {
         head: DurableHead,
     ) -> Result<Option<Event>, ExchangeError> {
         let ahead = match self.ahead.take() {
-            Some(ahead) => ahead.from(self.position, self.hub.tail.erasures()).await.transpose()?,
+            Some(ahead) => ahead.from(self.position, &self.hub.tail).await.transpose()?,
             None => None,
         };
         let bytes = limits::FRAME_BYTES_TARGET;
@@ -574,6 +578,10 @@ impl Subscription {
     }
 
     fn judge(&self, reader: &Reader, facts: &Facts) -> Match {
+        #[cfg(test)]
+        if planted::is_planted(Defect::PolicySkipped) {
+            return self.filter.matches(facts);
+        }
         if may_see(reader, &facts.scope) { self.filter.matches(facts) } else { Match::No }
     }
 
@@ -622,6 +630,12 @@ impl Subscription {
 
     fn cursor(&self, epoch: u32) -> Vec<u8> {
         let place = Place { epoch, position: self.position, as_of: self.access };
+        #[cfg(test)]
+        let place = if planted::is_planted(Defect::CursorOffByOne) {
+            Place { position: place.position + 1, ..place }
+        } else {
+            place
+        };
         self.hub.tokens.seal(Purpose::Cursor, &self.member, &self.filter_digest, place)
     }
 

@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::watch;
-
+use crate::exchange::sync::AtomicU64;
+use crate::exchange::sync::Mutex;
+use crate::exchange::sync::RwLock;
+use crate::exchange::sync::watch;
 use crate::model::limits::TAIL_BYTES_MAX;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
@@ -37,12 +37,26 @@ pub struct DurableHead {
     pub roster: Arc<Roster>,
 }
 
-/// The ring and the head.
+/// The ring and the head, as readers have them.
 #[derive(Debug)]
 pub(super) struct Tail {
     ring: RwLock<Ring>,
     erasures: AtomicU64,
     head: watch::Sender<DurableHead>,
+    /// When a head was last read to be signed.
+    head_read: Mutex<Timestamp>,
+}
+
+/// The same for the one that writes: a tail has one of these, which cannot be copied, so there are never two writers.
+#[derive(Debug)]
+pub(super) struct TailWriter {
+    tail: Arc<Tail>,
+}
+
+/// When a reader began to read beside the ring: what it found holds until a body is erased.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadSince {
+    erasures: u64,
 }
 
 #[derive(Debug, Default)]
@@ -80,35 +94,60 @@ impl Ring {
     }
 }
 
-impl Tail {
-    pub(super) fn new(head: DurableHead) -> Self {
-        Self {
-            ring: RwLock::default(),
-            erasures: AtomicU64::new(0),
-            head: watch::Sender::new(head),
-        }
-    }
-
+impl TailWriter {
     /// Takes in the blocks of a group that is durable, then tells everyone.
-    pub(super) fn advance(&self, blocks: Vec<LogBlock>, head: DurableHead) {
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).push(blocks);
+    pub(super) fn advance(&mut self, blocks: Vec<LogBlock>, head: DurableHead) {
+        self.tail.ring.write().unwrap_or_else(PoisonError::into_inner).push(blocks);
         // After the ring, and after the sync: a subscriber must never hear of a sequence that a crash could
         // take back.
-        self.head.send_replace(head);
+        self.tail.head.send_replace(head);
     }
 
-    /// Puts blocks that lost bodies in the place of what they were; whatever was read ahead is read again.
-    pub(super) fn replace(&self, rewritten: Vec<LogBlock>) {
+    /// Puts blocks that lost bodies, and are on the disk without them, in the place of what they were; whatever was read
+    /// before that is read again.
+    pub(super) fn replace(&mut self, rewritten: Vec<LogBlock>) {
         if rewritten.is_empty() {
             return;
         }
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).replace(rewritten);
-        self.erasures.fetch_add(1, Ordering::SeqCst);
+        self.tail.ring.write().unwrap_or_else(PoisonError::into_inner).replace(rewritten);
+        // After the disk: who began to read it earlier and asks later is told.
+        self.tail.erasures.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Tail {
+    /// A tail that begins with an empty ring, and its writer.
+    pub(super) fn new(head: DurableHead) -> (Arc<Self>, TailWriter) {
+        let tail = Arc::new(Self {
+            ring: RwLock::default(),
+            erasures: AtomicU64::new(0),
+            head: watch::Sender::new(head),
+            head_read: Mutex::default(),
+        });
+        (Arc::clone(&tail), TailWriter { tail })
     }
 
-    /// How often bodies were erased since the start.
-    pub(super) fn erasures(&self) -> u64 {
-        self.erasures.load(Ordering::SeqCst)
+    /// To be asked before the disk is read for later.
+    pub(super) fn begin_reading(&self) -> ReadSince {
+        ReadSince { erasures: self.erasures.load(Ordering::SeqCst) }
+    }
+
+    /// Whether what was read is what would be read now. To be asked when it is at hand: an answer from before says nothing.
+    pub(super) fn still_holds(&self, since: ReadSince) -> bool {
+        self.erasures.load(Ordering::SeqCst) == since.erasures
+    }
+
+    /// The head, and when that was read. Of two that were read, the later is never of a smaller log, whatever the clock
+    /// does: marks that say otherwise prove that the log was put back.
+    pub(super) fn read_head(
+        &self,
+        head: &mut watch::Receiver<DurableHead>,
+        now: impl FnOnce() -> Timestamp,
+    ) -> (DurableHead, Timestamp) {
+        let mut last = self.head_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = head.borrow_and_update().clone();
+        *last = now().max(*last);
+        (head, *last)
     }
 
     /// The blocks from the one that holds a sequence, up to about so many bytes; `None` if the ring does not reach

@@ -188,14 +188,7 @@ impl Watching {
         // Before anything is made: a mistyped folder must not become a data directory.
         let exchange = exchange_of(config)?;
         let audit = config.audit.as_ref().map(|audit| {
-            let fault = |error: std::io::Error| {
-                let path = audit.file.clone();
-                if error.kind() == ErrorKind::ResourceBusy {
-                    return ServeError::InUse(path);
-                }
-                ServeError::File { path, what: error.to_string() }
-            };
-            Audit::start(audit, Arc::clone(clock)).map_err(fault)
+            Audit::start(audit, Arc::clone(clock)).map_err(|error| unopened(&audit.file, &error))
         });
         let audit = audit.transpose()?;
         let traces = config.traces.as_ref();
@@ -412,6 +405,14 @@ fn open_hub(
         observer: Some(told),
     };
     Ok(Hub::start(store, genesis, log_secret, clock, settings)?)
+}
+
+/// Why the audit log cannot be written.
+fn unopened(file: &Path, error: &std::io::Error) -> ServeError {
+    if error.kind() == ErrorKind::ResourceBusy {
+        return ServeError::InUse(file.to_owned());
+    }
+    ServeError::File { path: file.to_owned(), what: error.to_string() }
 }
 
 /// The founding record.

@@ -21,6 +21,7 @@ mod peers;
 mod restored;
 mod rot;
 mod torn;
+#[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
 mod trials;
 mod volume;
 #[path = "../it/world.rs"]

@@ -101,7 +101,6 @@ impl Trials {
     }
 
     /// The next round, unless all were run or this part is over.
-    #[expect(clippy::print_stdout, reason = "told before it runs: a failure is run again by it")]
     pub(crate) fn next(&mut self) -> Option<Round> {
         let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.next >= self.end || is_over {
@@ -110,9 +109,7 @@ impl Trials {
         let number = self.next;
         self.next += 1;
         println!("{} round {number}", self.name);
-        let seed = Sha256::digest(format!("{} {number}", self.name));
-        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-        Some(Round { number, random, begun: Instant::now(), found: Map::new() })
+        Some(Round::of(self.name, number))
     }
 
     /// Keeps what a round found. A round that failed has panicked, and is not kept.
@@ -127,7 +124,6 @@ impl Trials {
     }
 
     /// How many rounds this run did. A run with none proves nothing, unless all were done before.
-    #[expect(clippy::print_stdout, reason = "how much this run did")]
     pub(crate) fn finish(self) -> u64 {
         assert!(self.done > 0 || self.next >= self.end, "{}: no round was run", self.name);
         println!("{}: {} rounds, {} of {}", self.name, self.done, self.next, self.end);
@@ -136,6 +132,13 @@ impl Trials {
 }
 
 impl Round {
+    /// The round of a number.
+    pub(crate) fn of(name: &str, number: u64) -> Self {
+        let seed = Sha256::digest(format!("{name} {number}"));
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        Self { number, random, begun: Instant::now(), found: Map::new() }
+    }
+
     /// A number below another one.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.random.next_u64() % end

@@ -1,14 +1,11 @@
-//! How many streams each member has open: one member's streams must not take the room of the others.
-//!
-//! Streams of the roster alone are counted apart, and not against the member's quota: whoever reads with its last stream
-//! must be able to learn whose signatures it reads.
+//! The counts, and the right to be counted.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use crate::exchange::sync::Mutex;
 use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::SubscriptionName;
@@ -26,7 +23,7 @@ pub enum Carries {
 
 /// The count.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams {
+pub(in crate::exchange) struct Streams {
     open: Arc<Mutex<HashMap<(MemberId, Carries), usize>>>,
     durable: Arc<Mutex<HashMap<SubscriptionName, usize>>>,
 }
@@ -41,7 +38,7 @@ pub struct StreamSlot {
 
 impl Streams {
     /// A further stream of a member, if it has not as many as it may; the quota is of those that carry records.
-    pub(super) fn open(
+    pub(in crate::exchange) fn open(
         &self,
         member: &MemberId,
         carries: Carries,
@@ -64,13 +61,21 @@ impl Streams {
     }
 
     /// How many streams are open on a durable subscription.
-    pub(super) fn count_on(&self, name: &SubscriptionName) -> usize {
+    pub(in crate::exchange) fn count_on(&self, name: &SubscriptionName) -> usize {
         let durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         durable.get(name).copied().unwrap_or_default()
     }
 
+    /// How many members and subscriptions are known.
+    #[cfg(test)]
+    pub(in crate::exchange) fn known(&self) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        open.len() + durable.len()
+    }
+
     /// How many streams a member has open that carry this.
-    pub(super) fn count(&self, member: &MemberId, carries: Carries) -> usize {
+    pub(in crate::exchange) fn count(&self, member: &MemberId, carries: Carries) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(&(member.clone(), carries)).copied().unwrap_or_default()
     }
@@ -78,7 +83,7 @@ impl Streams {
 
 impl StreamSlot {
     /// Counts the stream as one on a durable subscription.
-    pub(super) fn on(mut self, subscription: SubscriptionName) -> Self {
+    pub(in crate::exchange) fn on(mut self, subscription: SubscriptionName) -> Self {
         let mut durable = self.streams.durable.lock().unwrap_or_else(PoisonError::into_inner);
         *durable.entry(subscription.clone()).or_default() += 1;
         drop(durable);
@@ -104,44 +109,5 @@ fn release<K: Eq + std::hash::Hash>(counts: &Mutex<HashMap<K, usize>>, key: K) {
             0 => drop(count.remove()),
             left => *count.get_mut() = left,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_member_has_so_many_streams_and_no_more_and_takes_none_from_others() {
-        let streams = Streams::default();
-        let open = |member: &MemberId, quota| streams.open(member, Carries::Records, quota);
-        let greedy = "greedy".parse().unwrap();
-        let mut slots: Vec<StreamSlot> = (0..limits::STREAMS_PER_MEMBER_MAX)
-            .map(|_index| open(&greedy, usize::MAX).unwrap())
-            .collect();
-        assert_eq!(open(&greedy, usize::MAX).unwrap_err().reason, Reason::TooManyStreams);
-        let modest = "modest".parse().unwrap();
-        let one = open(&modest, 1).unwrap();
-        assert_eq!(open(&modest, 1).unwrap_err().reason, Reason::TooManyStreams, "quota");
-        slots.pop();
-        assert!(open(&greedy, usize::MAX).is_ok());
-        drop((slots, one));
-        assert!(streams.open.lock().unwrap().is_empty(), "a closed stream is not counted on");
-    }
-
-    #[test]
-    fn streams_of_the_roster_are_no_part_of_the_quota_and_have_a_limit_all_the_same() {
-        let streams = Streams::default();
-        let member = "modest".parse().unwrap();
-        let _live = streams.open(&member, Carries::Records, 1).unwrap();
-        let roster = || streams.open(&member, Carries::Roster, 1);
-        let slots: Vec<StreamSlot> =
-            (0..limits::STREAMS_PER_MEMBER_MAX).map(|_index| roster().unwrap()).collect();
-        assert_eq!(roster().unwrap_err().reason, Reason::TooManyStreams);
-        let counts = [Carries::Records, Carries::Roster].map(|it| streams.count(&member, it));
-        assert_eq!(counts, [1, limits::STREAMS_PER_MEMBER_MAX]);
-        drop(slots);
-        assert!(roster().is_ok());
-        assert!(streams.open(&member, Carries::Records, 1).is_err(), "its room is its own");
     }
 }
