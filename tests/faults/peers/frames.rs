@@ -21,7 +21,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) const REFUSED_STREAM: u32 = 7;
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// The id of SETTINGS_INITIAL_WINDOW_SIZE.
+/// The id of `SETTINGS_INITIAL_WINDOW_SIZE`.
 pub(super) const INITIAL_WINDOW: u16 = 4;
 
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

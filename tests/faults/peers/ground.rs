@@ -76,7 +76,7 @@ impl Ground {
         Lane::of_this_run().choose(
             Duration::from_millis(700),
             Duration::from_secs(10),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
         )
     }
 

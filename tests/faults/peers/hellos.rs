@@ -1,4 +1,4 @@
-//! A ClientHello as rustls makes it, changed at random a hundred thousand times: no panic, and no memory kept.
+//! A `ClientHello` as rustls makes it, changed at random a hundred thousand times: no panic, and no memory kept.
 
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;

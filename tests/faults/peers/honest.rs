@@ -100,12 +100,12 @@ async fn round(publisher: &Client, reader: &Client) -> Sample {
     let at = Instant::now();
     let name = tokio::time::timeout(PATIENCE, publish(publisher, domain("news.example")));
     let (name, _place) = name.await.expect("a receipt in time");
-    let published = Instant::now();
+    let at_receipt = Instant::now();
     let request =
         pb::GetRecordRequest { name: name.to_string(), ..pb::GetRecordRequest::default() };
     let mut service = reader.exchange_service();
     let answer = tokio::time::timeout(PATIENCE, service.get_record(request)).await;
     let answer = answer.expect("an answer in time").expect("an answer");
     assert!(answer.into_inner().entry.is_some(), "the record is there");
-    Sample { at, publish: published.duration_since(at), read: published.elapsed() }
+    Sample { at, publish: at_receipt.duration_since(at), read: at_receipt.elapsed() }
 }

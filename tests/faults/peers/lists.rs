@@ -131,6 +131,33 @@ async fn gets_in(dialer: &Dialer) -> bool {
     matches!(first, Ok(read) if read > 0)
 }
 
+/// Connections of somebody good and of somebody bad, until it is over; how many of each.
+async fn come_and_go(
+    good: Dialer,
+    bad: Dialer,
+    ended: Arc<AtomicBool>,
+    counted: Arc<AtomicU64>,
+) -> (u64, u64) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1) * 8 / HANDSHAKES_A_SECOND);
+    let (mut came, mut bad_came) = (0_u64, 0_u64);
+    while !ended.load(Ordering::Relaxed) {
+        tick.tick().await;
+        let goods = (0..6).map(|number| enters(good.clone().with_address(number)));
+        let bads = (0..2).map(|number| enters(bad.clone().with_address(number)));
+        let (goods, bads) = tokio::join!(join_all(goods), join_all(bads));
+        assert!(goods.iter().all(|came| *came), "somebody good was turned away");
+        assert!(!bads.iter().any(|came| *came), "somebody bad got in");
+        came += 6;
+        bad_came += 2;
+        counted.fetch_add(1, Ordering::Relaxed);
+    }
+    (came, bad_came)
+}
+
+async fn enters(dialer: Dialer) -> bool {
+    gets_in(&dialer).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     let mut trials = Trials::of("peers_reload", 10, 1000);
@@ -146,29 +173,7 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     let ended = Arc::clone(&over);
     let served: Arc<AtomicU64> = Arc::default();
     let counted = Arc::clone(&served);
-    let coming = TaskTracker::new().spawn(async move {
-        let mut tick = tokio::time::interval(Duration::from_secs(1) * 8 / HANDSHAKES_A_SECOND);
-        let (mut came, mut bad_came) = (0_u64, 0_u64);
-        while !ended.load(Ordering::Relaxed) {
-            tick.tick().await;
-            let (goods, bads) = tokio::join!(
-                join_all((0..6).map(|number| {
-                    let good = good.clone().from_address(number);
-                    async move { gets_in(&good).await }
-                })),
-                join_all((0..2).map(|number| {
-                    let bad = bad.clone().from_address(number);
-                    async move { gets_in(&bad).await }
-                })),
-            );
-            assert!(goods.iter().all(|came| *came), "somebody good was turned away");
-            assert!(!bads.iter().any(|came| *came), "somebody bad got in");
-            came += 6;
-            bad_came += 2;
-            counted.fetch_add(1, Ordering::Relaxed);
-        }
-        (came, bad_came)
-    });
+    let coming = TaskTracker::new().spawn(come_and_go(good, bad, ended, counted));
     let reloads = || world.log_text().matches("TLS files reloaded").count();
     while let Some(mut round) = trials.next() {
         let before = reloads();

@@ -36,7 +36,7 @@ async fn kept(sockets: &mut [TcpStream]) -> usize {
 async fn sockets(dialer: &Dialer, count: u32, of_an_address: u32) -> Vec<TcpStream> {
     let mut sockets = Vec::new();
     for number in 0..count {
-        let from = dialer.clone().from_address(number / of_an_address);
+        let from = dialer.clone().with_address(number / of_an_address);
         sockets.push(from.socket().await.expect("the kernel takes it"));
     }
     sockets
@@ -71,7 +71,7 @@ async fn connections_over_the_limits_are_refused_and_others_go_on() {
         round.note("a new connection after ms", begun.elapsed().as_secs_f64() * 1000.0);
         let of_member = ground.under(&mut round, "one member, 60 connections", MEMORY_MAX, async {
             let dials = (0..60).map(|number| {
-                let from = attacker.clone().from_address(number);
+                let from = attacker.clone().with_address(number);
                 async move {
                     let raw = from.greet(&[]).await.ok()?;
                     raw.until(Duration::from_secs(5), |heard| {
@@ -94,7 +94,7 @@ async fn connections_over_the_limits_are_refused_and_others_go_on() {
 async fn handshakes(attacker: &Dialer, span: Duration) -> (u64, u64) {
     let (begun, mut done, mut begun_only) = (Instant::now(), 0, 0);
     while begun.elapsed() < span {
-        let dials = (0..16).map(|number| attacker.clone().from_address(number));
+        let dials = (0..16).map(|number| attacker.clone().with_address(number));
         let streams = join_all(dials.map(|dialer| async move { dialer.dial().await })).await;
         done += u64::try_from(streams.iter().flatten().count()).expect("a number");
         let sockets = sockets(attacker, 16, 1).await;
@@ -133,7 +133,7 @@ async fn ten_thousand_idle_connections_fit_when_they_may() {
             let mut open: Vec<Raw> = Vec::new();
             for at in (0..count).step_by(50) {
                 let dials = (at..count.min(at + 50)).map(|number| {
-                    let from = attacker.clone().from_address(number / 50);
+                    let from = attacker.clone().with_address(number / 50);
                     async move { from.greet(&[]).await }
                 });
                 open.extend(join_all(dials).await.into_iter().map(|raw| raw.expect("a place")));
@@ -211,7 +211,7 @@ async fn idle_streams_end_at_their_limits() {
         let idle = ground.under(&mut round, "idle streams", bound, async {
             for name in &names {
                 for number in 0..5 {
-                    let dialer = Dialer::of(&ground.world, name).from_address(number);
+                    let dialer = Dialer::of(&ground.world, name).with_address(number);
                     let mut raw = dialer.greet(&[]).await.expect("a connection");
                     subscribe(&mut raw, limits::STREAMS_MAX).await;
                     open.push(raw);

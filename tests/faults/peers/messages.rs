@@ -140,13 +140,26 @@ const fn code(code: tonic::Code) -> Option<u16> {
         tonic::Code::OutOfRange => Some(11),
         tonic::Code::Unimplemented => Some(12),
         tonic::Code::Internal => Some(13),
-        _ => None,
+        tonic::Code::Ok
+        | tonic::Code::Cancelled
+        | tonic::Code::Unknown
+        | tonic::Code::DeadlineExceeded
+        | tonic::Code::NotFound
+        | tonic::Code::AlreadyExists
+        | tonic::Code::PermissionDenied
+        | tonic::Code::FailedPrecondition
+        | tonic::Code::Aborted
+        | tonic::Code::Unavailable
+        | tonic::Code::DataLoss
+        | tonic::Code::Unauthenticated => None,
     }
 }
 
-/// Each: its name, fields, body, and the status with which it must be refused.
-fn wrong_messages() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Option<u16>)>
-{
+/// A message that is none: its name, fields, body, and the status with which it must be refused.
+type Wrong = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Option<u16>);
+
+/// Of each kind one.
+fn wrong_messages() -> Vec<Wrong> {
     use tonic::Code;
 
     let bomb = gzip_bomb();

@@ -4,6 +4,8 @@
 //! read without pause. What it did to the hub's memory and to them is measured, and held against what
 //! docs/OPERATIONS.md promises under "Capacity".
 
+#![expect(clippy::excessive_nesting, reason = "an attack is a block of a round of a test")]
+
 mod closed;
 mod doors;
 mod floods;

@@ -72,7 +72,7 @@ impl Dialer {
     }
 
     /// From one of many addresses.
-    pub(super) fn from_address(mut self, number: u32) -> Self {
+    pub(super) fn with_address(mut self, number: u32) -> Self {
         let [_, a, b, c] = (number + 1).to_be_bytes();
         self.from = Ipv4Addr::new(127, 128 + a, b, c);
         self

@@ -139,7 +139,7 @@ async fn subscribers_that_do_not_read_hold_up_nobody() {
                     let entries = next_entries(subscription).await;
                     large +=
                         entries.iter().filter(|entry| entry.envelope().body.len() > 3000).count();
-                    assert!(begun.elapsed() < Duration::from_secs(60), "{large} of 600");
+                    assert!(begun.elapsed() < Duration::from_mins(1), "{large} of 600");
                 }
                 begun.elapsed()
             });
@@ -158,7 +158,7 @@ async fn subscribers_that_do_not_read_hold_up_nobody() {
         raw.send(&[frames::window_update(0, 1 << 30), more].concat()).await;
         let all = 20 * 600 * 3900;
         assert!(
-            raw.until(Duration::from_secs(60), |heard| heard.data_bytes > all).await,
+            raw.until(Duration::from_mins(1), |heard| heard.data_bytes > all).await,
             "{:?}",
             raw.heard()
         );

@@ -85,7 +85,7 @@ async fn who_takes_its_time_is_let_go() {
         let partial = [frames::PREFACE, &frames::settings(&[]), &open].concat();
         let keepalive = limits::KEEPALIVE_INTERVAL + limits::KEEPALIVE_TIMEOUT;
         let attack = async {
-            let from = |number| attacker.clone().from_address(number);
+            let from = |number| attacker.clone().with_address(number);
             tokio::join!(
                 join_all(at(0).into_iter().map(|number| says(from(number), b""))),
                 join_all(at(1).into_iter().map(|number| says(from(number), &hello))),
