@@ -595,14 +595,15 @@ fn a_round_is_the_same_when_it_is_run_again() {
 }
 
 /// Whether one of the first rounds finds a defect, by what it says.
-fn found(defect: Defect, says: &str) {
+fn found(defect: Defect, says: &[&str]) {
     let found = (0..10).any(|number| {
         let round = move || drive(&mut Round::of("driver", number), Some(defect));
         let Err(panic) = std::thread::spawn(round).join() else { return false };
         let said = panic.downcast_ref::<String>().cloned();
         let said = said.or_else(|| panic.downcast_ref::<&str>().map(|&said| said.to_owned()));
         let said = said.unwrap_or_default();
-        assert!(said.contains(says), "{defect:?} was found by: {said}");
+        let is_it = says.iter().any(|words| said.contains(words));
+        assert!(is_it, "{defect:?} was found by: {said}");
         true
     });
     assert!(found, "{defect:?} was not found");
@@ -610,15 +611,16 @@ fn found(defect: Defect, says: &str) {
 
 #[test]
 fn a_receipt_before_the_sync_is_found() {
-    found(Defect::AnswerBeforeSync, "before it was on the disk");
+    found(Defect::AnswerBeforeSync, &["before it was on the disk"]);
 }
 
 #[test]
 fn a_cursor_that_leads_too_far_is_found() {
-    found(Defect::CursorOffByOne, "missed");
+    // The hub itself says so, where the cursor leads past the end.
+    found(Defect::CursorOffByOne, &["missed", "the log ends before"]);
 }
 
 #[test]
 fn a_stream_that_forgets_the_policy_is_found() {
-    found(Defect::PolicySkipped, "may not see");
+    found(Defect::PolicySkipped, &["may not see"]);
 }
