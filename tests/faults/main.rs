@@ -17,9 +17,11 @@ mod disk;
 mod hub;
 mod kept;
 mod kill;
+mod network;
 mod peers;
 mod restored;
 mod rot;
+mod soak;
 mod torn;
 #[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
 mod trials;
