@@ -23,6 +23,7 @@ mod frameworks;
 mod heads;
 mod hearsay;
 mod hostile;
+mod identity;
 mod interference;
 mod keys;
 mod ledger;
@@ -45,6 +46,9 @@ mod sinks;
 mod slips;
 mod suspension;
 mod taxii;
+#[path = "../faults/trials.rs"]
+#[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
+mod trials;
 mod turned;
 mod warnings;
 mod witnesses;
