@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod access;
 mod audit;
 mod august_2018;
 mod backup;
@@ -14,6 +15,7 @@ mod bounds;
 mod briefing;
 mod clock;
 mod compact;
+mod cross_talk;
 mod documents;
 mod durable;
 mod existence;
