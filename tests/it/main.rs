@@ -33,6 +33,7 @@ mod lists;
 mod matrix;
 mod meeting;
 mod metrics;
+mod odd_texts;
 mod operations;
 mod oracle;
 mod path;
