@@ -25,6 +25,7 @@ use crate::oracle::Reach;
 use crate::oracle::ReadBy;
 use crate::oracle::Reader;
 use crate::oracle::Role;
+use crate::trials::Trials;
 use crate::world::World;
 use crate::world::draft;
 use crate::world::handling;
@@ -46,8 +47,8 @@ const LISTENERS: [(&str, Role); 3] = [
     ("jetty-audit", Role::Auditor),
 ];
 const STEPS: usize = 90;
-/// Pairs of worlds; more with `WATCHFIRE_SEEDS`.
-const SEEDS: u64 = 6;
+/// Pairs of worlds in the commit lane, and on demand: a round is a seed.
+const SEEDS: [u64; 2] = [6, 1000];
 /// What differs for reasons of place and time: sequences, times, tokens, checkpoints.
 const APART: &[&str] = &[
     "sequence",
@@ -339,28 +340,29 @@ impl Heard {
         let bytes = said.encode_to_vec();
         let decoded = DynamicMessage::decode(descriptor.expect("a message"), bytes.as_slice());
         let mut decoded = decoded.expect("it decodes");
-        strip(&mut decoded);
+        strip(&mut decoded, APART);
         let bytes = decoded.encode_to_vec();
         format!("{decoded} {}", hex::encode(bytes))
     }
 }
 
-/// Leaves out what differs for reasons of place and time; that it is there still shows.
-fn strip(message: &mut DynamicMessage) {
+/// Leaves out what these fields say; that they are there still shows.
+pub(crate) fn strip(message: &mut DynamicMessage, apart: &[&str]) {
     for field in message.descriptor().fields().collect::<Vec<_>>() {
         if !message.has_field(&field) {
             continue;
         }
-        let is_apart = APART.contains(&field.name());
+        let is_apart = apart.contains(&field.name());
         match message.get_field_mut(&field) {
             Value::String(text) if is_apart => "left out".clone_into(text),
             Value::Bytes(bytes) if is_apart => *bytes = "left out".into(),
             Value::U64(number) if is_apart => *number = 1,
             Value::List(items) if is_apart => items.fill(Value::U64(1)),
             Value::Message(inner) if is_apart => inner.clear(),
-            Value::Message(inner) => strip(inner),
+            Value::Message(inner) => strip(inner, apart),
             Value::List(items) => {
-                items.iter_mut().filter_map(Value::as_message_mut).for_each(strip);
+                let messages = items.iter_mut().filter_map(Value::as_message_mut);
+                messages.for_each(|inner| strip(inner, apart));
             }
             Value::Bool(_)
             | Value::I32(_)
@@ -528,9 +530,11 @@ async fn streams(client: &Client, heard: &mut Heard) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_member_may_not_see_changes_no_byte_of_what_it_is_answered() {
-    let seeds = std::env::var("WATCHFIRE_SEEDS").ok().and_then(|text| text.parse().ok());
+    let [commit, demand] = SEEDS;
+    let mut trials = Trials::of("interference", commit, demand);
     let base = World::with_members_then_stopped(MEMBERS).await;
-    for seed in 0..seeds.unwrap_or(SEEDS) {
+    while let Some(mut round) = trials.next() {
+        let seed = round.number;
         let mut dice = Dice(seed);
         let listener = LISTENERS[usize::try_from(seed).expect("a number") % 3];
         let mut worlds = Worlds::open(&base, listener).await;
@@ -548,5 +552,8 @@ async fn what_a_member_may_not_see_changes_no_byte_of_what_it_is_answered() {
         }
         worlds.with.finish();
         worlds.without.finish();
+        round.note("answers", with.len());
+        trials.keep(round);
     }
+    trials.finish();
 }

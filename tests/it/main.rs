@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod access;
 mod audit;
 mod august_2018;
 mod backup;
@@ -14,6 +15,7 @@ mod bounds;
 mod briefing;
 mod clock;
 mod compact;
+mod cross_talk;
 mod documents;
 mod durable;
 mod existence;
@@ -23,6 +25,7 @@ mod frameworks;
 mod heads;
 mod hearsay;
 mod hostile;
+mod identity;
 mod interference;
 mod keys;
 mod ledger;
@@ -30,6 +33,7 @@ mod lists;
 mod matrix;
 mod meeting;
 mod metrics;
+mod odd_texts;
 mod operations;
 mod oracle;
 mod path;
@@ -45,6 +49,9 @@ mod sinks;
 mod slips;
 mod suspension;
 mod taxii;
+#[path = "../faults/trials.rs"]
+#[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
+mod trials;
 mod turned;
 mod warnings;
 mod witnesses;

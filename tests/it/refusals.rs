@@ -95,7 +95,7 @@ fn sign_bytes(client: &Client, payload: Vec<u8>, body: Bytes) -> pb::Envelope {
 }
 
 /// A good record whose header was changed before it was signed.
-fn with_header(client: &Client, change: impl FnOnce(&mut pb::Header)) -> pb::Envelope {
+pub(crate) fn with_header(client: &Client, change: impl FnOnce(&mut pb::Header)) -> pb::Envelope {
     let envelope = sign(client, good(client));
     let mut header = pb::Header::decode(envelope.payload.clone()).expect("a header");
     change(&mut header);

@@ -4,6 +4,7 @@
 mod answers;
 pub(crate) mod front;
 mod histories;
+mod leaves;
 mod publishers;
 mod reports;
 mod streams;

@@ -44,7 +44,7 @@ type Change<M> = Box<dyn FnMut(&mut M) + Send>;
 type Lie = fn(&mut watchfire::wire::MarkStatement);
 
 /// What is done to each frame.
-struct Frames<F>(F);
+pub(super) struct Frames<F>(pub(super) F);
 
 impl<F: FnMut(&mut pb::SubscribeResponse) + Send + 'static> Tamper for Frames<F> {
     fn frame(&mut self, mut frame: pb::SubscribeResponse) -> Vec<pb::SubscribeResponse> {
@@ -63,14 +63,14 @@ impl<F: FnMut(&mut pb::PublishStreamResponse) + Send + 'static> Tamper for Publi
 }
 
 /// A world in which five records were published, and the keys of its hub.
-struct Scene {
-    world: World,
-    acme: Client,
+pub(super) struct Scene {
+    pub(super) world: World,
+    pub(super) acme: Client,
     keys: Keys,
 }
 
 impl Scene {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let world = World::with(MEMBERS).await;
         let acme = world.client("acme-video").await;
         for number in 0..5 {
@@ -82,7 +82,7 @@ impl Scene {
 
     /// The stock client reads everything from a hub that does this to its frames.
     #[track_caller]
-    fn read(
+    pub(super) fn read(
         &self,
         victim: &Victim,
         tamper: impl Tamper,
@@ -135,7 +135,7 @@ fn indicator(frame: &pb::SubscribeResponse, number: usize) -> Option<usize> {
     places.map(|(place, _)| place).nth(number)
 }
 
-fn leaf(entry: &pb::Entry) -> Digest {
+pub(super) fn leaf(entry: &pb::Entry) -> Digest {
     watchfire::store::leaf(entry).expect("a leaf").hash()
 }
 

@@ -3,8 +3,10 @@
 mod alarms;
 mod canaries;
 mod chain;
+mod files;
 mod health;
 mod reload;
+mod rights;
 mod traces;
 mod who;
 

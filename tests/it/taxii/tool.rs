@@ -60,21 +60,7 @@ impl Answer {
 impl Tool {
     /// With the certificate of a member.
     pub(crate) fn of(world: &World, member: &str) -> Self {
-        let profile = Profile::open(&world.profile_folder(member)).expect("a profile");
-        let tls = profile.tls().expect("its files");
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_slice(tls.ca_pem.as_bytes()).expect("an authority");
-        roots.add(ca).expect("an authority");
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(tls.certificate_pem.as_bytes()).collect();
-        let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).expect("a key");
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3")
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain.expect("a chain"), key)
-            .expect("a fitting key");
-        let name = ServerName::try_from(tls.server_name).expect("a name");
+        let (config, name) = identity_of(world, member);
         Self { config: Arc::new(config), name, address: super::address(world) }
     }
 
@@ -134,6 +120,25 @@ impl Tool {
             next = format!("&next={}", answer.next());
         }
     }
+}
+
+/// What a member shows to a hub, and the name under which it knows it.
+pub(crate) fn identity_of(world: &World, member: &str) -> (ClientConfig, ServerName<'static>) {
+    let profile = Profile::open(&world.profile_folder(member)).expect("a profile");
+    let tls = profile.tls().expect("its files");
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(tls.ca_pem.as_bytes()).expect("an authority");
+    roots.add(ca).expect("an authority");
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(tls.certificate_pem.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).expect("a key");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.expect("a chain"), key)
+        .expect("a fitting key");
+    (config, ServerName::try_from(tls.server_name).expect("a name"))
 }
 
 fn parse(answer: &[u8]) -> Answer {

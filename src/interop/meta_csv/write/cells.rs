@@ -29,7 +29,7 @@ pub(super) fn harmless(text: &str) -> String {
     let is_prose = text.contains(char::is_whitespace);
     let mut out = String::with_capacity(text.len());
     let mut before: Option<char> = None;
-    let mut rest = text.chars().filter(|character| !is_invisible(*character)).peekable();
+    let mut rest = text.chars().filter(|character| !is_unseen(*character)).peekable();
     while let Some(character) = rest.next() {
         let is_kept = match character {
             '\n' | '\t' => true,
@@ -50,6 +50,11 @@ pub(super) fn harmless(text: &str) -> String {
         }
     }
     out
+}
+
+/// What nobody sees, tags of languages among it: a text that hides in another, or that hides the beginning of a cell.
+fn is_unseen(character: char) -> bool {
+    is_invisible(character) || matches!(character, '\u{e0000}'..='\u{e0fff}')
 }
 
 fn is_end(character: char) -> bool {
@@ -92,6 +97,7 @@ mod tests {
     fn what_commands_a_terminal_is_left_out() {
         assert_eq!(harmless("a\u{1b}[31mb\u{202e}c\rd\r\ne\u{9b}f\0"), "a[31mbcd\r\nef");
         assert_eq!(harmless("\u{feff}\u{200b}=1"), "\u{2060}=1");
+        assert_eq!(harmless("\u{e0041}\u{e007f}=1"), "\u{2060}=1");
     }
 
     #[test]

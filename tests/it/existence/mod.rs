@@ -1,8 +1,7 @@
 //! What is not there and what is not for one are the same: in code, words, details, metadata and size, whoever asks
 //! and however.
 
-use std::time::Duration;
-use std::time::Instant;
+mod many;
 
 use tonic::Response;
 use tonic::Status;
@@ -516,47 +515,4 @@ async fn subscriptions_of_others_are_not_there() {
     })
     .await;
     hiding.world.finish();
-}
-
-/// Not a test of the suite, since a time is no fact: `cargo test --release --test it how_long -- --ignored --nocapture`
-/// on a quiet machine. The medians differ by less than 5 %.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures time; for a quiet machine"]
-async fn how_long_it_takes_to_hear_that_nothing_is_there() {
-    const TIMES: usize = 5000;
-    const RECORDS: usize = 20_000;
-    let world = World::with(MEMBERS).await;
-    let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
-    let signer = acme.signer().expect("a key");
-    let mut hidden = Vec::with_capacity(RECORDS);
-    let mut envelopes = Vec::with_capacity(RECORDS);
-    for place in 0..RECORDS {
-        let content = domain(&format!("host{place}.example"));
-        let one = draft(&signer, content, handling(&[], &["cedar-chat"]));
-        hidden.push(one.name.clone());
-        envelopes.push(signer.sign(one, acme.now()).expect("a record"));
-    }
-    acme.publish(envelopes).await.expect("receipts");
-    let mut service = birch.exchange_service();
-    let mut took: [Vec<Duration>; 2] = Default::default();
-    for turn in 0..TIMES * 2 {
-        let name = &hidden[turn * 7919 % RECORDS];
-        let absent = RecordName { record: uuid::Uuid::now_v7(), ..name.clone() };
-        let name = if turn % 2 == 0 { name } else { &absent };
-        let request = pb::GetRecordRequest { name: name.to_string(), include_record: false };
-        let begun = Instant::now();
-        let answer = service.get_record(request).await;
-        took[turn % 2].push(begun.elapsed());
-        answer.expect_err("nothing");
-    }
-    for times in &mut took {
-        times.sort_unstable();
-    }
-    let at = |which: usize, rank: usize| took[which][TIMES * rank / 100];
-    for rank in [10, 50, 90] {
-        let (forbidden, absent) = (at(0, rank), at(1, rank));
-        let ratio = forbidden.as_secs_f64() / absent.as_secs_f64();
-        println!("{rank}th of 100: forbidden {forbidden:?}, absent {absent:?}, ratio {ratio:.3}");
-    }
-    world.finish();
 }
