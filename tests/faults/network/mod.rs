@@ -1,6 +1,5 @@
 //! A bad network, and many clients at once: what each is promised holds, and one log explains what all of them saw.
 
-mod crosstalk;
 mod history;
 mod parties;
 mod proxy;
