@@ -20,6 +20,7 @@ mod kill;
 mod peers;
 mod restored;
 mod rot;
+mod tail;
 mod torn;
 #[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
 mod trials;
