@@ -17,10 +17,12 @@ mod disk;
 mod hub;
 mod kept;
 mod kill;
+mod network;
 mod peers;
 mod restored;
 mod rot;
 mod tail;
+mod soak;
 mod torn;
 #[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
 mod trials;

@@ -52,7 +52,8 @@ impl Subscriber {
     }
 }
 
-fn keep_little(world: &World) {
+/// Configures retention by few bytes.
+pub(crate) fn keep_little(world: &World) {
     let config = world.data().join("watchfired.toml");
     let before = std::fs::read_to_string(&config).expect("a configuration");
     std::fs::write(config, before + "\n[retention]\nbytes = 524288\n").expect("a configuration");

@@ -22,7 +22,8 @@ use crate::trials::Trials;
 
 /// Memory of a hub that bears ten thousand connections, in all.
 const TEN_THOUSAND_MAX: u64 = 400 << 20;
-const SUBSCRIBE: &str = "/watchfire.v1.ExchangeService/Subscribe";
+/// Where streams are opened.
+pub(super) const SUBSCRIBE: &str = "/watchfire.v1.ExchangeService/Subscribe";
 
 /// How many of these the hub keeps.
 async fn kept(sockets: &mut [TcpStream]) -> usize {

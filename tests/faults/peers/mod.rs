@@ -19,3 +19,4 @@ mod messages;
 mod raw;
 mod readers;
 mod slow;
+mod storm;

@@ -94,6 +94,15 @@ impl Setting {
         Ok(channels)
     }
 
+    /// A further member, admitted now, on a connection of its own.
+    pub(crate) async fn further_client(&mut self) -> anyhow::Result<Client> {
+        self.admitted += 1;
+        let member = format!("further-{}", self.admitted);
+        self.hub.admit(&member, "company").await?;
+        let profile = Profile::open(&self.hub.profile(&member))?;
+        Ok(Client::connect(profile.at_address(Some(self.hub.address().to_owned()))).await?)
+    }
+
     /// Kills the hub and starts it again.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.hub.kill()?;
@@ -204,7 +213,12 @@ impl Setting {
         self.operation.as_ref().ok_or_else(|| anyhow::anyhow!("no operation was published"))
     }
 
-    fn domain(number: u64) -> pb::Observable {
+    /// What fills a record up to its size.
+    pub(crate) fn padding(&self) -> &str {
+        &self.padding
+    }
+
+    pub(crate) fn domain(number: u64) -> pb::Observable {
         pb::Observable {
             kind: pb::ObservableKind::Domain.into(),
             value: Self::value(number),
@@ -222,14 +236,19 @@ impl Setting {
     }
 
     fn draft(&self, observable: pb::Observable) -> Draft {
+        Self::draft_by(&self.signer, observable, &self.padding)
+    }
+
+    /// A record for all companies, of anybody's.
+    pub(crate) fn draft_by(signer: &Signer, observable: pb::Observable, padding: &str) -> Draft {
         let indicator = pb::Indicator {
             observable: Some(observable),
-            description: self.padding.clone(),
+            description: padding.to_owned(),
             ..pb::Indicator::default()
         };
         let reach = Reach { audiences: vec![Audience::companies()], ..Reach::default() };
         Draft {
-            name: RecordName { member: self.signer.member().clone(), record: uuid::Uuid::now_v7() },
+            name: RecordName { member: signer.member().clone(), record: uuid::Uuid::now_v7() },
             previous: None,
             handling: Handling { tlp: Tlp::Green, reach, onward_uses: Vec::new(), use_until: None },
             content: pb::body::Content::Indicator(indicator),

@@ -7,6 +7,7 @@
 mod counted;
 mod figures;
 mod load;
+mod meeting;
 mod process;
 mod scene;
 mod workloads;
@@ -20,7 +21,7 @@ use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to measure; all if nothing is named.
+    /// What to measure; all but a meeting if nothing is named.
     #[arg(value_enum)]
     workloads: Vec<Workload>,
     /// Records to publish in each round.
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Subscribers that wait while nothing happens, ten on a connection.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=7500))]
     idle: u32,
+    /// How long a meeting lasts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    minutes: u32,
     /// The folder for the exchange; must not exist. A temporary one if none is named.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -98,6 +102,8 @@ pub(crate) enum Workload {
     Proof,
     /// From the start of a hub that was killed to its first answer.
     Start,
+    /// 20 publishers and 50 live subscribers at a steady 1,200 records a second, for some minutes.
+    Meeting,
 }
 
 impl Workload {

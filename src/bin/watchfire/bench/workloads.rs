@@ -28,6 +28,7 @@ use super::figures::Done;
 use super::figures::Figure;
 use super::load::PLATFORMS;
 use super::load::Setting;
+use super::meeting;
 use super::scene;
 
 const UNARY_RECORDS: usize = 10_000;
@@ -96,6 +97,7 @@ pub(crate) async fn run(
         Workload::Links => scene::links(setting).await?,
         Workload::Proof => proofs(setting).await?,
         Workload::Start => start(setting).await?,
+        Workload::Meeting => meeting::run(setting, args.minutes).await?,
     };
     let (after, stored) = (setting.usage()?, setting.stored()?);
     drop(open);
@@ -128,7 +130,8 @@ fn sign(
         | Workload::Operation
         | Workload::Links
         | Workload::Proof
-        | Workload::Start => Vec::new(),
+        | Workload::Start
+        | Workload::Meeting => Vec::new(),
     })
 }
 
@@ -160,6 +163,7 @@ fn name(workload: Workload, args: &Args) -> String {
         Workload::Operation => "operation of 10,000 indicators".to_owned(),
         Workload::Links => "links within 2 steps, 51 nodes".to_owned(),
         Workload::Start => "start after SIGKILL, to the first answer".to_owned(),
+        Workload::Meeting => format!("a meeting of {} minutes", args.minutes),
     }
 }
 
@@ -249,17 +253,23 @@ async fn send_pipelined(
     Ok(latencies)
 }
 
-fn check_receipts(results: &[pb::PublishResult], expected: &[[u8; 32]]) -> anyhow::Result<()> {
+/// Checks that each record has its own receipt; the place of the last.
+pub(super) fn check_receipts(
+    results: &[pb::PublishResult],
+    expected: &[[u8; 32]],
+) -> anyhow::Result<u64> {
     anyhow::ensure!(results.len() == expected.len(), "a result is missing");
+    let mut place = 0;
     for (result, digest) in results.iter().zip(expected) {
         match &result.outcome {
             Some(pb::publish_result::Outcome::Receipt(receipt)) => {
                 anyhow::ensure!(receipt.header_digest == digest, "a receipt is another record's");
+                place = receipt.sequence;
             }
             other => anyhow::bail!("a record was not taken: {other:?}"),
         }
     }
-    Ok(())
+    Ok(place)
 }
 
 async fn unary(

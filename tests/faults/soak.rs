@@ -1,0 +1,179 @@
+//! A hub at ordinary work for a long time: what it holds does not grow (T-L8).
+
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use watchfire::client::Client;
+use watchfire::client::From;
+use watchfire::client::LookUpOptions;
+use watchfire::model::filter::Filter;
+use watchfire::model::names::RecordName;
+
+use crate::trials::Lane;
+use crate::trials::Trials;
+use crate::world::Ends;
+use crate::world::World;
+use crate::world::demand;
+use crate::world::domain;
+use crate::world::handling;
+use crate::world::next_entries;
+use crate::world::publish;
+use crate::world::publish_for;
+use crate::world::recall;
+use crate::world::replay;
+use crate::world::subscribe;
+use crate::world::watchfired;
+use crate::world::withdrawal;
+
+const MEMBERS: [(&str, &str); 3] =
+    [("acme-video", "company"), ("birch-social", "company"), ("cedar-chat", "company")];
+/// Between two records: 18,000 an hour, more than a busy exchange takes in.
+const PACE: Duration = Duration::from_millis(200);
+/// Between two looks at what the hub holds.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looks in each of which the whole log is replayed, and a backup taken.
+const WHOLE_EVERY: u64 = 300;
+/// Of all looks, so many at the beginning are a hub that is still warming up.
+const WARM_AFTER: usize = 4;
+/// Memory that the hub may hold more after an hour: the sets of names and values in memory grow with the log.
+const GROWTH_MAX: f64 = 1024.0 * 1024.0;
+/// Open files that may come and go.
+const FILES_MORE_MAX: usize = 16;
+
+/// What the hub held at a moment.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    hours: f64,
+    bytes: f64,
+    files: usize,
+}
+
+/// What is held more after an hour, by least squares.
+fn growth(looks: &[Look]) -> f64 {
+    let count = f64::from(u32::try_from(looks.len()).expect("few"));
+    let mean = |of: fn(&Look) -> f64| looks.iter().map(of).sum::<f64>() / count;
+    let (hours, bytes) = (mean(|look| look.hours), mean(|look| look.bytes));
+    let moment = |look: &Look| (look.hours - hours) * (look.bytes - bytes);
+    let spread = |look: &Look| (look.hours - hours).powi(2);
+    looks.iter().map(moment).sum::<f64>() / looks.iter().map(spread).sum::<f64>()
+}
+
+fn files(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).expect("its files").count()
+}
+
+/// Publishes, revises nothing, takes back some, and demands that some are erased.
+async fn write(client: Client, stop: CancellationToken) {
+    let mut pace = tokio::time::interval(PACE);
+    let mut old: Vec<RecordName> = Vec::new();
+    let mut number = 0_u64;
+    while stop.run_until_cancelled(pace.tick()).await.is_some() {
+        number += 1;
+        let (name, _place) =
+            publish(&client, domain(&format!("n{}.example", number % 20_000))).await;
+        old.push(name);
+        if number.is_multiple_of(10) {
+            let name = old.swap_remove(old.len() / 2);
+            let content = if number.is_multiple_of(50) { recall(&name) } else { withdrawal(&name) };
+            publish_for(&client, content, handling(&[], &[])).await;
+        }
+        old.truncate(1000);
+    }
+}
+
+/// Connects anew all the time, asks what members ask, follows for a while, and goes.
+async fn come_and_go(world: &World, stop: CancellationToken) {
+    let mut number = 0_u64;
+    while !stop.is_cancelled() {
+        number += 1;
+        let client = world.client("birch-social").await;
+        client.quota().await.expect("an answer");
+        let values = vec![format!("n{}.example", number % 20_000)];
+        let found = client.look_up(&values, &LookUpOptions::default()).await.expect("an answer");
+        assert_eq!(found.len(), 1, "one answer for one value");
+        client.list(&Filter::default(), "").await.expect("a page");
+        let mut stream = subscribe(&client, From::Now, Filter::default(), Ends::Never).await;
+        if let Some(entries) = stop.run_until_cancelled(next_entries(&mut stream)).await {
+            assert!(!entries.is_empty(), "a delivery without entries");
+        }
+    }
+}
+
+/// The whole log read, and a backup taken: what a look now and then costs must be given back.
+async fn whole(world: &World, number: u64) {
+    let client = world.client("cedar-chat").await;
+    assert!(!replay(&client, Filter::default()).await.is_empty(), "a log has its founding");
+    let out = world.data().with_file_name(format!("soak-{number}.backup"));
+    let (data, path) = (world.data(), out.to_str().expect("a path in UTF-8"));
+    let data = data.to_str().expect("a path in UTF-8");
+    demand(&watchfired(&["backup", "--data", data, "--out", path]));
+    std::fs::remove_file(out).expect("it is there");
+}
+
+async fn watch(world: &World, span: Duration) -> Vec<Look> {
+    let (begun, process) = (Instant::now(), world.process_id());
+    let mut looks = Vec::new();
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    for number in 1_u64.. {
+        every.tick().await;
+        if begun.elapsed() >= span {
+            break;
+        }
+        if number % WHOLE_EVERY == 2 {
+            whole(world, number).await;
+        }
+        let bytes = u32::try_from(world.resident_bytes() / 1024).expect("less than 4 TiB");
+        looks.push(Look {
+            hours: begun.elapsed().as_secs_f64() / 3600.0,
+            bytes: f64::from(bytes) * 1024.0,
+            files: files(process),
+        });
+    }
+    looks
+}
+
+/// The same looks, and a leak of twice what is allowed: it must be noticed.
+fn demand_that_a_leak_is_noticed(looks: &[Look]) {
+    let leaking = |look: &Look| Look { bytes: look.hours * GROWTH_MAX * 2.0, ..*look };
+    let leaking: Vec<Look> = looks.iter().map(leaking).collect();
+    assert!(growth(&leaking) > GROWTH_MAX, "a leak was not noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hub_holds_does_not_grow() {
+    let mut trials = Trials::of("soak", 1, 1);
+    let lane = Lane::of_this_run();
+    let minute = Duration::from_mins(1);
+    let span = lane.choose(minute / 12, minute * 10, minute * 60);
+    while let Some(mut round) = trials.next() {
+        let mut world = World::with(&MEMBERS).await;
+        world.stop();
+        crate::kill::keep_little(&world);
+        world.start(&[]).await;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let writing = tasks.spawn(write(world.client("acme-video").await, stop.clone()));
+        let (looks, ()) = tokio::join!(
+            async {
+                let looks = watch(&world, span).await;
+                stop.cancel();
+                looks
+            },
+            come_and_go(&world, stop.clone())
+        );
+        writing.await.expect("everything was taken");
+        let warm = &looks[looks.len() / WARM_AFTER..];
+        let (grown, most) = (growth(warm), warm.iter().map(|look| look.files).max());
+        let (first, most) = (warm[0].files, most.expect("a look"));
+        round.note("MiB more an hour", grown / GROWTH_MAX);
+        round.note("MiB at the end", looks[looks.len() - 1].bytes / GROWTH_MAX);
+        round.note("files, first and most", format!("{first} and {most}"));
+        assert!(most <= first + FILES_MORE_MAX, "{first} files were open, then {most}");
+        demand_that_a_leak_is_noticed(warm);
+        assert!(lane != Lane::Soak || grown < GROWTH_MAX, "{} MiB an hour", grown / GROWTH_MAX);
+        world.finish();
+        trials.keep(round);
+    }
+    trials.finish();
+}
