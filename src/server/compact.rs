@@ -68,6 +68,8 @@ pub fn compact(
     copy(&store, &copy_place, |rows| progress("copying", rows)).map_err(failed)?;
     let fresh = Store::open(&copy_place, 0).map_err(failed)?;
     check(&fresh, &report, &mut progress).inspect_err(|_fault| throw_away(&copy_place))?;
+    // Nobody may open either between here and the end.
+    let _lock = store.lock();
     drop((fresh, store));
     // In one step: whatever happens, `store` is one of the two, whole.
     renameat_with(CWD, &place, CWD, &copy_place, RenameFlags::EXCHANGE)

@@ -8,6 +8,7 @@ mod compact;
 mod config;
 #[doc(hidden)]
 pub mod fuzzing;
+mod lock;
 mod metrics;
 mod observe;
 mod reload;

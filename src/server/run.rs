@@ -40,6 +40,7 @@ use crate::server::audit::Who;
 use crate::server::calls::WatchCalls;
 use crate::server::compact;
 use crate::server::config::Config;
+use crate::server::lock;
 use crate::server::metrics;
 use crate::server::observe::Told;
 use crate::server::reload::Reload;
@@ -470,6 +471,8 @@ fn watched(
 ) -> Result<Store, ServeError> {
     // Before the store is made: a mistyped folder must not become one.
     read(&config.data.join(GENESIS))?;
+    // Before anything is removed: another process may be at work on it.
+    let lock = lock::take(&config.data)?;
     let leftover = compact::remove_leftover(&config.data);
     let left = leftover.map_err(|error| ServeError::File {
         path: config.data.join(compact::COPY),
@@ -489,7 +492,7 @@ fn watched(
         })
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {
-        Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
+        Ok(opened) => Ok(opened.map_err(OpenError::Store)?.with_lock(lock)),
         Err(RecvTimeoutError::Timeout) => Err(ServeError::OpenTimeout(config.open_deadline)),
         Err(RecvTimeoutError::Disconnected) => Err(ServeError::OpenFailed),
     }

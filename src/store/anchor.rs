@@ -3,7 +3,7 @@
 //! A log that lost its end to damage looks like one that never had it. So each group is noted here once it is durable:
 //! one write of a sector into the file system's memory, without a sync of its own. It is never ahead of the log, and
 //! behind it by what a power cut takes: then less is demanded of the log, and nothing too much. A store that is closed
-//! notes and syncs where sled's log ends, too.
+//! syncs it, too.
 //!
 //! ```text
 //! file := slot, at byte 0 || slot, at byte 4,096          the one with the higher number holds
@@ -32,7 +32,7 @@ const SLOT_DISTANCE: u64 = 4096;
 /// What was on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
-    /// Where sled's log ended when the store was last closed, or 0.
+    /// How far sled's log was on the disk, or 0.
     pub(super) lsn: Lsn,
     /// Entries.
     pub(super) size: u64,
@@ -88,9 +88,9 @@ impl Anchor {
     }
 
     /// Notes a group that is durable. A failure weakens what the next start can demand, and nothing else.
-    pub(super) fn raise(&self, size: u64, root: Digest, writes: u64) {
+    pub(super) fn raise(&self, known: &Known) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.known = Known { lsn: last.known.lsn, size, root, writes };
+        last.known = Known { lsn: last.known.lsn.max(known.lsn), ..known.clone() };
         if let Err(error) = self.put(&mut last)
             && !std::mem::replace(&mut last.is_told, true)
         {
@@ -166,9 +166,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), None);
         let anchor = Anchor::begin(folder.path(), known(1)).unwrap();
-        anchor.raise(2, [9; 32], 3);
-        anchor.raise(3, [9; 32], 3);
-        assert_eq!(read(folder.path()).unwrap(), Some(known(3)));
+        anchor.raise(&known(2));
+        anchor.raise(&Known { lsn: 0, ..known(3) });
+        assert_eq!(read(folder.path()).unwrap(), Some(known(3)), "an end is never taken back");
         let path = folder.path().join(NAME);
         let whole = std::fs::read(&path).unwrap();
         for at in (0..SLOT_BYTES).chain(4096..4096 + SLOT_BYTES) {
@@ -186,7 +186,7 @@ mod tests {
     fn at_rest_both_slots_say_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let anchor = Anchor::begin(folder.path(), known(1)).unwrap();
-        anchor.raise(2, [9; 32], 3);
+        anchor.raise(&known(2));
         anchor.rest(900).unwrap();
         let path = folder.path().join(NAME);
         let whole = std::fs::read(&path).unwrap();

@@ -8,24 +8,37 @@
 //! - every message of a segment that is not the last is what was written, up to its end;
 //! - the log ends no earlier than where it was known to be on the disk (see `anchor`).
 //!
-//! What a crash may leave looks otherwise: it lies behind all that was known to be on the disk, and near the end. Segments
-//! behind such a tear are taken out, so that sled ends there too: nothing is kept from behind a hole.
+//! What a crash may leave lies behind all that was known to be on the disk. Segments behind such a tear are taken out, so
+//! that sled ends there too: nothing is kept from behind a hole. Where nothing is known, as of a store that has no anchor
+//! yet, a tear far before the end is damage as well.
+//!
+//! While a store is open, [`Follower`] walks on behind what is written: so its end is known at each sync.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
 
 use rustix::fs::FlockOperation;
 
 use crate::store::StoreError;
+use crate::store::anchor;
+use crate::store::anchor::Known;
 use crate::store::reserve::HEADER_BYTES;
 use crate::store::reserve::SEGMENT_BYTES;
 
 /// Nothing begins within so many bytes of a segment's end.
 const MESSAGE_HEADER_BYTES_MAX: u64 = 32;
-/// What may be written without a sync: a group, the runs of the indexes that follow, and sled's own rewriting.
+/// Bytes of a walk behind what is written, to begin with: most groups have fewer.
+const STEP_BYTES: u64 = 16 * 1024;
+/// The longest that nobody looks for the next segment.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+/// Looking for the next segment among all of them takes one part in so many of the time at most.
+const LOOK_SHARE: u32 = 50;
+/// What is usually written without a sync: a group, the runs of the indexes that follow, and sled's own rewriting.
 const UNSYNCED_BYTES_MAX: u64 = 16 * SEGMENT_BYTES;
 /// Fills the rest of a segment.
 const CAP: u8 = 2;
@@ -42,8 +55,18 @@ type Segments = BTreeMap<Lsn, u64>;
 /// Where the messages of a segment end.
 struct End {
     at: u64,
-    /// Whether the segment is full.
-    is_whole: bool,
+    why: Why,
+}
+
+/// Why a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// A message says that the segment is full.
+    Full,
+    /// What was to be read is read.
+    PartRead,
+    /// What follows is no message.
+    NoMessage,
 }
 
 /// A segment whose messages end before it does, though it is not the last.
@@ -52,33 +75,38 @@ struct Tear {
     offset: u64,
 }
 
-/// Demands that the log is whole as far as it was known to be on the disk. Whether another process or store has the file.
-pub(super) fn check(folder: &Path, known: Lsn) -> Result<bool, StoreError> {
-    let db = folder.join("db");
-    let file = match OpenOptions::new().read(true).write(true).open(&db) {
+/// Demands that the log is whole as far as it was known to be on the disk. What was known of it; nothing while another
+/// process or store has the file, which moves both on.
+pub(super) fn check(folder: &Path) -> Result<Option<Known>, StoreError> {
+    let file = match OpenOptions::new().read(true).write(true).open(folder.join("db")) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && known == 0 => {
-            return Ok(false);
-        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::corrupt("the log's file", "it is missing"));
+            let known = anchor::read(folder)?.unwrap_or_default();
+            let missing = || StoreError::corrupt("the log's file", "it is missing");
+            return if known.lsn == 0 { Ok(Some(known)) } else { Err(missing()) };
         }
         Err(error) => return Err(failed(&error)),
     };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
         Err(error) => return Err(failed(&error.into())),
     }
-    let segments = segments(&file)?;
+    let known = anchor::read(folder)?.unwrap_or_default();
+    demand(folder, &file, known.lsn)?;
+    Ok(Some(known))
+}
+
+fn demand(folder: &Path, file: &File, known: Lsn) -> Result<(), StoreError> {
+    let segments = segments(file)?;
     let snapshot = snapshot(folder).map_err(|error| failed(&error))?;
-    let Some((tip, last)) = ends(&file, &segments, snapshot)? else {
-        return if known == 0 { Ok(false) } else { Err(ends_early(0)) };
+    let Some((tip, tears)) = ends(file, &segments, snapshot)? else {
+        return if known == 0 { Ok(()) } else { Err(ends_early(0)) };
     };
-    for tear in last {
-        judge(&file, &segments, &tear, known, tip.lsn)?;
+    for tear in tears {
+        judge(file, &segments, &tear, known, tip.lsn)?;
     }
-    if tip.lsn < known { Err(ends_early(tip.offset)) } else { Ok(false) }
+    if tip.lsn < known { Err(ends_early(tip.offset)) } else { Ok(()) }
 }
 
 /// Where the log in a file ends that may be in use.
@@ -87,6 +115,81 @@ pub(super) fn tip(file: &File) -> Result<Lsn, StoreError> {
     let Some((lsn, offset)) = segments.last_key_value() else { return Ok(0) };
     let end = walk(&read(file, *offset)?, *lsn);
     Ok(lsn.saturating_add(end.at))
+}
+
+/// The end of a log that is written to, as far as it was seen.
+#[derive(Debug)]
+pub(super) struct Follower {
+    /// Where the segment begins that the end lies in, in the log and in the file; none before the first.
+    segment: Option<(Lsn, u64)>,
+    /// The end, in the segment.
+    at: u64,
+    /// When all segments may be looked at again.
+    look_at: Instant,
+}
+
+impl Follower {
+    /// Begins at the end of a file.
+    pub(super) fn new(file: &File) -> Result<Self, StoreError> {
+        let segment = segments(file)?.last_key_value().map(|(lsn, offset)| (*lsn, *offset));
+        let mut this = Self { segment, at: as_u64(HEADER_BYTES), look_at: Instant::now() };
+        this.walk_on(file)?;
+        Ok(this)
+    }
+
+    /// Walks on behind what was written since; the end now. It may lag by what was written within the last second or
+    /// so, when the next segment lies anywhere in a large file.
+    pub(super) fn follow(&mut self, file: &File) -> Result<Lsn, StoreError> {
+        while self.walk_on(file)? && self.next_segment(file)? {}
+        Ok(self.segment.map_or(0, |(lsn, _offset)| lsn.saturating_add(self.at)))
+    }
+
+    /// To the end of what is written of this segment; whether it is full.
+    fn walk_on(&mut self, file: &File) -> Result<bool, StoreError> {
+        let Some((lsn, offset)) = self.segment else { return Ok(true) };
+        let mut step = STEP_BYTES;
+        while self.at + MESSAGE_HEADER_BYTES_MAX <= SEGMENT_BYTES {
+            let part = read_part(file, offset + self.at, step.min(SEGMENT_BYTES - self.at))?;
+            let end = walk_part(&part, 0, as_u64(part.len()), lsn);
+            if end.why == Why::Full {
+                self.at = SEGMENT_BYTES;
+            } else if end.at > 0 {
+                (self.at, step) = (self.at + end.at, STEP_BYTES);
+            } else {
+                // One that is longer than a step, or what lay there before.
+                let announced = announced(&part, |number| number == lsn / SEGMENT_BYTES);
+                match announced {
+                    Some(Message { bytes, .. }) if bytes > step => step = bytes,
+                    Some(_) | None => return Ok(false),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finds the segment that goes on behind this one: beside it, or else anywhere.
+    fn next_segment(&mut self, file: &File) -> Result<bool, StoreError> {
+        let (wanted, beside) = match self.segment {
+            Some((lsn, offset)) => (lsn + SEGMENT_BYTES, offset + SEGMENT_BYTES),
+            None => (0, 0),
+        };
+        let header = read_part(file, beside, as_u64(HEADER_BYTES))?;
+        let is_beside = header.first_chunk().and_then(base_of) == Some(wanted);
+        let found = if is_beside { Some(beside) } else { self.look_for(file, wanted)? };
+        let Some(offset) = found else { return Ok(false) };
+        (self.segment, self.at) = (Some((wanted, offset)), as_u64(HEADER_BYTES));
+        Ok(true)
+    }
+
+    fn look_for(&mut self, file: &File, wanted: Lsn) -> Result<Option<u64>, StoreError> {
+        let begun = Instant::now();
+        if begun < self.look_at {
+            return Ok(None);
+        }
+        let found = segments(file)?.get(&wanted).copied();
+        self.look_at = begun + (begun.elapsed() * LOOK_SHARE).min(LOOK_WITHIN);
+        Ok(found)
+    }
 }
 
 /// The end of the log, and the tears before it from the snapshot on.
@@ -100,7 +203,9 @@ fn ends(
     for (lsn, offset) in segments.range(begin..) {
         let end = walk(&read(file, *offset)?, *lsn);
         let place = Tear { lsn: lsn.saturating_add(end.at), offset: offset.saturating_add(end.at) };
-        if !end.is_whole && segments.last_key_value().is_some_and(|(last, _offset)| last != lsn) {
+        if end.why == Why::NoMessage
+            && segments.last_key_value().is_some_and(|(last, _offset)| last != lsn)
+        {
             tears.push(Tear { ..place });
         }
         tip = Some(place);
@@ -123,7 +228,8 @@ fn judge(
     if is_begun_anew(&read(file, *offset)?, tear.lsn - base, last) {
         return Ok(());
     }
-    if tear.lsn < known || tip.saturating_sub(tear.lsn) > UNSYNCED_BYTES_MAX {
+    let is_far = known == 0 && tip.saturating_sub(tear.lsn) > UNSYNCED_BYTES_MAX;
+    if tear.lsn < known || is_far {
         let place = format!("byte {} of the log's file", tear.offset);
         return Err(StoreError::corrupt(place, "a checksum of sled's does not match"));
     }
@@ -191,8 +297,13 @@ fn snapshot(folder: &Path) -> std::io::Result<Lsn> {
 
 /// A segment, up to the end of the file.
 fn read(file: &File, offset: u64) -> Result<Vec<u8>, StoreError> {
-    let length = file.metadata().map_err(|error| failed(&error))?.len();
-    let length = SEGMENT_BYTES.min(length.saturating_sub(offset));
+    read_part(file, offset, SEGMENT_BYTES)
+}
+
+/// Bytes of the file, fewer at its end.
+fn read_part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+    let end = file.metadata().map_err(|error| failed(&error))?.len();
+    let length = length.min(end.saturating_sub(offset));
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, offset).map_err(|error| failed(&error))?;
     Ok(bytes)
@@ -200,15 +311,20 @@ fn read(file: &File, offset: u64) -> Result<Vec<u8>, StoreError> {
 
 /// Walks the messages of a segment.
 fn walk(segment: &[u8], lsn: Lsn) -> End {
-    let mut at = as_u64(HEADER_BYTES);
-    while at + MESSAGE_HEADER_BYTES_MAX <= SEGMENT_BYTES {
-        match message(segment, at, |number| number == lsn / SEGMENT_BYTES) {
-            Some(Message { kind: CAP, .. }) => return End { at: SEGMENT_BYTES, is_whole: true },
+    walk_part(segment, as_u64(HEADER_BYTES), SEGMENT_BYTES - MESSAGE_HEADER_BYTES_MAX + 1, lsn)
+}
+
+/// Walks the messages of a part of a segment that begin before an end.
+fn walk_part(part: &[u8], begin: u64, end: u64, lsn: Lsn) -> End {
+    let mut at = begin;
+    while at < end {
+        match message(part, at, |number| number == lsn / SEGMENT_BYTES) {
+            Some(Message { kind: CAP, .. }) => return End { at: SEGMENT_BYTES, why: Why::Full },
             Some(Message { bytes, .. }) => at += bytes,
-            None => return End { at, is_whole: false },
+            None => return End { at, why: Why::NoMessage },
         }
     }
-    End { at: at.min(SEGMENT_BYTES), is_whole: true }
+    End { at: at.min(SEGMENT_BYTES), why: Why::PartRead }
 }
 
 /// Whether messages of a segment behind the last lie behind a place in another.
@@ -228,21 +344,33 @@ struct Message {
 /// The message at a place of a segment, if it is what was written, and of a segment with such a number in the log.
 fn message(segment: &[u8], at: u64, is_own: impl FnOnce(u64) -> bool) -> Option<Message> {
     let whole = segment.get(usize::try_from(at).ok()?..)?;
-    let (crc, after_crc) = whole.split_first_chunk()?;
-    let (kind, mut rest) = after_crc.split_first()?;
-    let length = number(&mut rest)?;
-    let is_own = is_own(number(&mut rest)?);
-    let _page = number(&mut rest)?;
-    if !is_own || *kind == 0 || *kind > KIND_LAST {
-        return None;
-    }
-    let body = rest.get(..usize::try_from(length).ok()?)?;
-    let header = after_crc.get(..after_crc.len() - rest.len())?;
+    let Message { kind, bytes } = announced(whole, is_own)?;
+    let (crc, after_crc) = whole.get(..usize::try_from(bytes).ok()?)?.split_first_chunk()?;
+    let (header, body) = after_crc.split_at_checked(header_length(after_crc)?)?;
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(body);
     hasher.update(header);
-    (hasher.finalize() == !number_32(*crc))
-        .then(|| Message { kind: *kind, bytes: as_u64(crc.len() + header.len() + body.len()) })
+    (hasher.finalize() == !number_32(*crc)).then_some(Message { kind, bytes })
+}
+
+/// What the header of a message says, of which not all may be there.
+fn announced(whole: &[u8], is_own: impl FnOnce(u64) -> bool) -> Option<Message> {
+    let (crc, after_crc) = whole.split_first_chunk::<4>()?;
+    let header = header_length(after_crc)?;
+    let (kind, mut rest) = after_crc.split_first()?;
+    let (length, of) = (number(&mut rest)?, number(&mut rest)?);
+    let bytes = as_u64(crc.len() + header).checked_add(length)?;
+    let is_one = *kind > 0 && *kind <= KIND_LAST && is_own(of) && bytes <= SEGMENT_BYTES;
+    is_one.then_some(Message { kind: *kind, bytes })
+}
+
+/// Bytes of a message's header behind its checksum: the kind and three numbers.
+fn header_length(after_crc: &[u8]) -> Option<usize> {
+    let mut rest = after_crc.get(1..)?;
+    for _number in 0..3 {
+        number(&mut rest)?;
+    }
+    Some(after_crc.len() - rest.len())
 }
 
 /// A number as sled writes it: one byte up to 240, and up to eight more beyond.
@@ -322,15 +450,8 @@ mod tests {
         OpenOptions::new().read(true).write(true).open(folder.path().join("db")).unwrap()
     }
 
-    /// Looks at it as soon as nobody has it: a child of another test has all our files between its fork and its start.
-    fn looked_at(folder: &tempfile::TempDir, known: Lsn) -> Result<bool, StoreError> {
-        let begun = std::time::Instant::now();
-        loop {
-            match check(folder.path(), known) {
-                Ok(true) if begun.elapsed().as_secs() < 20 => std::thread::yield_now(),
-                done => return done,
-            }
-        }
+    fn looked_at(folder: &tempfile::TempDir, known: Lsn) -> Result<(), StoreError> {
+        demand(folder.path(), &file(folder), known)
     }
 
     #[test]
@@ -338,28 +459,28 @@ mod tests {
         let folder = written();
         let known = tip(&file(&folder)).unwrap();
         assert!(known > 3 * SEGMENT_BYTES, "{known}");
-        assert!(!looked_at(&folder, known).unwrap());
+        looked_at(&folder, known).unwrap();
         let file = file(&folder);
         let segments = segments(&file).unwrap();
         let (mut seen, mut dead) = (0, 0);
         for (lsn, offset) in &segments {
             let end = walk(&read(&file, *offset).unwrap(), *lsn);
-            let used = if end.is_whole { SEGMENT_BYTES } else { end.at };
-            for place in (0..used).step_by(9973).chain([0, 5, 15]) {
+            let used = if end.why == Why::NoMessage { end.at } else { SEGMENT_BYTES };
+            for place in (0..used).step_by(29_989).chain([0, 5, 15]) {
                 let mut byte = [0];
                 file.read_exact_at(&mut byte, offset + place).unwrap();
                 file.write_all_at(&[byte[0] ^ 4], offset + place).unwrap();
                 match looked_at(&folder, known) {
                     Err(StoreError::Corrupt { .. }) => seen += 1,
                     // What fills a segment up is never read.
-                    Ok(false) => dead += 1,
-                    other => panic!("{other:?} at {place} of {offset}"),
+                    Ok(()) => dead += 1,
+                    Err(other) => panic!("{other:?} at {place} of {offset}"),
                 }
                 file.write_all_at(&byte, offset + place).unwrap();
             }
         }
-        assert!(seen > 100 && dead < seen / 20, "{seen} seen, {dead} not");
-        assert!(!looked_at(&folder, known).unwrap());
+        assert!(seen > 50 && dead < seen / 20, "{seen} seen, {dead} not");
+        looked_at(&folder, known).unwrap();
         assert!(looked_at(&folder, known + 1).is_err(), "a log that ends early is seen");
     }
 
@@ -372,11 +493,65 @@ mod tests {
         let at = offset + 9000;
         file.write_all_at(&[0; 4096], at).unwrap();
         // Nothing of it was known to be on the disk.
-        assert!(!looked_at(&folder, *lsn).unwrap());
+        looked_at(&folder, *lsn).unwrap();
         let left = segments(&file).unwrap();
         assert_eq!(left.last_key_value(), Some((lsn, offset)), "what lay behind is gone");
         assert!(tip(&file).unwrap() <= lsn + 9000);
         drop(file);
         drop(sled::open(folder.path()).unwrap());
+    }
+
+    #[test]
+    fn a_tear_that_nothing_was_known_behind_may_lie_anywhere_unless_nothing_is_known_at_all() {
+        let (far, near) = (written_bytes(24 << 20), written());
+        let torn = |folder: &tempfile::TempDir| {
+            let file = file(folder);
+            let (lsn, offset) = segments(&file).unwrap().into_iter().nth(1).unwrap();
+            file.write_all_at(&[0; 4096], offset + 9000).unwrap();
+            lsn
+        };
+        let (far_lsn, _near_lsn) = (torn(&far), torn(&near));
+        assert!(matches!(looked_at(&far, 0), Err(StoreError::Corrupt { .. })));
+        looked_at(&far, far_lsn).unwrap();
+        looked_at(&near, 0).unwrap();
+    }
+
+    /// The same with so many bytes.
+    fn written_bytes(bytes: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::open(folder.path()).unwrap();
+        for number in 0..u32::try_from(bytes / 1000).unwrap() {
+            db.insert(number.to_be_bytes(), vec![7; 1000]).unwrap();
+        }
+        db.flush().unwrap();
+        drop(db);
+        folder
+    }
+
+    #[test]
+    fn the_end_is_followed_while_a_log_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::Config::new().path(folder.path()).flush_every_ms(None).open().unwrap();
+        db.flush().unwrap();
+        let file = file(&folder);
+        let (mut follower, mut before) = (Follower::new(&file).unwrap(), 0);
+        for number in 0..4000_u32 {
+            // Short ones, and some that are longer than a step.
+            let length = if number % 97 == 0 { 20_000 } else { 700 };
+            let value = vec![u8::try_from(number % 251).unwrap(); length];
+            db.insert((number % 500).to_be_bytes(), value).unwrap();
+            if number % 10 == 0 {
+                db.flush().unwrap();
+                // Nobody waits here for the next look at all segments.
+                follower.look_at = Instant::now();
+                let end = follower.follow(&file).unwrap();
+                assert_eq!(end, tip(&file).unwrap(), "after {number}");
+                assert!(end > before, "nothing of {number} is seen");
+                before = end;
+            }
+        }
+        let found = segments(&file).unwrap();
+        let in_order = found.values().is_sorted();
+        assert!(before > 4 * SEGMENT_BYTES && !in_order, "segments were not used again: {found:?}");
     }
 }

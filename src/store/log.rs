@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
@@ -38,7 +39,6 @@ use crate::model::report::ReportName;
 use crate::model::time::Timestamp;
 use crate::signing::Verified;
 use crate::store::StoreError;
-use crate::store::anchor;
 use crate::store::anchor::Anchor;
 use crate::store::anchor::Known;
 use crate::store::block;
@@ -49,6 +49,7 @@ use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::index::Posting;
 use crate::store::inspect;
+use crate::store::inspect::Follower;
 use crate::store::inspect::Lsn;
 use crate::store::keys;
 use crate::store::reserve;
@@ -241,8 +242,13 @@ pub struct Store {
     terms: Index,
     min_free_bytes: u64,
     cursor_key: [u8; 32],
+    /// What was known to be on the disk before it was opened.
+    known: Known,
     /// What the next start demands of the log; none of a store that is damaged.
     anchor: Option<Anchor>,
+    /// Where sled's log ends in its file, and how far it was there at the last sync.
+    end: Mutex<Follower>,
+    synced_end: AtomicU64,
     /// Writes of state that no entry counts.
     writes: AtomicU64,
     /// Since when the writing thread is at work, in milliseconds behind the opening; 0: it is not.
@@ -250,6 +256,10 @@ pub struct Store {
     opened: Instant,
     /// Whether nobody knows what is on the disk: nothing was demanded yet, or a flush or a sync failed.
     is_unsure: AtomicBool,
+    /// Whether a write failed in the middle: sled may hold a part of it, which must not reach the disk.
+    is_torn: AtomicBool,
+    /// Nobody else opens the data directory while this is held.
+    lock: Option<Arc<File>>,
     /// The Merkle tree's tiles that are not whole, as of the durable head.
     pub(super) edge: ArcSwap<Edge>,
     /// Held alone while bodies go, and shared by who reads what lies in several rows, a long block or postings: sled
@@ -260,19 +270,11 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store in a directory. May hang on damaged files: call it under a watchdog.
     pub fn open(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
-        let (store, known) = Self::open_checked(path, min_free_bytes)?;
+        let store = Self::open_log(path, min_free_bytes)?;
         store.catch_up()?;
         store.raise_tree()?;
-        if known.size > 0 && proof::frontier(&store.tree(), known.size)?.root() != known.root {
-            store.is_unsure.store(true, Ordering::Relaxed);
-            return Err(StoreError::corrupt("the log", "it is another than was on the disk"));
-        }
+        store.confirm()?;
         Ok(store)
-    }
-
-    /// The same without the indexes, which may be damaged: for [`Store::rebuild`].
-    pub fn open_log(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
-        Self::open_checked(path, min_free_bytes).map(|(store, _known)| store)
     }
 
     /// The same of a store that is damaged, as far as sled makes anything of it: what is read of it must prove itself.
@@ -280,28 +282,28 @@ impl Store {
         Self::open_at(path, 0, open_sled(path)?, None)
     }
 
-    /// The log, which is what it was known to be.
-    fn open_checked(path: &Path, min_free_bytes: u64) -> Result<(Self, Known), StoreError> {
+    /// The log without the views, which may be damaged: for [`Store::rebuild`]. It is as long as it was known to be.
+    pub fn open_log(path: &Path, min_free_bytes: u64) -> Result<Self, StoreError> {
         std::fs::create_dir_all(path)
             .map_err(|error| system("making the data directory", &error))?;
-        let known = anchor::read(path)?.unwrap_or_default();
-        let db = open_whole(path, known.lsn)?;
+        let (db, known) = open_whole(path)?;
         let anchor = Anchor::begin(path, known.clone())?;
-        let store = Self::open_at(path, min_free_bytes, db, Some(anchor))?;
-        store.demand(&known)?;
+        let store = Self::open_at(path, min_free_bytes, db, Some((known, anchor)))?;
+        store.demand()?;
         store.sync()?;
         // The names of new files, and what sled wrote beside the log while it opened.
         rustix::fs::syncfs(&store.directory)
             .map_err(|error| system("syncing the data volume", &error.into()))?;
-        Ok((store, known))
+        Ok(store)
     }
 
     fn open_at(
         path: &Path,
         min_free_bytes: u64,
         db: Db,
-        anchor: Option<Anchor>,
+        noted: Option<(Known, Anchor)>,
     ) -> Result<Self, StoreError> {
+        let (known, anchor) = noted.unzip();
         let directory =
             File::open(path).map_err(|error| system("opening the data directory", &error))?;
         let cursor_key = prepare(&db)?;
@@ -315,7 +317,6 @@ impl Store {
                 .ok(),
             db,
             directory,
-            log_file,
             path: path.to_owned(),
             blobs_empty_since: ArcSwap::default(),
             names: Index::new(NAMES, Keys::Few),
@@ -323,23 +324,51 @@ impl Store {
             terms: Index::new(TERMS, Keys::Many),
             min_free_bytes,
             cursor_key,
+            known: known.unwrap_or_default(),
             anchor,
+            end: Mutex::new(Follower::new(&log_file)?),
+            synced_end: AtomicU64::new(0),
+            log_file,
             writes: AtomicU64::new(writes),
             at_work_since: AtomicU64::new(0),
             opened: Instant::now(),
             is_unsure: AtomicBool::new(true),
+            is_torn: AtomicBool::new(false),
+            lock: None,
             edge: ArcSwap::default(),
             rewriting: RwLock::default(),
         })
     }
 
-    /// Demands all that was known to be on the disk; until then, nothing is noted of what is there.
-    fn demand(&self, known: &Known) -> Result<(), StoreError> {
-        if self.head()?.frontier.size() < known.size {
+    /// Keeps a lock as long as the store is open.
+    #[must_use]
+    pub fn with_lock(mut self, lock: Arc<File>) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
+    /// The lock that is kept, for whoever needs it longer.
+    pub fn lock(&self) -> Option<Arc<File>> {
+        self.lock.clone()
+    }
+
+    /// Demands as much as was known to be on the disk.
+    fn demand(&self) -> Result<(), StoreError> {
+        if self.head()?.frontier.size() < self.known.size {
             return Err(StoreError::corrupt("the log", "its last entries are missing"));
         }
-        if self.writes.load(Ordering::Relaxed) < known.writes {
+        if self.writes.load(Ordering::Relaxed) < self.known.writes {
             return Err(StoreError::corrupt("the state", "the last of it is missing"));
+        }
+        Ok(())
+    }
+
+    /// Demands that it is the log that was known to be on the disk, by the tree over it. Nothing is noted of what is
+    /// there before.
+    fn confirm(&self) -> Result<(), StoreError> {
+        let Known { size, root, .. } = self.known;
+        if size > 0 && proof::frontier(&self.tree(), size)?.root() != root {
+            return Err(StoreError::corrupt("the log", "it is another than was on the disk"));
         }
         self.is_unsure.store(false, Ordering::Relaxed);
         Ok(())
@@ -454,7 +483,7 @@ impl Store {
         if let Some(floor) = erasing.floor {
             batch.insert(&keys::FLOOR, floor.to_be_bytes().to_vec());
         }
-        self.db.apply_batch(batch).map_err(StoreError::io("writing the log"))?;
+        self.written(self.db.apply_batch(batch).map_err(StoreError::io("writing the log")))?;
         Ok(rewritten)
     }
 
@@ -470,7 +499,7 @@ impl Store {
         for index in [&self.values, &self.terms] {
             let Some(swept) = index.sweep(&self.db)? else { continue };
             let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
-            index.replace(&self.db, swept)?;
+            self.written(index.replace(&self.db, swept))?;
             any = true;
         }
         release_pages();
@@ -577,7 +606,7 @@ impl Store {
             batch.insert(keys::delivery(&key), block::seal(&value));
         }
         insert_rows(&mut batch, vec![self.count_write()]);
-        self.db.apply_batch(batch).map_err(StoreError::io("writing deliveries"))
+        self.written(self.db.apply_batch(batch).map_err(StoreError::io("writing deliveries")))
     }
 
     /// Writes rows, all or none. One row is atomic alone: sled writes twice for a batch.
@@ -589,7 +618,16 @@ impl Store {
             insert_rows(&mut batch, rows);
             self.db.apply_batch(batch)
         };
-        written.map_err(StoreError::io("writing the log"))
+        self.written(written.map_err(StoreError::io("writing the log")))
+    }
+
+    /// Takes note of a write that failed: nothing that sled holds is written or noted any more.
+    fn written<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        if outcome.is_err() {
+            self.is_unsure.store(true, Ordering::Relaxed);
+            self.is_torn.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// Folds committed entries into the indexes, the first of which is at a sequence. In order, by the writing thread
@@ -598,11 +636,8 @@ impl Store {
         let mut scopes = ScopeKeys::default();
         for (sequence, entry) in (first..).zip(entries) {
             scopes.look_at(&entry.facts.scope);
-            self.index(
-                &Posted { sequence, facts: &entry.facts, terms: &entry.terms },
-                &scopes,
-                [0; 3],
-            )?;
+            let posted = Posted { sequence, facts: &entry.facts, terms: &entry.terms };
+            self.written(self.index(&posted, &scopes, [0; 3]))?;
         }
         Ok(())
     }
@@ -860,6 +895,7 @@ impl Store {
         self.clear_tree()?;
         self.raise_tree()?;
         self.sync()?;
+        self.confirm()?;
         Ok(Rebuilt {
             entries: self.head()?.frontier.size(),
             unchanged: before == Some(self.views_digest()?),
@@ -934,7 +970,7 @@ impl Store {
                 self.index_block(block, next, &mut scopes, starts)?;
             }
             next = end;
-            // So that a power cut leaves no hole far behind the end: see `inspect`.
+            // So that a power cut takes little of this again.
             self.sync()?;
         }
         Ok(())
@@ -1091,8 +1127,20 @@ impl Store {
     /// Notes what is durable.
     fn raise_anchor(&self, frontier: &Frontier) {
         if let Some(anchor) = &self.anchor {
-            anchor.raise(frontier.size(), frontier.root(), self.writes.load(Ordering::Relaxed));
+            anchor.raise(&Known {
+                lsn: self.synced_end.load(Ordering::Relaxed),
+                size: frontier.size(),
+                root: frontier.root(),
+                writes: self.writes.load(Ordering::Relaxed),
+            });
         }
+    }
+
+    /// Where the log ends that sled has given to the file system, as far as that can be seen.
+    fn end(&self) -> Option<Lsn> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = end.follow(&self.log_file);
+        end.inspect_err(|error| tracing::warn!(%error, "the end of the log is not seen")).ok()
     }
 
     /// Flushes sled's buffers to the file system and those to the disk: on Linux sled's own flush ends before the
@@ -1102,12 +1150,16 @@ impl Store {
         let flushed = self.db.flush().map(drop).map_err(StoreError::io("flushing"));
         steps::reached(Step::Flushed);
         let synced = flushed.and_then(|()| {
+            // What is seen now is synced then, and not the other way round.
+            let end = self.end();
             let synced = if self.blobs_are_still_empty() {
                 rustix::fs::fdatasync(&self.log_file)
             } else {
                 rustix::fs::syncfs(&self.directory)
             };
-            synced.map_err(|error| system("syncing the log", &error.into()))
+            synced.map_err(|error| system("syncing the log", &error.into()))?;
+            self.synced_end.fetch_max(end.unwrap_or_default(), Ordering::Relaxed);
+            Ok(())
         });
         if synced.is_err() {
             self.is_unsure.store(true, Ordering::Relaxed);
@@ -1139,6 +1191,10 @@ impl Drop for Store {
         if let Err(error) = self.settle() {
             tracing::warn!(%error, "the end of the log is not noted");
         }
+        if self.is_torn.load(Ordering::Relaxed) {
+            // sled writes what it holds when it ends. This ends with the process.
+            std::mem::forget(self.db.clone());
+        }
     }
 }
 
@@ -1150,36 +1206,40 @@ pub(super) fn free_bytes(file: &File) -> std::io::Result<u64> {
 
 /// Opens sled's files as they are.
 pub(super) fn open_sled(path: &Path) -> Result<Db, StoreError> {
-    open_files(path, None)
+    open_files(path, || Ok(Some(()))).map(|(db, ())| db)
 }
 
 /// Opens them if they are whole as far as they were known to be on the disk: sled would cut them, and say nothing.
-fn open_whole(path: &Path, known: Lsn) -> Result<Db, StoreError> {
-    open_files(path, Some(known))
+fn open_whole(path: &Path) -> Result<(Db, Known), StoreError> {
+    open_files(path, || inspect::check(path))
 }
 
-fn open_files(path: &Path, known: Option<Lsn>) -> Result<Db, StoreError> {
+/// Opens them once nobody has them; `look` looks at them before, and has nothing to say while somebody has.
+fn open_files<T>(
+    path: &Path,
+    look: impl Fn() -> Result<Option<T>, StoreError>,
+) -> Result<(Db, T), StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None)
         .mode(sled::Mode::HighThroughput);
     let db = path.join("db");
-    let is_locked = || {
+    let looked = || {
         let is_locked = reserve::cut(&db);
         let is_locked = is_locked.map_err(|error| system("opening the log's file", &error))?;
-        match known {
-            Some(known) if !is_locked => inspect::check(path, known),
-            Some(_) | None => Ok(is_locked),
-        }
+        if is_locked { Ok(None) } else { look() }
     };
     for _attempt in 0..OPEN_ATTEMPTS {
         // The lock of a process that was just killed goes with it, a little later; that of a store which this process
         // just dropped waits among sled's garbage. sled's own error does not say so in its kind.
-        if !is_locked()? {
+        if let Some(seen) = looked()? {
             match config.open() {
-                Err(sled::Error::Io(_)) if is_locked()? => {}
-                opened => return opened.map_err(StoreError::io("opening the store")),
+                Err(sled::Error::Io(_)) if looked()?.is_none() => {}
+                opened => {
+                    let opened = opened.map_err(StoreError::io("opening the store"));
+                    return opened.map(|db| (db, seen));
+                }
             }
         }
         release_pages();

@@ -1,0 +1,69 @@
+//! One process at a time has a data directory: it opens the store there, or puts another in its place.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::exchange::OpenError;
+use crate::server::run::ServeError;
+use crate::store::StoreError;
+
+const NAME: &str = "store.lock";
+/// The lock of a process that was just killed goes with it, a little later.
+const WITHIN: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_millis(20);
+
+/// Takes the lock of a data directory, which goes with what is returned.
+pub(super) fn take(data: &Path) -> Result<Arc<File>, ServeError> {
+    let path = data.join(NAME);
+    let failed =
+        |what: std::io::Error| ServeError::File { path: path.clone(), what: what.to_string() };
+    let file = open(&path).map_err(failed)?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Arc::new(file)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < WITHIN => {
+                std::thread::park_timeout(TICK);
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Store(StoreError::InUse).into()),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
+/// The file, which may be another user's: it is only there to be locked.
+fn open(path: &Path) -> std::io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            OpenOptions::new().write(true).create(true).truncate(false).open(path)
+        }
+        opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_has_it_until_it_lets_it_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = take(folder.path()).unwrap();
+        let second = std::thread::scope(|scope| {
+            let second = scope.spawn(|| take(folder.path()));
+            std::thread::sleep(TICK * 4);
+            assert!(!second.is_finished(), "two have it");
+            drop(lock);
+            second.join().unwrap()
+        });
+        let _held = second.unwrap();
+        let third = take(folder.path());
+        assert!(matches!(third, Err(ServeError::Open(OpenError::Store(StoreError::InUse)))));
+    }
+}
