@@ -119,39 +119,30 @@ impl Shared {
 pub(super) type AuditThread = JoinHandle<()>;
 
 impl Audit {
-    /// Opens the file and starts its thread.
+    /// Opens the file and starts its thread. A disk that takes nothing at the moment is an alarm from the first moment
+    /// on, as it is later; what is wrong with the configuration is an error.
     pub(super) fn start(
         config: &AuditConfig,
         clock: Arc<dyn Clock>,
     ) -> io::Result<(Self, AuditThread)> {
-        let (file, is_cut) = open_when_free(config)?;
-        let chain = file.chain();
-        tracing::info!(
-            audit.number = chain.number,
-            audit.digest = hex::encode(chain.digest),
-            "the audit log goes on"
-        );
-        let (own, mut writer, waiting) = Self::with(config, clock, file);
-        if is_cut {
-            writer.hold_own(CUT);
-        }
+        let (own, mut writer, waiting) = Self::with(config, clock);
+        writer.begin(open_when_free(config))?;
         let thread = std::thread::Builder::new().name("audit log".to_owned());
         let thread = thread.spawn(move || writer.run(&waiting))?;
         Ok((own, thread))
     }
 
-    /// Both ends, before the thread runs.
+    /// Both ends, before the file is open and the thread runs.
     fn with(
         config: &AuditConfig,
         clock: Arc<dyn Clock>,
-        file: AuditFile,
     ) -> (Self, Writer, mpsc::Receiver<Message>) {
         let (queue, waiting) = mpsc::sync_channel(QUEUE);
         let (shared, state) = (Arc::<Shared>::default(), Arc::<AuditState>::default());
         let writer = Writer {
             config: config.clone(),
             clock: Arc::clone(&clock),
-            file: Some(file),
+            file: None,
             held: VecDeque::new(),
             told_lost: 0,
             shared: Arc::clone(&shared),
@@ -199,7 +190,7 @@ impl fmt::Debug for Audit {
 struct Writer {
     config: AuditConfig,
     clock: Arc<dyn Clock>,
-    /// `None` after an error, until it can be opened again.
+    /// `None` as long as it cannot be opened, and after an error until it can be opened again.
     file: Option<AuditFile>,
     /// Lines that are to be written, each with its place.
     held: VecDeque<Event>,
@@ -209,6 +200,27 @@ struct Writer {
 }
 
 impl Writer {
+    /// Takes the file that was opened, or an error that may pass.
+    fn begin(&mut self, opened: io::Result<(AuditFile, bool)>) -> io::Result<()> {
+        match opened {
+            Ok((file, is_cut)) => {
+                let chain = file.chain();
+                tracing::info!(
+                    audit.number = chain.number,
+                    audit.digest = hex::encode(chain.digest),
+                    "the audit log goes on"
+                );
+                self.file = Some(file);
+                if is_cut {
+                    self.hold_own(CUT);
+                }
+            }
+            Err(error) if is_passing(&error) => self.fail(&error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn run(mut self, waiting: &mpsc::Receiver<Message>) {
         let mut goes_on = true;
         while goes_on {
@@ -287,7 +299,12 @@ impl Writer {
         match self.write_held() {
             Ok(()) => {
                 if self.state.is_failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the audit log is written again");
+                    let chain = self.file.as_ref().map(AuditFile::chain).unwrap_or_default();
+                    tracing::info!(
+                        audit.number = chain.number,
+                        audit.digest = hex::encode(chain.digest),
+                        "the audit log is written again"
+                    );
                 }
             }
             Err(error) => self.fail(&error),
@@ -329,6 +346,14 @@ impl Writer {
             tracing::error!(error, "the audit log cannot be written; the hub goes on");
         }
     }
+}
+
+/// Whether a disk says this that takes nothing now, and may later: full, beyond a quota, or failing. Anything else is in
+/// the way until somebody changes it.
+fn is_passing(error: &io::Error) -> bool {
+    let is_failing = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    is_failing || is_full
 }
 
 /// Writes what a command did with a data directory, as whoever runs it.
@@ -378,8 +403,7 @@ mod tests {
     /// Both ends for a file in a folder; the thread does not run, as while the disk hangs.
     fn held_up(folder: &Path) -> Parts {
         let config = AuditConfig { file: default_file(folder), bytes: 1 << 30 };
-        let (file, _is_cut) = AuditFile::open(&config.file, config.bytes).unwrap();
-        Audit::with(&config, Arc::new(SystemClock::default()), file)
+        Audit::with(&config, Arc::new(SystemClock::default()))
     }
 
     /// What the file holds once the disk has come back, and the thread to its end.
@@ -449,5 +473,32 @@ mod tests {
         let said = lines.iter().find(|line| line["what"] == LOST).unwrap();
         assert_eq!(said["counts"]["lines"], lost);
         assert_eq!(u64::try_from(count(&lines, "publish")).unwrap(), 6000 - lost);
+    }
+
+    #[test]
+    fn a_disk_that_is_full_at_the_start_is_an_alarm_and_no_end() {
+        for error in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::IO] {
+            let folder = tempfile::tempdir().unwrap();
+            let (audit, mut writer, waiting) = held_up(folder.path());
+            writer.begin(Err(error.into())).unwrap();
+            assert!(audit.state.is_failing(), "{error}");
+            audit.tell(Event::done(SystemClock::default().now(), Who::Hub, "serve", ""));
+            let state = audit.state();
+            assert_eq!(count(&lines((audit, writer, waiting)), "serve"), 1, "{error}");
+            assert!(!state.is_failing(), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_must_change_is_an_error_at_the_start() {
+        let errors = [rustix::io::Errno::ACCESS, rustix::io::Errno::NOENT, rustix::io::Errno::ROFS];
+        for error in errors {
+            let folder = tempfile::tempdir().unwrap();
+            let (_audit, mut writer, _waiting) = held_up(folder.path());
+            assert!(writer.begin(Err(error.into())).is_err(), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let config = AuditConfig { file: folder.path().join("missing/it"), bytes: 1 << 20 };
+        assert!(Audit::start(&config, Arc::new(SystemClock::default())).is_err());
     }
 }
