@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -291,7 +292,7 @@ async fn serve_told(
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
     };
-    let failed = has_ended(&sequencer, &hub);
+    let failed = Box::pin(has_ended(&sequencer, &hub));
     // Each arm ends the hub; none is needed after another has.
     let mut is_stuck = false;
     let exit = tokio::select! {
@@ -323,21 +324,43 @@ fn stuck() -> ServeError {
 
 /// Waits until the sequencer has ended, or a write failed of which it does not hear; whether it was that.
 async fn has_ended(sequencer: &SequencerThread, hub: &Arc<Hub>) -> bool {
+    let mut question = Question::default();
     while !sequencer.is_finished() {
         tokio::time::sleep(WATCH_INTERVAL).await;
         if hub.at_work() > STUCK_AFTER {
             let asked = Arc::clone(hub);
-            let asked = tokio::task::spawn_blocking(move || asked.has_failed());
-            // A disk that is slow answers later, and is asked again.
-            let failed = tokio::time::timeout(STUCK_AFTER, asked).await;
             // What failed is told to the sequencer, if it listens.
-            if matches!(failed, Ok(Ok(true))) {
+            if question.ask(move || asked.has_failed(), STUCK_AFTER).await {
                 tokio::time::sleep(WATCH_INTERVAL).await;
                 return !sequencer.is_finished();
             }
         }
     }
     false
+}
+
+/// What is asked of a disk, on a thread of its own. While it has no answer it is not asked again: each question takes a
+/// thread for as long as the disk hangs, and all of them would be gone within minutes.
+#[derive(Default)]
+struct Question(Option<JoinHandle<bool>>);
+
+impl Question {
+    /// Whether it is so, as far as the disk says in time.
+    async fn ask(
+        &mut self,
+        whether: impl FnOnce() -> bool + Send + 'static,
+        patience: Duration,
+    ) -> bool {
+        let asked = self.0.get_or_insert_with(|| tokio::task::spawn_blocking(whether));
+        match tokio::time::timeout(patience, asked).await {
+            Ok(answer) => {
+                self.0 = None;
+                answer.unwrap_or(false)
+            }
+            // A disk that is slow answers later.
+            Err(_elapsed) => false,
+        }
+    }
 }
 
 /// What goes on beside the connections, to the end.
@@ -570,4 +593,42 @@ pub fn secret(path: &Path) -> Result<SecretKey, ServeError> {
 fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
     std::fs::read(path)
         .map_err(|error| ServeError::File { path: path.to_owned(), what: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    /// What answers when the disk comes back; how often it was begun is counted.
+    fn answer(
+        begun: Arc<AtomicUsize>,
+        hangs: Arc<Mutex<mpsc::Receiver<bool>>>,
+    ) -> impl FnOnce() -> bool {
+        move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+            hangs.lock().unwrap().recv().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_is_asked_once_and_its_answer_is_heard() {
+        let (come_back, hangs) = mpsc::channel();
+        let (begun, hangs) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(hangs)));
+        let disk = || answer(Arc::clone(&begun), Arc::clone(&hangs));
+        let (mut question, patience) = (Question::default(), Duration::from_millis(5));
+        for _time in 0..20 {
+            assert!(!question.ask(disk(), patience).await);
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 1, "each takes a thread");
+        come_back.send(true).unwrap();
+        assert!(question.ask(disk(), Duration::from_mins(1)).await);
+        // The next question is a new one.
+        come_back.send(true).unwrap();
+        assert!(question.ask(disk(), Duration::from_mins(1)).await);
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+    }
 }
