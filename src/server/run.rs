@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prost::Message as _;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -512,10 +514,30 @@ fn watched(
         })
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {
-        Ok(opened) => Ok(opened.map_err(OpenError::Store)?),
+        Ok(opened) => opened.map_err(|error| not_opened(&config.data.join("store"), error)),
         Err(RecvTimeoutError::Timeout) => Err(ServeError::OpenTimeout(config.open_deadline)),
         Err(RecvTimeoutError::Disconnected) => Err(ServeError::OpenFailed),
     }
+}
+
+/// Why the store was not opened. What this account may not use no disk withholds: starting again does not help.
+fn not_opened(store: &Path, error: StoreError) -> ServeError {
+    if matches!(error, StoreError::Io { .. })
+        && let Some(path) = forbidden(store)
+    {
+        return ServeError::File { path, what: error.to_string() };
+    }
+    OpenError::Store(error).into()
+}
+
+/// What of a store this account may not read and write; the folder around it if it is not there yet.
+fn forbidden(store: &Path) -> Option<PathBuf> {
+    let folder = if store.exists() { store } else { store.parent()? };
+    let files = std::fs::read_dir(store).into_iter().flatten().flatten().map(|file| file.path());
+    std::iter::once(folder.to_owned()).chain(files).find(|path| {
+        let may = rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK);
+        matches!(may, Err(Errno::ACCESS | Errno::PERM))
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
