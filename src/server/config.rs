@@ -430,7 +430,8 @@ fn audited(raw: RawAudit, data: &Path) -> Result<Option<AuditConfig>, ConfigErro
         return Err(value("audit.bytes", "must be 65536 or more"));
     }
     let file = file.map_or_else(|| audit::default_file(data), |file| data.join(file));
-    Ok(enabled.unwrap_or(true).then_some(AuditConfig { file, bytes }))
+    let data = data.to_owned();
+    Ok(enabled.unwrap_or(true).then_some(AuditConfig { file, bytes, data }))
 }
 
 fn traced(raw: &RawTraces) -> Result<Option<TracesConfig>, ConfigError> {

@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::fchown;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 use crate::model::names::Digest;
 use crate::model::names::sha256;
+use crate::server::audit::AuditConfig;
 use crate::server::audit::event::Event;
 
 /// Bytes of a line at most, when it is read; ours are far shorter.
@@ -44,26 +46,25 @@ pub(super) struct Link {
 /// The file while it is open. Nobody else writes to it: it is locked.
 #[derive(Debug)]
 pub(super) struct AuditFile {
-    path: PathBuf,
+    config: AuditConfig,
     file: File,
     bytes: u64,
-    bytes_max: u64,
     chain: Chain,
 }
 
 impl AuditFile {
     /// Opens or makes the file; tells whether its last line was cut off, as by a crash: that is ended, and stays.
-    pub(super) fn open(path: &Path, bytes_max: u64) -> io::Result<(Self, bool)> {
-        let file = open(path)?;
+    pub(super) fn open(config: &AuditConfig) -> io::Result<(Self, bool)> {
+        let file = open(config)?;
         let bytes = file.metadata()?.len();
         let (chain, is_cut) = if bytes == 0 {
-            (newest_rotated(path)?.map(|older| end_of(&older)).transpose()?, false)
+            (newest_rotated(&config.file)?.map(|older| end_of(&older)).transpose()?, false)
         } else {
             let (chain, is_cut) = tail(&file)?;
             (Some((chain, is_cut)), is_cut)
         };
         let chain = chain.map(|(chain, _is_cut)| chain).unwrap_or_default();
-        let mut own = Self { path: path.to_owned(), file, bytes, bytes_max, chain };
+        let mut own = Self { config: config.clone(), file, bytes, chain };
         if is_cut {
             own.append(b"\n")?;
         }
@@ -77,7 +78,7 @@ impl AuditFile {
 
     /// Writes one line. After an error the file must be opened again: a part of the line may be there.
     pub(super) fn write(&mut self, event: &Event) -> io::Result<()> {
-        if self.bytes >= self.bytes_max {
+        if self.bytes >= self.config.bytes {
             self.rotate()?;
         }
         let number = self.chain.number.saturating_add(1);
@@ -97,12 +98,12 @@ impl AuditFile {
     /// Opens the path again if another file, or none, lies there; whether that was so. The chain goes on.
     pub(super) fn follow(&mut self) -> io::Result<bool> {
         let own = self.file.metadata()?;
-        let there = std::fs::metadata(&self.path).ok();
+        let there = std::fs::metadata(&self.config.file).ok();
         if there.is_some_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
             return Ok(false);
         }
         self.file.sync_data()?;
-        let file = open(&self.path)?;
+        let file = open(&self.config)?;
         self.bytes = file.metadata()?.len();
         self.file = file;
         Ok(true)
@@ -117,9 +118,10 @@ impl AuditFile {
     /// Gives the file the name of its last line, begins a new one, and lets the oldest go.
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        std::fs::rename(&self.path, rotated(&self.path, self.chain.number))?;
+        let path = &self.config.file;
+        std::fs::rename(path, rotated(path, self.chain.number))?;
         self.follow()?;
-        let mut older = all_rotated(&self.path)?;
+        let mut older = all_rotated(&self.config.file)?;
         older.sort_unstable();
         let surplus = older.len().saturating_sub(FILES_MAX);
         for (_number, path) in older.into_iter().take(surplus) {
@@ -129,8 +131,19 @@ impl AuditFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+fn open(config: &AuditConfig) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    let file = match options.clone().create_new(true).open(&config.file) {
+        Ok(new) => {
+            give(&new, &config.data);
+            new
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).open(&config.file)?
+        }
+        Err(error) => return Err(error),
+    };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
@@ -138,6 +151,19 @@ fn open(path: &Path) -> io::Result<File> {
     file.try_lock().map_err(|_locked| in_use())?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     Ok(file)
+}
+
+/// Gives a file that root just made to whom the data directory is: the hub, which is not root, writes to it next. Where
+/// that may not be, it stays as it is. Nothing that was there before is given away: a link could name any file.
+fn give(new: &File, data: &Path) {
+    let owner = std::fs::metadata(data).map(|data| (data.uid(), data.gid()));
+    let own = new.metadata().map(|own| (own.uid(), own.gid()));
+    if let (Ok(owner), Ok(own)) = (owner, own)
+        && rustix::process::geteuid().is_root()
+        && owner != own
+    {
+        drop(fchown(new, Some(owner.0), Some(owner.1)));
+    }
 }
 
 /// The name of a file that ended with a line.
@@ -193,4 +219,42 @@ fn tail(file: &File) -> io::Result<(Chain, bool)> {
 
 pub(super) fn link(line: &[u8]) -> Option<Link> {
     serde_json::from_slice(line).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody who is not root, and owns nothing else here.
+    const HUB: u32 = 65_534;
+
+    fn config(folder: &Path) -> AuditConfig {
+        let file = folder.join("audit.jsonl");
+        AuditConfig { file, bytes: 1 << 20, data: folder.to_owned() }
+    }
+
+    fn owner(path: &Path) -> (u32, u32) {
+        let metadata = std::fs::metadata(path).unwrap();
+        (metadata.uid(), metadata.gid())
+    }
+
+    #[test]
+    fn what_root_makes_is_the_data_directorys_owners_and_what_was_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(folder.path(), Some(HUB), Some(HUB)).unwrap();
+        }
+        drop(AuditFile::open(&config).unwrap());
+        assert_eq!(owner(&config.file), owner(folder.path()));
+        // What the owner of the folder puts there is no way to become the owner of something else.
+        let (others, link) = (folder.path().join("others"), folder.path().join("link"));
+        std::fs::write(&others, "").unwrap();
+        let before = owner(&others);
+        std::os::unix::fs::symlink(&others, &link).unwrap();
+        drop(AuditFile::open(&AuditConfig { file: link, ..config }).unwrap());
+        assert_eq!(owner(&others), before);
+        assert!(!is_root || before != owner(folder.path()), "the check bites");
+    }
 }

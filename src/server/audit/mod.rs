@@ -58,6 +58,8 @@ pub struct AuditConfig {
     pub file: PathBuf,
     /// After so many bytes it is put aside, and a new one begins.
     pub bytes: u64,
+    /// The data directory: a new file is its owner's.
+    pub data: PathBuf,
 }
 
 /// What the operator's figures say of it.
@@ -316,7 +318,7 @@ impl Writer {
         let file = if let Some(file) = &mut self.file {
             file
         } else {
-            let (mut file, is_cut) = AuditFile::open(&self.config.file, self.config.bytes)?;
+            let (mut file, is_cut) = AuditFile::open(&self.config)?;
             if is_cut {
                 file.write(&cut)?;
                 self.state.written.fetch_add(1, Ordering::Relaxed);
@@ -372,7 +374,7 @@ pub fn note_command(config: &AuditConfig, what: &str, target: &str) -> io::Resul
 fn open_when_free(config: &AuditConfig) -> io::Result<(AuditFile, bool)> {
     let mut tries = 0;
     loop {
-        match AuditFile::open(&config.file, config.bytes) {
+        match AuditFile::open(config) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < LOCK_TRIES => {
                 tries += 1;
                 pause();
@@ -400,10 +402,13 @@ mod tests {
 
     type Parts = (Audit, Writer, mpsc::Receiver<Message>);
 
+    fn config(folder: &Path) -> AuditConfig {
+        AuditConfig { file: default_file(folder), bytes: 1 << 30, data: folder.to_owned() }
+    }
+
     /// Both ends for a file in a folder; the thread does not run, as while the disk hangs.
     fn held_up(folder: &Path) -> Parts {
-        let config = AuditConfig { file: default_file(folder), bytes: 1 << 30 };
-        Audit::with(&config, Arc::new(SystemClock::default()))
+        Audit::with(&config(folder), Arc::new(SystemClock::default()))
     }
 
     /// What the file holds once the disk has come back, and the thread to its end.
@@ -498,7 +503,7 @@ mod tests {
             assert!(writer.begin(Err(error.into())).is_err(), "{error}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let config = AuditConfig { file: folder.path().join("missing/it"), bytes: 1 << 20 };
+        let config = AuditConfig { file: folder.path().join("no/it"), ..config(folder.path()) };
         assert!(Audit::start(&config, Arc::new(SystemClock::default())).is_err());
     }
 }
