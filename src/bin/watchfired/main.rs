@@ -187,9 +187,10 @@ fn watch_signals(
 fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
     let Rebuilt { entries, unchanged } = server::open_log(&config)?.rebuild()?;
-    audit_log::note(&config, "rebuild", &format!("{entries} entries"))?;
     let verdict = if unchanged { "as they were" } else { "changed: they did not equal the log" };
-    print_line(&format!("views folded from {entries} entries; they are {verdict}"))
+    let printed = print_line(&format!("views folded from {entries} entries; they are {verdict}"));
+    audit_log::note(&config, "rebuild", &format!("{entries} entries"));
+    printed
 }
 
 fn compact(args: &DataArgs) -> anyhow::Result<()> {
@@ -198,11 +199,12 @@ fn compact(args: &DataArgs) -> anyhow::Result<()> {
     let Compacted { report, bytes_before, bytes_after } =
         server::compact(&config, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
-    audit_log::note(&config, "compact", &format!("{} entries", report.entries))?;
-    print_line(&format!(
+    let printed = print_line(&format!(
         "{} entries hold, before and after; {bytes_before} bytes are {bytes_after} now",
         report.entries
-    ))
+    ));
+    audit_log::note(&config, "compact", &format!("{} entries", report.entries));
+    printed
 }
 
 fn verify(args: &DataArgs) -> anyhow::Result<()> {
@@ -226,7 +228,7 @@ fn print_line(line: &str) -> anyhow::Result<()> {
         .context("it is done, but the answer cannot be printed")
 }
 
-#[expect(clippy::print_stderr, reason = "a command that fails says why")]
+#[expect(clippy::print_stderr, reason = "a command that fails, or warns, says why")]
 fn print_error(error: &anyhow::Error) {
     eprintln!("watchfired: {error:#}");
 }
