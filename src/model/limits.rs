@@ -13,7 +13,8 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a request message: a batch with its framing, so that our check answers before the transport's.
 pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024 * 1024;
 /// Fields of a request message, those of the messages in it included: two bytes of it can cost fifty times as much once
-/// they are taken apart. A thousand queries or a batch of records have a few thousand.
+/// they are taken apart. Each number of a packed field is one: a byte becomes eight. A thousand queries or a batch of
+/// records have a few thousand.
 pub const MESSAGE_FIELDS_MAX: usize = 16 * 1024;
 /// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together. Sixty-four
 /// full pages fit; who does not read its answers, or sends more than it finishes, hears BUSY.

@@ -16,6 +16,7 @@ use crate::server::config::Config;
 use crate::server::run::ServeError;
 use crate::server::run::open_store;
 use crate::store::Store;
+use crate::store::StoreError;
 use crate::store::copy;
 
 /// The copy while it is made; afterwards, for a moment, what was there before.
@@ -33,6 +34,9 @@ pub enum CompactError {
     /// The copy does not hold.
     #[error("the copy does not hold, and was thrown away; nothing was changed: {0}")]
     Copy(String),
+    /// The disk, while the copy was made.
+    #[error("the copy cannot be made; nothing was changed: {0}")]
+    Store(StoreError),
     /// A file.
     #[error("{action}: {cause}")]
     File {
@@ -64,9 +68,8 @@ pub fn compact(
     let report = verify_log(&store, |entries| progress("checking the log", entries))
         .map_err(CompactError::Log)?;
     let bytes_before = size(&place).map_err(file("measuring the store"))?;
-    let failed = |error: crate::store::StoreError| CompactError::Copy(error.to_string());
-    copy(&store, &copy_place, |rows| progress("copying", rows)).map_err(failed)?;
-    let fresh = Store::open(&copy_place, 0).map_err(failed)?;
+    copy(&store, &copy_place, |rows| progress("copying", rows)).map_err(CompactError::Store)?;
+    let fresh = Store::open(&copy_place, 0).map_err(CompactError::Store)?;
     check(&fresh, &report, &mut progress).inspect_err(|_fault| throw_away(&copy_place))?;
     // Nobody may open either between here and the end.
     let _lock = store.lock();

@@ -1,6 +1,7 @@
 //! The hub's configuration: read once, parsed twice. First the file as it is written, unknown keys refused; then the
 //! values as they may be, each checked, with the key named in the error.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -108,6 +109,8 @@ struct Origin {
     file: Option<PathBuf>,
     /// A data directory, whose own file need not be there.
     data: Option<PathBuf>,
+    /// Whether it was there: then it has to be.
+    has_own_file: bool,
     /// Whether `listen` was said on the command line.
     listens_elsewhere: bool,
 }
@@ -252,13 +255,16 @@ impl Config {
         Ok(Self { origin, ..config })
     }
 
-    /// The configuration of a data directory: its own file, or the defaults.
+    /// The configuration of a data directory: its own file, or the defaults where there is none.
     pub fn of_data(data: &Path) -> Result<Self, ConfigError> {
-        let file = data.join(FILE_NAME);
-        let config =
-            if file.exists() { Self::read(&file) } else { Self::check(RawConfig::default(), data) };
-        let origin = Origin { data: Some(data.to_owned()), ..Origin::default() };
-        Ok(Self { origin, ..config? })
+        let (config, has_own_file) = match Self::read(&data.join(FILE_NAME)) {
+            Err(ConfigError::File { cause, .. }) if cause.kind() == ErrorKind::NotFound => {
+                (Self::check(RawConfig::default(), data)?, false)
+            }
+            read => (read?, true),
+        };
+        let origin = Origin { data: Some(data.to_owned()), has_own_file, ..Origin::default() };
+        Ok(Self { origin, ..config })
     }
 
     /// Listens elsewhere than the file says.
@@ -271,11 +277,21 @@ impl Config {
     pub(super) fn again(&self) -> Result<Self, ConfigError> {
         let mut config = match (&self.origin.file, &self.origin.data) {
             (Some(file), _) => Self::read(file)?,
-            (None, Some(data)) => Self::of_data(data)?,
+            (None, Some(data)) => self.of_data_again(data)?,
             (None, None) => self.clone(),
         };
         if self.origin.listens_elsewhere {
             config.listen_at(self.listen);
+        }
+        Ok(config)
+    }
+
+    /// Whoever lost the file did not mean every default.
+    fn of_data_again(&self, data: &Path) -> Result<Self, ConfigError> {
+        let config = Self::of_data(data)?;
+        if self.origin.has_own_file && !config.origin.has_own_file {
+            let cause = ErrorKind::NotFound.into();
+            return Err(ConfigError::File { path: data.join(FILE_NAME), cause });
         }
         Ok(config)
     }
@@ -316,6 +332,7 @@ impl Config {
 
     /// Takes what can change while the hub runs.
     pub(super) fn take(&mut self, other: Self) {
+        self.origin = other.origin;
         self.log_filter = other.log_filter;
         self.retention = other.retention;
         self.warning_lists = other.warning_lists;
@@ -413,7 +430,8 @@ fn audited(raw: RawAudit, data: &Path) -> Result<Option<AuditConfig>, ConfigErro
         return Err(value("audit.bytes", "must be 65536 or more"));
     }
     let file = file.map_or_else(|| audit::default_file(data), |file| data.join(file));
-    Ok(enabled.unwrap_or(true).then_some(AuditConfig { file, bytes }))
+    let data = data.to_owned();
+    Ok(enabled.unwrap_or(true).then_some(AuditConfig { file, bytes, data }))
 }
 
 fn traced(raw: &RawTraces) -> Result<Option<TracesConfig>, ConfigError> {
@@ -613,6 +631,27 @@ mod tests {
         let left = running.difference(&other);
         assert!(left.taken.is_empty(), "{left:?}");
         assert_eq!(left.waiting, found.waiting, "it is told again");
+    }
+
+    #[test]
+    fn a_file_that_went_away_is_no_wish_for_the_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        let mut running = Config::of_data(folder.path()).unwrap();
+        // It never was there, and is not asked for.
+        running.take(running.again().unwrap());
+        std::fs::write(&file, "[retention]\ndays = 3").unwrap();
+        running.take(running.again().unwrap());
+        assert_eq!(running.retention.age, Some(Duration::from_hours(72)));
+        std::fs::remove_file(&file).unwrap();
+        let gone = running.again();
+        assert!(matches!(&gone, Err(ConfigError::File { path, .. }) if *path == file), "{gone:?}");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(running.again().unwrap().retention.age, None);
+        // What cannot be read is not as if it were not there.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(matches!(Config::of_data(folder.path()), Err(ConfigError::File { .. })));
     }
 
     #[test]

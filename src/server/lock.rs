@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::exchange::OpenError;
-use crate::server::run::ServeError;
 use crate::store::StoreError;
 
 const NAME: &str = "store.lock";
@@ -19,10 +17,12 @@ const WITHIN: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(20);
 
 /// Takes the lock of a data directory, which goes with what is returned.
-pub(super) fn take(data: &Path) -> Result<Arc<File>, ServeError> {
+pub(super) fn take(data: &Path) -> Result<Arc<File>, StoreError> {
     let path = data.join(NAME);
-    let failed =
-        |what: std::io::Error| ServeError::File { path: path.clone(), what: what.to_string() };
+    let failed = |error: std::io::Error| StoreError::Io {
+        action: "locking the data directory",
+        cause: error.to_string(),
+    };
     let file = open(&path).map_err(failed)?;
     let begun = Instant::now();
     loop {
@@ -31,7 +31,7 @@ pub(super) fn take(data: &Path) -> Result<Arc<File>, ServeError> {
             Err(TryLockError::WouldBlock) if begun.elapsed() < WITHIN => {
                 std::thread::park_timeout(TICK);
             }
-            Err(TryLockError::WouldBlock) => return Err(OpenError::Store(StoreError::InUse).into()),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
@@ -57,13 +57,13 @@ mod tests {
         let lock = take(folder.path()).unwrap();
         let second = std::thread::scope(|scope| {
             let second = scope.spawn(|| take(folder.path()));
-            std::thread::sleep(TICK * 4);
+            std::thread::park_timeout(TICK * 4);
             assert!(!second.is_finished(), "two have it");
             drop(lock);
             second.join().unwrap()
         });
         let _held = second.unwrap();
         let third = take(folder.path());
-        assert!(matches!(third, Err(ServeError::Open(OpenError::Store(StoreError::InUse)))));
+        assert!(matches!(third, Err(StoreError::InUse)));
     }
 }

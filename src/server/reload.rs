@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Choice;
 use crate::exchange::Hub;
+use crate::model::reason::Refusal;
 use crate::server::audit::Outcome;
 use crate::server::audit::Who;
 use crate::server::config::Config;
@@ -17,6 +18,7 @@ use crate::server::config::Difference;
 use crate::server::observe::Told;
 use crate::server::run;
 use crate::server::run::ServeError;
+use crate::server::telemetry;
 use crate::server::telemetry::LogFilter;
 use crate::tls::Reloader;
 
@@ -28,7 +30,7 @@ enum Fault {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
-    Hub(#[from] crate::model::reason::Refusal),
+    Hub(#[from] Refusal),
     #[error("the filter of the log cannot be changed: {0}")]
     Filter(String),
     #[error("the hub stops")]
@@ -94,9 +96,9 @@ impl Reload {
         let read = tokio::task::spawn_blocking(read).await.map_err(|_stopping| Fault::Stopping)?;
         let (config, choice) = read?;
         let difference = self.config.difference(&config);
-        // The filter was parsed with the rest; if it cannot be set, nothing else is.
-        self.filter.set(&config.log_filter).map_err(Fault::Filter)?;
-        self.hub.choose(choice).await?;
+        let filter = telemetry::filter(&config.log_filter);
+        let filter = filter.map_err(|error| Fault::Filter(error.to_string()))?;
+        chosen_then_set(self.hub.choose(choice), || self.filter.set(filter)).await?;
         self.tls.limit(config.connections.clone());
         self.config.take(config);
         Ok(difference)
@@ -120,5 +122,37 @@ impl Reload {
                 note(Outcome::Failed("configuration refused".to_owned()));
             }
         }
+    }
+}
+
+/// First what the hub may refuse, which is busy or stops; a filter that was parsed is only put in place.
+async fn chosen_then_set(
+    choosing: impl Future<Output = Result<(), Refusal>>,
+    set_filter: impl FnOnce() -> Result<(), String>,
+) -> Result<(), Fault> {
+    choosing.await?;
+    set_filter().map_err(Fault::Filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::model::reason::Reason;
+
+    #[tokio::test]
+    async fn a_hub_that_is_busy_gets_no_new_filter_either() {
+        let is_set = Cell::new(false);
+        let set = || {
+            is_set.set(true);
+            Ok(())
+        };
+        let busy = async { Err(Refusal::new(Reason::Busy, "the queue is full")) };
+        let refused = chosen_then_set(busy, set).await;
+        assert!(matches!(refused, Err(Fault::Hub(refusal)) if refusal.reason == Reason::Busy));
+        assert!(!is_set.get(), "a part of it was taken");
+        chosen_then_set(async { Ok(()) }, set).await.unwrap();
+        assert!(is_set.get());
     }
 }

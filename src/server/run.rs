@@ -14,8 +14,11 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prost::Message as _;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -292,7 +295,7 @@ async fn serve_told(
         stop.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
     };
-    let failed = has_ended(&sequencer, &hub);
+    let failed = Box::pin(has_ended(&sequencer, &hub));
     // Each arm ends the hub; none is needed after another has.
     let mut is_stuck = false;
     let exit = tokio::select! {
@@ -324,21 +327,43 @@ fn stuck() -> ServeError {
 
 /// Waits until the sequencer has ended, or a write failed of which it does not hear; whether it was that.
 async fn has_ended(sequencer: &SequencerThread, hub: &Arc<Hub>) -> bool {
+    let mut question = Question::default();
     while !sequencer.is_finished() {
         tokio::time::sleep(WATCH_INTERVAL).await;
         if hub.at_work() > STUCK_AFTER {
             let asked = Arc::clone(hub);
-            let asked = tokio::task::spawn_blocking(move || asked.has_failed());
-            // A disk that is slow answers later, and is asked again.
-            let failed = tokio::time::timeout(STUCK_AFTER, asked).await;
             // What failed is told to the sequencer, if it listens.
-            if matches!(failed, Ok(Ok(true))) {
+            if question.ask(move || asked.has_failed(), STUCK_AFTER).await {
                 tokio::time::sleep(WATCH_INTERVAL).await;
                 return !sequencer.is_finished();
             }
         }
     }
     false
+}
+
+/// What is asked of a disk, on a thread of its own. While it has no answer it is not asked again: each question takes a
+/// thread for as long as the disk hangs, and all of them would be gone within minutes.
+#[derive(Default)]
+struct Question(Option<JoinHandle<bool>>);
+
+impl Question {
+    /// Whether it is so, as far as the disk says in time.
+    async fn ask(
+        &mut self,
+        whether: impl FnOnce() -> bool + Send + 'static,
+        patience: Duration,
+    ) -> bool {
+        let asked = self.0.get_or_insert_with(|| tokio::task::spawn_blocking(whether));
+        match tokio::time::timeout(patience, asked).await {
+            Ok(answer) => {
+                self.0 = None;
+                answer.unwrap_or(false)
+            }
+            // A disk that is slow answers later.
+            Err(_elapsed) => false,
+        }
+    }
 }
 
 /// What goes on beside the connections, to the end.
@@ -472,7 +497,8 @@ fn watched(
     // Before the store is made: a mistyped folder must not become one.
     read(&config.data.join(GENESIS))?;
     // Before anything is removed: another process may be at work on it.
-    let lock = lock::take(&config.data)?;
+    let fault = |error| not_opened(&config.data.join("store"), error);
+    let lock = lock::take(&config.data).map_err(fault)?;
     let leftover = compact::remove_leftover(&config.data);
     let left = leftover.map_err(|error| ServeError::File {
         path: config.data.join(compact::COPY),
@@ -492,10 +518,30 @@ fn watched(
         })
         .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
     match receiver.recv_timeout(config.open_deadline) {
-        Ok(opened) => Ok(opened.map_err(OpenError::Store)?.with_lock(lock)),
+        Ok(opened) => opened.map(|store| store.with_lock(lock)).map_err(fault),
         Err(RecvTimeoutError::Timeout) => Err(ServeError::OpenTimeout(config.open_deadline)),
         Err(RecvTimeoutError::Disconnected) => Err(ServeError::OpenFailed),
     }
+}
+
+/// Why the store was not opened. What this account may not use no disk withholds: starting again does not help.
+fn not_opened(store: &Path, error: StoreError) -> ServeError {
+    if matches!(error, StoreError::Io { .. })
+        && let Some(path) = forbidden(store)
+    {
+        return ServeError::File { path, what: error.to_string() };
+    }
+    OpenError::Store(error).into()
+}
+
+/// What of a store this account may not read and write; the folder around it if it is not there yet.
+fn forbidden(store: &Path) -> Option<PathBuf> {
+    let folder = if store.exists() { store } else { store.parent()? };
+    let files = std::fs::read_dir(store).into_iter().flatten().flatten().map(|file| file.path());
+    std::iter::once(folder.to_owned()).chain(files).find(|path| {
+        let may = rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK);
+        matches!(may, Err(Errno::ACCESS | Errno::PERM))
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -573,4 +619,42 @@ pub fn secret(path: &Path) -> Result<SecretKey, ServeError> {
 fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
     std::fs::read(path)
         .map_err(|error| ServeError::File { path: path.to_owned(), what: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    /// What answers when the disk comes back; how often it was begun is counted.
+    fn answer(
+        begun: Arc<AtomicUsize>,
+        hangs: Arc<Mutex<mpsc::Receiver<bool>>>,
+    ) -> impl FnOnce() -> bool {
+        move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+            hangs.lock().unwrap().recv().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_is_asked_once_and_its_answer_is_heard() {
+        let (come_back, hangs) = mpsc::channel();
+        let (begun, hangs) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(hangs)));
+        let disk = || answer(Arc::clone(&begun), Arc::clone(&hangs));
+        let (mut question, patience) = (Question::default(), Duration::from_millis(5));
+        for _time in 0..20 {
+            assert!(!question.ask(disk(), patience).await);
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 1, "each takes a thread");
+        come_back.send(true).unwrap();
+        assert!(question.ask(disk(), Duration::from_mins(1)).await);
+        // The next question is a new one.
+        come_back.send(true).unwrap();
+        assert!(question.ask(disk(), Duration::from_mins(1)).await);
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+    }
 }

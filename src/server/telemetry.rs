@@ -35,14 +35,13 @@ type Change = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
 
 impl LogFilter {
     /// Logs something else from now on. Without log lines of our own there is nothing to change.
-    pub(super) fn set(&self, text: &str) -> Result<(), String> {
-        let filter = filter(text).map_err(|error| error.to_string())?;
+    pub(super) fn set(&self, filter: EnvFilter) -> Result<(), String> {
         self.0.as_ref().map_or(Ok(()), |set| set(filter))
     }
 }
 
 /// Of two directives for one target the later one holds.
-fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+pub(super) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("{QUIET},{text}"))
 }
 

@@ -7,11 +7,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
 
 use http::HeaderMap;
+use opentelemetry::Context;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::Link;
 use opentelemetry::trace::Span as _;
@@ -34,8 +36,10 @@ use opentelemetry_sdk::trace::BatchSpanProcessor;
 use opentelemetry_sdk::trace::Sampler;
 use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::Span;
 use opentelemetry_sdk::trace::SpanData;
 use opentelemetry_sdk::trace::SpanExporter;
+use opentelemetry_sdk::trace::SpanProcessor;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Endpoint;
@@ -46,7 +50,7 @@ use crate::model::time::Timestamp;
 use crate::server::observe::Called;
 use crate::server::observe::End;
 
-/// Spans that wait to be sent; beyond them they are dropped.
+/// Spans that wait to be sent, those that are being sent included; beyond them they are dropped, and counted as lost.
 const QUEUE: usize = 2048;
 /// Spans of one export.
 const BATCH: usize = 512;
@@ -71,6 +75,7 @@ pub struct TracesConfig {
 pub(super) struct TracesState {
     sent: AtomicU64,
     lost: AtomicU64,
+    waiting: AtomicUsize,
 }
 
 impl TracesState {
@@ -79,9 +84,15 @@ impl TracesState {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Spans that it did not take.
+    /// Spans that it did not take, and those that found no place to wait.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for a span, if one is left.
+    fn take_place(&self) -> bool {
+        let more = |waiting: usize| (waiting < QUEUE).then(|| waiting.saturating_add(1));
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 }
 
@@ -152,7 +163,8 @@ impl Traces {
             .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(INTERVAL)
             .build();
-        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+        let inner = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+        let processor = Bounded { inner, state: Arc::clone(&state) };
         let resource = Resource::builder_empty()
             .with_service_name("watchfired")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -203,7 +215,7 @@ impl Traces {
             builder = builder.with_links(vec![origin.link()]);
         }
         // No parent, whatever the thread is about.
-        let root = opentelemetry::Context::new();
+        let root = Context::new();
         let mut span = self.tracer.build_with_context(builder, &root);
         span.end_with_timestamp(call.begun.saturating_add(call.took).into());
     }
@@ -220,11 +232,11 @@ impl Traces {
                 KeyValue::new("watchfire.bytes", wide(group.bytes)),
                 KeyValue::new("watchfire.head", wide(group.head)),
             ]);
-        let span = self.tracer.build_with_context(builder, &opentelemetry::Context::new());
+        let span = self.tracer.build_with_context(builder, &Context::new());
         if !span.span_context().is_sampled() {
             return;
         }
-        let within = opentelemetry::Context::new().with_span(span);
+        let within = Context::new().with_span(span);
         let mut at = group.begun;
         let parts = [("judge", group.judging), ("write", group.writing), ("sync", group.syncing)];
         for (name, took) in parts {
@@ -251,6 +263,39 @@ pub(super) fn finish(provider: &SdkTracerProvider) {
     }
 }
 
+/// Keeps spans from a queue that is full: what that drops by itself nobody can count.
+#[derive(Debug)]
+struct Bounded<P> {
+    inner: P,
+    state: Arc<TracesState>,
+}
+
+impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.inner.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        if self.state.take_place() {
+            self.inner.on_end(span);
+        } else {
+            self.state.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
 /// The exporter, counted, with a deadline, on the runtime: its own thread only waits.
 #[derive(Debug)]
 struct Counting {
@@ -262,7 +307,8 @@ struct Counting {
 
 impl SpanExporter for Counting {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let places = batch.len();
+        let spans = u64::try_from(places).unwrap_or(u64::MAX);
         let inner = Arc::clone(&self.inner);
         let export = async move { tokio::time::timeout(EXPORT_MAX, inner.export(batch)).await };
         let sent = self.tasks.spawn_on(export, &self.runtime).await;
@@ -273,6 +319,7 @@ impl SpanExporter for Counting {
         };
         let counted = if outcome.is_ok() { &self.state.sent } else { &self.state.lost };
         counted.fetch_add(spans, Ordering::Relaxed);
+        self.state.waiting.fetch_sub(places, Ordering::Relaxed);
         if let Err(error) = &outcome {
             // Once an interval at most; the figures count them.
             tracing::debug!(%error, "spans were not sent");
@@ -286,6 +333,45 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    /// A collector that takes nothing: whatever comes waits.
+    #[derive(Debug, Default)]
+    struct Waits(Arc<AtomicUsize>);
+
+    impl SpanProcessor for Waits {
+        fn on_start(&self, _span: &mut Span, _context: &Context) {}
+
+        fn on_end(&self, _span: SpanData) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn spans_that_find_no_place_are_counted() {
+        let (state, inner) = (Arc::<TracesState>::default(), Waits::default());
+        let taken = Arc::clone(&inner.0);
+        let processor = Bounded { inner, state: Arc::clone(&state) };
+        let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
+        let tracer = provider.tracer("watchfired");
+        for _span in 0..QUEUE + 7 {
+            tracer.start("call").end();
+        }
+        assert_eq!((taken.load(Ordering::Relaxed), state.lost()), (QUEUE, 7));
+        // Whatever was sent makes room.
+        state.waiting.fetch_sub(3, Ordering::Relaxed);
+        for _span in 0..5 {
+            tracer.start("call").end();
+        }
+        assert_eq!((taken.load(Ordering::Relaxed), state.lost()), (QUEUE + 3, 9));
+    }
 
     fn origin(text: &str) -> Option<Origin> {
         let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();

@@ -1,7 +1,8 @@
 //! How many fields a message has, told before it is taken apart.
 //!
 //! An empty message within a message is two bytes, and a hundred once it is a value of ours. So the fields are counted
-//! first, by what describes the message: bytes that only look like a message are not.
+//! first, by what describes the message: bytes that only look like a message are not. Numbers that stand packed in one
+//! field count one by one: a byte of them is eight once it is taken apart.
 
 use bytes::Buf as _;
 use prost::encoding::DecodeContext;
@@ -47,12 +48,33 @@ fn count(
             return Some(());
         };
         bytes = rest;
-        let kind = message.get_field(number).map(|field| field.kind());
-        if let (Some(Kind::Message(inside)), Some(depth)) = (kind, depth.checked_sub(1)) {
+        let Some(field) = message.get_field(number) else { continue };
+        if let (Kind::Message(inside), Some(depth)) = (field.kind(), depth.checked_sub(1)) {
             count(&inside, inner, depth, left)?;
+        } else if field.is_list() {
+            // One was counted with the field.
+            *left = left.checked_sub(packed(&field.kind(), inner).saturating_sub(1))?;
         }
     }
     Some(())
+}
+
+/// How many numbers stand packed in the bytes of a field; one if it holds none that could.
+fn packed(kind: &Kind, bytes: &[u8]) -> usize {
+    match kind {
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => bytes.len().div_ceil(8),
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => bytes.len().div_ceil(4),
+        // The last byte of each has no mark that more follow.
+        Kind::Bool
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Enum(_) => bytes.iter().filter(|byte| **byte < 0x80).count(),
+        Kind::String | Kind::Bytes | Kind::Message(_) => 1,
+    }
 }
 
 #[cfg(test)]
@@ -66,12 +88,14 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], fields: usize) {
-        assert!(has_at_most(PUBLISH, bytes, fields), "more than {fields}");
+        check_of(PUBLISH, bytes, fields);
+    }
+
+    #[track_caller]
+    fn check_of(name: &str, bytes: &[u8], fields: usize) {
+        assert!(has_at_most(name, bytes, fields), "more than {fields}");
         let fewer = fields.checked_sub(1);
-        assert!(
-            fewer.is_none_or(|fewer| !has_at_most(PUBLISH, bytes, fewer)),
-            "fewer than {fields}"
-        );
+        assert!(fewer.is_none_or(|fewer| !has_at_most(name, bytes, fewer)), "fewer than {fields}");
     }
 
     #[test]
@@ -83,6 +107,24 @@ mod tests {
         let request = pb::PublishRequest { envelopes: vec![envelope; 2], known_size: 1 };
         // Two envelopes with nine signatures of one field each, and a number.
         check(&request.encode_to_vec(), 2 * (1 + 9 * 2) + 1);
+    }
+
+    #[test]
+    fn numbers_that_are_packed_are_counted_one_by_one() {
+        let multiproof = "watchfire.v1.GetMultiproofRequest";
+        let request = |sequences| pb::GetMultiproofRequest { sequences, known_size: 0 };
+        // One byte each, and ten.
+        check_of(multiproof, &request(vec![7; 1000]).encode_to_vec(), 1000);
+        check_of(multiproof, &request(vec![u64::MAX; 1000]).encode_to_vec(), 1000);
+        check_of(multiproof, &request(Vec::new()).encode_to_vec(), 0);
+        let filter = pb::Filter { kinds: vec![1; 500], ..pb::Filter::default() };
+        check_of("watchfire.v1.Filter", &filter.encode_to_vec(), 500);
+        // An empty field of them is a field, and the end of one that is cut off is none.
+        check_of(multiproof, &[0x0a, 0], 1);
+        check_of(multiproof, &[0x0a, 3, 1, 1, 0x80], 2);
+        // Texts are not looked into.
+        let filter = pb::Filter { platforms: vec!["seven".to_owned()], ..pb::Filter::default() };
+        check_of("watchfire.v1.Filter", &filter.encode_to_vec(), 1);
     }
 
     #[test]

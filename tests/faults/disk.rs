@@ -156,6 +156,38 @@ async fn a_full_volume_refuses_publishes_serves_reads_and_recovers_by_space_alon
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_volume_of_the_audit_log_keeps_no_hub_from_starting() {
+    let world = World::with_members_then_stopped(MEMBERS).await;
+    let settings = world.data().join("watchfired.toml");
+    let text = std::fs::read_to_string(&settings).expect("a text");
+    let text = format!("{text}\n[audit]\nfile = \"papers/audit.jsonl\"\n");
+    std::fs::write(&settings, text).expect("it is written");
+    let volume = Volume::at(&world.data().join("papers"), MIB);
+    // A crash left a line that fills its page: there is no room even for its end.
+    let file = volume.inside().join("audit.jsonl");
+    std::fs::write(&file, [b'{'; 4096]).expect("it is written");
+    volume.fill_to(0);
+    let hub = start(&world, &volume.words()).await;
+    let acme = world.client("acme-video").await;
+    assert_eq!(publish_one(&acme, 0, &mut Receipts::new()).await, Told::Receipt);
+    let alarm = "the audit log cannot be written; the hub goes on";
+    assert_eq!(hub.log_text().matches(alarm).count(), 1, "{}", hub.log_text());
+    volume.make_room();
+    crate::world::until("what was held back is there", || async {
+        let text = std::fs::read(&file).ok()?;
+        String::from_utf8_lossy(&text).contains("\"what\":\"serve\"").then_some(())
+    })
+    .await;
+    assert!(hub.log_text().contains("the audit log is written again"));
+    drop(acme);
+    hub.stop().await;
+    let verified = watchfire::server::verify_audit(&[file]).expect("it holds");
+    assert_eq!(verified.cut, 1);
+    drop(volume);
+    world.check_log();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_volume_that_others_fill_to_the_last_byte_takes_nothing_that_was_acknowledged() {
     let mut trials = Trials::of("disk_last_byte", 2, 50);
     while let Some(mut round) = trials.next() {

@@ -21,8 +21,8 @@ mod network;
 mod peers;
 mod restored;
 mod rot;
-mod tail;
 mod soak;
+mod tail;
 mod torn;
 #[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
 mod trials;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use prost::Message as _;
 use watchfire::client::SignEpoch;
 use watchfire::client::sign_epoch;
+use watchfire::exchange::BegunEpoch;
 use watchfire::model::time::SystemClock;
 use watchfire::profile;
 use watchfire::profile::Profile;
@@ -69,13 +70,15 @@ pub(crate) fn backup(args: &BackupArgs) -> anyhow::Result<()> {
     let told = |entries| bar.set_message(format!("entries: {entries}"));
     let (summary, by) = server::take_backup(&config, &args.out, &SystemClock::default(), told)?;
     bar.finish_and_clear();
+    let out = args.out.display();
+    let printed =
+        print_line(&format!("{} entries are in {out}, up to this checkpoint:", summary.size))
+            .and_then(|()| print_line(summary.checkpoint.trim_end()));
     // A hub that serves tells it itself.
     if by == TakenBy::Command {
-        audit_log::note(&config, "backup", &format!("{} entries", summary.size))?;
+        audit_log::note(&config, "backup", &format!("{} entries", summary.size));
     }
-    let out = args.out.display();
-    print_line(&format!("{} entries are in {out}, up to this checkpoint:", summary.size))?;
-    print_line(summary.checkpoint.trim_end())
+    printed
 }
 
 pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
@@ -89,20 +92,20 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let restored =
         server::restore(&what, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
-    let entries = format!("{} entries", restored.report.entries);
-    audit_log::note(&Config::of_data(&args.data)?, "restore", &entries)?;
     // What cannot be told is done all the same.
-    let told = tell(&restored);
+    let told = tell(&restored).and_then(|()| match args.operator {
+        Some(_) => Ok(()),
+        None => tell_next(&restored, &args.data),
+    });
+    audit_log::note_in(&args.data, "restore", &format!("{} entries", restored.report.entries));
     if let (Some(operator), Some(reason)) = (&args.operator, &args.reason) {
         let note = String::from_utf8(profile::read(&restored.checkpoint)?)?;
         let operator = Profile::open(operator)?;
         let what = SignEpoch { checkpoint: &note, epoch: Some(restored.next_epoch), reason };
         let signed = sign_epoch(&operator, &what)?;
         finish(&args.data, signed)?;
-        told
-    } else {
-        told.and_then(|()| tell_next(&restored, &args.data))
     }
+    told
 }
 
 pub(crate) fn begin(args: &BeginArgs) -> anyhow::Result<()> {
@@ -115,7 +118,12 @@ pub(crate) fn begin(args: &BeginArgs) -> anyhow::Result<()> {
 fn finish(data: &Path, signed: pb::Envelope) -> anyhow::Result<()> {
     let config = Config::of_data(data)?;
     let begun = server::begin_epoch(&config, signed, &SystemClock::default())?;
-    audit_log::note(&config, "begin-epoch", &format!("epoch {}", begun.epoch))?;
+    let printed = tell_begun(&begun, data);
+    audit_log::note(&config, "begin-epoch", &format!("epoch {}", begun.epoch));
+    printed
+}
+
+fn tell_begun(begun: &BegunEpoch, data: &Path) -> anyhow::Result<()> {
     print_line(&format!("epoch {} begins at sequence {}", begun.epoch, begun.place))?;
     if begun.erased > 0 {
         print_line(&format!(

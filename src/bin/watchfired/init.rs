@@ -31,7 +31,6 @@ use watchfire::profile::Profile;
 use watchfire::profile::Settings;
 use watchfire::profile::write_private;
 use watchfire::profile::write_public;
-use watchfire::server::Config;
 use watchfire::signing::SecretKey;
 
 use crate::audit_log;
@@ -91,8 +90,9 @@ pub(crate) fn run(args: InitArgs) -> anyhow::Result<()> {
     write_operator(&data, &founded, &hosts, now)?;
     write_public(&data.join(GENESIS), &founded.genesis)?;
     fs::remove_file(data.join(UNFINISHED)).context("the exchange is founded, but for a file")?;
-    audit_log::note(&Config::of_data(&data)?, "init", &founded.exchange.name())?;
-    report(&data, &founded).context("the account cannot be printed")
+    let reported = report(&data, &founded).context("the account cannot be printed");
+    audit_log::note_in(&data, "init", &founded.exchange.name());
+    reported
 }
 
 /// A folder may hold what an earlier init left that was cut off: nobody was told of it, and nothing was served from it.

@@ -57,15 +57,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let next = next_key(&next_path)?;
     if log.current() == Some(next.id()) {
         put_in_place(&path, &next_path)?;
-        note(&config, &next)?;
-        return tell(&next, None);
+        return tell(&config, &next, None);
     }
     if !args.lost {
         let old = server::secret(&path)?;
         let place = log.change(&old, &next, Vec::new(), &SystemClock::default())?;
         put_in_place(&path, &next_path)?;
-        note(&config, &next)?;
-        return tell(&next, Some(place));
+        return tell(&config, &next, Some(place));
     }
     if args.signatures.is_empty() {
         let out = args.request.clone().unwrap_or_else(|| args.data.join("log-key-request.json"));
@@ -74,12 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cosignatures = cosignatures(&log, &args.signatures)?;
     let place = log.change(&next, &next, cosignatures, &SystemClock::default())?;
     put_in_place(&path, &next_path)?;
-    note(&config, &next)?;
-    tell(&next, Some(place))
-}
-
-fn note(config: &Config, next: &SecretKey) -> anyhow::Result<()> {
-    audit_log::note(config, "rotate-log-key", &next.id().to_string())
+    tell(&config, &next, Some(place))
 }
 
 /// The key that was made for this, or a new one.
@@ -125,7 +118,14 @@ fn cosignatures(
     Ok(all)
 }
 
-fn tell(next: &SecretKey, place: Option<Sequence>) -> anyhow::Result<()> {
+/// Prints what was done, and notes it.
+fn tell(config: &Config, next: &SecretKey, place: Option<Sequence>) -> anyhow::Result<()> {
+    let printed = print(next, place);
+    audit_log::note(config, "rotate-log-key", &next.id().to_string());
+    printed
+}
+
+fn print(next: &SecretKey, place: Option<Sequence>) -> anyhow::Result<()> {
     match place {
         Some(place) => print_line(&format!("The log's key is changed at sequence {place}."))?,
         None => print_line("The log's key was changed before; its file is in place now.")?,

@@ -17,7 +17,9 @@ use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
+use watchfire::exchange::EpochError;
 use watchfire::exchange::OpenError;
+use watchfire::exchange::SuccessionError;
 use watchfire::exchange::verify_log;
 use watchfire::model::time::SystemClock;
 use watchfire::server;
@@ -27,9 +29,12 @@ use watchfire::server::Config;
 use watchfire::server::RestoreError;
 use watchfire::server::ServeError;
 use watchfire::server::TakeError;
+use watchfire::store::BackupError;
 use watchfire::store::Rebuilt;
 use watchfire::store::StoreError;
 
+/// Another fault.
+const EXIT_OTHER: u8 = 1;
 /// The process ended because a write failed: start it again.
 const EXIT_WRITE_FAILED: u8 = 74;
 /// The configuration or the data directory cannot be used: starting again does not help.
@@ -123,7 +128,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);
-            exit_code(&error)
+            ExitCode::from(exit_code(&error))
         }
     }
 }
@@ -182,9 +187,10 @@ fn watch_signals(
 fn rebuild(args: &DataArgs) -> anyhow::Result<()> {
     let config = Config::of_data(&args.data)?;
     let Rebuilt { entries, unchanged } = server::open_log(&config)?.rebuild()?;
-    audit_log::note(&config, "rebuild", &format!("{entries} entries"))?;
     let verdict = if unchanged { "as they were" } else { "changed: they did not equal the log" };
-    print_line(&format!("views folded from {entries} entries; they are {verdict}"))
+    let printed = print_line(&format!("views folded from {entries} entries; they are {verdict}"));
+    audit_log::note(&config, "rebuild", &format!("{entries} entries"));
+    printed
 }
 
 fn compact(args: &DataArgs) -> anyhow::Result<()> {
@@ -193,11 +199,12 @@ fn compact(args: &DataArgs) -> anyhow::Result<()> {
     let Compacted { report, bytes_before, bytes_after } =
         server::compact(&config, |what, count| bar.set_message(format!("{what}: {count}")))?;
     bar.finish_and_clear();
-    audit_log::note(&config, "compact", &format!("{} entries", report.entries))?;
-    print_line(&format!(
+    let printed = print_line(&format!(
         "{} entries hold, before and after; {bytes_before} bytes are {bytes_after} now",
         report.entries
-    ))
+    ));
+    audit_log::note(&config, "compact", &format!("{} entries", report.entries));
+    printed
 }
 
 fn verify(args: &DataArgs) -> anyhow::Result<()> {
@@ -221,7 +228,7 @@ fn print_line(line: &str) -> anyhow::Result<()> {
         .context("it is done, but the answer cannot be printed")
 }
 
-#[expect(clippy::print_stderr, reason = "a command that fails says why")]
+#[expect(clippy::print_stderr, reason = "a command that fails, or warns, says why")]
 fn print_error(error: &anyhow::Error) {
     eprintln!("watchfired: {error:#}");
 }
@@ -240,17 +247,36 @@ fn opening(error: &anyhow::Error) -> Option<&ServeError> {
     error.downcast_ref()
 }
 
-fn exit_code(error: &anyhow::Error) -> ExitCode {
+/// What the store said to a command that had it open.
+fn working(error: &anyhow::Error) -> Option<&StoreError> {
+    if let Some(CompactError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(RestoreError::Store(error) | RestoreError::Epoch(EpochError::Store(error))) =
+        error.downcast_ref()
+    {
+        return Some(error);
+    }
+    if let Some(TakeError::Backup(BackupError::Store(error))) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(SuccessionError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    error.downcast_ref()
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
     match opening(error) {
         // What a new start would find is as damaged.
-        Some(ServeError::Write(StoreError::Corrupt { .. })) => ExitCode::from(EXIT_UNUSABLE),
+        Some(ServeError::Write(StoreError::Corrupt { .. })) => EXIT_UNUSABLE,
         // Opening writes, too.
         Some(ServeError::Write(_) | ServeError::Open(OpenError::Store(StoreError::Io { .. }))) => {
-            ExitCode::from(EXIT_WRITE_FAILED)
+            EXIT_WRITE_FAILED
         }
         // It will be let go, say by a backup that was begun while the hub was away: a supervisor tries again.
         Some(ServeError::InUse(_) | ServeError::Open(OpenError::Store(StoreError::InUse))) => {
-            ExitCode::FAILURE
+            EXIT_OTHER
         }
         Some(
             ServeError::File { .. }
@@ -262,8 +288,55 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             | ServeError::Tls(_)
             | ServeError::WarningList(_)
             | ServeError::Framework(_),
-        ) => ExitCode::from(EXIT_UNUSABLE),
-        _ if error.is::<server::ConfigError>() => ExitCode::from(EXIT_UNUSABLE),
-        _ => ExitCode::FAILURE,
+        ) => EXIT_UNUSABLE,
+        _ if error.is::<server::ConfigError>() => EXIT_UNUSABLE,
+        _ => match working(error) {
+            Some(StoreError::Corrupt { .. } | StoreError::Format { .. }) => EXIT_UNUSABLE,
+            Some(StoreError::Io { .. }) => EXIT_WRITE_FAILED,
+            Some(StoreError::Full { .. } | StoreError::InUse) | None => EXIT_OTHER,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a command tells what the store said.
+    type Wrap = fn(StoreError) -> anyhow::Error;
+
+    fn damage() -> StoreError {
+        StoreError::missing(7)
+    }
+
+    fn failed_write() -> StoreError {
+        StoreError::Io { action: "writing the log", cause: "No space left".to_owned() }
+    }
+
+    #[test]
+    fn damage_and_failed_writes_end_every_command_with_their_codes() {
+        let wrappers: [(&str, Wrap); 7] = [
+            ("rebuild", anyhow::Error::from),
+            ("compact", |error| CompactError::Store(error).into()),
+            ("restore", |error| RestoreError::Store(error).into()),
+            ("begin-epoch", |error| RestoreError::Epoch(EpochError::Store(error)).into()),
+            ("backup", |error| TakeError::Backup(BackupError::Store(error)).into()),
+            ("rotate-log-key", |error| SuccessionError::Store(error).into()),
+            ("serve", |error| ServeError::Write(error).into()),
+        ];
+        for (command, wrap) in wrappers {
+            assert_eq!(exit_code(&wrap(damage())), EXIT_UNUSABLE, "{command}");
+            assert_eq!(exit_code(&wrap(failed_write())), EXIT_WRITE_FAILED, "{command}");
+        }
+    }
+
+    #[test]
+    fn what_was_met_while_the_store_was_opened_has_the_code_of_its_cause() {
+        let opening =
+            |error| anyhow::Error::from(CompactError::Open(OpenError::Store(error).into()));
+        assert_eq!(exit_code(&opening(damage())), EXIT_UNUSABLE);
+        assert_eq!(exit_code(&opening(failed_write())), EXIT_WRITE_FAILED);
+        assert_eq!(exit_code(&opening(StoreError::InUse)), EXIT_OTHER);
+        assert_eq!(exit_code(&anyhow::anyhow!("something else")), EXIT_OTHER);
     }
 }

@@ -41,7 +41,8 @@ impl Window {
 }
 
 impl Collapse {
-    /// The event, if it is to be written for itself. What is due must have been taken before.
+    /// The event, if it is to be written for itself. A window lasts until what is due is taken: whoever takes that must
+    /// be the one who writes, so that a member has its few lines once while nothing can be written.
     pub(super) fn take(&mut self, now: Duration, event: Event) -> Option<Event> {
         let sort = event.sort();
         let Who::Member { member, .. } = &event.who else { return Some(event) };

@@ -58,7 +58,9 @@ pub(in crate::server) struct Event {
 /// Whether lines of one sort are written all, or a few in a time and then counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Sort {
-    /// All: each is an entry of the log too, or the operator's own doing.
+    /// All: what the hub and whoever runs it did. No member can cause one.
+    Own,
+    /// All: each is an entry of the log too.
     Change,
     /// Attempts at what changes who may do what.
     Attempt,
@@ -99,7 +101,8 @@ impl Event {
                 if is_attempt { Sort::Attempt } else { Sort::Refusal }
             }
             (Who::Member { .. }, Outcome::Done(None)) => Sort::Read,
-            (Who::Member { .. } | Who::Local(_) | Who::Hub, _) => Sort::Change,
+            (Who::Member { .. }, Outcome::Done(Some(_)) | Outcome::Failed(_)) => Sort::Change,
+            (Who::Local(_) | Who::Hub, _) => Sort::Own,
         }
     }
 

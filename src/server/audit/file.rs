@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::fchown;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 use crate::model::names::Digest;
 use crate::model::names::sha256;
+use crate::server::audit::AuditConfig;
 use crate::server::audit::event::Event;
 
 /// Bytes of a line at most, when it is read; ours are far shorter.
@@ -44,27 +46,27 @@ pub(super) struct Link {
 /// The file while it is open. Nobody else writes to it: it is locked.
 #[derive(Debug)]
 pub(super) struct AuditFile {
-    path: PathBuf,
+    config: AuditConfig,
     file: File,
     bytes: u64,
-    bytes_max: u64,
     chain: Chain,
 }
 
 impl AuditFile {
-    /// Opens or makes the file; tells whether its last line was cut off, as by a crash: that is ended, and stays.
-    pub(super) fn open(path: &Path, bytes_max: u64) -> io::Result<(Self, bool)> {
-        let file = open(path)?;
+    /// Opens or makes the file; tells whether its last line was cut off, as by a crash: that is ended, and stays. So it is
+    /// if it is no line, whoever gave it its end: a start that was killed in its turn.
+    pub(super) fn open(config: &AuditConfig) -> io::Result<(Self, bool)> {
+        let file = open(config)?;
         let bytes = file.metadata()?.len();
-        let (chain, is_cut) = if bytes == 0 {
-            (newest_rotated(path)?.map(|older| end_of(&older)).transpose()?, false)
-        } else {
-            let (chain, is_cut) = tail(&file)?;
-            (Some((chain, is_cut)), is_cut)
+        let tail = tail(&file)?;
+        let older = match tail.number {
+            Some(_) => Tail::default(),
+            None => newest_rotated(&config.file)?.map(end_of).transpose()?.unwrap_or_default(),
         };
-        let chain = chain.map(|(chain, _is_cut)| chain).unwrap_or_default();
-        let mut own = Self { path: path.to_owned(), file, bytes, bytes_max, chain };
-        if is_cut {
+        let chain = tail.behind(older.behind(Chain::default()));
+        let is_cut = tail.is_cut() || older.is_cut();
+        let mut own = Self { config: config.clone(), file, bytes, chain };
+        if tail.is_open {
             own.append(b"\n")?;
         }
         Ok((own, is_cut))
@@ -77,7 +79,7 @@ impl AuditFile {
 
     /// Writes one line. After an error the file must be opened again: a part of the line may be there.
     pub(super) fn write(&mut self, event: &Event) -> io::Result<()> {
-        if self.bytes >= self.bytes_max {
+        if self.bytes >= self.config.bytes {
             self.rotate()?;
         }
         let number = self.chain.number.saturating_add(1);
@@ -97,12 +99,12 @@ impl AuditFile {
     /// Opens the path again if another file, or none, lies there; whether that was so. The chain goes on.
     pub(super) fn follow(&mut self) -> io::Result<bool> {
         let own = self.file.metadata()?;
-        let there = std::fs::metadata(&self.path).ok();
+        let there = std::fs::metadata(&self.config.file).ok();
         if there.is_some_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
             return Ok(false);
         }
         self.file.sync_data()?;
-        let file = open(&self.path)?;
+        let file = open(&self.config)?;
         self.bytes = file.metadata()?.len();
         self.file = file;
         Ok(true)
@@ -117,9 +119,10 @@ impl AuditFile {
     /// Gives the file the name of its last line, begins a new one, and lets the oldest go.
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        std::fs::rename(&self.path, rotated(&self.path, self.chain.number))?;
+        let path = &self.config.file;
+        std::fs::rename(path, rotated(path, self.chain.number))?;
         self.follow()?;
-        let mut older = all_rotated(&self.path)?;
+        let mut older = all_rotated(&self.config.file)?;
         older.sort_unstable();
         let surplus = older.len().saturating_sub(FILES_MAX);
         for (_number, path) in older.into_iter().take(surplus) {
@@ -129,8 +132,19 @@ impl AuditFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+fn open(config: &AuditConfig) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    let file = match options.clone().create_new(true).open(&config.file) {
+        Ok(new) => {
+            give(&new, &config.data);
+            new
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).open(&config.file)?
+        }
+        Err(error) => return Err(error),
+    };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
@@ -138,6 +152,19 @@ fn open(path: &Path) -> io::Result<File> {
     file.try_lock().map_err(|_locked| in_use())?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     Ok(file)
+}
+
+/// Gives a file that root just made to whom the data directory is: the hub, which is not root, writes to it next. Where
+/// that may not be, it stays as it is. Nothing that was there before is given away: a link could name any file.
+fn give(new: &File, data: &Path) {
+    let owner = std::fs::metadata(data).map(|data| (data.uid(), data.gid()));
+    let own = new.metadata().map(|own| (own.uid(), own.gid()));
+    if let (Ok(owner), Ok(own)) = (owner, own)
+        && rustix::process::geteuid().is_root()
+        && owner != own
+    {
+        drop(fchown(new, Some(owner.0), Some(owner.1)));
+    }
 }
 
 /// The name of a file that ended with a line.
@@ -168,29 +195,172 @@ fn newest_rotated(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(all_rotated(path)?.into_iter().max().map(|(_number, path)| path))
 }
 
-fn end_of(path: &Path) -> io::Result<(Chain, bool)> {
+fn end_of(path: PathBuf) -> io::Result<Tail> {
     tail(&File::open(path)?)
 }
 
-/// Where a file's chain stands, and whether its last line has no end.
-fn tail(file: &File) -> io::Result<(Chain, bool)> {
-    let mut file = file;
-    let bytes = file.metadata()?.len();
-    file.seek(SeekFrom::Start(bytes.saturating_sub(2 * LINE_BYTES_MAX)))?;
-    let mut end = Vec::new();
-    file.take(2 * LINE_BYTES_MAX).read_to_end(&mut end)?;
-    let is_cut = end.last() != Some(&b'\n');
-    let text = end.strip_suffix(b"\n").unwrap_or(&end);
-    let mut lines = text.rsplit(|byte| *byte == b'\n');
-    let last = lines.next().unwrap_or_default();
-    // A line that was cut off has no number of its own: it has the one behind the line before.
-    let number = match link(last) {
-        Some(link) => link.number,
-        None => lines.find_map(link).map_or(1, |link| link.number.saturating_add(1)),
-    };
-    Ok((Chain { number, digest: sha256(last) }, is_cut))
+/// How a file ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tail {
+    /// The number of the last line that is one.
+    number: Option<u64>,
+    /// Lines behind it that are none, as a crash leaves them: each has the number behind the one before.
+    cut: u64,
+    /// The digest of the last of all, without its end.
+    digest: Digest,
+    /// The last has no end.
+    is_open: bool,
 }
 
+impl Tail {
+    /// Of a file's last bytes, which are all of it, or begin anywhere. None if more of them must be looked at.
+    fn of(end: &[u8], is_all: bool) -> Option<Self> {
+        if end.is_empty() {
+            return Some(Self::default());
+        }
+        let is_open = end.last() != Some(&b'\n');
+        let text = end.strip_suffix(b"\n").unwrap_or(end);
+        let mut lines = text.rsplit(|byte| *byte == b'\n');
+        let digest = sha256(lines.clone().next().unwrap_or_default());
+        let mut cut = 0_u64;
+        let number = lines.find_map(|line| {
+            let found = link(line);
+            cut = cut.saturating_add(u64::from(found.is_none()));
+            Some(found?.number)
+        });
+        (number.is_some() || is_all).then_some(Self { number, cut, digest, is_open })
+    }
+
+    const fn is_cut(&self) -> bool {
+        self.is_open || self.cut > 0
+    }
+
+    /// Where the chain stands behind this file, if it stood so before it.
+    const fn behind(&self, before: Chain) -> Chain {
+        let number = match self.number {
+            None if self.cut == 0 => return before,
+            None => before.number,
+            Some(number) => number,
+        };
+        Chain { number: number.saturating_add(self.cut), digest: self.digest }
+    }
+}
+
+fn tail(file: &File) -> io::Result<Tail> {
+    let mut file = file;
+    let bytes = file.metadata()?.len();
+    let mut window = 2 * LINE_BYTES_MAX;
+    loop {
+        file.seek(SeekFrom::Start(bytes.saturating_sub(window)))?;
+        let mut end = Vec::new();
+        file.take(window).read_to_end(&mut end)?;
+        if let Some(tail) = Tail::of(&end, window >= bytes) {
+            return Ok(tail);
+        }
+        // As after a power cut, which leaves zeroes, however many.
+        window = window.saturating_mul(2);
+    }
+}
+
+/// What a line says of its place. Ours are shorter: what is longer is none, wherever it is read.
 pub(super) fn link(line: &[u8]) -> Option<Link> {
-    serde_json::from_slice(line).ok()
+    let is_short = u64::try_from(line.len()).is_ok_and(|bytes| bytes < LINE_BYTES_MAX);
+    is_short.then(|| serde_json::from_slice(line).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::Timestamp;
+    use crate::server::audit::CUT;
+    use crate::server::audit::Who;
+    use crate::server::audit::verify_audit;
+
+    /// Somebody who is not root, and owns nothing else here.
+    const HUB: u32 = 65_534;
+
+    fn config(folder: &Path) -> AuditConfig {
+        let file = folder.join("audit.jsonl");
+        AuditConfig { file, bytes: 1 << 20, data: folder.to_owned() }
+    }
+
+    fn owner(path: &Path) -> (u32, u32) {
+        let metadata = std::fs::metadata(path).unwrap();
+        (metadata.uid(), metadata.gid())
+    }
+
+    #[test]
+    fn what_root_makes_is_the_data_directorys_owners_and_what_was_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(folder.path(), Some(HUB), Some(HUB)).unwrap();
+        }
+        drop(AuditFile::open(&config).unwrap());
+        assert_eq!(owner(&config.file), owner(folder.path()));
+        // What the owner of the folder puts there is no way to become the owner of something else.
+        let (others, link) = (folder.path().join("others"), folder.path().join("link"));
+        std::fs::write(&others, "").unwrap();
+        let before = owner(&others);
+        std::os::unix::fs::symlink(&others, &link).unwrap();
+        drop(AuditFile::open(&AuditConfig { file: link, ..config }).unwrap());
+        assert_eq!(owner(&others), before);
+        assert!(!is_root || before != owner(folder.path()), "the check bites");
+    }
+
+    fn event(what: &str) -> Event {
+        Event::done(Timestamp::default(), Who::Hub, what, "")
+    }
+
+    /// Goes on behind what a crash left, as the hub does; what is verified of all then.
+    #[track_caller]
+    fn check(left: &[u8], older: &[PathBuf], config: &AuditConfig, cut: u64) {
+        File::options().append(true).open(&config.file).unwrap().write_all(left).unwrap();
+        let (mut file, is_cut) = AuditFile::open(config).unwrap();
+        assert_eq!(is_cut, cut > 0);
+        if is_cut {
+            file.write(&event(CUT)).unwrap();
+        }
+        file.write(&event("serve")).unwrap();
+        let chain = file.chain();
+        drop(file);
+        let files = [older, std::slice::from_ref(&config.file)].concat();
+        let verified = verify_audit(&files).unwrap();
+        assert_eq!((verified.first, verified.last, verified.cut), (1, chain.number, cut));
+        assert_eq!((verified.lines, verified.digest), (chain.number, chain.digest));
+    }
+
+    #[test]
+    fn whatever_a_crash_leaves_the_chain_goes_on_and_verifies() {
+        let zeroes = vec![0; 300 * 1024];
+        let zeroes_with_an_end = [&zeroes[..], b"\n"].concat();
+        // With how many lines that are none: of a line, of its end alone, of the line that tells it, of a power cut.
+        let crashes: [(&[u8], u64); 7] = [
+            (b"", 0),
+            (b"{\"number\":4,\"ti", 1),
+            (b"{\"number\":4,\"ti\n", 1),
+            (b"{\"number\":4,\"ti\n{\"number\":5,\"what\":\"audit-l", 2),
+            (b"{\"number\":4,\"ti\n{\"number\":5,\"what\":\"audit-l\n\0\0\0", 3),
+            (&zeroes, 1),
+            (&zeroes_with_an_end, 1),
+        ];
+        for (left, cut) in crashes {
+            let folder = tempfile::tempdir().unwrap();
+            let config = config(folder.path());
+            let (mut file, _is_cut) = AuditFile::open(&config).unwrap();
+            for _line in 0..3 {
+                file.write(&event("init")).unwrap();
+            }
+            drop(file);
+            check(left, &[], &config, cut);
+            // The same in a file of which no line is left, behind one that was put aside.
+            let (file, _is_cut) = AuditFile::open(&config).unwrap();
+            let aside = rotated(&config.file, file.chain().number);
+            std::fs::rename(&config.file, &aside).unwrap();
+            std::fs::write(&config.file, "").unwrap();
+            drop(file);
+            check(left, &[aside], &config, 2 * cut);
+        }
+    }
 }

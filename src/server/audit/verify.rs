@@ -1,14 +1,17 @@
 //! Whether an audit log is whole: each line holds the digest of the line before, across its files.
 
 use std::fs::File;
-use std::io::BufRead as _;
+use std::io;
+use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read as _;
 use std::path::Path;
 use std::path::PathBuf;
 
+use sha2::Digest as _;
+use sha2::Sha256;
+
 use crate::model::names::Digest;
-use crate::model::names::sha256;
 use crate::server::audit::CUT;
 use crate::server::audit::file::LINE_BYTES_MAX;
 use crate::server::audit::file::link;
@@ -24,7 +27,7 @@ pub struct VerifiedAudit {
     pub last: u64,
     /// The digest of the last: it covers all the others.
     pub digest: Digest,
-    /// Lines that were cut off, as by a crash, each with a line behind it that says so.
+    /// Lines that were cut off, as by a crash, with a line behind them that says so.
     pub cut: u64,
 }
 
@@ -38,7 +41,7 @@ pub enum AuditFault {
         path: PathBuf,
         /// Why.
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// A line is not what the one before says.
     #[error("{}, line {line}: {what}", path.display())]
@@ -80,55 +83,127 @@ pub fn verify_audit(files: &[PathBuf]) -> Result<VerifiedAudit, AuditFault> {
 fn of_file(path: &Path, expected: &mut Expected) -> Result<(), AuditFault> {
     let failed = |cause| AuditFault::File { path: path.to_owned(), cause };
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-    for number in 1.. {
-        let mut line = Vec::new();
-        let limited = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-        if limited.map_err(failed)? == 0 {
-            return Ok(());
-        }
-        let has_end = line.pop_if(|last| *last == b'\n').is_some();
-        expected.take(&line, has_end).map_err(|what| fault(path, number, what))?;
+    let mut number = 0_u64;
+    while let Some(line) = next_line(&mut reader).map_err(failed)? {
+        number = number.saturating_add(1);
+        expected.take(&line).map_err(|what| fault(path, number, what))?;
     }
     Ok(())
 }
 
+/// A line as it was read.
+struct Read {
+    /// Nothing of a line that is longer than ours can be, as of zeroes after a power cut.
+    text: Vec<u8>,
+    /// Of all of it.
+    digest: Digest,
+    has_end: bool,
+}
+
+fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Read>> {
+    let (mut hasher, mut text, mut pieces) = (Sha256::new(), Vec::new(), 0_u64);
+    loop {
+        let mut piece = Vec::new();
+        reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut piece)?;
+        let is_over = piece.is_empty();
+        if is_over && pieces == 0 {
+            return Ok(None);
+        }
+        let has_end = piece.pop_if(|last| *last == b'\n').is_some();
+        hasher.update(&piece);
+        if pieces == 0 {
+            text = piece;
+        } else if !is_over {
+            text.clear();
+        }
+        pieces = pieces.saturating_add(1);
+        if has_end || is_over {
+            return Ok(Some(Read { text, digest: hasher.finalize().into(), has_end }));
+        }
+    }
+}
+
 impl Expected {
-    fn take(&mut self, line: &[u8], has_end: bool) -> Result<(), &'static str> {
+    fn take(&mut self, line: &Read) -> Result<(), &'static str> {
         let is_first = self.found.lines == 0;
         let next = self.found.last.saturating_add(1);
-        let parsed = link(line).filter(|_whole| has_end);
+        let parsed = link(&line.text).filter(|_whole| line.has_end);
         let was_cut = std::mem::replace(&mut self.is_cut, parsed.is_none());
-        match &parsed {
-            Some(said) => {
-                if !is_first && hex::encode(self.found.digest) != said.previous {
-                    return Err("it does not follow the line before: one was removed or changed");
-                }
-                if !is_first && said.number != next {
-                    return Err("its number does not follow: a line was removed or changed");
-                }
-                if was_cut && said.what != CUT {
-                    return Err("the line before is no line, and nothing says that it was cut off");
-                }
-                if is_first && said.number == 1 && said.previous != hex::encode(Digest::default()) {
-                    return Err("the first line follows another: lines before it were removed");
-                }
-                self.found.last = said.number;
+        if let Some(said) = &parsed {
+            if !is_first && hex::encode(self.found.digest) != said.previous {
+                return Err("it does not follow the line before: one was removed or changed");
             }
-            None if was_cut => return Err("it is no line, and neither is the one before"),
-            None => {
-                self.found.cut = self.found.cut.saturating_add(1);
-                self.found.last = next;
+            if !is_first && said.number != next {
+                return Err("its number does not follow: a line was removed or changed");
             }
+            if was_cut && said.what != CUT {
+                return Err("the line before is no line, and nothing says that it was cut off");
+            }
+            if is_first && said.number == 1 && said.previous != hex::encode(Digest::default()) {
+                return Err("the first line follows another: lines before it were removed");
+            }
+            self.found.last = said.number;
+        } else {
+            // As many as it takes: what says that a line was cut off may be cut off in its turn.
+            self.found.cut = self.found.cut.saturating_add(1);
+            self.found.last = next;
         }
         if is_first {
             self.found.first = self.found.last;
         }
         self.found.lines = self.found.lines.saturating_add(1);
-        self.found.digest = sha256(line);
+        self.found.digest = line.digest;
         Ok(())
     }
 }
 
 fn fault(path: &Path, line: u64, what: &'static str) -> AuditFault {
     AuditFault::Line { path: path.to_owned(), line, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::sha256;
+    use crate::model::time::Timestamp;
+    use crate::server::audit::Event;
+    use crate::server::audit::Who;
+
+    #[track_caller]
+    fn check(lines: &[&str], expected: Option<&str>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), lines.concat()).unwrap();
+        let said = verify_audit(&[file.path().to_owned()]).err().map(|fault| fault.to_string());
+        match (expected, said) {
+            (None, None) => {}
+            (Some(expected), Some(said)) if said.contains(expected) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn line(number: u64, previous: &str, what: &str) -> String {
+        let event = Event::done(Timestamp::default(), Who::Hub, what, "");
+        event.line(number, &sha256(previous.trim_end().as_bytes())) + "\n"
+    }
+
+    #[test]
+    fn lines_that_are_none_need_one_that_says_so_behind_them() {
+        let nothing = Event::done(Timestamp::default(), Who::Hub, "serve", "");
+        let first = nothing.line(1, &Digest::default()) + "\n";
+        let zeroes = "\0".repeat(300 * 1024) + "\n";
+        for cut in ["{\"number\":2\n", &zeroes] {
+            let told = line(4, "half\n", CUT);
+            check(&[&first, cut, "half\n", &told], None);
+            check(&[&first, cut, "half\n", &told, &line(5, &told, "stop")], None);
+            let silent = line(4, "half\n", "stop");
+            check(&[&first, cut, "half\n", &silent], Some("nothing says that it was cut off"));
+            check(&[&first, cut, "half\n"], Some("it is cut off"));
+            check(&[&first, "half\n", &told], Some("line 3: its number does not follow"));
+            let other = line(4, "another\n", CUT);
+            check(&[&first, cut, "half\n", &other], Some("line 4: it does not follow"));
+        }
+        let told = line(3, &zeroes, CUT);
+        check(&[&first, &zeroes, &told], None);
+        check(&[&first, &zeroes.replacen('\0', "\u{1}", 1), &told], Some("does not follow"));
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::Rng as _;
 use proptest::test_runner::TestRng;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use watchfire::client::Client;
 use watchfire::client::ClientError;
@@ -15,8 +16,10 @@ use watchfire::client::Delivery;
 use watchfire::client::From;
 use watchfire::client::Outcome;
 use watchfire::client::Patience;
+use watchfire::client::Place;
 use watchfire::client::SubscribeOptions;
 use watchfire::client::Subscription;
+use watchfire::client::Unfinished;
 use watchfire::model::filter::Filter;
 use watchfire::model::names::Digest;
 use watchfire::model::names::RecordName;
@@ -109,13 +112,8 @@ impl Publisher {
                 self.on_a_stream(&stop).await;
             }
             while !self.waiting.is_empty() {
-                match self.client.resend_watched(&|_pause| ()).await {
-                    Ok(outcomes) => self.hear(outcomes),
-                    Err(unfinished) => {
-                        demand_transient(&unfinished.error);
-                        self.hear(unfinished.outcomes.into_iter().flatten());
-                    }
-                }
+                let answered = self.client.resend_watched(&|_pause| ()).await;
+                self.take(answered);
             }
         }
     }
@@ -135,7 +133,12 @@ impl Publisher {
 
     async fn by_call(&mut self) {
         let batch = self.batch();
-        match self.client.publish_watched(batch, &|_pause| ()).await {
+        let answered = self.client.publish_watched(batch, &|_pause| ()).await;
+        self.take(answered);
+    }
+
+    fn take(&mut self, answered: Result<Vec<Outcome>, Unfinished>) {
+        match answered {
             Ok(outcomes) => self.hear(outcomes),
             Err(unfinished) => {
                 demand_transient(&unfinished.error);
@@ -146,25 +149,23 @@ impl Publisher {
 
     /// Until the stream breaks: what was under way is in the outbox.
     async fn on_a_stream(&mut self, stop: &CancellationToken) {
-        let mut stream = match self.client.publish_stream().await {
-            Ok(stream) => stream,
-            Err(error) => return demand_transient(&error),
-        };
+        if let Err(error) = self.stream(stop).await {
+            demand_transient(&error);
+        }
+    }
+
+    async fn stream(&mut self, stop: &CancellationToken) -> Result<(), ClientError> {
+        let mut stream = self.client.publish_stream().await?;
         loop {
             while stream.under_way() < UNDER_WAY_MAX && !stop.is_cancelled() {
                 let batch = self.batch();
-                if let Err(error) = stream.send(batch).await {
-                    return demand_transient(&error);
-                }
+                stream.send(batch).await?;
             }
             if stop.is_cancelled() {
                 stream.finish();
             }
-            match stream.answer().await {
-                Ok(Some(outcomes)) => self.hear(outcomes),
-                Ok(None) => return,
-                Err(error) => return demand_transient(&error),
-            }
+            let Some(outcomes) = stream.answer().await? else { return Ok(()) };
+            self.hear(outcomes);
         }
     }
 
@@ -197,37 +198,40 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     /// Reads until everything below a place was delivered, which is known only later.
-    pub(super) async fn read(mut self, mut until: tokio::sync::watch::Receiver<u64>) -> Given {
-        let mut given = Given::default();
-        let mut from = From::Start;
-        'anew: loop {
-            let client = connect(&self.profile, &self.address).await;
-            let mut subscription = self.subscribe(&client, &from).await;
-            loop {
-                let delivery = tokio::select! {
-                    delivery = subscription.next() => delivery,
-                    // It may stand there already: a mark says so, when it begins anew.
-                    changed = until.changed() => {
-                        changed.expect("whoever knows the end waits for this");
-                        from = From::Place(subscription.place().clone());
-                        continue 'anew;
-                    }
-                };
-                match delivery {
-                    Ok(Some(delivery)) => {
-                        if self.take(&delivery, &mut given) >= *until.borrow() {
-                            return given;
-                        }
-                    }
-                    Ok(None) => panic!("a subscription without an end ended"),
-                    // Its patience is without limit: what it does not bear is no fault of the network.
-                    Err(error) => panic!("{error:?}"),
+    pub(super) async fn read(mut self, mut until: watch::Receiver<u64>) -> Given {
+        let (mut given, mut from) = (Given::default(), From::Start);
+        while let Some(place) = self.follow(&from, &mut given, &mut until).await {
+            from = From::Place(place);
+        }
+        given
+    }
+
+    /// Follows for a while; where it stands then, or nothing at the end.
+    async fn follow(
+        &mut self,
+        from: &From,
+        given: &mut Given,
+        until: &mut watch::Receiver<u64>,
+    ) -> Option<Place> {
+        let client = connect(&self.profile, &self.address).await;
+        let mut subscription = self.subscribe(&client, from).await;
+        loop {
+            let delivery = tokio::select! {
+                delivery = subscription.next() => delivery,
+                // It may stand there already: a mark says so, when it begins anew.
+                changed = until.changed() => {
+                    changed.expect("whoever knows the end waits for this");
+                    return Some(subscription.place().clone());
                 }
-                if self.random.next_u32().is_multiple_of(ANEW_ONE_IN) {
-                    given.begun_anew += 1;
-                    from = From::Place(subscription.place().clone());
-                    continue 'anew;
-                }
+            };
+            // Its patience is without limit: what it does not bear is no fault of the network.
+            let delivery = delivery.expect("a delivery").expect("no end");
+            if self.take(&delivery, given) >= *until.borrow() {
+                return None;
+            }
+            if self.random.next_u32().is_multiple_of(ANEW_ONE_IN) {
+                given.begun_anew += 1;
+                return Some(subscription.place().clone());
             }
         }
     }

@@ -3,6 +3,7 @@
 mod alarms;
 mod canaries;
 mod chain;
+mod ends;
 mod files;
 mod health;
 mod reload;

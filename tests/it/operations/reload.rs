@@ -102,6 +102,9 @@ async fn what_is_wrong_changes_nothing_and_is_an_alarm_until_it_is_mended() {
         publish(&acme, domain("one.example")).await;
         assert!(!world.log_text().contains("DEBUG"), "a part of it was taken: {text}");
     }
+    std::fs::remove_file(settings(&world)).expect("it was there");
+    reload(&world, "configuration not reloaded: the old one stays in use").await;
+    assert!(failing().await > 0.5, "a file that went away is no wish for the defaults");
     line_of(&world, "config.reload", "failed").await;
     std::fs::write(settings(&world), good).expect("it is written");
     reload(&world, "configuration reloaded").await;

@@ -217,6 +217,40 @@ async fn a_flood_of_refusals_is_counted_and_not_written_out() {
     world.finish();
 }
 
+/// What a command did is done and answered, whatever becomes of its line: nobody must do it again to hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_answer_where_what_they_did_cannot_be_noted() {
+    let world = World::with_members_then_stopped(MEMBERS).await;
+    let place = crate::world::scratch();
+    let text = |path: std::path::PathBuf| path.to_str().expect("text").to_owned();
+    let inside = |name: &str| text(place.path().join(name));
+    let data = text(world.data());
+    configure(&world, "\n[audit]\nfile = \"missing/audit.jsonl\"\n");
+    let warned = |line: &[&str], answer: &str| {
+        let output = watchfired(line);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(demand(&output).contains(answer), "{line:?}");
+        assert!(said.contains("warning: it is done, but"), "{line:?}: {said}");
+    };
+    let backup = inside("backup");
+    warned(&["backup", "--data", &data, "--out", &backup], "up to this checkpoint");
+    let (alone, operator) = (inside("alone"), text(world.profile_folder("operator")));
+    let line = ["restore", "--from", &backup, "--keys", &data, "--data"];
+    warned(&[&line[..], &[&alone]].concat(), "Nothing is served before the operator has signed");
+    let begun = inside("begun");
+    let more = [&begun, "--operator", &operator, "--reason", "a disk was lost"];
+    warned(&[&line[..], &more].concat(), "epoch 2 begins");
+    warned(&["rotate-log-key", "--data", &begun], "in words");
+    warned(&["rebuild", "--data", &begun], "as they were");
+    warned(&["compact", "--data", &begun], "entries hold");
+    // A folder in the place of the file: nothing can be written there.
+    let made = place.path().join("made");
+    std::fs::create_dir_all(made.join("audit.jsonl")).expect("a folder");
+    std::fs::write(made.join("init.unfinished"), "").expect("it is written");
+    warned(&["init", "--exchange", "summer", "--data", &text(made)], "is founded");
+    world.check_log();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_written_is_an_alarm_and_stops_nobody() {
     let (mut world, _) = watched().await;
