@@ -56,6 +56,9 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Different words under which a record is found by its texts: each is a posting on the disk.
 pub const RECORD_WORDS_MAX: usize = 256;
+/// Postings of a record's words, one for each word and each group of readers. All 256 words of a record for fifteen
+/// audiences and recipients fit; one for as many as it may name keeps 42.
+pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
 /// Bytes of one such word; longer ones are cut.
 pub const WORD_BYTES_MAX: usize = 64;
 /// Different words of one query: each is a list to be read.
