@@ -25,7 +25,7 @@ use crate::store::reserve::SEGMENT_BYTES;
 
 /// Nothing begins within so many bytes of a segment's end.
 const MESSAGE_HEADER_BYTES_MAX: u64 = 32;
-/// What may be written without a sync: a group, the runs of the indexes that follow, and sled's own rewriting.
+/// What may be written without a sync: a group, what of the indexes follows, and sled's own rewriting.
 const UNSYNCED_BYTES_MAX: u64 = 16 * SEGMENT_BYTES;
 /// Fills the rest of a segment.
 const CAP: u8 = 2;

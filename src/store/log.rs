@@ -45,9 +45,12 @@ use crate::store::block;
 use crate::store::block::Builder;
 use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
+use crate::store::disk::Disk;
+use crate::store::disk::UNSYNCED_BYTES_MAX;
 use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::index::Posting;
+use crate::store::index::SPILLED;
 use crate::store::inspect;
 use crate::store::inspect::Lsn;
 use crate::store::keys;
@@ -245,6 +248,8 @@ pub struct Store {
     anchor: Option<Anchor>,
     /// Writes of state that no entry counts.
     writes: AtomicU64,
+    /// Bytes of the indexes that were written since the last sync.
+    unsynced: AtomicU64,
     /// Since when the writing thread is at work, in milliseconds behind the opening; 0: it is not.
     at_work_since: AtomicU64,
     opened: Instant,
@@ -325,6 +330,7 @@ impl Store {
             cursor_key,
             anchor,
             writes: AtomicU64::new(writes),
+            unsynced: AtomicU64::new(0),
             at_work_since: AtomicU64::new(0),
             opened: Instant::now(),
             is_unsure: AtomicBool::new(true),
@@ -469,8 +475,11 @@ impl Store {
         // Names stay.
         for index in [&self.values, &self.terms] {
             let Some(swept) = index.sweep(&self.db)? else { continue };
-            let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
-            index.replace(&self.db, swept)?;
+            let bytes = {
+                let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
+                index.replace(&self.db, swept)?
+            };
+            self.wrote(bytes)?;
             any = true;
         }
         release_pages();
@@ -873,12 +882,21 @@ impl Store {
         self.views_digest()
     }
 
-    /// A digest of every row of the views, to compare a rebuild with what was there.
+    /// A digest of every row of the views, to compare a rebuild with what was there. What was written ahead of a run
+    /// that is not full, and what is to be swept from it, comes and goes with restarts.
     pub fn views_digest(&self) -> Result<Digest, StoreError> {
         let mut hasher = Sha256::new();
+        let indexes = [NAMES, VALUES, TERMS];
+        let passing = indexes.map(|index| keys::level(index, SPILLED));
+        let stale = indexes.map(keys::all_stale);
         let tiles = self.db.scan_prefix([keys::TILE]);
         for row in tiles.chain(self.db.scan_prefix([keys::INDEX])) {
             let (key, value) = row.map_err(StoreError::io("reading the views"))?;
+            if passing.iter().any(|prefix| key.starts_with(prefix))
+                || stale.iter().any(|prefix| key.starts_with(prefix))
+            {
+                continue;
+            }
             hasher.update(&key);
             hasher.update(&value);
         }
@@ -920,7 +938,7 @@ impl Store {
     fn catch_up(&self) -> Result<(), StoreError> {
         let head = self.head()?.frontier.size();
         // All are written at the same sequences, but a crash may come between.
-        let starts = [&self.names, &self.values, &self.terms].map(|index| index.start(&self.db));
+        let starts = [&self.names, &self.values, &self.terms].map(|index| index.start(self));
         let [names, values, terms] = starts;
         let starts = [names?, values?, terms?];
         let mut next = starts.iter().copied().min().unwrap_or_default();
@@ -979,7 +997,7 @@ impl Store {
             let name =
                 index_keys::revision_digest(&facts.scope.publisher, facts.record, facts.revision);
             self.names.apply(
-                &self.db,
+                self,
                 *sequence,
                 [index_keys::first_bits(&name)].into_iter(),
                 none(),
@@ -987,13 +1005,13 @@ impl Store {
         }
         if *sequence >= values {
             let value = facts.value_digest.as_ref().map(Term::value);
-            self.values.apply(&self.db, *sequence, scopes.keys(value.as_slice()), none())?;
+            self.values.apply(self, *sequence, scopes.keys(value.as_slice()), none())?;
         }
         if *sequence >= terms_start {
             let coarse = scopes.coarse.iter().copied();
             let operation = scopes.operation.as_slice();
             let keys = scopes.keys(terms).chain(scopes.keys(operation));
-            self.terms.apply(&self.db, *sequence, keys, coarse)?;
+            self.terms.apply(self, *sequence, keys, coarse)?;
         }
         Ok(())
     }
@@ -1112,6 +1130,7 @@ impl Store {
         if synced.is_err() {
             self.is_unsure.store(true, Ordering::Relaxed);
         }
+        self.unsynced.store(0, Ordering::Relaxed);
         synced
     }
 
@@ -1131,6 +1150,22 @@ impl Store {
             return Err(StoreError::Full { free, minimum: self.min_free_bytes });
         }
         Ok(())
+    }
+}
+
+impl Disk for Store {
+    fn tree(&self) -> &sled::Tree {
+        &self.db
+    }
+
+    fn wrote(&self, bytes: usize) -> Result<(), StoreError> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let unsynced = self.unsynced.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if unsynced > UNSYNCED_BYTES_MAX { self.sync() } else { Ok(()) }
+    }
+
+    fn wait_for_readers(&self) {
+        drop(self.rewriting.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

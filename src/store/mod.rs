@@ -7,14 +7,17 @@ mod anchor;
 mod backup;
 mod block;
 mod compact;
+mod disk;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
 mod inspect;
 mod keys;
 mod log;
+mod merge;
 mod reserve;
 mod sieve;
+mod spill;
 pub(crate) mod steps;
 mod sweep;
 #[cfg(test)]
