@@ -196,6 +196,9 @@ pub const DELIVERY_WRITE_TICKS: u32 = 10;
 pub const ERASED_MAX: usize = 1024;
 /// Sequences that one notice of the hub lets go at most.
 pub const RETENTION_SEQUENCES_MAX: u64 = 4096;
+/// Postings of bodies that one notice lets go, but for those of its first entry: they are in memory at once. Four
+/// thousand ordinary entries have fewer.
+pub const ERASED_POSTINGS_MAX: usize = 256 * 1024;
 /// How much longer than asked a body may be kept, so that a notice lets go of more than one.
 pub const RETENTION_SLACK: Duration = Duration::from_hours(1);
 /// Bytes that retention keeps at least: a tenth of them must be many times what a notice has.

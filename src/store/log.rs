@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::store::block;
 use crate::store::block::Builder;
 use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
+use crate::store::block::StoredEntry;
 use crate::store::disk::Disk;
 use crate::store::disk::UNSYNCED_BYTES_MAX;
 use crate::store::index::Index;
@@ -534,6 +536,20 @@ impl Store {
         }
         release_pages();
         unreadable
+    }
+
+    /// The end of as many entries at the beginning of a range as are found by so many postings of their bodies together;
+    /// of one at least.
+    pub fn end_within(&self, range: Range<u64>, postings: usize) -> Result<u64, StoreError> {
+        let (mut next, mut left) = (range.start, postings);
+        while next < range.end {
+            let block = self.block_at(next)?.ok_or_else(|| StoreError::missing(next))?;
+            if let Some(beyond) = first_beyond(&block, next, &mut left)? {
+                return Ok(beyond.max(range.start + 1).min(range.end));
+            }
+            next = block.end();
+        }
+        Ok(range.end)
     }
 
     fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
@@ -1301,6 +1317,24 @@ fn rewrite(
         batch.remove(keys::piece(first, number));
     }
     Ok(built.block)
+}
+
+/// The first entry of a block, from a sequence on, whose body is found by more postings than are left.
+fn first_beyond(block: &LogBlock, from: u64, left: &mut usize) -> Result<Option<u64>, StoreError> {
+    for (sequence, entry) in block.entries_from(from) {
+        match left.checked_sub(body_postings(block, entry)?) {
+            Some(rest) => *left = rest,
+            None => return Ok(Some(sequence)),
+        }
+    }
+    Ok(None)
+}
+
+/// How many postings an entry's body is found by, at most.
+pub fn body_postings(block: &LogBlock, entry: &StoredEntry) -> Result<usize, StoreError> {
+    let groups = index_keys::Group::of_scope(&entry.facts.scope).len();
+    // One more for its value.
+    Ok((block.terms(entry)?.len() + 1).saturating_mul(groups))
 }
 
 /// An entry as the indexes take it.

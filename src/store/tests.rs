@@ -541,6 +541,22 @@ fn entries_of_many_words_for_many_readers_are_found_and_memory_has_its_bound() {
 }
 
 #[test]
+fn entries_are_let_go_together_as_far_as_their_postings_fit() {
+    let disk = Disk::new();
+    let store = disk.open();
+    append_hostile(&disk, &store, 40);
+    // The words that are kept, the value, and the groups.
+    let each = (42 + 1) * (32 + 64 + 1);
+    for (postings, end) in
+        [(10 * each, 13), (10 * each - 1, 12), (each, 4), (0, 4), (37 * each, 40)]
+    {
+        assert_eq!(store.end_within(3..40, postings).unwrap(), end, "{postings}");
+    }
+    assert_eq!(store.end_within(3..20, usize::MAX).unwrap(), 20);
+    assert_eq!(store.end_within(3..8, 9 * each).unwrap(), 8);
+}
+
+#[test]
 fn a_damaged_index_is_named_and_a_rebuild_mends_it() {
     let disk = Disk::new();
     let store = disk.open();
