@@ -242,7 +242,7 @@ impl Appender<'_> {
         let leaf_hash = entries::leaf(parsed, Sequence(place), accept_time).hash();
         let framed = entries::encode(head.epoch, Sequence(place), accept_time, &parsed.envelope);
         let facts = admission::own_facts(parsed);
-        let terms = wire::terms(&parsed.content, &parsed.body);
+        let terms = wire::terms(&parsed.content, &parsed.body, &parsed.header.handling.reach);
         head.push(parsed.header.body_kind, leaf_hash);
         head.accept_time = accept_time;
         head.bytes = head.bytes.saturating_add(u64::try_from(framed.len()).unwrap_or(u64::MAX));

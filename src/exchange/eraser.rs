@@ -14,6 +14,7 @@ use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
+use crate::store;
 use crate::store::Erasing;
 use crate::store::Head;
 use crate::store::NewEntry;
@@ -193,6 +194,7 @@ impl Eraser {
             return Ok(None);
         }
         let end = end.min(self.bare.saturating_add(limits::RETENTION_SEQUENCES_MAX));
+        let end = store.end_within(self.bare..end, limits::ERASED_POSTINGS_MAX)?;
         Ok(Some(Task::Retention { first: self.bare, end, rule }))
     }
 
@@ -364,14 +366,18 @@ pub(super) fn erased_in(
 
 /// Places of a record's revisions that still have a body, rising, as many as one notice names; whether these are all.
 fn revisions(store: &Store, of: &RecordName) -> Result<(Vec<u64>, bool), StoreError> {
-    let mut places = Vec::new();
+    let (mut places, mut postings) = (Vec::new(), 0_usize);
     let mut revision = 1;
     while let Some(place) = store.revision(of, revision)? {
         let block = store.block_at(place)?;
-        let framed = block.as_ref().and_then(|block| Some(block.framed(block.at(place)?)));
-        let entry = framed.and_then(crate::wire::entry::decode);
-        if entry.is_some_and(|entry| entry.erased.is_none()) {
-            if places.len() >= limits::ERASED_MAX {
+        let stored = block.as_ref().and_then(|block| Some((block, block.at(place)?)));
+        let entry = stored.and_then(|(block, stored)| {
+            crate::wire::entry::decode(block.framed(stored)).filter(|entry| entry.erased.is_none())
+        });
+        if let (Some((block, stored)), Some(_entry)) = (stored, entry) {
+            postings = postings.saturating_add(store::body_postings(block, stored)?);
+            let is_full = postings > limits::ERASED_POSTINGS_MAX && !places.is_empty();
+            if is_full || places.len() >= limits::ERASED_MAX {
                 return Ok((places, false));
             }
             places.push(place);

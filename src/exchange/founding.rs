@@ -125,7 +125,11 @@ impl Founding {
             },
             framed,
             record: verified,
-            terms: wire::terms(&self.record.content, &self.record.body),
+            terms: wire::terms(
+                &self.record.content,
+                &self.record.body,
+                &self.record.header.handling.reach,
+            ),
             leaf_hash,
         };
         let group = Group { entries: vec![entry], head: head.clone(), ..Group::default() };

@@ -104,7 +104,7 @@ impl<'a> LogKeyChanger<'a> {
         let leaf_hash = entries::leaf(record, place, accept_time).hash();
         let framed = entries::encode(head.epoch, place, accept_time, &record.envelope);
         let facts = admission::own_facts(record);
-        let terms = wire::terms(&record.content, &record.body);
+        let terms = wire::terms(&record.content, &record.body, &record.header.handling.reach);
         head.push(kind, leaf_hash);
         head.accept_time = accept_time;
         head.bytes = head.bytes.saturating_add(u64::try_from(framed.len()).unwrap_or(u64::MAX));

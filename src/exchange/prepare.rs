@@ -143,7 +143,8 @@ pub(super) struct Advice {
 impl Ready {
     /// Works out what can be of a record whose signature was checked.
     pub(super) fn of(record: Verified<Box<Record>>, advice: Option<&Advice>) -> Self {
-        let terms = wire::terms(&record.get().content, &record.get().body);
+        let parsed = record.get();
+        let terms = wire::terms(&parsed.content, &parsed.body, &parsed.header.handling.reach);
         let warnings = advice.map(|advice| {
             let said = record.get();
             let mut warnings = warnings(&said.content, &advice.lists);

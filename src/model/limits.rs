@@ -57,6 +57,9 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Different words under which a record is found by its texts: each is a posting on the disk.
 pub const RECORD_WORDS_MAX: usize = 256;
+/// Postings of a record's words, one for each word and each group of readers. All 256 words of a record for fifteen
+/// audiences and recipients fit; one for as many as it may name keeps 42.
+pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
 /// Bytes of one such word; longer ones are cut.
 pub const WORD_BYTES_MAX: usize = 64;
 /// Different words of one query: each is a list to be read.
@@ -194,6 +197,9 @@ pub const DELIVERY_WRITE_TICKS: u32 = 10;
 pub const ERASED_MAX: usize = 1024;
 /// Sequences that one notice of the hub lets go at most.
 pub const RETENTION_SEQUENCES_MAX: u64 = 4096;
+/// Postings of bodies that one notice lets go, but for those of its first entry: they are in memory at once. Four
+/// thousand ordinary entries have fewer.
+pub const ERASED_POSTINGS_MAX: usize = 256 * 1024;
 /// How much longer than asked a body may be kept, so that a notice lets go of more than one.
 pub const RETENTION_SLACK: Duration = Duration::from_hours(1);
 /// Bytes that retention keeps at least: a tenth of them must be many times what a notice has.

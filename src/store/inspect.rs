@@ -38,7 +38,7 @@ const STEP_BYTES: u64 = 16 * 1024;
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 /// Looking for the next segment among all of them takes one part in so many of the time at most.
 const LOOK_SHARE: u32 = 50;
-/// What is usually written without a sync: a group, the runs of the indexes that follow, and sled's own rewriting.
+/// What is usually written without a sync: a group, what of the indexes follows, and sled's own rewriting.
 const UNSYNCED_BYTES_MAX: u64 = 16 * SEGMENT_BYTES;
 /// Fills the rest of a segment.
 const CAP: u8 = 2;

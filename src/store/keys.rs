@@ -155,6 +155,11 @@ pub(super) fn subscription_name(key: &[u8]) -> Option<SubscriptionName> {
     SubscriptionName::new(member, std::str::from_utf8(id).ok()?).ok()
 }
 
+/// All postings of the runs of a level begin with this.
+pub(super) const fn level(index: u8, level: u8) -> [u8; 4] {
+    [INDEX, index, 0, level]
+}
+
 /// All postings of a run begin with this.
 pub(super) fn run(index: u8, level: u8, run: u64) -> Vec<u8> {
     prefixed(INDEX, &[&[index, 0, level], &run.to_be_bytes()])
@@ -247,6 +252,7 @@ mod tests {
             hex::encode(postings(5, 1, 2, 3, 4)),
             "50050001000000000000000200000000000000030000000000000004"
         );
+        assert_eq!(hex::encode(level(5, 2)), "50050002");
         assert_eq!(hex::encode(filter(5, 2, 3, 4)), "50050100000000000000020304");
         assert_eq!(hex::encode(runs(5)), "500502");
         assert_eq!(hex::encode(all_stale(5)), "500503");

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,9 +46,13 @@ use crate::store::block;
 use crate::store::block::Builder;
 use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
+use crate::store::block::StoredEntry;
+use crate::store::disk::Disk;
+use crate::store::disk::UNSYNCED_BYTES_MAX;
 use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::index::Posting;
+use crate::store::index::SPILLED;
 use crate::store::inspect;
 use crate::store::inspect::Follower;
 use crate::store::inspect::Lsn;
@@ -251,6 +256,8 @@ pub struct Store {
     synced_end: AtomicU64,
     /// Writes of state that no entry counts.
     writes: AtomicU64,
+    /// Bytes of the indexes that were written since the last sync.
+    unsynced: AtomicU64,
     /// Since when the writing thread is at work, in milliseconds behind the opening; 0: it is not.
     at_work_since: AtomicU64,
     opened: Instant,
@@ -330,6 +337,7 @@ impl Store {
             synced_end: AtomicU64::new(0),
             log_file,
             writes: AtomicU64::new(writes),
+            unsynced: AtomicU64::new(0),
             at_work_since: AtomicU64::new(0),
             opened: Instant::now(),
             is_unsure: AtomicBool::new(true),
@@ -498,8 +506,11 @@ impl Store {
         // Names stay.
         for index in [&self.values, &self.terms] {
             let Some(swept) = index.sweep(&self.db)? else { continue };
-            let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
-            self.written(index.replace(&self.db, swept))?;
+            let bytes = {
+                let _alone = self.rewriting.write().unwrap_or_else(PoisonError::into_inner);
+                self.written(index.replace(&self.db, swept))?
+            };
+            self.wrote(bytes)?;
             any = true;
         }
         release_pages();
@@ -554,6 +565,20 @@ impl Store {
         }
         release_pages();
         unreadable
+    }
+
+    /// The end of as many entries at the beginning of a range as are found by so many postings of their bodies together;
+    /// of one at least.
+    pub fn end_within(&self, range: Range<u64>, postings: usize) -> Result<u64, StoreError> {
+        let (mut next, mut left) = (range.start, postings);
+        while next < range.end {
+            let block = self.block_at(next)?.ok_or_else(|| StoreError::missing(next))?;
+            if let Some(beyond) = first_beyond(&block, next, &mut left)? {
+                return Ok(beyond.max(range.start + 1).min(range.end));
+            }
+            next = block.end();
+        }
+        Ok(range.end)
     }
 
     fn decoded_at(&self, sequence: u64) -> Result<Decoded, StoreError> {
@@ -909,12 +934,21 @@ impl Store {
         self.views_digest()
     }
 
-    /// A digest of every row of the views, to compare a rebuild with what was there.
+    /// A digest of every row of the views, to compare a rebuild with what was there. What was written ahead of a run
+    /// that is not full, and what is to be swept from it, comes and goes with restarts.
     pub fn views_digest(&self) -> Result<Digest, StoreError> {
         let mut hasher = Sha256::new();
+        let indexes = [NAMES, VALUES, TERMS];
+        let passing = indexes.map(|index| keys::level(index, SPILLED));
+        let stale = indexes.map(keys::all_stale);
         let tiles = self.db.scan_prefix([keys::TILE]);
         for row in tiles.chain(self.db.scan_prefix([keys::INDEX])) {
             let (key, value) = row.map_err(StoreError::io("reading the views"))?;
+            if passing.iter().any(|prefix| key.starts_with(prefix))
+                || stale.iter().any(|prefix| key.starts_with(prefix))
+            {
+                continue;
+            }
             hasher.update(&key);
             hasher.update(&value);
         }
@@ -956,7 +990,7 @@ impl Store {
     fn catch_up(&self) -> Result<(), StoreError> {
         let head = self.head()?.frontier.size();
         // All are written at the same sequences, but a crash may come between.
-        let starts = [&self.names, &self.values, &self.terms].map(|index| index.start(&self.db));
+        let starts = [&self.names, &self.values, &self.terms].map(|index| index.start(self));
         let [names, values, terms] = starts;
         let starts = [names?, values?, terms?];
         let mut next = starts.iter().copied().min().unwrap_or_default();
@@ -1015,7 +1049,7 @@ impl Store {
             let name =
                 index_keys::revision_digest(&facts.scope.publisher, facts.record, facts.revision);
             self.names.apply(
-                &self.db,
+                self,
                 *sequence,
                 [index_keys::first_bits(&name)].into_iter(),
                 none(),
@@ -1023,13 +1057,13 @@ impl Store {
         }
         if *sequence >= values {
             let value = facts.value_digest.as_ref().map(Term::value);
-            self.values.apply(&self.db, *sequence, scopes.keys(value.as_slice()), none())?;
+            self.values.apply(self, *sequence, scopes.keys(value.as_slice()), none())?;
         }
         if *sequence >= terms_start {
             let coarse = scopes.coarse.iter().copied();
             let operation = scopes.operation.as_slice();
             let keys = scopes.keys(terms).chain(scopes.keys(operation));
-            self.terms.apply(&self.db, *sequence, keys, coarse)?;
+            self.terms.apply(self, *sequence, keys, coarse)?;
         }
         Ok(())
     }
@@ -1164,6 +1198,7 @@ impl Store {
         if synced.is_err() {
             self.is_unsure.store(true, Ordering::Relaxed);
         }
+        self.unsynced.store(0, Ordering::Relaxed);
         synced
     }
 
@@ -1183,6 +1218,22 @@ impl Store {
             return Err(StoreError::Full { free, minimum: self.min_free_bytes });
         }
         Ok(())
+    }
+}
+
+impl Disk for Store {
+    fn tree(&self) -> &sled::Tree {
+        &self.db
+    }
+
+    fn wrote(&self, bytes: usize) -> Result<(), StoreError> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let unsynced = self.unsynced.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if unsynced > UNSYNCED_BYTES_MAX { self.sync() } else { Ok(()) }
+    }
+
+    fn wait_for_readers(&self) {
+        drop(self.rewriting.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -1326,6 +1377,24 @@ fn rewrite(
         batch.remove(keys::piece(first, number));
     }
     Ok(built.block)
+}
+
+/// The first entry of a block, from a sequence on, whose body is found by more postings than are left.
+fn first_beyond(block: &LogBlock, from: u64, left: &mut usize) -> Result<Option<u64>, StoreError> {
+    for (sequence, entry) in block.entries_from(from) {
+        match left.checked_sub(body_postings(block, entry)?) {
+            Some(rest) => *left = rest,
+            None => return Ok(Some(sequence)),
+        }
+    }
+    Ok(None)
+}
+
+/// How many postings an entry's body is found by, at most.
+pub fn body_postings(block: &LogBlock, entry: &StoredEntry) -> Result<usize, StoreError> {
+    let groups = index_keys::Group::of_scope(&entry.facts.scope).len();
+    // One more for its value.
+    Ok((block.terms(entry)?.len() + 1).saturating_mul(groups))
 }
 
 /// An entry as the indexes take it.

@@ -7,14 +7,17 @@ mod anchor;
 mod backup;
 mod block;
 mod compact;
+mod disk;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
 mod inspect;
 mod keys;
 mod log;
+mod merge;
 mod reserve;
 mod sieve;
+mod spill;
 pub(crate) mod steps;
 mod sweep;
 #[cfg(test)]
@@ -43,6 +46,7 @@ pub use self::log::STATE_BYTES_MAX;
 pub use self::log::StateChange;
 pub use self::log::StateKey;
 pub use self::log::Store;
+pub use self::log::body_postings;
 pub use self::reserve::is_open;
 pub use self::tree::Tree;
 pub use self::tree::leaf;

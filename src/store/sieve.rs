@@ -1,6 +1,6 @@
 //! Which of the short runs, and whether the open one, may have a key.
 //!
-//! Up to 127 short ones are in memory, and most keys that are asked for are in none. A filter for each would cost three
+//! There are up to 127 short ones, and most keys that are asked for are in none. A filter for each would cost three
 //! reads of memory each; here a key names two rows of one table, and a run may have it if the run's bit is set in both.
 //! So all of them cost two reads, within one page of memory. (A Bloom filter for each run, turned on its side: Goodwin et
 //! al., `BitFunnel`, SIGIR 2017.)
@@ -9,7 +9,7 @@ use crate::store::index::PARTS;
 
 /// Runs that are told apart.
 const RUNS: u64 = 128;
-/// Short runs in memory are numbered in a row, at most two long runs' but for one, and the open run has the next number.
+/// Short runs are numbered in a row, at most two long runs' but for one, and the open run has the next number.
 const _: () = assert!(RUNS >= 2 * PARTS, "each of them has a bit of its own");
 
 /// Rows that lie together, in 4 KiB, of which a key names two.
@@ -34,6 +34,11 @@ impl Sieve {
                 *row |= bit(run);
             }
         }
+    }
+
+    /// Says that a run may have any key.
+    pub(super) fn insert_all(&mut self, run: u64) {
+        self.rows.iter_mut().for_each(|row| *row |= bit(run));
     }
 
     /// The runs that may have a key. Never wrong about one that has it.
@@ -113,5 +118,11 @@ mod tests {
             found += (100..164).filter(|run| sieve.of(key).has(*run)).count();
         }
         assert_eq!(found, 0, "what was forgotten is in no row");
+        sieve.insert_all(7);
+        assert!(
+            (0..1000).all(|number| sieve.of(key(number)).has(7) && !sieve.of(key(number)).has(8))
+        );
+        sieve.forget(7..8);
+        assert!(!sieve.of(key(1)).has(7));
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! Taking them out with each erasure would write nearly every part of a long run anew for each. So the erasure only
 //! notes them, in the same batch, by the short run or the part of a long run in which they lie; later each such place
-//! is read, written without them, and the note removed, in one batch. Until then a question may still be led to an
-//! entry that no longer has what is asked for, and it compares. The notes go with what they are about: a run that is
-//! merged takes its own along, and a rebuild or a compaction has neither.
+//! is read, written without them, and the note removed, in one batch; one of many postings in several, a slice at a
+//! time, so that none of it need be in memory. Until then a question may still be led to an entry that no longer has
+//! what is asked for, and it compares. The notes go with what they are about: a run that is merged takes its own
+//! along, or gives them to what it is merged into, and a rebuild or a compaction has neither.
 
 use std::ops::Bound;
 use std::ops::RangeInclusive;
 use std::sync::PoisonError;
 
 use sled::Batch;
+use sled::IVec;
 use sled::Tree;
 
 use crate::store::StoreError;
+use crate::store::disk::Writer;
+use crate::store::disk::rows_with;
+use crate::store::index::FilterValues;
 use crate::store::index::Index;
 use crate::store::index::LONG;
 use crate::store::index::PART_SHIFT;
@@ -25,6 +30,9 @@ use crate::store::index::remove_sorted;
 use crate::store::index::rows;
 use crate::store::keys;
 
+/// Rows of a slice: a mebibyte.
+const SLICE_ROWS: usize = 256;
+
 /// What is swept at a time: a short run, or a part of a long run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -33,13 +41,16 @@ pub(super) struct Place {
     pub(super) part: u8,
 }
 
-/// A place that was read and is clean, until it is written.
+/// A place that was read and is clean, or a slice of one, until it is written.
 #[derive(Debug)]
 pub(super) struct Swept {
     place: Place,
-    /// For a part of a long run.
+    /// Where the next slice begins; `None`: this was the last.
+    next: Option<Posting>,
+    /// For a part of a long run, with its last slice.
     filter: Option<RunFilter>,
     batch: Batch,
+    bytes: usize,
 }
 
 impl Place {
@@ -49,8 +60,12 @@ impl Place {
 
     /// The part of a long run in which a value lies.
     pub(super) fn long(run: u64, value: u64) -> Self {
-        // Six bits are left.
-        Self { level: LONG, run, part: u8::try_from(value >> PART_SHIFT).unwrap_or(u8::MAX) }
+        Self::part(run, value >> PART_SHIFT)
+    }
+
+    pub(super) fn part(run: u64, part: u64) -> Self {
+        // It has six bits.
+        Self { level: LONG, run, part: u8::try_from(part).unwrap_or(u8::MAX) }
     }
 
     /// The number of the part among those of all long runs.
@@ -61,7 +76,7 @@ impl Place {
 
     /// The values that lie there.
     pub(super) fn values(self) -> RangeInclusive<u64> {
-        if self.level == SHORT {
+        if self.level != LONG {
             return 0..=u64::MAX;
         }
         let first = u64::from(self.part) << PART_SHIFT;
@@ -80,64 +95,196 @@ impl Place {
 impl Index {
     /// Notes what is to be swept from a place: sorted postings.
     pub(super) fn insert_stale(&self, batch: &mut Batch, place: Place, postings: &[Posting]) {
-        for ((value, sequence), row) in rows(postings) {
+        self.stale_rows(place, postings).for_each(|(key, row)| batch.insert(key, row));
+    }
+
+    fn stale_rows(
+        &self,
+        place: Place,
+        postings: &[Posting],
+    ) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        rows(postings).map(move |((value, sequence), row)| {
             let mut key = self.stale_key(place);
             key.extend_from_slice(&value.to_be_bytes());
             key.extend_from_slice(&sequence.to_be_bytes());
-            batch.insert(key, row);
-        }
+            (key, row)
+        })
     }
 
-    /// The postings of a place but for those that are to be swept from it, sorted.
-    pub(super) fn read_clean(&self, tree: &Tree, place: Place) -> Result<Vec<Posting>, StoreError> {
+    /// What is to be swept from a place, sorted; `None` if it is too much to be in memory.
+    pub(super) fn read_stale(
+        &self,
+        tree: &Tree,
+        place: Place,
+    ) -> Result<Option<Vec<Posting>>, StoreError> {
         let mut stale = Vec::new();
-        for row in tree.scan_prefix(self.stale_key(place)) {
-            let (_key, bytes) = row.map_err(StoreError::io("reading an index"))?;
-            stale.extend(self.decode(&bytes)?);
+        for row in rows_with(tree, self.stale_key(place)) {
+            stale.extend(self.decode(&row?.1)?);
+            if stale.len() > self.room.open {
+                return Ok(None);
+            }
         }
         // Each erasure has rows of its own.
         stale.sort_unstable();
-        let mut postings = self.read(tree, place)?;
-        remove_sorted(&mut postings, &stale);
-        Ok(postings)
+        Ok(Some(stale))
     }
 
-    /// Makes the next place clean; `None` if nothing is to be swept. All have their turn, whatever is erased meanwhile.
-    pub(super) fn sweep(&self, tree: &Tree) -> Result<Option<Swept>, StoreError> {
-        let Some(place) = self.next_stale(tree)? else { return Ok(None) };
-        let postings = self.read_clean(tree, place)?;
-        let filter = (place.level == LONG).then(|| RunFilter::of(&postings));
-        let mut batch = Batch::default();
-        self.remove_postings(tree, &mut batch, place)?;
-        self.insert(&mut batch, place.level, place.run, &postings);
-        if let Some(filter) = &filter {
-            self.replace_filter(tree, &mut batch, place, filter)?;
+    /// Notes what is to be swept from one place for another, too, as far as it lies there.
+    pub(super) fn carry_stale(
+        &self,
+        writer: &mut Writer<'_>,
+        from: Place,
+        to: Place,
+    ) -> Result<(), StoreError> {
+        for row in rows_with(writer.tree(), self.stale_key(from)) {
+            let mut stale = self.decode(&row?.1)?;
+            stale.retain(|posting| to.values().contains(&posting.0));
+            for (key, row) in self.stale_rows(to, &stale) {
+                writer.insert(key, row)?;
+            }
         }
-        for key in tree.scan_prefix(self.stale_key(place)).keys() {
-            batch.remove(key.map_err(StoreError::io("reading an index"))?);
-        }
-        Ok(Some(Swept { place, filter, batch }))
-    }
-
-    /// Writes a place that was made clean. Nobody may read the index meanwhile.
-    pub(super) fn replace(&self, tree: &Tree, swept: Swept) -> Result<(), StoreError> {
-        let Swept { place, filter, batch } = swept;
-        tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
-        self.state.write().unwrap_or_else(PoisonError::into_inner).replace(place, filter);
         Ok(())
     }
 
+    /// Makes the next place clean, or the next slice of one; `None` if nothing is to be swept. All have their turn,
+    /// whatever is erased meanwhile.
+    pub(super) fn sweep(&self, tree: &Tree) -> Result<Option<Swept>, StoreError> {
+        let sweeping = self.state.read().unwrap_or_else(PoisonError::into_inner).sweeping;
+        let place = match sweeping {
+            Some(sweeping) => Some(sweeping),
+            None => self.next_stale(tree)?.map(|place| (place, (*place.values().start(), 0))),
+        };
+        place.map(|(place, from)| self.clean(tree, place, from)).transpose()
+    }
+
+    /// A slice of a place without what is to be swept, from a posting on with which a row begins. Its last row, which
+    /// may have room left, is the first of the next slice.
+    fn clean(&self, tree: &Tree, place: Place, from: Posting) -> Result<Swept, StoreError> {
+        let (mut batch, mut postings) = (Batch::default(), Vec::new());
+        let mut read = self.rows_of(tree, place, from);
+        for row in read.by_ref().take(SLICE_ROWS) {
+            let (key, bytes) = row?;
+            postings.extend(self.decode(&bytes)?);
+            batch.remove(key);
+        }
+        let has_more = read.next().transpose()?.is_some();
+        let last = postings.last().copied().filter(|_last| has_more);
+        let stale = self.take_stale(tree, place, (from, last), &mut batch)?;
+        remove_sorted(&mut postings, &stale);
+        let (mut next, mut bytes) = (last.map(|(value, sequence)| (value, sequence + 1)), 0);
+        for ((value, sequence), row) in rows(&postings) {
+            next = next.map(|_behind| (value, sequence));
+            bytes += row.len();
+            batch.insert(keys::postings(self.id, place.level, place.run, value, sequence), row);
+        }
+        let filter = (place.level == LONG && next.is_none())
+            .then(|| self.filter_of(tree, place, (from, &postings)))
+            .transpose()?;
+        if let Some(filter) = &filter {
+            for key in tree.scan_prefix(self.filter_prefix(place)).keys() {
+                batch.remove(key.map_err(StoreError::io("reading an index"))?);
+            }
+            self.filter_rows(place, filter).for_each(|(key, row)| batch.insert(key, row));
+        }
+        Ok(Swept { place, next, filter, batch, bytes })
+    }
+
+    /// What is to be swept from a slice, sorted. Its notes go, but for the last one of a place that is not clean yet:
+    /// after a crash that one says so.
+    fn take_stale(
+        &self,
+        tree: &Tree,
+        place: Place,
+        (from, last): (Posting, Option<Posting>),
+        batch: &mut Batch,
+    ) -> Result<Vec<Posting>, StoreError> {
+        let mut stale = Vec::new();
+        let mut notes = rows_with(tree, self.stale_key(place)).peekable();
+        let is_behind = |posting: &Posting| last.is_some_and(|last| *posting > last);
+        while let Some(row) = notes.next() {
+            let (key, bytes) = row?;
+            let gone = self.decode(&bytes)?;
+            if gone.first().is_some_and(is_behind) {
+                break;
+            }
+            let is_done = !gone.last().is_some_and(is_behind);
+            if is_done && (last.is_none() || notes.peek().is_some()) {
+                batch.remove(key);
+            }
+            let own = gone.into_iter().filter(|posting| *posting >= from && !is_behind(posting));
+            stale.extend(own);
+        }
+        // Each erasure has rows of its own.
+        stale.sort_unstable();
+        Ok(stale)
+    }
+
+    /// The filter of a part that is clean up to its last slice, which is this.
+    fn filter_of(
+        &self,
+        tree: &Tree,
+        place: Place,
+        (from, slice): (Posting, &[Posting]),
+    ) -> Result<RunFilter, StoreError> {
+        let mut values = FilterValues::default();
+        for posting in self.rising(tree, place) {
+            let posting = posting?;
+            if posting >= from {
+                break;
+            }
+            values.take(Some(&posting));
+        }
+        for posting in slice {
+            values.take(Some(posting));
+        }
+        Ok(values.filter())
+    }
+
+    /// Writes what was made clean; how many bytes. Nobody may read the index meanwhile.
+    pub(super) fn replace(&self, tree: &Tree, swept: Swept) -> Result<usize, StoreError> {
+        let Swept { place, next, filter, batch, bytes } = swept;
+        tree.apply_batch(batch).map_err(StoreError::io("writing an index"))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.sweeping = next.map(|next| (place, next));
+        if next.is_none() {
+            state.replace(place, filter);
+        }
+        Ok(bytes)
+    }
+
+    /// The next place that is to be swept. The open run, of which only what was written ahead has notes, is swept when
+    /// it is full.
     fn next_stale(&self, tree: &Tree) -> Result<Option<Place>, StoreError> {
-        let swept = self.state.read().unwrap_or_else(PoisonError::into_inner).swept;
+        let (swept, open) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            (state.swept, Place::short(state.written))
+        };
         let all = keys::all_stale(self.id);
-        let later = swept.and_then(|place| {
+        let behind = |place: Place| {
             let mut last = self.stale_key(place);
             last.extend_from_slice(&[u8::MAX; 16]);
             let later = tree.range((Bound::Excluded(last), Bound::Unbounded)).next();
-            later.filter(|row| row.as_ref().map_or(true, |(key, _row)| key.starts_with(&all)))
-        });
-        let Some(found) = later.or_else(|| tree.scan_prefix(all).next()) else { return Ok(None) };
-        let (key, _row) = found.map_err(StoreError::io("reading an index"))?;
+            self.place_of(
+                later.filter(|row| row.as_ref().map_or(true, |row| row.0.starts_with(&all))),
+            )
+        };
+        let unless_open = |found: Option<Place>| {
+            if found == Some(open) { behind(open) } else { Ok(found) }
+        };
+        let later = swept.map(behind).transpose()?.flatten();
+        match unless_open(later)? {
+            Some(place) => Ok(Some(place)),
+            None => unless_open(self.place_of(tree.scan_prefix(all).next())?),
+        }
+    }
+
+    /// The place in the key of a note.
+    fn place_of(
+        &self,
+        row: Option<sled::Result<(IVec, IVec)>>,
+    ) -> Result<Option<Place>, StoreError> {
+        let Some(row) = row else { return Ok(None) };
+        let (key, _row) = row.map_err(StoreError::io("reading an index"))?;
         Place::of_key(&key).map(Some).ok_or_else(|| self.damaged())
     }
 

@@ -16,6 +16,7 @@ use crate::model::handling::Reach;
 use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::index_keys::Term;
 use crate::model::limits::ENVELOPE_BYTES_MAX;
 use crate::model::limits::STORED_VALUE_BYTES_MAX;
 use crate::model::names::RecordName;
@@ -79,6 +80,14 @@ impl Disk {
 
 /// A record with a real signature: the store takes no other. What it stores of an entry is the frame beside it.
 fn signed_record() -> Verified<Box<Record>> {
+    let content = pb::body::Content::Operation(pb::Operation {
+        title: "Winter garden".to_owned(),
+        ..pb::Operation::default()
+    });
+    signed(Reach::default(), content)
+}
+
+fn signed(reach: Reach, content: pb::body::Content) -> Verified<Box<Record>> {
     let secret = SecretKey::generate().unwrap();
     let member: crate::model::names::MemberId = "acme-video".parse().unwrap();
     let exchange =
@@ -87,16 +96,8 @@ fn signed_record() -> Verified<Box<Record>> {
     let draft = crate::client::Draft {
         name: RecordName { member, record: uuid::Uuid::now_v7() },
         previous: None,
-        handling: Handling {
-            tlp: Tlp::Green,
-            reach: Reach::default(),
-            onward_uses: Vec::new(),
-            use_until: None,
-        },
-        content: pb::body::Content::Operation(pb::Operation {
-            title: "Winter garden".to_owned(),
-            ..pb::Operation::default()
-        }),
+        handling: Handling { tlp: Tlp::Green, reach, onward_uses: Vec::new(), use_until: None },
+        content,
     };
     let now = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
     let record = crate::wire::envelope::record(signer.sign(draft, now).unwrap()).unwrap();
@@ -451,6 +452,108 @@ fn what_was_erased_is_not_found_and_leaves_the_disk_place_by_place() {
     let store = Store::open(disk.folder.path(), u64::MAX).unwrap();
     assert!(!store.sweep().unwrap(), "not while the disk is full");
     assert_eq!(stale(&store), 1);
+}
+
+/// A reach as wide as one may be, and an indicator for it with more words than it is found by.
+fn for_everyone_by_name() -> (Reach, pb::body::Content) {
+    let audience = |number: u32| format!("{number:020x}").parse().unwrap();
+    let member = |number: u32| format!("member-{number:02}").parse().unwrap();
+    let reach = Reach {
+        audiences: (0..32).map(audience).collect(),
+        recipients: (0..64).map(member).collect(),
+    };
+    let content = pb::body::Content::Indicator(pb::Indicator {
+        observable: Some(pb::Observable {
+            kind: pb::ObservableKind::Domain.into(),
+            value: "lantern.example".to_owned(),
+            ..pb::Observable::default()
+        }),
+        description: (0..256).map(|number| format!("word{number}")).collect::<Vec<_>>().join(" "),
+        ..pb::Indicator::default()
+    });
+    (reach, content)
+}
+
+/// Entries for every reader by name, of many words, of one operation.
+fn append_hostile(disk: &Disk, store: &Store, count: usize) {
+    let (reach, content) = for_everyone_by_name();
+    let record = signed(reach.clone(), content);
+    let parsed = record.get();
+    let terms = crate::wire::terms(&parsed.content, &parsed.body, &reach);
+    let mut group = disk.group(store, &vec![20; count]).unwrap();
+    group.head = store.head().unwrap();
+    let first = group.head.frontier.size();
+    for (sequence, entry) in (first..).zip(&mut group.entries) {
+        let operation = Some(facts(10).name());
+        let scope = Scope {
+            reach: reach.clone(),
+            shapes: vec![Shape { operation, ..Shape::default() }],
+            ..Scope::clone(&entry.facts.scope)
+        };
+        entry.facts.scope = Arc::new(scope);
+        entry.facts.value_digest = Some(sha256(b"lantern.example"));
+        let mut told = self::entry(sequence, 20);
+        (told.envelope, told.erased) = (Some(parsed.envelope.clone()), None);
+        entry.framed = crate::wire::entry::frame(&told);
+        entry.leaf_hash = leaf(&told).unwrap().hash();
+        group.head.frontier.push(entry.leaf_hash);
+        entry.terms.clone_from(&terms);
+    }
+    store.append(&group).unwrap();
+    store.apply_views(first, &group.entries).unwrap();
+}
+
+#[test]
+fn entries_of_many_words_for_many_readers_are_found_and_memory_has_its_bound() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    let spilled = |store: &Store| store.db.scan_prefix(keys::level(3, 2)).count() > 0;
+    let demand = |store: &Store, end: u64| {
+        let (reach, _content) = for_everyone_by_name();
+        let of_audience = crate::model::index_keys::Group::of_audience(&reach.audiences[31]);
+        let of_member = crate::model::index_keys::Group::of_member(&reach.recipients[63]);
+        for group in [of_audience, of_member, publisher()] {
+            let find = |term| store.find_term(term, group, 0, usize::MAX).unwrap();
+            let all: Vec<u64> = (0..end).collect();
+            assert_eq!(find(Term::about(&facts(10).name())), all, "the operation");
+            assert_eq!(find(Term::word("word0")), all);
+            assert_eq!(find(Term::word("word255")), Vec::<u64>::new(), "beyond the bound");
+            assert_eq!(store.find_value(&sha256(b"lantern.example"), group, 9999).unwrap(), all);
+            let kinds = find(Term::body_kind(BodyKind::Indicator));
+            assert_eq!(kinds, (0..end).step_by(64).collect::<Vec<_>>());
+            let few = store.find_term(Term::word("word1"), group, 70, 3).unwrap();
+            assert_eq!(few, [70, 71, 72]);
+        }
+    };
+    append_hostile(&disk, &store, 80);
+    demand(&store, 80);
+    assert!(!spilled(&store), "the control: there is room for eighty");
+    append_hostile(&disk, &store, 60);
+    demand(&store, 140);
+    assert!(spilled(&store));
+    let in_memory: usize = store.views_in_memory().iter().map(Vec::len).sum();
+    assert!(in_memory < 100 * 1024, "{in_memory} of {}", 140 * 42 * 97);
+    drop(store);
+    store = disk.open();
+    demand(&store, 140);
+    assert!(store.rebuild().unwrap().unchanged);
+    demand(&store, 140);
+}
+
+#[test]
+fn entries_are_let_go_together_as_far_as_their_postings_fit() {
+    let disk = Disk::new();
+    let store = disk.open();
+    append_hostile(&disk, &store, 40);
+    // The words that are kept, the value, and the groups.
+    let each = (42 + 1) * (32 + 64 + 1);
+    for (postings, end) in
+        [(10 * each, 13), (10 * each - 1, 12), (each, 4), (0, 4), (37 * each, 40)]
+    {
+        assert_eq!(store.end_within(3..40, postings).unwrap(), end, "{postings}");
+    }
+    assert_eq!(store.end_within(3..20, usize::MAX).unwrap(), 20);
+    assert_eq!(store.end_within(3..8, 9 * each).unwrap(), 8);
 }
 
 #[test]

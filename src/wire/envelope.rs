@@ -113,7 +113,7 @@ fn signed(envelope: &pb::Envelope) -> Result<(KeyId, Header), Refusal> {
 pub fn terms(envelope: &pb::Envelope) -> Option<Vec<Term>> {
     let header = header::header(&envelope.payload).ok()?;
     let (content, body) = body::content(&envelope.body, header.body_kind).ok()?;
-    Some(crate::wire::terms(&content, &body))
+    Some(crate::wire::terms(&content, &body, &header.handling.reach))
 }
 
 fn key_id(envelope: &pb::Envelope) -> Result<KeyId, Refusal> {

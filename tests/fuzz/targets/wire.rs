@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 use watchfire::client::body_from_json;
+use watchfire::model::handling::Reach;
 use watchfire::model::header::BodyKind;
 use watchfire::model::limits;
 use watchfire::model::names::Sequence;
@@ -67,7 +68,7 @@ fn taken_apart(envelope: &pb::Envelope) {
         assert_eq!(erased.header, record.header, "a body that goes takes nothing else along");
     }
     let terms = wire::envelope::terms(envelope).expect("a record has terms");
-    assert_eq!(terms, wire::terms(&record.content, &record.body));
+    assert_eq!(terms, wire::terms(&record.content, &record.body, &record.header.handling.reach));
     let _sense = wire::sense(&record.body, record.header.create_time);
 }
 
@@ -123,7 +124,7 @@ pub(super) fn body(data: &[u8]) {
     let again = wire::body::content(&body.encode_to_vec(), kind).expect("the same body again");
     assert_eq!((&again.0, &again.1), (&content, &body));
     assert!(content.targets().len() <= 2, "a record is about two others at most");
-    let _terms = wire::terms(&content, &body);
+    let _terms = wire::terms(&content, &body, &Reach::default());
     let _words = body.content.as_ref().map(wire::text_of);
     let _sense = wire::sense(&body, world().now);
     let json = wire::json::message_to_json("watchfire.v1.Body", bytes);
