@@ -1215,6 +1215,24 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_of_as_many_values_as_it_may_have_fits_its_rows() {
+        let mut values = FilterValues::default();
+        let posting = |number: u64| (first_bits(&sha256(&number.to_be_bytes())), number);
+        let most = u64::try_from(FILTER_VALUES_MAX).unwrap();
+        let mut sorted: Vec<Posting> = (0..most).map(posting).collect();
+        sorted.sort_unstable();
+        for posting in sorted.iter().chain(sorted.last()) {
+            values.take(Some(posting));
+        }
+        let filter = values.filter();
+        assert!(matches!(filter, RunFilter::Fuse { .. }));
+        let rows = filter.to_bytes().chunks(VALUE_PAYLOAD_MAX).count();
+        assert!((200..256).contains(&rows), "{rows}");
+        sorted.push((u64::MAX, 0));
+        assert_eq!(RunFilter::of(&sorted), RunFilter::Everything, "and one more");
+    }
+
+    #[test]
     fn the_pieces_of_a_filter_have_an_end() {
         let fingerprints = vec![3; VALUE_PAYLOAD_MAX - 1 - BinaryFuse8::DESCRIPTOR_LEN].into();
         let filter = RunFilter::Fuse { descriptor: [1; BinaryFuse8::DESCRIPTOR_LEN], fingerprints };
