@@ -1,9 +1,9 @@
 //! One process at a time has a data directory: it opens the store there, or puts another in its place.
+//!
+//! The directory itself is locked: a file could be missing, another account's, or find no space.
 
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::fs::TryLockError;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,39 +11,27 @@ use std::time::Instant;
 
 use crate::store::StoreError;
 
-const NAME: &str = "store.lock";
 /// The lock of a process that was just killed goes with it, a little later.
 const WITHIN: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(20);
 
 /// Takes the lock of a data directory, which goes with what is returned.
 pub(super) fn take(data: &Path) -> Result<Arc<File>, StoreError> {
-    let path = data.join(NAME);
     let failed = |error: std::io::Error| StoreError::Io {
         action: "locking the data directory",
         cause: error.to_string(),
     };
-    let file = open(&path).map_err(failed)?;
+    let folder = File::open(data).map_err(failed)?;
     let begun = Instant::now();
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Arc::new(file)),
+        match folder.try_lock() {
+            Ok(()) => return Ok(Arc::new(folder)),
             Err(TryLockError::WouldBlock) if begun.elapsed() < WITHIN => {
                 std::thread::park_timeout(TICK);
             }
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-    }
-}
-
-/// The file, which may be another user's: it is only there to be locked.
-fn open(path: &Path) -> std::io::Result<File> {
-    match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            OpenOptions::new().write(true).create(true).truncate(false).open(path)
-        }
-        opened => opened,
     }
 }
 

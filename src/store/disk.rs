@@ -19,14 +19,12 @@ const STEP_BYTES: usize = 1024 * 1024;
 const REMOVED_BYTES: usize = 1024;
 /// Rows that are read before the pages that sled's cache dropped meanwhile are let go.
 const ROWS_BETWEEN_RELEASES: usize = 256;
-/// Bytes that may lie behind the last sync: half of what the look at the log takes for a torn end.
-pub(super) const UNSYNCED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What an index writes to.
 pub(super) trait Disk {
     /// The tree that has the rows.
     fn tree(&self) -> &Tree;
-    /// Takes note of bytes that were written; syncs once there are many.
+    /// Syncs what was written.
     fn wrote(&self, bytes: usize) -> Result<(), StoreError>;
     /// Returns when nobody reads any more whose look at what is in memory was before this.
     fn wait_for_readers(&self);

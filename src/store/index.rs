@@ -711,6 +711,8 @@ impl State {
 
     /// Makes the open run the last of the short ones.
     fn advance(&mut self, postings: Option<Vec<Posting>>, part: Option<RunFilter>) {
+        // A part of a run that was cut off may have been swept before it was written again.
+        self.sweeping = None;
         let before = self.first_short();
         self.written += 1;
         self.open.clear();

@@ -48,7 +48,6 @@ use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
 use crate::store::block::StoredEntry;
 use crate::store::disk::Disk;
-use crate::store::disk::UNSYNCED_BYTES_MAX;
 use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::index::Posting;
@@ -252,12 +251,10 @@ pub struct Store {
     /// What the next start demands of the log; none of a store that is damaged.
     anchor: Option<Anchor>,
     /// Where sled's log ends in its file, and how far it was there at the last sync.
-    end: Mutex<Follower>,
+    end: Mutex<Option<Follower>>,
     synced_end: AtomicU64,
     /// Writes of state that no entry counts.
     writes: AtomicU64,
-    /// Bytes of the indexes that were written since the last sync.
-    unsynced: AtomicU64,
     /// Since when the writing thread is at work, in milliseconds behind the opening; 0: it is not.
     at_work_since: AtomicU64,
     opened: Instant,
@@ -333,11 +330,10 @@ impl Store {
             cursor_key,
             known: known.unwrap_or_default(),
             anchor,
-            end: Mutex::new(Follower::new(&log_file)?),
+            end: Mutex::default(),
             synced_end: AtomicU64::new(0),
             log_file,
             writes: AtomicU64::new(writes),
-            unsynced: AtomicU64::new(0),
             at_work_since: AtomicU64::new(0),
             opened: Instant::now(),
             is_unsure: AtomicBool::new(true),
@@ -1172,9 +1168,13 @@ impl Store {
 
     /// Where the log ends that sled has given to the file system, as far as that can be seen.
     fn end(&self) -> Option<Lsn> {
+        self.anchor.as_ref()?;
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = end.follow(&self.log_file);
-        end.inspect_err(|error| tracing::warn!(%error, "the end of the log is not seen")).ok()
+        let mut follow = || match &mut *end {
+            Some(follower) => follower.follow(&self.log_file),
+            none => none.insert(Follower::new(&self.log_file)?).follow(&self.log_file),
+        };
+        follow().inspect_err(|error| tracing::warn!(%error, "the end of the log is not seen")).ok()
     }
 
     /// Flushes sled's buffers to the file system and those to the disk: on Linux sled's own flush ends before the
@@ -1198,7 +1198,6 @@ impl Store {
         if synced.is_err() {
             self.is_unsure.store(true, Ordering::Relaxed);
         }
-        self.unsynced.store(0, Ordering::Relaxed);
         synced
     }
 
@@ -1226,10 +1225,9 @@ impl Disk for Store {
         &self.db
     }
 
+    /// sled uses a segment again once what it held is written elsewhere, which need not be on the disk yet.
     fn wrote(&self, bytes: usize) -> Result<(), StoreError> {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let unsynced = self.unsynced.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if unsynced > UNSYNCED_BYTES_MAX { self.sync() } else { Ok(()) }
+        if bytes > 0 { self.sync() } else { Ok(()) }
     }
 
     fn wait_for_readers(&self) {
