@@ -558,7 +558,7 @@ mod tests {
         }
         // Nobody looks for a long while, and what it looked at last is used for something else.
         for number in 0..4000_u32 {
-            db.insert((number % 500).to_be_bytes(), vec![1 + number.to_be_bytes()[3]; 900])
+            db.insert((number % 500).to_be_bytes(), vec![number.to_be_bytes()[3] | 1; 900])
                 .unwrap();
         }
         db.flush().unwrap();
