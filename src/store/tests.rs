@@ -1,5 +1,6 @@
 //! The store against its promises: what was written is read, at every size; damage is named; views are folds.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -813,4 +814,29 @@ fn a_group_is_there_whole_or_not_at_all_wherever_its_writes_end() {
         cuts += 1;
     }
     assert!(cuts > 50 && whole >= 1 && whole < cuts, "{whole} of {cuts} were whole");
+}
+
+#[test]
+fn what_is_left_of_a_damaged_log_is_read_by_whoever_asks_for_no_more() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..40 {
+        disk.append(&store, &[30_000; 2]).unwrap();
+    }
+    drop(store);
+    let path = disk.folder.path();
+    let file = std::fs::File::options().read(true).write(true).open(path.join("db")).unwrap();
+    // The last segment: a hole in the middle sled itself may not survive.
+    let segment = crate::store::reserve::SEGMENT_BYTES;
+    let mut byte = [0];
+    let begun = (0..file.metadata().unwrap().len() / segment).map(|number| number * segment + 5);
+    let at = begun.rev().find(|at| file.read_exact_at(&mut byte, *at).is_ok() && byte != [0]);
+    let at = at.unwrap();
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    assert!(matches!(Store::open(path, 0), Err(StoreError::Corrupt { .. })));
+    let left = Store::open_damaged(path).unwrap();
+    let mut blocks = 0;
+    left.readable_blocks(|_block| blocks += 1);
+    assert!(blocks > 0, "nothing is left");
 }
