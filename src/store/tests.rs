@@ -827,7 +827,7 @@ fn what_is_left_of_a_damaged_log_is_read_by_whoever_asks_for_no_more() {
     let path = disk.folder.path();
     let file = std::fs::File::options().read(true).write(true).open(path.join("db")).unwrap();
     // The last segment: a hole in the middle sled itself may not survive.
-    let segment = crate::store::reserve::SEGMENT_BYTES;
+    let segment = reserve::SEGMENT_BYTES;
     let mut byte = [0];
     let begun = (0..file.metadata().unwrap().len() / segment).map(|number| number * segment + 5);
     let at = begun.rev().find(|at| file.read_exact_at(&mut byte, *at).is_ok() && byte != [0]);
