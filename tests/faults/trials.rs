@@ -144,6 +144,13 @@ impl Round {
         self.random.next_u64() % end
     }
 
+    /// Randomness of its own for one who takes part.
+    pub(crate) fn share(&mut self) -> TestRng {
+        let mut seed = [0; 32];
+        self.random.fill_bytes(&mut seed);
+        TestRng::from_seed(RngAlgorithm::ChaCha, &seed)
+    }
+
     /// A moment within so long a time.
     pub(crate) fn moment(&mut self, within: Duration) -> Duration {
         let micros = u64::try_from(within.as_micros()).expect("a short time");

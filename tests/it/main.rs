@@ -50,6 +50,7 @@ mod slips;
 mod suspension;
 mod taxii;
 #[path = "../faults/trials.rs"]
+#[expect(dead_code, reason = "the faults use the rest")]
 #[expect(clippy::print_stdout, reason = "a failure is run again by what was told before it")]
 mod trials;
 mod turned;

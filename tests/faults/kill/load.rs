@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use proptest::prelude::Rng as _;
-use proptest::test_runner::RngAlgorithm;
 use proptest::test_runner::TestRng;
 use tokio_util::sync::CancellationToken;
 use watchfire::client::Client;
@@ -66,9 +65,7 @@ struct Step {
 
 impl Publisher {
     pub(crate) fn new(round: &mut Round) -> Self {
-        let mut seed = [0; 32];
-        round.random.fill_bytes(&mut seed);
-        Self { random: TestRng::from_seed(RngAlgorithm::ChaCha, &seed), own: Vec::new() }
+        Self { random: round.share(), own: Vec::new() }
     }
 
     fn below(&mut self, end: u64) -> u64 {

@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
-use proptest::prelude::Rng as _;
-use proptest::test_runner::RngAlgorithm;
-use proptest::test_runner::TestRng;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -55,12 +52,6 @@ struct Crowd {
     asking: JoinHandle<u64>,
 }
 
-fn random(round: &mut Round) -> TestRng {
-    let mut seed = [0; 32];
-    round.random.fill_bytes(&mut seed);
-    TestRng::from_seed(RngAlgorithm::ChaCha, &seed)
-}
-
 impl Crowd {
     /// Who publishes and subscribes does so through this address.
     async fn gather(world: World, address: &str, round: &mut Round) -> Self {
@@ -71,7 +62,7 @@ impl Crowd {
         let mut publishers = Vec::new();
         for member in PUBLISHERS {
             let client = parties::connect(&profile(member), address).await;
-            let one = Publisher::new(client, random(round), history.clone(), published.clone());
+            let one = Publisher::new(client, round.share(), history.clone(), published.clone());
             publishers.push(tasks.spawn(one.publish(stop.clone())));
         }
         let mut subscribers = Vec::new();
@@ -79,14 +70,14 @@ impl Crowd {
             let one = Subscriber {
                 profile: profile(member),
                 address: address.to_owned(),
-                random: random(round),
+                random: round.share(),
                 history: history.clone(),
             };
             subscribers.push(tasks.spawn(one.read(until.clone())));
         }
         let asking = parties::ask(
             world.client(READER).await,
-            random(round),
+            round.share(),
             history.clone(),
             published.clone(),
             stop.clone(),
