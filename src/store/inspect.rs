@@ -278,7 +278,7 @@ fn ends_early(offset: u64) -> StoreError {
 }
 
 /// Every segment that was begun. What is neither zero nor a header was one.
-fn segments(file: &File) -> Result<Segments, StoreError> {
+pub(super) fn segments(file: &File) -> Result<Segments, StoreError> {
     let length = file.metadata().map_err(|error| failed(&error))?.len();
     let mut segments = Segments::new();
     let mut offset = 0;

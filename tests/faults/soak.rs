@@ -17,20 +17,25 @@ use crate::world::Ends;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
+use crate::world::draft;
 use crate::world::handling;
 use crate::world::next_entries;
 use crate::world::publish;
 use crate::world::publish_for;
 use crate::world::recall;
 use crate::world::replay;
+use crate::world::sign;
 use crate::world::subscribe;
 use crate::world::watchfired;
 use crate::world::withdrawal;
 
 const MEMBERS: [(&str, &str); 3] =
     [("acme-video", "company"), ("birch-social", "company"), ("cedar-chat", "company")];
-/// Between two records: 18,000 an hour, more than a busy exchange takes in.
-const PACE: Duration = Duration::from_millis(200);
+/// Between two records: 7,200 an hour, more than a busy exchange takes in. Each costs memory for good, up to the bounds
+/// of the indexes: some 200 bytes.
+const PACE: Duration = Duration::from_millis(500);
+/// Records of a batch before the soak begins.
+const FILLED_AT_ONCE: u64 = 100;
 /// Between two looks at what the hub holds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks in each of which the whole log is replayed, and a backup taken.
@@ -62,6 +67,21 @@ fn growth(looks: &[Look]) -> f64 {
 
 fn files(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).expect("its files").count()
+}
+
+/// A log that is longer than what of it is kept in memory: what fills up at the beginning of a hub's life is full.
+async fn fill(client: &Client, records: u64) {
+    let signer = client.signer().expect("a key");
+    let one = |number: u64| {
+        let value = format!("n{}.example", number % 20_000);
+        sign(client, draft(&signer, domain(&value), handling(&[], &[])))
+    };
+    for at in (0..records).step_by(usize::try_from(FILLED_AT_ONCE).expect("few")) {
+        let batch = (at..at + FILLED_AT_ONCE).map(one).collect();
+        for outcome in client.publish(batch).await.expect("answers") {
+            outcome.receipt().expect("it was taken");
+        }
+    }
 }
 
 /// Publishes, revises nothing, takes back some, and demands that some are erased.
@@ -152,6 +172,7 @@ async fn what_a_hub_holds_does_not_grow() {
         world.stop();
         crate::kill::keep_little(&world);
         world.start(&[]).await;
+        fill(&world.client("acme-video").await, lane.choose(0, 2_000, 100_000)).await;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let writing = tasks.spawn(write(world.client("acme-video").await, stop.clone()));
         let (looks, ()) = tokio::join!(
@@ -166,6 +187,7 @@ async fn what_a_hub_holds_does_not_grow() {
         let warm = &looks[looks.len() / WARM_AFTER..];
         let (grown, most) = (growth(warm), warm.iter().map(|look| look.files).max());
         let (first, most) = (warm[0].files, most.expect("a look"));
+        round.note("MiB at the beginning", looks[0].bytes / GROWTH_MAX);
         round.note("MiB more an hour", grown / GROWTH_MAX);
         round.note("MiB at the end", looks[looks.len() - 1].bytes / GROWTH_MAX);
         round.note("files, first and most", format!("{first} and {most}"));
