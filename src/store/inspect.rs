@@ -126,6 +126,8 @@ pub(super) struct Follower {
     look_at: Instant,
     /// The first of those behind it, while the next one was not there.
     passed: Option<Lsn>,
+    /// What was read last, kept for its room: to ask for new room with each sync costs more than to read.
+    part: Vec<u8>,
 }
 
 impl Follower {
@@ -138,6 +140,7 @@ impl Follower {
             ahead: Segments::new(),
             look_at: Instant::now(),
             passed: None,
+            part: Vec::new(),
         })
     }
 
@@ -153,15 +156,17 @@ impl Follower {
         let Some((lsn, offset)) = self.segment else { return Ok(true) };
         let mut step = STEP_BYTES;
         while self.at + MESSAGE_HEADER_BYTES_MAX <= SEGMENT_BYTES {
-            let part = read_part(file, offset + self.at, step.min(SEGMENT_BYTES - self.at))?;
-            let end = walk_part(&part, 0, as_u64(part.len()), lsn);
+            let length = step.min(SEGMENT_BYTES - self.at);
+            let part = read_into(&mut self.part, file, offset + self.at, length)?;
+            let end = walk_part(part, 0, as_u64(part.len()), lsn);
             if end.why == Why::Full {
                 self.at = SEGMENT_BYTES;
             } else if end.at > 0 {
-                (self.at, step) = (self.at + end.at, STEP_BYTES);
+                // Much was written since: the next part may be longer.
+                (self.at, step) = (self.at + end.at, step * 2);
             } else {
                 // One that is longer than a step, or what lay there before.
-                let announced = announced(&part, |number| number == lsn / SEGMENT_BYTES);
+                let announced = announced(part, |number| number == lsn / SEGMENT_BYTES);
                 match announced {
                     Some(Message { bytes, .. }) if bytes > step => step = bytes,
                     Some(_) | None => return self.is_used_again(file),
@@ -332,13 +337,33 @@ fn read(file: &File, offset: u64) -> Result<Vec<u8>, StoreError> {
 
 /// Bytes of the file, fewer at its end.
 fn read_part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-    let end = file.metadata().map_err(|error| failed(&error))?.len();
-    let length = length.min(end.saturating_sub(offset));
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    match file.read_exact_at(&mut bytes, offset) {
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
-        read => read.map(|()| bytes).map_err(|error| failed(&error)),
+    let mut bytes = Vec::new();
+    let filled = read_into(&mut bytes, file, offset, length)?.len();
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The same, into room that there is.
+fn read_into<'a>(
+    room: &'a mut Vec<u8>,
+    file: &File,
+    offset: u64,
+    length: u64,
+) -> Result<&'a [u8], StoreError> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if room.len() < length {
+        room.resize(length, 0);
     }
+    let mut filled = 0;
+    while let Some(rest) = room.get_mut(filled..length).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + as_u64(filled)) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Ok(room.get(..filled).unwrap_or_default())
 }
 
 /// Walks the messages of a segment.
