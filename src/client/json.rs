@@ -27,6 +27,7 @@ use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::time::Timestamp;
+use crate::model::visible::escaped;
 use crate::profile::Overlay;
 use crate::wire;
 use crate::wire::pb;
@@ -136,7 +137,7 @@ fn line(entry: &VerifiedEntry, reading: Option<Reading<'_>>) -> String {
         envelope: &BASE64.encode(entry.envelope().encode_to_vec()),
     };
     // Texts, numbers and objects: there is nothing in it that JSON cannot say.
-    serde_json::to_string(&line).unwrap_or_default()
+    escaped(&serde_json::to_string(&line).unwrap_or_default()).into_owned()
 }
 
 /// The ledger as one JSON object, in proto-JSON spelling, without the line break.

@@ -2,6 +2,9 @@
 //!
 //! What members report is hostile until shown otherwise; whoever shows it, on a terminal or on a page, cleans it here.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 use unicode_normalization::char::is_combining_mark;
 
 /// Marks that may follow each other on one letter: no script needs more, and a tower of them covers its neighbours.
@@ -25,6 +28,27 @@ pub fn visible_line(text: &str) -> String {
     let words: Vec<String> =
         text.split_whitespace().map(visible).filter(|word| !word.is_empty()).collect();
     words.join(" ")
+}
+
+/// The text with each unseen character written as JSON writes it, `\uXXXX`: a document of JSON that says the same, and
+/// that no terminal obeys. Line breaks and tabs stay, which no JSON holds within its texts.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    let is_escaped = |one: char| is_unseen(one) && one != '\n' && one != '\t';
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_escaped(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // A string takes everything.
+                let _always = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Whether nobody sees this character, or what it is there for is to command.
@@ -51,6 +75,16 @@ mod tests {
     fn a_line_is_one_line() {
         assert_eq!(visible_line(" a\r\n\u{2028}b\tc \u{200b} d\u{3000}"), "a b c d");
         assert_eq!(visible_line("\u{202e}\n"), "");
+    }
+
+    #[test]
+    fn what_is_escaped_says_the_same() {
+        let text = "a\u{7f}\u{9b}\u{202e}\u{e0041}\u{2028}b\nc \u{fe0f}\u{1f525}";
+        let json = serde_json::Value::from(text).to_string();
+        let escaped = escaped(&json);
+        assert_eq!(escaped, r#""a\u007f\u009b\u202e\udb40\udc41\u2028b\nc \ufe0f🔥""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
+        assert!(matches!(super::escaped("{\n\t\"пример\": 1}"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -286,7 +286,7 @@ fn exported(world: &World, wrote: &BTreeMap<String, Wrote>, path: &str) {
         let output = world.watchfire("birch-social", arguments);
         assert!(held(&json_lines(&output)) == *wrote, "{arguments:?}: a text is another one");
         let raw = String::from_utf8_lossy(&output.stdout);
-        assert!(!raw.contains(|one: char| one < ' ' && one != '\n'), "{arguments:?}");
+        assert!(!raw.contains(is_unprintable), "{arguments:?}");
     }
     let folder = world.data().join("lists");
     let out = folder.to_str().expect("UTF-8");

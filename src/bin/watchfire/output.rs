@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
+use watchfire::model::visible::escaped;
 pub(crate) use watchfire::model::visible::visible as clean;
 
 /// How records are shown.
@@ -19,9 +20,9 @@ pub(crate) enum Format {
     Jsonl,
 }
 
-/// Prints a line of data.
+/// Prints a line of data. What is for people is clean already; of JSON what a terminal would obey is escaped.
 pub(crate) fn line(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", escaped(text))
 }
 
 /// Prints data as it is.
