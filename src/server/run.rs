@@ -84,6 +84,15 @@ pub enum ServeError {
         /// Why.
         what: String,
     },
+    /// A file of the data directory cannot be read, or written.
+    #[error("{path} cannot be used")]
+    Unread {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
     /// Another process has the data directory.
     #[error("another process has the data directory open: it writes to {0}")]
     InUse(PathBuf),
@@ -192,7 +201,7 @@ impl Watching {
         // Before anything is made: a mistyped folder must not become a data directory.
         let exchange = exchange_of(config)?;
         let audit = config.audit.as_ref().map(|audit| {
-            Audit::start(audit, Arc::clone(clock)).map_err(|error| unopened(&audit.file, &error))
+            Audit::start(audit, Arc::clone(clock)).map_err(|error| unopened(&audit.file, error))
         });
         let audit = audit.transpose()?;
         let traces = config.traces.as_ref();
@@ -434,11 +443,11 @@ fn open_hub(
 }
 
 /// Why the audit log cannot be written.
-fn unopened(file: &Path, error: &std::io::Error) -> ServeError {
-    if error.kind() == ErrorKind::ResourceBusy {
+fn unopened(file: &Path, cause: std::io::Error) -> ServeError {
+    if cause.kind() == ErrorKind::ResourceBusy {
         return ServeError::InUse(file.to_owned());
     }
-    ServeError::File { path: file.to_owned(), what: error.to_string() }
+    ServeError::Unread { path: file.to_owned(), cause }
 }
 
 /// The founding record.
@@ -500,9 +509,9 @@ fn watched(
     let fault = |error| not_opened(&config.data.join("store"), error);
     let lock = lock::take(&config.data).map_err(fault)?;
     let leftover = compact::remove_leftover(&config.data);
-    let left = leftover.map_err(|error| ServeError::File {
+    let left = leftover.map_err(|cause| ServeError::Unread {
         path: config.data.join(compact::COPY),
-        what: error.to_string(),
+        cause,
     })?;
     if left {
         tracing::warn!("removed what a compaction left that did not come to its end");
@@ -516,7 +525,7 @@ fn watched(
             // Nobody waits any more when the watchdog was faster.
             let _late = sender.send(open(&path, min_free_bytes));
         })
-        .map_err(|error| ServeError::File { path: config.data.clone(), what: error.to_string() })?;
+        .map_err(|cause| ServeError::Unread { path: config.data.clone(), cause })?;
     match receiver.recv_timeout(config.open_deadline) {
         Ok(opened) => opened.map(|store| store.with_lock(lock)).map_err(fault),
         Err(RecvTimeoutError::Timeout) => Err(ServeError::OpenTimeout(config.open_deadline)),
@@ -606,7 +615,9 @@ pub fn secret(path: &Path) -> Result<SecretKey, ServeError> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let fault = |what: String| ServeError::File { path: path.to_owned(), what };
-    let mode = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?.permissions();
+    let mode = std::fs::metadata(path)
+        .map_err(|cause| ServeError::Unread { path: path.to_owned(), cause })?
+        .permissions();
     if mode.mode() & 0o077 != 0 {
         return Err(fault("others may read this private key: chmod 600".to_owned()));
     }
@@ -617,8 +628,7 @@ pub fn secret(path: &Path) -> Result<SecretKey, ServeError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
-    std::fs::read(path)
-        .map_err(|error| ServeError::File { path: path.to_owned(), what: error.to_string() })
+    std::fs::read(path).map_err(|cause| ServeError::Unread { path: path.to_owned(), cause })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use clap::Subcommand;
+use rustix::io::Errno;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ use watchfire::store::StoreError;
 
 /// Another fault.
 const EXIT_OTHER: u8 = 1;
-/// The process ended because a write failed: start it again.
+/// A write failed, or the disk withheld a file: start it again.
 const EXIT_WRITE_FAILED: u8 = 74;
 /// The configuration or the data directory cannot be used: starting again does not help.
 const EXIT_UNUSABLE: u8 = 78;
@@ -46,7 +47,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The hub of an exchange.
 ///
-/// Exit codes: 0 stopped as asked, 1 another fault, 2 usage, 74 a write failed (start again), 78 the configuration or
+/// Exit codes: 0 stopped as asked, 1 another fault, 2 usage, 74 the disk failed (start again), 78 the configuration or
 /// the data directory cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "watchfired", version = watchfire::VERSION, propagate_version = true)]
@@ -266,8 +267,17 @@ fn working(error: &anyhow::Error) -> Option<&StoreError> {
     error.downcast_ref()
 }
 
+/// Whether a call of the system failed that may succeed the next time: nothing is wrong with what the file says.
+fn passes(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.filter_map(Errno::from_io_error).any(|errno| {
+        matches!(errno, Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::STALE)
+    })
+}
+
 fn exit_code(error: &anyhow::Error) -> u8 {
     match opening(error) {
+        _ if passes(error) => EXIT_WRITE_FAILED,
         // What a new start would find is as damaged.
         Some(ServeError::Write(StoreError::Corrupt { .. })) => EXIT_UNUSABLE,
         // Opening writes, too.
@@ -280,6 +290,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         }
         Some(
             ServeError::File { .. }
+            | ServeError::Unread { .. }
             | ServeError::Restored
             | ServeError::OpenTimeout(_)
             | ServeError::OpenFailed
@@ -338,5 +349,17 @@ mod tests {
         assert_eq!(exit_code(&opening(failed_write())), EXIT_WRITE_FAILED);
         assert_eq!(exit_code(&opening(StoreError::InUse)), EXIT_OTHER);
         assert_eq!(exit_code(&anyhow::anyhow!("something else")), EXIT_OTHER);
+    }
+
+    #[test]
+    fn a_file_that_the_disk_withholds_is_tried_again_and_one_that_is_missing_is_not() {
+        let unread = |errno: Errno| {
+            let path = "log.key".into();
+            anyhow::Error::from(ServeError::Unread { path, cause: errno.into() })
+        };
+        assert_eq!(exit_code(&unread(Errno::IO)), EXIT_WRITE_FAILED);
+        assert_eq!(exit_code(&unread(Errno::MFILE)), EXIT_WRITE_FAILED);
+        assert_eq!(exit_code(&unread(Errno::NOENT)), EXIT_UNUSABLE);
+        assert_eq!(exit_code(&unread(Errno::ACCESS)), EXIT_UNUSABLE);
     }
 }
