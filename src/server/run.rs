@@ -509,10 +509,8 @@ fn watched(
     let fault = |error| not_opened(&config.data.join("store"), error);
     let lock = lock::take(&config.data).map_err(fault)?;
     let leftover = compact::remove_leftover(&config.data);
-    let left = leftover.map_err(|cause| ServeError::Unread {
-        path: config.data.join(compact::COPY),
-        cause,
-    })?;
+    let left = leftover
+        .map_err(|cause| ServeError::Unread { path: config.data.join(compact::COPY), cause })?;
     if left {
         tracing::warn!("removed what a compaction left that did not come to its end");
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use sled::Batch;
 
 use crate::store::StoreError;
+use crate::store::closing::LastHandle;
 use crate::store::keys;
 use crate::store::log::Store;
 use crate::store::log::open_sled;
@@ -20,6 +21,8 @@ pub fn copy(from: &Store, to: &Path, mut progress: impl FnMut(u64)) -> Result<u6
         cause: error.to_string(),
     })?;
     let copy = open_sled(to)?;
+    // Lets go after the copy.
+    let (_last, copy) = (LastHandle::new(copy.clone()), copy);
     let (mut batch, mut bytes, mut rows) = (Batch::default(), 0, 0_u64);
     for row in from.db.iter() {
         let (key, value) = row.map_err(StoreError::io("reading the store"))?;

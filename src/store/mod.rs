@@ -6,6 +6,7 @@
 mod anchor;
 mod backup;
 mod block;
+mod closing;
 mod compact;
 mod disk;
 #[doc(hidden)]
@@ -32,6 +33,7 @@ pub use self::backup::import;
 pub use self::backup::read_backup;
 pub use self::block::LogBlock;
 pub use self::block::StoredEntry;
+pub use self::closing::hide_panics_of_closing;
 pub use self::compact::copy;
 pub use self::index::COARSE_SEQUENCES;
 pub use self::index::RUN_SEQUENCES;

@@ -33,6 +33,7 @@ use watchfire::server::TakeError;
 use watchfire::store::BackupError;
 use watchfire::store::Rebuilt;
 use watchfire::store::StoreError;
+use watchfire::store::hide_panics_of_closing;
 
 /// Another fault.
 const EXIT_OTHER: u8 = 1;
@@ -111,6 +112,7 @@ struct DataArgs {
 }
 
 fn main() -> ExitCode {
+    hide_panics_of_closing();
     let outcome = match Cli::parse().command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve(&args),

@@ -30,6 +30,7 @@ use crate::store::anchor::Known;
 use crate::store::block;
 use crate::store::block::Decoded;
 use crate::store::block::LogBlock;
+use crate::store::closing::LastHandle;
 use crate::store::disk::Disk;
 use crate::store::index::Index;
 use crate::store::inspect::Follower;
@@ -106,6 +107,8 @@ pub struct Store {
     /// Held alone while bodies go, and shared by who reads what lies in several rows, a long block or postings: sled
     /// gives each row as it is at that moment.
     rewriting: RwLock<()>,
+    /// Behind all others, so that it is the last.
+    _last: LastHandle,
 }
 
 impl Store {

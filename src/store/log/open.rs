@@ -18,6 +18,7 @@ use crate::store::StoreError;
 use crate::store::anchor::Anchor;
 use crate::store::anchor::Known;
 use crate::store::block;
+use crate::store::closing::LastHandle;
 use crate::store::index::Index;
 use crate::store::index::Keys;
 use crate::store::inspect;
@@ -161,6 +162,7 @@ impl Store {
         let log_file = File::open(path.join("db"))
             .map_err(|error| system("opening the log's file", &error))?;
         let reserve = Reserve::new(&path.join("db"), min_free_bytes);
+        let last = LastHandle::new(db.clone());
         Ok(Self {
             reserve: reserve
                 .inspect_err(|error| tracing::warn!(%error, "the log has no reserve"))
@@ -187,6 +189,7 @@ impl Store {
             lock: None,
             edge: ArcSwap::default(),
             rewriting: RwLock::default(),
+            _last: last,
         })
     }
 
