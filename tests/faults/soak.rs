@@ -31,9 +31,11 @@ use crate::world::withdrawal;
 
 const MEMBERS: [(&str, &str); 3] =
     [("acme-video", "company"), ("birch-social", "company"), ("cedar-chat", "company")];
-/// Between two records: 7,200 an hour, more than a busy exchange takes in. Each costs memory for good, up to the bounds
-/// of the indexes: some 200 bytes.
-const PACE: Duration = Duration::from_millis(500);
+/// Between two records: 900 an hour, more than a busy exchange takes in. Each entry, of records and of the notices that
+/// bodies were erased, costs memory for good, up to the bounds of the indexes: some 360 bytes in a log of this length.
+const PACE: Duration = Duration::from_secs(4);
+/// How long who comes and goes waits for something new.
+const STAY: Duration = Duration::from_millis(400);
 /// Records of a batch before the soak begins.
 const FILLED_AT_ONCE: u64 = 100;
 /// Between two looks at what the hub holds.
@@ -115,7 +117,7 @@ async fn come_and_go(world: &World, stop: CancellationToken) {
         assert_eq!(found.len(), 1, "one answer for one value");
         client.list(&Filter::default(), "").await.expect("a page");
         let mut stream = subscribe(&client, From::Now, Filter::default(), Ends::Never).await;
-        if let Some(entries) = stop.run_until_cancelled(next_entries(&mut stream)).await {
+        if let Ok(entries) = tokio::time::timeout(STAY, next_entries(&mut stream)).await {
             assert!(!entries.is_empty(), "a delivery without entries");
         }
     }
