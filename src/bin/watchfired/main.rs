@@ -231,9 +231,9 @@ fn print_line(line: &str) -> anyhow::Result<()> {
         .context("it is done, but the answer cannot be printed")
 }
 
-#[expect(clippy::print_stderr, reason = "a command that fails, or warns, says why")]
+/// Says why a command fails, or what it warns of. Its exit code stands even where that cannot be told.
 fn print_error(error: &anyhow::Error) {
-    eprintln!("watchfired: {error:#}");
+    drop(writeln!(std::io::stderr().lock(), "watchfired: {error:#}"));
 }
 
 /// Why a data directory cannot be used, whatever was to be done with it.
