@@ -144,7 +144,7 @@ async fn publish(client: &Client, envelopes: Vec<pb::Envelope>, sent: &mut Sent)
     let request =
         pb::PublishRequest { envelopes: envelopes.clone(), ..pb::PublishRequest::default() };
     let Ok(answer) = client.exchange_service().publish(request).await else {
-        sent.unanswered = envelopes;
+        sent.unanswered.extend(envelopes);
         return None;
     };
     for (result, envelope) in answer.into_inner().results.into_iter().zip(envelopes) {

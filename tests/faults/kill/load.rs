@@ -84,7 +84,7 @@ impl Publisher {
                 ..pb::PublishRequest::default()
             };
             let Ok(answer) = service.publish(request).await else {
-                sent.unanswered = envelopes;
+                sent.unanswered.extend(envelopes);
                 return sent;
             };
             self.hear(answer.into_inner(), steps, &mut sent);
