@@ -86,6 +86,17 @@ async fn fill(client: &Client, records: u64) {
     }
 }
 
+/// What is read stays in memory, too, up to its bounds: all of it is read, so many times.
+async fn warm(client: &Client, times: u64) {
+    let all: Vec<String> = (0..20_000).map(|number| format!("n{number}.example")).collect();
+    for _time in 0..times {
+        for values in all.chunks(1_000) {
+            client.look_up(values, &LookUpOptions::default()).await.expect("answers");
+        }
+    }
+    assert!(!replay(client, Filter::default()).await.is_empty(), "a log has its founding");
+}
+
 /// Publishes, revises nothing, takes back some, and demands that some are erased.
 async fn write(client: Client, stop: CancellationToken) {
     let mut pace = tokio::time::interval(PACE);
@@ -175,6 +186,7 @@ async fn what_a_hub_holds_does_not_grow() {
         crate::kill::keep_little(&world);
         world.start(&[]).await;
         fill(&world.client("acme-video").await, lane.choose(0, 2_000, 100_000)).await;
+        warm(&world.client("birch-social").await, lane.choose(0, 1, 20)).await;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let writing = tasks.spawn(write(world.client("acme-video").await, stop.clone()));
         let (looks, ()) = tokio::join!(

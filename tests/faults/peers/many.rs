@@ -125,7 +125,7 @@ async fn a_flood_of_handshakes_leaves_others_their_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_idle_connections_fit_when_they_may() {
     let mut trials = Trials::of("peers_idle", 1, 2);
-    let count: u32 = Lane::of_this_run().choose(300, 9_500, 9_500);
+    let count: u32 = Lane::of_this_run().choose(300, 10_000, 10_000);
     while let Some(mut round) = trials.next() {
         let caps = "[connections]\ntotal = 12000\nper_member = 12000\nhandshakes = 64\n";
         let ground = Ground::new(caps).await;
