@@ -46,14 +46,14 @@ pub struct OpenDemand {
 
 /// Postings of bodies that go.
 #[derive(Default)]
-pub(super) struct Gone {
+struct Gone {
     terms: HashSet<Posting>,
     values: HashSet<Posting>,
 }
 
 /// Builds a block anew in which some entries have another encoding, and notes what their bodies were found by. It is
 /// never larger than it was.
-pub(super) fn rewrite(
+fn rewrite(
     old: &Decoded,
     erased: &[(u64, Vec<u8>)],
     batch: &mut Batch,

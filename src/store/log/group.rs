@@ -183,7 +183,7 @@ pub(super) fn insert_blocks(
     Ok(blocks)
 }
 
-pub(super) fn insert_demand(rows: &mut Rows, sequence: u64, record: &Record) {
+fn insert_demand(rows: &mut Rows, sequence: u64, record: &Record) {
     if let Some((due, of)) = record.content.demand() {
         let key = keys::demand(due.map_or(0, Timestamp::as_micros), sequence);
         rows.push((key, Some(of.to_string().into())));

@@ -37,12 +37,12 @@ use crate::transparency::proof;
 pub(in crate::store) const FORMAT: u32 = 4;
 
 /// Bytes of sled's page cache; resident memory is two to three times that.
-pub(super) const CACHE_BYTES: u64 = 24 * 1024 * 1024;
+const CACHE_BYTES: u64 = 24 * 1024 * 1024;
 
 /// How often a directory that another process is about to release is tried again.
-pub(super) const OPEN_ATTEMPTS: u32 = 50;
+const OPEN_ATTEMPTS: u32 = 50;
 
-pub(super) const OPEN_INTERVAL: Duration = Duration::from_millis(100);
+const OPEN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Opens sled's files as they are.
 pub(in crate::store) fn open_sled(path: &Path) -> Result<Db, StoreError> {
@@ -50,12 +50,12 @@ pub(in crate::store) fn open_sled(path: &Path) -> Result<Db, StoreError> {
 }
 
 /// Opens them if they are whole as far as they were known to be on the disk: sled would cut them, and say nothing.
-pub(super) fn open_whole(path: &Path) -> Result<(Db, Known), StoreError> {
+fn open_whole(path: &Path) -> Result<(Db, Known), StoreError> {
     open_files(path, || inspect::check(path))
 }
 
 /// Opens them once nobody has them; `look` looks at them before, and has nothing to say while somebody has.
-pub(super) fn open_files<T>(
+fn open_files<T>(
     path: &Path,
     look: impl Fn() -> Result<Option<T>, StoreError>,
 ) -> Result<(Db, T), StoreError> {
@@ -148,7 +148,7 @@ impl Store {
         Ok(store)
     }
 
-    pub(super) fn open_at(
+    fn open_at(
         path: &Path,
         min_free_bytes: u64,
         db: Db,

@@ -37,13 +37,7 @@ impl Store {
     /// What was last known of deliveries: each an encoded `disk.v1.Delivery`.
     pub fn deliveries(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let damaged = || StoreError::corrupt("the deliveries", "one is unreadable");
-        self.db
-            .scan_prefix([keys::DELIVERY])
-            .map(|row| {
-                let (_key, value) = row.map_err(StoreError::io("reading deliveries"))?;
-                Ok(block::open(&value).ok_or_else(damaged)?.to_vec())
-            })
-            .collect()
+        self.sealed(keys::DELIVERY, "reading deliveries", damaged, |_key, value| Some(value))
     }
 
     /// Writes what is known of deliveries. It is durable with the next group: to lose some of it is to say too little.
@@ -82,52 +76,47 @@ impl Store {
     /// Every durable subscription: its name and its encoded `disk.v1.Subscription`.
     pub fn subscriptions(&self) -> Result<Vec<(SubscriptionName, Vec<u8>)>, StoreError> {
         let damaged = || StoreError::corrupt("the durable subscriptions", "one is unreadable");
-        self.db
-            .scan_prefix([keys::SUBSCRIPTION])
-            .map(|row| {
-                let (key, value) = row.map_err(StoreError::io("reading subscriptions"))?;
-                let name = keys::subscription_name(&key).ok_or_else(damaged)?;
-                Ok((name, block::open(&value).ok_or_else(damaged)?.to_vec()))
-            })
-            .collect()
+        self.sealed(keys::SUBSCRIPTION, "reading subscriptions", damaged, |key, value| {
+            Some((keys::subscription_name(key)?, value))
+        })
     }
 
     /// The newest checkpoint that each member cosigned: an encoded `disk.v1.Cosignature`.
     pub fn cosignatures(&self) -> Result<Vec<(MemberId, Vec<u8>)>, StoreError> {
         let damaged = || StoreError::corrupt("the cosignatures", "one is unreadable");
-        self.db
-            .scan_prefix([keys::COSIGNATURE])
-            .map(|row| {
-                let (key, value) = row.map_err(StoreError::io("reading cosignatures"))?;
-                let member = keys::cosigner(&key).ok_or_else(damaged)?;
-                Ok((member, block::open(&value).ok_or_else(damaged)?.to_vec()))
-            })
-            .collect()
+        self.sealed(keys::COSIGNATURE, "reading cosignatures", damaged, |key, value| {
+            Some((keys::cosigner(key)?, value))
+        })
     }
 
     /// The newest head of each publisher's key and scope: an encoded `disk.v1.PublisherHead`.
     pub fn heads(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let damaged = || StoreError::corrupt("the heads", "one is unreadable");
-        self.db
-            .scan_prefix([keys::HEAD])
-            .map(|row| {
-                let (_key, value) = row.map_err(StoreError::io("reading heads"))?;
-                Ok(block::open(&value).ok_or_else(damaged)?.to_vec())
-            })
-            .collect()
+        self.sealed(keys::HEAD, "reading heads", damaged, |_key, value| Some(value))
     }
 
     /// Every report of misbehaviour: its name and its encoded `disk.v1.MisbehaviorReport`.
     pub fn reports(&self) -> Result<Vec<(ReportName, Vec<u8>)>, StoreError> {
         let damaged = || StoreError::corrupt("the reports of misbehaviour", "one is unreadable");
-        self.db
-            .scan_prefix([keys::REPORT])
-            .map(|row| {
-                let (key, value) = row.map_err(StoreError::io("reading reports"))?;
-                let name = keys::report_name(&key).ok_or_else(damaged)?;
-                Ok((name, block::open(&value).ok_or_else(damaged)?.to_vec()))
-            })
-            .collect()
+        self.sealed(keys::REPORT, "reading reports", damaged, |key, value| {
+            Some((keys::report_name(key)?, value))
+        })
+    }
+
+    /// What each row of a kind says, by its key and what is sealed in its value.
+    fn sealed<T>(
+        &self,
+        prefix: u8,
+        action: &'static str,
+        damaged: impl Fn() -> StoreError,
+        read: impl Fn(&[u8], Vec<u8>) -> Option<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.db.scan_prefix([prefix]).map(|row| {
+            let (key, value) = row.map_err(StoreError::io(action))?;
+            let value = block::open(&value).ok_or_else(&damaged)?;
+            read(&key, value.to_vec()).ok_or_else(&damaged)
+        });
+        rows.collect()
     }
 
     /// The evidence of a report, byte for byte as it was handed in.

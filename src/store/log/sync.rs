@@ -23,7 +23,7 @@ use crate::store::steps::Step;
 use crate::transparency::Frontier;
 
 /// Far longer than any file system's clock takes to tick.
-pub(super) const BLOBS_SETTLED: Duration = Duration::from_secs(2);
+const BLOBS_SETTLED: Duration = Duration::from_secs(2);
 
 /// Bytes that are free on the volume of a file.
 pub(in crate::store) fn free_bytes(file: &File) -> std::io::Result<u64> {

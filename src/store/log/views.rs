@@ -40,7 +40,7 @@ pub struct Rebuilt {
 }
 
 /// An entry as the indexes take it.
-pub(super) struct Posted<'a> {
+struct Posted<'a> {
     sequence: u64,
     facts: &'a Facts,
     terms: &'a [Term],
@@ -83,11 +83,7 @@ pub fn body_postings(block: &LogBlock, entry: &StoredEntry) -> Result<usize, Sto
 }
 
 /// The first entry of a block, from a sequence on, whose body is found by more postings than are left.
-pub(super) fn first_beyond(
-    block: &LogBlock,
-    from: u64,
-    left: &mut usize,
-) -> Result<Option<u64>, StoreError> {
+fn first_beyond(block: &LogBlock, from: u64, left: &mut usize) -> Result<Option<u64>, StoreError> {
     for (sequence, entry) in block.entries_from(from) {
         match left.checked_sub(body_postings(block, entry)?) {
             Some(rest) => *left = rest,
@@ -234,7 +230,7 @@ impl Store {
     }
 
     /// The digest of the views once nothing is left to be swept: the fold never has what is gone.
-    pub(super) fn digest_of_swept(&self) -> Result<Digest, StoreError> {
+    fn digest_of_swept(&self) -> Result<Digest, StoreError> {
         self.catch_up()?;
         while self.sweep()? {}
         self.views_digest()
@@ -291,7 +287,7 @@ impl Store {
     }
 
     /// Folds the entries of a block from a sequence on.
-    pub(super) fn index_block(
+    fn index_block(
         &self,
         block: &LogBlock,
         from: u64,
@@ -306,7 +302,7 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn clear_indexes(&self) -> Result<(), StoreError> {
+    fn clear_indexes(&self) -> Result<(), StoreError> {
         for index in [&self.names, &self.values, &self.terms] {
             while index.clear_some(&self.db)? {
                 self.sync()?;
@@ -316,7 +312,7 @@ impl Store {
     }
 
     /// Folds one entry into the indexes that do not have it yet: those that begin at or before its place.
-    pub(super) fn index(
+    fn index(
         &self,
         entry: &Posted<'_>,
         scopes: &ScopeKeys,
