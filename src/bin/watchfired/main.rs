@@ -278,8 +278,10 @@ fn passes(error: &anyhow::Error) -> bool {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if passes(error) {
+        return EXIT_WRITE_FAILED;
+    }
     match opening(error) {
-        _ if passes(error) => EXIT_WRITE_FAILED,
         // What a new start would find is as damaged.
         Some(ServeError::Write(StoreError::Corrupt { .. })) => EXIT_UNUSABLE,
         // Opening writes, too.
