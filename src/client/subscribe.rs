@@ -369,6 +369,9 @@ impl Drop for Waiting<'_> {
 impl Subscription {
     /// The next delivery; waits if there is none. `None` after the head, if that was asked. What shows that the hub
     /// deviates is kept in the profile.
+    ///
+    /// Is not to be given up before it answers: what a dropped call was checking, a mark or publishers' heads, is not
+    /// checked. A reader that must attend to something else keeps the future, or reads in a task of its own.
     pub async fn next(&mut self) -> Result<Option<Delivery>, ClientError> {
         match self.advance().await {
             Ok(delivery) => Ok(delivery),

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use watchfire::client::Client;
 use watchfire::client::ClientError;
 use watchfire::client::From;
@@ -79,18 +80,21 @@ fn still_runs(mut child: Child) -> bool {
     runs
 }
 
-/// Turns streams until one of them ends with an error; `None` if none did in a time.
+/// Reads streams, all at once, until one of them ends with an error; `None` if none did in a time.
 async fn first_error(streams: &mut [&mut Subscription], within: Duration) -> Option<ClientError> {
-    let begun = tokio::time::Instant::now();
-    while begun.elapsed() < within {
-        for stream in &mut *streams {
-            let turned = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
-            if let Ok(Err(error)) = turned {
-                return Some(error);
+    // Each is read without a break: a read that is given up begins its check of heads again, and on a busy machine
+    // never ends one.
+    let reading = streams.iter_mut().map(|stream| {
+        Box::pin(async {
+            loop {
+                if let Err(error) = stream.next().await {
+                    return error;
+                }
             }
-        }
-    }
-    None
+        })
+    });
+    let first = tokio::time::timeout(within, select_all(reading)).await;
+    first.ok().map(|(error, _at, _rest)| error)
 }
 
 #[tokio::test(flavor = "multi_thread")]
