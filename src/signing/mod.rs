@@ -50,4 +50,15 @@ mod tests {
         let encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
         assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     }
+
+    #[test]
+    fn a_proof_of_possession_names_the_exchange_the_member_and_the_key() {
+        let exchange = "exchanges/spring-0123456789abcdef";
+        let exchange = crate::model::names::ExchangeName::from_name(exchange).unwrap();
+        let member = "acme-video".parse().unwrap();
+        let key = crate::model::names::KeyId::of_spki(b"key");
+        let payload = String::from_utf8(possession_payload(&exchange, &member, &key)).unwrap();
+        let said = format!("exchanges/spring-0123456789abcdef\nmembers/acme-video\n{key}");
+        assert_eq!(payload, said);
+    }
 }
