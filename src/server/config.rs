@@ -627,7 +627,7 @@ mod tests {
         assert_eq!(found.waiting, ["workers", "connections.handshakes"]);
         running.take(other.clone());
         assert_eq!((running.workers, running.connections.total), (workers, 9));
-        assert_eq!(running.connections.handshakes, 64);
+        assert_eq!(running.connections.handshakes, 1024);
         let left = running.difference(&other);
         assert!(left.taken.is_empty(), "{left:?}");
         assert_eq!(left.waiting, found.waiting, "it is told again");

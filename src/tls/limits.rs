@@ -68,12 +68,13 @@ pub struct ConnectionLimits {
     pub per_address: usize,
     /// Of one member.
     pub per_member: usize,
-    /// Handshakes at once.
+    /// Handshakes at once, from a client's first byte on. A client that stops half-way keeps its turn for
+    /// [`HANDSHAKE_MAX`], so that there must be many more than one address can take; each may hold 64 KiB.
     pub handshakes: usize,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { total: 2000, per_address: 64, per_member: 16, handshakes: 64 }
+        Self { total: 2000, per_address: 64, per_member: 16, handshakes: 1024 }
     }
 }

@@ -6,9 +6,11 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio_util::sync::CancellationToken;
 use watchfire::tls::limits;
 
 use crate::peers::frames;
+use crate::peers::ground::ATTACKER;
 use crate::peers::ground::Ground;
 use crate::peers::ground::MEMORY_MAX;
 use crate::peers::raw::Dialer;
@@ -17,6 +19,11 @@ use crate::trials::Trials;
 
 /// What a busy machine adds to a deadline.
 const LATE: Duration = Duration::from_secs(8);
+
+/// The first record of a handshake without its end.
+const HALF_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 7, 7, 7, 7, 7, 7, 7, 7];
+/// Connections of one address, as the hub has it by default.
+const PER_ADDRESS: u32 = 64;
 
 /// Until the other side closes; none if it does not by then.
 async fn gone(mut stream: impl tokio::io::AsyncRead + Unpin, within: Duration) -> Option<Duration> {
@@ -28,14 +35,14 @@ async fn gone(mut stream: impl tokio::io::AsyncRead + Unpin, within: Duration) -
 
 /// A socket that says this much and no more.
 async fn says(dialer: Dialer, words: &[u8]) -> Option<Duration> {
-    let mut socket = dialer.socket().await.ok()?;
+    let mut socket = dialer.socket().await.expect("it is let in");
     socket.write_all(words).await.ok()?;
     gone(socket, limits::HANDSHAKE_MAX + LATE).await
 }
 
 /// The same after the handshake.
 async fn says_in_tls(dialer: Dialer, words: &[u8], limit: Duration) -> Option<Duration> {
-    let mut stream = dialer.dial().await.ok()?;
+    let mut stream = dialer.dial().await.expect("it is let in");
     stream.write_all(words).await.ok()?;
     stream.flush().await.ok()?;
     gone(stream, limit + LATE).await
@@ -43,7 +50,7 @@ async fn says_in_tls(dialer: Dialer, words: &[u8], limit: Duration) -> Option<Du
 
 /// A call whose body comes a byte a second; until it has its answer.
 async fn drips(dialer: Dialer) -> Option<Duration> {
-    let mut raw = dialer.greet(&[]).await.ok()?;
+    let mut raw = dialer.greet(&[]).await.expect("it is let in");
     let begun = Instant::now();
     let head = frames::call("/watchfire.v1.ExchangeService/Publish");
     raw.send(&frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &head)).await;
@@ -70,12 +77,11 @@ async fn who_takes_its_time_is_let_go() {
     // Each attacker has an address of its own: the limit of one would let go of them at once.
     let each = Lane::of_this_run().choose(20, 500, 500);
     while let Some(mut round) = trials.next() {
-        let ground = Ground::new("[connections]\nper_member = 5000\n").await;
+        let ground = Ground::new("[connections]\ntotal = 5000\nper_member = 5000\n").await;
         let attacker = ground.attacker();
         let at = |kind: u32| {
             (0..each).map(move |number| (kind * each + number) / 60).collect::<Vec<_>>()
         };
-        let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], &[7; 100][..]].concat();
         let open = frames::frame(
             frames::HEADERS,
             0,
@@ -88,7 +94,7 @@ async fn who_takes_its_time_is_let_go() {
             let from = |number| attacker.clone().with_address(number);
             tokio::join!(
                 join_all(at(0).into_iter().map(|number| says(from(number), b""))),
-                join_all(at(1).into_iter().map(|number| says(from(number), &hello))),
+                join_all(at(1).into_iter().map(|number| says(from(number), HALF_HELLO))),
                 join_all(at(2).into_iter().map(|number| says_in_tls(
                     from(number),
                     b"",
@@ -113,6 +119,53 @@ async fn who_takes_its_time_is_let_go() {
         ] {
             round.note(&format!("{what}: seconds"), longest(what, all).as_secs_f64());
         }
+        ground.finish().await;
+        trials.keep(round);
+    }
+    trials.finish();
+}
+
+/// Half hellos from an address, as many as it may, each begun again when it is let go.
+async fn half_hellos(dialer: Dialer, stop: &CancellationToken) -> u64 {
+    let one = async |mut said: u64| {
+        while !stop.is_cancelled() {
+            let Ok(mut socket) = dialer.socket().await else { continue };
+            if socket.write_all(HALF_HELLO).await.is_ok() {
+                said += 1;
+                stop.run_until_cancelled(gone(socket, limits::HANDSHAKE_MAX + LATE)).await;
+            }
+        }
+        said
+    };
+    join_all((0..PER_ADDRESS).map(|_socket| one(0))).await.into_iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_hellos_keep_nobody_out() {
+    let mut trials = Trials::of("peers_half_hellos", 1, 3);
+    while let Some(mut round) = trials.next() {
+        let ground = Ground::new("").await;
+        let attacker = ground.attacker();
+        let stop = CancellationToken::new();
+        let attack =
+            join_all((1..=10).map(|at| half_hellos(attacker.clone().with_address(at), &stop)));
+        let coming = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut longest = Duration::ZERO;
+            for _time in 0..10 {
+                let begun = Instant::now();
+                ground.world.client(ATTACKER).await.quota().await.expect("an answer");
+                longest = longest.max(begun.elapsed());
+            }
+            stop.cancel();
+            longest
+        };
+        let (said, longest) = tokio::join!(attack, coming);
+        round.note("half hellos", said.iter().sum::<u64>());
+        round.note("a new connection and a call: seconds", longest.as_secs_f64());
+        assert!(said.iter().sum::<u64>() >= 10 * u64::from(PER_ADDRESS), "{said:?}");
+        // Who had to wait for a turn would wait until half a hello is let go.
+        assert!(longest < limits::HANDSHAKE_MAX / 2, "{longest:?}");
         ground.finish().await;
         trials.keep(round);
     }
