@@ -158,11 +158,22 @@ impl Eraser {
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
         if let Some(((due, sequence), of)) = self.demands.next(now) {
-            let (places, is_last) = revisions(store, &of)?;
+            let found = revisions(store, &of);
             let publisher = of.member;
+            let (places, is_last) = found.inspect_err(|_unreadable| {
+                // The next time it is another's turn.
+                self.demands.done(&publisher, None);
+            })?;
             return Ok(Some(Task::Demand { due, sequence, publisher, places, is_last }));
         }
         self.too_old(store, head, now)
+    }
+
+    /// A task that cannot be carried out now: the next time it is another's turn.
+    pub(super) fn passed(&mut self, task: &Task) {
+        if let Task::Demand { publisher, .. } = task {
+            self.demands.done(publisher, None);
+        }
     }
 
     pub(super) fn done(&mut self, task: &Task) {

@@ -148,6 +148,21 @@ pub enum ExchangeError {
     Store(#[from] StoreError),
 }
 
+/// What who waits for a read is told that failed; why, is for the operator's log.
+pub(crate) fn unreadable(cause: &StoreError) -> Refusal {
+    let error: &(dyn std::error::Error + 'static) = cause;
+    tracing::error!(error, "a read failed");
+    match cause {
+        StoreError::Corrupt { .. } | StoreError::Format { .. } => Refusal::new(
+            Reason::StoreCorrupt,
+            "the hub found damage on its disk; tell its operator",
+        ),
+        StoreError::Full { .. } | StoreError::InUse | StoreError::Io { .. } => {
+            Refusal::new(Reason::Busy, "the hub cannot read its disk at the moment")
+        }
+    }
+}
+
 /// What a member may ask of the hub, and has.
 #[derive(Clone, Debug)]
 pub struct QuotaState {

@@ -78,6 +78,7 @@ pub use self::hub::OpenError;
 pub use self::hub::QuotaState;
 pub use self::hub::SequencerThread;
 pub use self::hub::Settings;
+pub(crate) use self::hub::unreadable;
 pub use self::links::LinkStart;
 pub use self::log_key::LogKeyChanger;
 pub use self::log_key::SuccessionError;

@@ -26,6 +26,7 @@ use crate::exchange::entries;
 use crate::exchange::eraser::Eraser;
 use crate::exchange::eraser::Retention;
 use crate::exchange::eraser::Task;
+use crate::exchange::hub::unreadable;
 use crate::exchange::hub_entries;
 use crate::exchange::observer;
 use crate::exchange::observer::Act;
@@ -305,7 +306,7 @@ impl Sequencer {
         let accept_time = self.guard.accept_time(self.clock.as_ref(), self.head.accept_time);
         readiness::set(&self.readiness, Cause::ClockUnconfirmed, accept_time.is_err());
         let mut draft = self.draft(records, accept_time);
-        let waiting = self.judge_all(submissions, &mut draft)?;
+        let waiting = self.judge_all(submissions, &mut draft);
         self.note_conflicts(&mut draft)?;
         let judged = self.durable.judge(requests, self.clock.now());
         let mut testified = self.testimony.judge(testimony);
@@ -450,8 +451,15 @@ impl Sequencer {
         let (now, begun) = (self.clock.now(), self.clock.monotonic());
         // Publishers wait meanwhile: the rest comes with the next tick.
         for _task in 0..limits::ERASURES_PER_TICK {
-            let Some(task) = self.eraser.next(&self.store, &self.head, now)? else {
-                return Ok(true);
+            let task = self.eraser.next(&self.store, &self.head, now);
+            let task = match task {
+                Ok(Some(task)) => task,
+                Ok(None) => return Ok(true),
+                // What cannot be read is not erased, and is overdue; everything else goes on.
+                Err(error) => {
+                    let _told = self.unreadable(&error);
+                    return Ok(true);
+                }
             };
             let Ok(accept_time) =
                 self.guard.accept_time(self.clock.as_ref(), self.head.accept_time)
@@ -470,7 +478,14 @@ impl Sequencer {
     /// Carries out one erasure; whether it was.
     fn erase(&mut self, task: &Task, accept_time: Timestamp) -> Result<bool, StoreError> {
         let place = self.head.frontier.size();
-        let entries = task.entries(&self.store, place)?;
+        let entries = match task.entries(&self.store, place) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let _told = self.unreadable(&error);
+                self.eraser.passed(task);
+                return Ok(false);
+            }
+        };
         let notice = hub_entries::notice(
             &self.exchange,
             &self.log_secret,
@@ -516,24 +531,20 @@ impl Sequencer {
         }
     }
 
-    fn judge_all(
-        &self,
-        submissions: Vec<Submission>,
-        draft: &mut Draft,
-    ) -> Result<Waiting, StoreError> {
+    fn judge_all(&self, submissions: Vec<Submission>, draft: &mut Draft) -> Waiting {
         let mut waiting = Vec::with_capacity(submissions.len());
         for submission in submissions {
             let Submission { caller, records, answer } = submission;
             let mut pending = Vec::with_capacity(records.len());
             for record in records {
                 pending.push(match record {
-                    Ok(record) => self.judge(&caller, record, draft)?,
+                    Ok(record) => self.judge(&caller, record, draft),
                     Err(refusal) => self.refuse_unread(&caller, refusal, draft),
                 });
             }
             waiting.push((answer, pending));
         }
-        Ok(waiting)
+        waiting
     }
 
     /// A record that was refused before it could be judged.
@@ -559,16 +570,16 @@ impl Sequencer {
         appended
     }
 
-    fn judge(
-        &self,
-        caller: &MemberId,
-        mut ready: Ready,
-        draft: &mut Draft,
-    ) -> Result<Pending, StoreError> {
-        match self.verdict(caller, ready.record.get(), draft)? {
+    fn judge(&self, caller: &MemberId, mut ready: Ready, draft: &mut Draft) -> Pending {
+        let decided = self.decide(caller, ready.record.get(), draft);
+        let (verdict, warning) = decided.unwrap_or_else(|error| {
+            // What one record is about cannot be read: that is no reason to take no other.
+            (Verdict::Settled(refused(self.unreadable(&error))), None)
+        });
+        match verdict {
             Verdict::Settled(pending) => {
                 self.note(draft, || settled_act(caller, ready.record.get(), &pending));
-                Ok(pending)
+                pending
             }
             Verdict::Good { facts, roster, accept_time } => {
                 let index = draft.group.entries.len();
@@ -576,11 +587,31 @@ impl Sequencer {
                 if let Some(roster) = roster {
                     draft.roster = Arc::new(roster);
                 }
-                let warning = self.operation_warning(ready.record.get(), draft)?;
                 ready.warnings.extend(warning);
-                Ok(draft.admit(ready, *facts, accept_time))
+                draft.admit(ready, *facts, accept_time)
             }
         }
+    }
+
+    /// What is decided of a record, and what it is warned of.
+    fn decide(
+        &self,
+        caller: &MemberId,
+        record: &Record,
+        draft: &mut Draft,
+    ) -> Result<(Verdict, Option<Warning>), StoreError> {
+        let verdict = self.verdict(caller, record, draft)?;
+        let warning = match verdict {
+            Verdict::Settled(_) => None,
+            Verdict::Good { .. } => self.operation_warning(record, draft)?,
+        };
+        Ok((verdict, warning))
+    }
+
+    /// What who waits for a read that failed is told.
+    fn unreadable(&self, error: &StoreError) -> Refusal {
+        self.tally.take_failed_read(self.clock.now());
+        unreadable(error)
     }
 
     fn verdict(
@@ -661,7 +692,10 @@ impl Sequencer {
         let mut noted = HashSet::new();
         for Conflicting { first, mut reach, second } in std::mem::take(&mut draft.conflicts) {
             let (name, revision) = (&second.header.name, second.header.revision);
-            let is_known = self.store.conflict(name, revision)?.is_some()
+            let known = self.store.conflict(name, revision);
+            // One that cannot be asked for is not kept twice.
+            let known = known.inspect_err(|error| drop(self.unreadable(error)));
+            let is_known = !matches!(known, Ok(None))
                 || !noted.insert((name.clone(), revision))
                 || self.take_quota(&second, draft).is_err();
             if is_known {

@@ -9,9 +9,9 @@ use tonic_types::ErrorDetails;
 use tonic_types::StatusExt as _;
 
 use crate::exchange::ExchangeError;
+use crate::exchange::unreadable;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
-use crate::store::StoreError;
 use crate::wire::pb;
 
 /// The domain of every reason.
@@ -37,7 +37,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
 pub(super) fn failed(error: &ExchangeError) -> Status {
     match error {
         ExchangeError::Refused(refusal) => refused(refusal),
-        ExchangeError::Store(cause) => store(cause),
+        ExchangeError::Store(cause) => refused(&unreadable(cause)),
     }
 }
 
@@ -62,21 +62,6 @@ fn retry_delay(refusal: &Refusal) -> Option<Duration> {
     let reason = refusal.reason;
     let passes = reason.code() == crate::model::reason::Code::Unavailable;
     refusal.retry_after.or_else(|| (passes || reason == Reason::Quota).then_some(RETRY_DELAY))
-}
-
-fn store(cause: &StoreError) -> Status {
-    let error: &(dyn std::error::Error + 'static) = cause;
-    tracing::error!(error, "a read failed");
-    let refusal = match cause {
-        StoreError::Corrupt { .. } | StoreError::Format { .. } => Refusal::new(
-            Reason::StoreCorrupt,
-            "the hub found damage on its disk; tell its operator",
-        ),
-        StoreError::Full { .. } | StoreError::InUse | StoreError::Io { .. } => {
-            Refusal::new(Reason::Busy, "the hub cannot read its disk at the moment")
-        }
-    };
-    refused(&refusal)
 }
 
 #[cfg(test)]
