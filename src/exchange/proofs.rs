@@ -48,19 +48,22 @@ pub struct Multiproof {
 impl Hub {
     /// Proves that the records of one call which were taken in are in the tree of their checkpoint, and that it is a
     /// continuation of the tree of a size.
-    pub fn prove(&self, outcomes: &mut [Outcome], known: u64) -> Result<Vec<u8>, StoreError> {
-        let mut taken: Vec<&mut Receipt> = outcomes.iter_mut().flatten().collect();
-        taken.sort_unstable_by_key(|receipt| receipt.sequence);
-        let Some(size) = taken.first().map(|receipt| receipt.tree_size) else {
-            return Ok(Vec::new());
-        };
-        let sequences: Vec<u64> = taken.iter().map(|receipt| receipt.sequence).collect();
-        let tree = self.store.tree();
-        let paths = proof::inclusions(&tree, &sequences, size)?;
-        for (receipt, path) in taken.into_iter().zip(paths) {
-            receipt.inclusion_proof = path.concat();
+    pub async fn prove(
+        &self,
+        member: &MemberId,
+        mut outcomes: Vec<Outcome>,
+        known: u64,
+    ) -> Result<(Vec<Outcome>, Vec<u8>), StoreError> {
+        if !outcomes.iter().flatten().any(|receipt| receipt.repeated) {
+            // The hashes beside what was just written are in memory.
+            let growth = prove(&self.store, &mut outcomes, known)?;
+            return Ok((outcomes, growth));
         }
-        Ok(proof::consistency(&tree, known, size)?.concat())
+        let prove = move |store: &Store, _short: &Halt| {
+            let growth = prove(store, &mut outcomes, known)?;
+            Ok((outcomes, growth))
+        };
+        self.read(Some(member), prove).await
     }
 
     /// Proves that an entry is in the tree of a size, or of the head's; its leaf hash with it.
@@ -156,6 +159,22 @@ impl Hub {
         self.take_lookups(member, 1)?;
         Ok(self.head())
     }
+}
+
+/// Puts its proof into the receipt of each record that was taken in; the proof of the tree's growth.
+fn prove(store: &Store, outcomes: &mut [Outcome], known: u64) -> Result<Vec<u8>, StoreError> {
+    let mut taken: Vec<&mut Receipt> = outcomes.iter_mut().flatten().collect();
+    taken.sort_unstable_by_key(|receipt| receipt.sequence);
+    let Some(size) = taken.first().map(|receipt| receipt.tree_size) else {
+        return Ok(Vec::new());
+    };
+    let sequences: Vec<u64> = taken.iter().map(|receipt| receipt.sequence).collect();
+    let tree = store.tree();
+    let paths = proof::inclusions(&tree, &sequences, size)?;
+    for (receipt, path) in taken.into_iter().zip(paths) {
+        receipt.inclusion_proof = path.concat();
+    }
+    Ok(proof::consistency(&tree, known, size)?.concat())
 }
 
 fn leaves_of(block: &LogBlock, from: u64, end: u64) -> Result<Vec<LeafData>, StoreError> {

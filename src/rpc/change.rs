@@ -33,8 +33,9 @@ pub(super) async fn change(
             "is not the change that this call is for",
         )));
     }
-    let mut outcomes = hub.publish(&member, vec![envelope]).await.map_err(refused)?;
-    hub.prove(&mut outcomes, 0).map_err(|error| status::failed(&error.into()))?;
+    let outcomes = hub.publish(&member, vec![envelope]).await.map_err(refused)?;
+    let proven = hub.prove(&member, outcomes, 0).await;
+    let (outcomes, _growth) = proven.map_err(|error| status::failed(&error.into()))?;
     match outcomes.into_iter().next() {
         Some(Ok(taken)) => Ok(receipt(taken)),
         Some(Err(refusal)) => Err(refused(refusal)),

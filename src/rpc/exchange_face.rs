@@ -31,6 +31,7 @@ use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
 use crate::model::names::InvalidName;
+use crate::model::names::MemberId;
 use crate::model::names::RevisionName;
 use crate::model::names::SubscriptionName;
 use crate::model::perceptual::NEAR_BITS_MAX;
@@ -75,7 +76,7 @@ impl ExchangeService for ExchangeFace {
         let pb::PublishRequest { envelopes, known_size } = request.into_inner();
         let outcomes = self.hub.publish(&member, envelopes).await;
         let outcomes = outcomes.map_err(|refusal| status::refused(&refusal))?;
-        let (results, growth_proof) = results(&self.hub, outcomes, known_size)?;
+        let (results, growth_proof) = results(&self.hub, &member, outcomes, known_size).await?;
         Ok(Response::new(pb::PublishResponse { results, growth_proof }))
     }
 
@@ -90,6 +91,7 @@ impl ExchangeService for ExchangeFace {
         let hub = Arc::clone(&self.hub);
         let preparing = Arc::clone(&self.hub);
         let proving = Arc::clone(&self.hub);
+        let (sender, receiver) = (member.clone(), member.clone());
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
         // are given in that order too. What is under way is bounded, on one stream and on all of a member's; the rest
         // waits in the client's window.
@@ -104,9 +106,11 @@ impl ExchangeService for ExchangeFace {
                 }
             })
             .map(move |message| {
-                let hub = Arc::clone(&preparing);
+                let (hub, member) = (Arc::clone(&preparing), sender.clone());
                 async move {
                     let (pb::PublishStreamRequest { envelopes, known_size }, held) = message?;
+                    // Who was suspended meanwhile costs no more work.
+                    hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
                     let prepared = hub.prepare(envelopes).await;
                     let prepared = prepared.map_err(|refusal| status::refused(&refusal))?;
                     Ok::<_, Status>((prepared, known_size, held))
@@ -123,10 +127,10 @@ impl ExchangeService for ExchangeFace {
                 }
             })
             .map_ok(move |(ticket, known_size, held)| {
-                let hub = Arc::clone(&proving);
+                let (hub, member) = (Arc::clone(&proving), receiver.clone());
                 async move {
                     let (results, growth_proof) =
-                        results(&hub, ticket.outcomes().await, known_size)?;
+                        results(&hub, &member, ticket.outcomes().await, known_size).await?;
                     drop(held);
                     Ok(pb::PublishStreamResponse { results, growth_proof })
                 }
@@ -405,13 +409,14 @@ fn distance_of(wire: Option<u32>) -> Result<u32, Refusal> {
 }
 
 /// What became of records, each that was taken in with its proof, and the proof of the log's growth since a size.
-fn results(
+async fn results(
     hub: &Hub,
-    mut outcomes: Vec<Outcome>,
+    member: &MemberId,
+    outcomes: Vec<Outcome>,
     known_size: u64,
 ) -> Result<(Vec<pb::PublishResult>, Vec<u8>), Status> {
-    let growth = hub.prove(&mut outcomes, known_size);
-    let growth = growth.map_err(|error| status::failed(&error.into()))?;
+    let proven = hub.prove(member, outcomes, known_size).await;
+    let (outcomes, growth) = proven.map_err(|error| status::failed(&error.into()))?;
     Ok((outcomes.into_iter().map(result).collect(), growth))
 }
 
