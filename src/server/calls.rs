@@ -1,8 +1,10 @@
 //! Around every call: who called what, how it ended, and how long it took until its answer began. Nothing of what was
 //! asked or answered is looked at.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Instant;
@@ -10,6 +12,8 @@ use std::time::Instant;
 use http::HeaderMap;
 use http::Request;
 use http::Response;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -23,10 +27,9 @@ use crate::server::observe::End;
 use crate::server::observe::Told;
 use crate::server::traces::Origin;
 use crate::tls::Peer;
+use crate::wire::DESCRIPTORS;
 
-/// Bytes of a method's name at most; what is longer is none of ours.
-const METHOD_BYTES_MAX: usize = 100;
-/// What a call is named that is of no service.
+/// What a call is named that is of no method that there is.
 const UNKNOWN: &str = "unknown";
 
 /// Puts a service under watch.
@@ -100,9 +103,6 @@ impl Open {
         if let Some(call) = &mut self.call {
             call.end = end(headers);
             call.bulk = bulk.cloned();
-            if call.end == End::Failed(12) {
-                UNKNOWN.clone_into(&mut call.method);
-            }
         }
     }
 }
@@ -116,16 +116,33 @@ impl Drop for Open {
     }
 }
 
-/// `Service/Method` of one of our services; a client may send any path.
+/// `Service/Method` of a method that there is. A client may send any path, and be refused before anybody looks whether
+/// there is such a method: its text must not become a word of the audit log.
 fn method(path: &str) -> String {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/' | b'_');
-    let known = ["/watchfire.v1.", "/grpc.health.v1.", "/grpc.reflection."];
-    if path.len() > METHOD_BYTES_MAX || !path.bytes().all(is_name) {
-        return UNKNOWN.to_owned();
+    static KNOWN: OnceLock<HashMap<String, String>> = OnceLock::new();
+    KNOWN.get_or_init(known).get(path).map_or(UNKNOWN, String::as_str).to_owned()
+}
+
+/// Every method by its path, from what describes the services: ours, health and reflection.
+fn known() -> HashMap<String, String> {
+    let sets = [
+        DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let mut known = HashMap::new();
+    // They are part of the program, and a test sees that each can be read.
+    let sets = sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok());
+    for file in sets.flat_map(|set| set.file) {
+        for service in &file.service {
+            known.extend(service.method.iter().map(|method| {
+                let short = format!("{}/{}", service.name(), method.name());
+                (format!("/{}.{short}", file.package()), short)
+            }));
+        }
     }
-    let own = known.iter().find(|prefix| path.starts_with(*prefix));
-    let short = own.and_then(|_prefix| path.rsplit_once('.').map(|(_package, method)| method));
-    short.unwrap_or(UNKNOWN).to_owned()
+    known
 }
 
 /// How a call ended, by the head of its answer: without a status there, the answer began.
@@ -150,9 +167,31 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_methods_have_a_name() {
+    fn every_method_that_there_is_has_its_name() {
         check("/watchfire.v1.ExchangeService/Publish", "ExchangeService/Publish");
+        check("/watchfire.v1.ExportService/Export", "ExportService/Export");
         check("/grpc.health.v1.Health/Check", "Health/Check");
+        check("/grpc.health.v1.Health/Watch", "Health/Watch");
+        let reflection = "ServerReflection/ServerReflectionInfo";
+        for version in ["v1", "v1alpha"] {
+            check(&format!("/grpc.reflection.{version}.{reflection}"), reflection);
+        }
+        let ours = known().into_keys().filter(|path| path.starts_with("/watchfire.v1."));
+        assert!(ours.count() > 40, "calls of ours have no name");
+    }
+
+    #[test]
+    fn nobody_chooses_a_name() {
+        check("/grpc.health.v1.Health/MadeUp", UNKNOWN);
+        check("/grpc.health.v1.Health/x.ExchangeService/Publish", UNKNOWN);
+        check("/grpc.health.v1.Health/", UNKNOWN);
+        check("/grpc.health.v1.Health/Check/", UNKNOWN);
+        check("/grpc.reflection.v1.ServerReflection/MadeUp", UNKNOWN);
+        check("/grpc.reflection.v2.ServerReflection/ServerReflectionInfo", UNKNOWN);
+        check("/watchfire.v1.ExchangeService/MadeUp", UNKNOWN);
+        check("/watchfire.v1.ExchangeService/publish", UNKNOWN);
+        check("//watchfire.v1.ExchangeService/Publish", UNKNOWN);
+        check("ExchangeService/Publish", UNKNOWN);
         check("/other.v1.Service/Publish", UNKNOWN);
         check("/watchfire.v1.ExchangeService/Publish?member=acme", UNKNOWN);
         check("/watchfire.v1.ExchangeService/\u{202e}", UNKNOWN);

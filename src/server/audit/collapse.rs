@@ -18,6 +18,12 @@ const WINDOW_MIN: Duration = Duration::from_secs(1);
 /// The window of one of which much is to be told, again and again.
 const WINDOW_MAX: Duration = Duration::from_secs(64);
 
+/// Words that are counted apart in a window: more than there are calls to be refused. So that a line stays short, whatever
+/// the words are and wherever they come from.
+const WORDS_MAX: usize = 64;
+/// Under which word those beyond are counted.
+const OTHER: &str = "other";
+
 /// What was written of whom lately, and what was only counted.
 #[derive(Debug, Default)]
 pub(super) struct Collapse {
@@ -55,10 +61,8 @@ impl Collapse {
             window.lines = window.lines.saturating_add(1);
             return Some(event);
         }
-        let word = event.word();
         let mut counts = window.held.take().map(|(_event, counts)| counts).unwrap_or_default();
-        let count = counts.entry(word).or_default();
-        *count = count.saturating_add(1);
+        count(&mut counts, event.word());
         window.held = Some((event, counts));
         None
     }
@@ -85,6 +89,12 @@ impl Collapse {
     }
 }
 
+fn count(counts: &mut BTreeMap<String, u64>, word: String) {
+    let has_place = counts.len() < WORDS_MAX || counts.contains_key(&word);
+    let count = counts.entry(if has_place { word } else { OTHER.to_owned() }).or_default();
+    *count = count.saturating_add(1);
+}
+
 /// The line for what was only counted: by whom, and how often what.
 fn told((event, counts): (Event, BTreeMap<String, u64>)) -> Event {
     let outcome = match event.outcome {
@@ -97,7 +107,9 @@ fn told((event, counts): (Event, BTreeMap<String, u64>)) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::names::Digest;
     use crate::model::time::Timestamp;
+    use crate::server::audit::file::LINE_BYTES_MAX;
 
     fn refused(member: &str, what: &str) -> Event {
         let member = member.parse().unwrap();
@@ -122,6 +134,29 @@ mod tests {
         let [told] = &collapse.due(at(1))[..] else { panic!("one line") };
         let counts: Vec<_> = told.counts.iter().map(|(what, n)| (what.as_str(), *n)).collect();
         assert_eq!(counts, [("roster.admit ROLE_FORBIDS", 96)]);
+    }
+
+    #[test]
+    fn however_many_words_there_are_the_line_stays_short_and_nothing_is_forgotten() {
+        let words = u64::try_from(WORDS_MAX).unwrap();
+        for made_up in [words, words + 1, 20_000] {
+            let mut collapse = Collapse::default();
+            let longest = "x".repeat(100);
+            // The first few of a window are written for themselves.
+            for word in 0..u64::from(LINES_PER_WINDOW) + made_up {
+                collapse.take(at(0), refused("acme-video", &format!("call {longest}{word}")));
+            }
+            // A word that has its place keeps it.
+            let last = LINES_PER_WINDOW;
+            collapse.take(at(0), refused("acme-video", &format!("call {longest}{last}")));
+            let [told] = &collapse.due(at(1))[..] else { panic!("one line") };
+            assert_eq!(told.counts.values().sum::<u64>(), made_up + 1, "{made_up}");
+            assert_eq!(told.counts.values().filter(|count| **count == 2).count(), 1, "{made_up}");
+            let beyond = made_up - words;
+            assert_eq!(told.counts.get(OTHER).copied().unwrap_or_default(), beyond, "{made_up}");
+            let line = u64::try_from(told.line(1, &Digest::default()).len()).unwrap();
+            assert!(line < LINE_BYTES_MAX / 4, "{line} bytes for {made_up} words");
+        }
     }
 
     #[test]

@@ -1,10 +1,19 @@
 //! Who did what: changes, takedowns, bulk reads, refusals, backups, commands.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use tonic::Code;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::HealthCheckResponse;
 use watchfire::client::KeeperChange;
 use watchfire::client::draw_audience;
 use watchfire::model::filter::Filter;
+use watchfire::profile::Profile;
 use watchfire::signing::SecretKey;
+use watchfire::tls;
 use watchfire::wire::pb;
 use watchfire::wire::pb::roster_change::Change;
 
@@ -157,7 +166,7 @@ async fn every_attempt_to_do_what_only_the_operator_does_is_told() {
     let world = World::with(MEMBERS).await;
     for (member, _role) in MEMBERS {
         let client = world.client(member).await;
-        let mut expected = std::collections::BTreeMap::<String, u64>::new();
+        let mut expected = BTreeMap::<String, u64>::new();
         for (what, content) in attempts(member) {
             let reason = refusal(&client, content).await.expect("a refusal");
             *expected.entry(format!("{what} {reason}")).or_default() += 1;
@@ -214,6 +223,65 @@ async fn a_flood_of_refusals_is_counted_and_not_written_out() {
     let added = lines.len() - before;
     assert!(added < 100, "{added} lines for {ATTEMPTS} attempts");
     assert!(lines.iter().any(|line| line["what"] == "further"), "the check bites: none is counted");
+    world.finish();
+}
+
+/// A connection of a member over which any path can be called.
+async fn channel(world: &World, member: &str) -> Channel {
+    let profile = Profile::open(&world.profile_folder(member)).expect("a profile");
+    let keys = profile.tls().expect("its keys");
+    tls::connect(&world.address(), &keys).await.expect("a connection")
+}
+
+/// Calls a path with a small message; with which code it was refused.
+async fn refused(channel: &Channel, path: &str) -> Code {
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.expect("it is ready");
+    let path = PathAndQuery::try_from(path.to_owned()).expect("a path");
+    let codec = tonic_prost::ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+    let request = tonic::Request::new(HealthCheckRequest::default());
+    client.unary(request, path, codec).await.expect_err("a refusal").code()
+}
+
+/// Whoever is refused before anybody knows which method it calls chooses no word of the log: not one that grows with each
+/// attempt, and none that tells of a call which it never made.
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_that_a_suspended_member_makes_up_are_not_told_by_their_names() {
+    const ATTEMPTS: u64 = 200;
+    let mut world = World::with(MEMBERS).await;
+    // Before: nobody connects who is suspended.
+    let acme = channel(&world, "acme-video").await;
+    demand(&world.watchfire("operator", &["suspend", "acme-video", "--reason", "Asked to pause."]));
+    let health = "/grpc.health.v1.Health";
+    let reflection = "/grpc.reflection.v1.ServerReflection";
+    for attempt in 0..ATTEMPTS {
+        let made_up = format!("MadeUp{attempt}{}", "x".repeat(20));
+        for path in [
+            format!("{health}/{made_up}"),
+            format!("{health}/{made_up}.ExchangeService/Publish"),
+            format!("{reflection}/{made_up}"),
+        ] {
+            assert_eq!(refused(&acme, &path).await, Code::PermissionDenied, "{path}");
+        }
+    }
+    assert_eq!(refused(&acme, &format!("{health}/Check")).await, Code::PermissionDenied);
+    let expected = BTreeMap::from([
+        ("call unknown MEMBER_SUSPENDED".to_owned(), 3 * ATTEMPTS),
+        ("call Health/Check MEMBER_SUSPENDED".to_owned(), 1),
+    ]);
+    until("all are told, under two words", || async {
+        let mut told = told(&audit_lines(&world), "acme-video");
+        told.retain(|word, _count| word.starts_with("call "));
+        (told == expected).then_some(())
+    })
+    .await;
+    world.stop();
+    let text = std::fs::read_to_string(audit_file(&world)).expect("a text");
+    for made_up in ["MadeUp", "ExchangeService/Publish"] {
+        assert!(!text.contains(made_up), "{made_up} is told");
+    }
+    let (holds, said) = verified(&[audit_file(&world)]);
+    assert!(holds, "{said}");
     world.finish();
 }
 
