@@ -18,6 +18,7 @@ use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::names::SubscriptionName;
 use crate::model::roster::Role;
+use crate::model::time::Timestamp;
 use crate::store::Store;
 use crate::store::StoreError;
 
@@ -61,15 +62,16 @@ pub(crate) struct Behind {
     pub(crate) name: SubscriptionName,
     /// Entries of the log from its place on, whoever they are for.
     pub(crate) entries: u64,
-    /// How long the entry at its place has waited.
-    pub(crate) time: Duration,
+    /// How long the entry at its place has waited; `None` if that entry cannot be read.
+    pub(crate) time: Option<Duration>,
     /// Streams that are open on it.
     pub(crate) streams: usize,
 }
 
 impl Hub {
     /// The hub as it is now. Reads one entry for each of the places at which the subscriptions that are shown stand,
-    /// and waits for its turn among the readers.
+    /// and waits for its turn among the readers. An entry that cannot be read costs the lag of those that stand there and
+    /// nothing else: who looks when a disk fails must see the other figures.
     pub(crate) async fn state(&self) -> Result<HubState, StoreError> {
         let places = self.durable.places();
         // After them: no place that was read lies beyond it.
@@ -79,18 +81,22 @@ impl Hub {
         let mut positions: Vec<u64> = places.iter().map(|(_name, position)| *position).collect();
         positions.dedup();
         positions.retain(|position| *position < head.size);
-        let read = move |store: &Store, _short: &Halt| {
-            let times = positions.into_iter();
-            let times = times.map(|at| Ok((at, entries::accept_time(store, at)?)));
-            Ok((times.collect::<Result<BTreeMap<_, _>, StoreError>>()?, store.free_bytes()?))
+        let read = move |store: &Store, halt: &Halt| {
+            let times = Times::of(positions, halt, |at| entries::accept_time(store, at))?;
+            Ok((times, store.free_bytes()?))
         };
         // Before: its own read is none that somebody waits for.
         let (reads_running, reads_waiting) = self.readers.count();
         let (times, free_bytes) = self.read(None, read).await?;
         let now = self.clock().now();
+        if let Some(fault) = &times.fault {
+            let error: &(dyn std::error::Error + 'static) = fault;
+            tracing::error!(error, "a read failed");
+            self.tally.take_failed_read(now);
+        }
         let behind = places.into_iter().map(|(name, position)| Behind {
             entries: head.size.saturating_sub(position),
-            time: times.get(&position).map_or(Duration::ZERO, |time| now.saturating_since(*time)),
+            time: times.waited(position, head.size, now),
             streams: self.streams_on(&name),
             name,
         });
@@ -137,6 +143,44 @@ impl Hub {
     }
 }
 
+/// When the entries at some places were taken in.
+#[derive(Debug, Default)]
+struct Times {
+    /// Of those that could be read.
+    known: BTreeMap<u64, Timestamp>,
+    /// Why the last of the others could not.
+    fault: Option<StoreError>,
+}
+
+impl Times {
+    /// Reads on where one cannot be read, and ends when nobody waits any more: a disk that fails may be slow too.
+    fn of(
+        places: Vec<u64>,
+        halt: &Halt,
+        read: impl Fn(u64) -> Result<Timestamp, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let mut times = Self::default();
+        for place in places {
+            halt.check()?;
+            match read(place) {
+                Ok(time) => {
+                    times.known.insert(place, time);
+                }
+                Err(fault) => times.fault = Some(fault),
+            }
+        }
+        Ok(times)
+    }
+
+    /// How long the entry at a place has waited, in a log of so many; nothing waits at the head.
+    fn waited(&self, place: u64, size: u64, now: Timestamp) -> Option<Duration> {
+        if place >= size {
+            return Some(Duration::ZERO);
+        }
+        self.known.get(&place).map(|time| now.saturating_since(*time))
+    }
+}
+
 /// Those that are shown: whoever stands nearer to the head needs looking after last.
 fn furthest_behind(mut places: Vec<(SubscriptionName, u64)>) -> Vec<(SubscriptionName, u64)> {
     places.sort_by_key(|(_name, position)| *position);
@@ -147,6 +191,43 @@ fn furthest_behind(mut places: Vec<(SubscriptionName, u64)>) -> Vec<(Subscriptio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SIZE: u64 = 9;
+
+    fn minute(number: u64) -> Timestamp {
+        Timestamp::default().saturating_add(Duration::from_mins(number))
+    }
+
+    /// A disk of which one place is damaged.
+    fn read(place: u64) -> Result<Timestamp, StoreError> {
+        if place == 3 { Err(StoreError::missing(place)) } else { Ok(minute(place)) }
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_read_costs_its_own_lag_and_nothing_else() {
+        let times = Times::of(vec![1, 3, 8], &Halt::default(), read).unwrap();
+        let lag = |place| times.waited(place, SIZE, minute(10));
+        assert_eq!(lag(1), Some(Duration::from_mins(9)));
+        assert_eq!(lag(3), None, "it is not said to be none");
+        assert_eq!(lag(8), Some(Duration::from_mins(2)), "what is behind it is read");
+        assert_eq!(lag(SIZE), Some(Duration::ZERO), "the head");
+        assert!(matches!(times.fault, Some(StoreError::Corrupt { .. })), "it is told");
+        let well = Times::of(vec![1, 8], &Halt::default(), read).unwrap();
+        assert!(well.fault.is_none() && well.known.len() == 2);
+    }
+
+    #[test]
+    fn nothing_is_read_any_more_once_nobody_waits() {
+        let halt = Halt::default();
+        drop(halt.on_drop());
+        let asked = std::cell::Cell::new(0);
+        let count = |place| {
+            asked.set(asked.get() + 1);
+            read(place)
+        };
+        assert!(Times::of(vec![1, 2], &halt, count).is_err());
+        assert_eq!(asked.get(), 0);
+    }
 
     #[test]
     fn however_many_subscriptions_there_are_those_furthest_behind_are_shown() {

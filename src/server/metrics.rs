@@ -82,6 +82,13 @@ pub(super) struct Sources {
     pub(super) watched: Watched,
 }
 
+/// The same, and since when.
+struct Served {
+    sources: Sources,
+    /// When this process began to serve.
+    start: Timestamp,
+}
+
 /// What goes on beside the hub.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
@@ -122,8 +129,9 @@ fn router(sources: Sources) -> Router {
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .with_state(sources.hub.watch_readiness());
-    let sources = Arc::new(Mutex::new(sources));
-    Router::new().route("/metrics", get(answer)).with_state(sources).merge(probes)
+    let start = Timestamp::from(sources.tls.now());
+    let served = Arc::new(Mutex::new(Served { sources, start }));
+    Router::new().route("/metrics", get(answer)).with_state(served).merge(probes)
 }
 
 /// Whoever answers lives.
@@ -165,11 +173,11 @@ async fn converse(socket: TcpStream, router: Router) {
 }
 
 /// One reading at a time: who asks often waits for itself.
-async fn answer(State(sources): State<Arc<Mutex<Sources>>>, headers: HeaderMap) -> Response {
+async fn answer(State(served): State<Arc<Mutex<Served>>>, headers: HeaderMap) -> Response {
     if !names_this_machine(&headers) {
         return StatusCode::MISDIRECTED_REQUEST.into_response();
     }
-    match figures(&*sources.lock().await).await {
+    match figures(&*served.lock().await).await {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(fault) => {
             let error: &(dyn std::error::Error + 'static) = &fault;
@@ -189,8 +197,9 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_ours)
 }
 
-async fn figures(sources: &Sources) -> Result<String, StoreError> {
+async fn figures(Served { sources, start }: &Served) -> Result<String, StoreError> {
     let figures = Figures {
+        start: *start,
         hub: sources.hub.state().await?,
         connections: sources.tls.live(),
         expiry: sources.tls.expiry(),
@@ -205,6 +214,7 @@ async fn figures(sources: &Sources) -> Result<String, StoreError> {
 /// What is shown, at one moment.
 #[derive(Debug)]
 struct Figures {
+    start: Timestamp,
     hub: HubState,
     connections: usize,
     expiry: Expiry,
@@ -266,7 +276,9 @@ impl Figures {
         let rows = named().map(|(labels, behind)| (labels, behind.entries));
         page.gauges("subscription_lag_entries", entries, None, rows)?;
         let time = "How long the entry at the acknowledged place has waited";
-        let rows = named().map(|(labels, behind)| (labels, behind.time.as_secs_f64()));
+        // Of an entry that cannot be read nobody knows how long it has waited: 0 would be said to be none.
+        let rows =
+            named().filter_map(|(labels, behind)| Some((labels, behind.time?.as_secs_f64())));
         page.gauges("subscription_lag", time, Some(&Unit::Seconds), rows)?;
         let rows = named().map(|(labels, behind)| (labels, behind.streams));
         page.gauges("subscription_streams_open", "Streams open on a subscription", None, rows)
@@ -369,6 +381,7 @@ impl Figures {
         page.time("tls_certificate_end", "When the hub's certificate ends", end(certificate))?;
         let lists = "When the first of the revocation lists ends, and with it all access";
         page.time("tls_revocation_lists_end", lists, end(revocation_lists))?;
+        page.time("start", "When this process began to serve", self.start)?;
         page.build()
     }
 }

@@ -194,11 +194,28 @@ async fn figures_of_work_and_standing_are_what_was_done() {
     let now = acme.now().as_micros() / 1_000_000;
     let in_days = |name: &str| (figure(&found, name) - number(now)) / 86_400.0;
     assert!((-0.01..0.01).contains(&in_days("log_last_commit_timestamp_seconds")), "{found:#?}");
+    assert!((-0.01..0.01).contains(&in_days("start_timestamp_seconds")), "{found:#?}");
     assert!((363.0..366.0).contains(&in_days("tls_certificate_end_timestamp_seconds")));
     assert!((88.0..91.0).contains(&in_days("tls_revocation_lists_end_timestamp_seconds")));
     assert!(figure(&found, "log_bytes") > 100.0 * size, "{found:#?}");
     assert!(figure(&found, "data_volume_free_bytes") > 1e6, "{found:#?}");
     assert!(figure(&found, "tls_connections_open") >= 1.0, "ours is open");
+    world.finish();
+}
+
+/// Counters begin at 0 with each process: that one ended and the next began is seen by this figure alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_was_started_again_says_since_when_it_serves() {
+    let (mut world, address) = watched().await;
+    let [first, again] = [figures(address).await, figures(address).await]
+        .map(|found| figure(&found, "start_timestamp_seconds"));
+    assert!((first - again).abs() < 1e-9, "it changes while the hub runs: {first}, {again}");
+    world.stop();
+    world.start(&[]).await;
+    let found = figures(address_of_figures(&world).await).await;
+    let next = figure(&found, "start_timestamp_seconds");
+    assert!(next > first, "{next} is not behind {first}");
+    check(&found, &[("records_accepted_total", 0.0)]);
     world.finish();
 }
 
