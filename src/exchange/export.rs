@@ -15,6 +15,7 @@ use crate::exchange::search::Search;
 use crate::exchange::search::Shown;
 use crate::exchange::streams::Carries;
 use crate::exchange::streams::StreamSlot;
+use crate::exchange::tail::ReadSince;
 use crate::exchange::token::Place;
 use crate::exchange::turns::Halt;
 use crate::interop::exported::ExportedRecord;
@@ -31,6 +32,8 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::store::Store;
 use crate::store::StoreError;
+use crate::wire;
+use crate::wire::body::Content;
 
 /// What was written and not taken yet. The writer has one end, whoever sends it on the other.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +77,10 @@ pub struct Export {
     written: Written,
     /// The writer, and where it goes on; `None` once the bundle was ended, or a read failed.
     going: Option<(BundleWriter<Written>, Part, Place)>,
+    /// When what was written last was read.
+    since: ReadSince,
+    /// The places whose bodies are in it.
+    bodies: Arc<[u64]>,
     _slot: StreamSlot,
 }
 
@@ -94,8 +101,9 @@ impl Hub {
         // What it writes to takes everything.
         let going =
             BundleWriter::new(written.clone()).ok().map(|writer| (writer, Part::Standing, start));
+        let (since, bodies) = (self.tail.begin_reading(), Arc::default());
         let (hub, member) = (Arc::clone(self), member.clone());
-        Ok(Export { hub, member, query, written, going, _slot: slot })
+        Ok(Export { hub, member, query, written, going, since, bodies, _slot: slot })
     }
 }
 
@@ -123,10 +131,13 @@ impl Export {
                     filter: &filter,
                 };
                 let places = entries.iter().map(|entry| entry.sequence);
-                let (writer, left) = write((writer, &written), source, places, halt)?;
-                Ok((writer, left.or(next).map(|position| Place { position, ..start })))
+                let page = write((writer, &written), source, places, halt)?;
+                let next = page.left.or(next).map(|position| Place { position, ..start });
+                Ok((page.writer, page.bodies, next))
             };
-            let (writer, next) = self.hub.read(Some(&self.member), page).await?;
+            self.since = self.hub.tail.begin_reading();
+            let (writer, bodies, next) = self.hub.read(Some(&self.member), page).await?;
+            self.bodies = bodies.into();
             if writer.written() > limits::EXPORT_OBJECTS_MAX {
                 let message = format!(
                     "more than {} objects; ask for fewer at once",
@@ -147,6 +158,24 @@ impl Export {
             }
         }
         Ok(None)
+    }
+
+    /// Demands that what was written last may be sent still: the member may read, and no body in it was erased since. To
+    /// be asked before each part of it, because a reader may take its time between two.
+    pub async fn demand_current(&mut self) -> Result<(), ExchangeError> {
+        self.hub.reader(&self.member)?;
+        while !self.hub.tail.still_holds(self.since) {
+            let (since, bodies) = (self.hub.tail.begin_reading(), Arc::clone(&self.bodies));
+            let read = move |store: &Store, halt: &Halt| lacks_one(store, &bodies, halt);
+            if self.hub.read(Some(&self.member), read).await? {
+                let message = "a record was erased before it was sent; begin the export anew";
+                return Err(Refusal::new(Reason::Busy, message).into());
+            }
+            self.since = since;
+            // The read may have waited for others.
+            self.hub.reader(&self.member)?;
+        }
+        Ok(())
     }
 
     /// Takes one look-up from the quota, waiting for it as long as the hub serves and the member may read.
@@ -202,25 +231,51 @@ impl Source<'_> {
     }
 }
 
-/// Writes the objects of the entries at some places, until enough is written; the first place that is left. An entry may
-/// have a hundred times as many bytes of objects as of its own.
+/// What came of a page.
+struct Page {
+    writer: BundleWriter<Written>,
+    /// The places whose bodies were written.
+    bodies: Vec<u64>,
+    /// The first place that is left.
+    left: Option<u64>,
+}
+
+/// Writes the objects of the entries at some places, until enough is written. An entry may have a hundred times as many
+/// bytes of objects as of its own.
 fn write(
     (mut writer, written): (BundleWriter<Written>, &Written),
     mut source: Source<'_>,
     places: impl Iterator<Item = u64>,
     halt: &Halt,
-) -> Result<(BundleWriter<Written>, Option<u64>), StoreError> {
+) -> Result<Page, StoreError> {
+    let mut bodies = Vec::new();
     for place in places {
         halt.check()?;
         if written.len() >= limits::EXPORT_BYTES {
-            return Ok((writer, Some(place)));
+            return Ok(Page { writer, bodies, left: Some(place) });
         }
         let Some(record) = source.record(place)? else { continue };
         for object in stix::objects(&record) {
             writer.put(&object).map_err(|cause| unwritten(&cause))?;
         }
+        if !matches!(record.record.content, Content::Gone) {
+            bodies.push(record.sequence);
+        }
     }
-    Ok((writer, None))
+    Ok(Page { writer, bodies, left: None })
+}
+
+/// Whether an entry at one of these places, all of which had a body, has none now.
+fn lacks_one(store: &Store, places: &[u64], halt: &Halt) -> Result<bool, StoreError> {
+    for place in places {
+        halt.check()?;
+        let block = store.block_at(*place)?.ok_or_else(|| StoreError::missing(*place))?;
+        let entry = block.at(*place).and_then(|stored| wire::entry::decode(block.framed(stored)));
+        if entry.ok_or_else(|| StoreError::missing(*place))?.erased.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn unwritten(cause: &io::Error) -> StoreError {

@@ -13,6 +13,7 @@ use tonic::Request;
 use tonic::Response;
 use tonic::Status;
 
+use crate::exchange::ExchangeError;
 use crate::exchange::Export;
 use crate::exchange::Hub;
 use crate::model::limits;
@@ -108,6 +109,20 @@ struct Sending {
     _turn: Turn,
 }
 
+impl Sending {
+    /// The next frame; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ExchangeError> {
+        if self.rest.is_empty() {
+            let Some(written) = self.export.next().await? else { return Ok(None) };
+            self.rest = written.into();
+        }
+        // Each frame waits for the reader, however long: what held when the rest was written may not hold any more.
+        self.export.demand_current().await?;
+        let length = self.rest.len().min(limits::FRAME_BYTES_TARGET);
+        Ok(Some(self.rest.split_to(length).to_vec()))
+    }
+}
+
 /// Cuts what is written into frames; ends with its error.
 fn chunks(
     export: Export,
@@ -116,15 +131,10 @@ fn chunks(
     let sending = Sending { export, rest: Bytes::new(), _turn: turn };
     stream::unfold(Some(sending), |sending| async {
         let mut sending = sending?;
-        if sending.rest.is_empty() {
-            match sending.export.next().await {
-                Ok(Some(written)) => sending.rest = written.into(),
-                Ok(None) => return None,
-                Err(error) => return Some((Err(status::failed(&error)), None)),
-            }
+        match sending.next().await {
+            Ok(Some(chunk)) => Some((Ok(pb::ExportResponse { chunk }), Some(sending))),
+            Ok(None) => None,
+            Err(error) => Some((Err(status::failed(&error)), None)),
         }
-        let length = sending.rest.len().min(limits::FRAME_BYTES_TARGET);
-        let chunk = sending.rest.split_to(length).to_vec();
-        Some((Ok(pb::ExportResponse { chunk }), Some(sending)))
     })
 }

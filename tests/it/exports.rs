@@ -1,20 +1,37 @@
 //! `ExportService`: the current state as one file, the same as our client makes of records that it has verified.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bytes::BufMut as _;
+use bytes::Bytes;
+use bytes::BytesMut;
+use h2::RecvStream;
+use prost::Message as _;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::TaskTracker;
+use tonic::Code;
 use tonic::Status;
 use tonic::Streaming;
 use watchfire::client::Client;
+use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
+use crate::recalls::erased;
+use crate::taxii::tool::identity_of;
+use crate::world::PATIENCE;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
+use crate::world::draft;
 use crate::world::handling;
 use crate::world::operation;
 use crate::world::publish;
 use crate::world::publish_for;
+use crate::world::recall;
+use crate::world::sign;
 use crate::world::until;
 use crate::world::withdrawal;
 
@@ -165,4 +182,125 @@ async fn it_ends_with_its_member_and_with_the_hub() {
     assert!(ended.is_ok() || reason_of(&ended.expect_err("an end")) == "DRAINING");
     world.stop();
     world.check_log();
+}
+
+/// Bytes of a chunk.
+const CHUNK: usize = 128 * 1024;
+
+/// An export whose reader takes nothing in but what it asks for: its window is 64 KiB, so that the hub holds the rest.
+struct Slow {
+    body: RecvStream,
+    read: Vec<u8>,
+}
+
+impl Slow {
+    /// One that has read a little of it.
+    async fn begin(world: &World, member: &str) -> Self {
+        let (mut config, name) = identity_of(world, member);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let socket = TcpStream::connect(world.address()).await.expect("a connection");
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
+        let client = h2::client::handshake(stream.expect("a connection")).await;
+        let (sender, connection) = client.expect("a handshake");
+        TaskTracker::new().spawn(async move { connection.await.map_err(drop) });
+        let request = http::Request::post("https://hub/watchfire.v1.ExportService/Export")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .expect("a request");
+        let message = stix().encode_to_vec();
+        let mut framed = BytesMut::new();
+        framed.put_u8(0);
+        framed.put_u32(u32::try_from(message.len()).expect("a length"));
+        framed.put_slice(&message);
+        let mut sender = sender.ready().await.expect("it is ready");
+        let (answer, mut upload) = sender.send_request(request, false).expect("it is sent");
+        upload.send_data(framed.freeze(), true).expect("it is sent");
+        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time");
+        let mut slow = Self { body: answer.expect("an answer").into_body(), read: Vec::new() };
+        assert!(slow.next().await.is_some(), "nothing came");
+        slow
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        let data = tokio::time::timeout(PATIENCE, self.body.data()).await.expect("data in time");
+        let data = data?.expect("data");
+        self.body.flow_control().release_capacity(data.len()).expect("a window");
+        self.read.extend_from_slice(&data);
+        Some(data)
+    }
+
+    /// Reads all that still comes; everything that came, and how it ended.
+    async fn finish(mut self) -> (Vec<u8>, Code) {
+        while self.next().await.is_some() {}
+        let trailers = tokio::time::timeout(PATIENCE, self.body.trailers()).await;
+        let trailers = trailers.expect("an end in time").expect("an end").unwrap_or_default();
+        let status = trailers.get("grpc-status").and_then(|status| status.to_str().ok());
+        let status: i32 = status.and_then(|text| text.parse().ok()).expect("a status");
+        (self.read, Code::from_i32(status))
+    }
+}
+
+/// Publishes so much that the first page of an export has many chunks; the names of the records, in order.
+async fn fill(world: &World) -> Vec<RecordName> {
+    let acme = world.client("acme-video").await;
+    let signer = acme.signer().expect("a key");
+    let (mut names, mut envelopes) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        let mut content = domain(&format!("value-{number}.example"));
+        if let pb::body::Content::Indicator(said) = &mut content {
+            "lantern ".repeat(480).trim_end().clone_into(&mut said.description);
+        }
+        let draft = draft(&signer, content, handling(&["companies"], &[]));
+        names.push(draft.name.clone());
+        envelopes.push(sign(&acme, draft));
+    }
+    for outcome in acme.publish(envelopes).await.expect("outcomes") {
+        outcome.receipt().expect("a receipt");
+    }
+    let all = whole(begin(&acme, stix()).await.expect("a stream")).await.expect("a file");
+    assert!(all.len() > 5 * CHUNK, "the control: {} bytes", all.len());
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspended_gets_nothing_more_of_what_was_written_before() {
+    let world = World::with(MEMBERS).await;
+    fill(&world).await;
+    let slow = Slow::begin(&world, "birch-social").await;
+    demand(&world.watchfire("operator", &["suspend", "birch-social"]));
+    let (read, code) = slow.finish().await;
+    assert_eq!(code, Code::PermissionDenied);
+    // What was on its way, of which the window takes a half, and one that waited for it.
+    assert!(read.len() < 3 * CHUNK, "{} bytes were sent all the same", read.len());
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_before_it_is_sent_is_not_sent_and_other_erasures_end_nothing() {
+    let world = World::with(MEMBERS).await;
+    let names = fill(&world).await;
+    let acme = world.client("acme-video").await;
+    let (other, _) = publish_for(&acme, domain("other.example"), handling(&[], &[])).await;
+
+    let slow = Slow::begin(&world, "birch-social").await;
+    publish_for(&acme, recall(&other), handling(&[], &[])).await;
+    erased(&acme, &other).await;
+    let (read, code) = slow.finish().await;
+    assert_eq!(code, Code::Ok, "a body that it does not have is no reason to end");
+    assert!(read.len() > 5 * CHUNK, "{} bytes", read.len());
+
+    let slow = Slow::begin(&world, "birch-social").await;
+    publish_for(&acme, recall(&names[60]), handling(&[], &[])).await;
+    erased(&acme, &names[60]).await;
+    let (read, code) = slow.finish().await;
+    assert_eq!(code, Code::Unavailable);
+    assert!(read.len() < 3 * CHUNK, "{} bytes were sent all the same", read.len());
+    assert!(!String::from_utf8_lossy(&read).contains("value-60.example"));
+    // Begun anew, it is whole, and without the body.
+    let birch = world.client("birch-social").await;
+    let again = whole(begin(&birch, stix()).await.expect("a stream")).await.expect("a file");
+    assert!(!String::from_utf8_lossy(&again).contains("value-60.example"));
+    assert!(String::from_utf8_lossy(&again).contains("value-61.example"));
+    world.finish();
 }
