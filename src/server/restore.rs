@@ -2,10 +2,12 @@
 //! epoch begins. Until then it is not served.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
 use std::io::BufReader;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -40,6 +42,8 @@ use crate::wire::pb;
 
 /// The store while it is made.
 const RESTORING: &str = "store.restoring";
+/// What is read of a damaged newer copy, while it is read.
+const COPY: &str = "newer.restoring";
 /// Says that a log waits for its next epoch, and how that begins.
 const WAITING: &str = "restored.json";
 /// The checkpoint that the operator signs.
@@ -195,7 +199,7 @@ fn make(
     for path in what.newer {
         progress("reading a newer copy", 0);
         let mut copy = NewerCopy::new(&exchange, &log_keys, report.entries);
-        read_copy(path, &mut copy)?;
+        read_copy(path, &what.data.join(COPY), &mut copy)?;
         copy.finish(&store, &mut newer)?;
     }
     drop(store);
@@ -278,50 +282,62 @@ fn epoch_of(signed: &pb::Envelope) -> Option<u32> {
     }
 }
 
-/// A folder may hold what an earlier restore left that was cut off, and nothing else.
+/// A folder may hold what an earlier restore left that was cut off, and the files that no backup has, and nothing else.
 fn demand_empty(data: &Path) -> Result<(), RestoreError> {
-    let occupied = || RestoreError::Occupied(data.to_owned());
     let reading = disk("reading the new folder");
-    let entries = match std::fs::read_dir(data) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(reading(error)),
-    };
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-    let names = names.collect::<io::Result<Vec<OsString>>>().map_err(reading)?;
+    let paths = listed(data).map_err(reading)?;
     // It is there until the store has its name.
-    let was_cut_off = names.iter().any(|name| name == RESTORING);
-    let is_own = names.iter().all(|name| name.to_str().is_some_and(is_own));
+    let was_cut_off = paths.iter().any(|path| path.ends_with(RESTORING));
     if was_cut_off && is_open(&data.join(RESTORING)).map_err(reading)? {
         return Err(RestoreError::Busy(data.to_owned()));
     }
-    if names.is_empty() || (was_cut_off && is_own) { Ok(()) } else { Err(occupied()) }
+    if paths.iter().all(|path| is_key(path) || (was_cut_off && is_made(path))) {
+        Ok(())
+    } else {
+        Err(RestoreError::Occupied(data.to_owned()))
+    }
 }
 
-/// Whether a restore writes something of this name before the store has its own.
-fn is_own(name: &str) -> bool {
-    let is_beside = name.rsplit_once('.').is_some_and(|(_name, end)| end == "tmp");
-    let is_key = KEYS.iter().any(|(key, _private)| key.split('/').next() == Some(name));
-    is_beside || is_key || [RESTORING, WAITING, CHECKPOINT, run::GENESIS].contains(&name)
+/// What is in a folder, if there is one.
+fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
-/// Removes what a restore wrote that did not come to its end; last of all what says that it did not.
+/// Whether a restore makes something of this name before the store has its own.
+fn is_made(path: &Path) -> bool {
+    let names = [RESTORING, COPY, WAITING, CHECKPOINT, run::GENESIS];
+    is_beside(path) || names.into_iter().any(|name| path.ends_with(name))
+}
+
+/// Whether it is a file that is written before it takes another's place.
+fn is_beside(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "tmp")
+}
+
+/// Whether it is a file that no backup has, or the folder of such files. The operator may have put it there.
+fn is_key(path: &Path) -> bool {
+    KEYS.iter()
+        .any(|(key, _private)| key.split('/').next().is_some_and(|name| path.ends_with(name)))
+}
+
+/// Removes what a restore made that did not come to its end: the store first, so that it is never there without what
+/// says that it waits; last of all what says that the restore was cut off. Keys stay: there may be no others.
 fn clear(data: &Path) -> Result<(), RestoreError> {
     let removing = disk("removing what an earlier restore left");
-    let entries = match std::fs::read_dir(data) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(removing(error)),
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths = paths.collect::<io::Result<Vec<PathBuf>>>().map_err(removing)?;
-    paths.sort_by_key(|path| path.ends_with(RESTORING));
-    for path in paths {
-        let removed =
-            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-        removed.map_err(removing)?;
-    }
-    Ok(())
+    let mut paths = listed(data).map_err(removing)?;
+    paths.retain(|path| !is_key(path));
+    let beside_keys = listed(&data.join("tls")).map_err(removing)?;
+    paths.extend(beside_keys.into_iter().filter(|path| is_beside(path)));
+    paths.sort_by_key(|path| (path.ends_with(RESTORING), !path.ends_with("store")));
+    paths.iter().try_for_each(|path| remove(path)).map_err(removing)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
 fn open(path: &Path) -> Result<File, RestoreError> {
@@ -331,7 +347,8 @@ fn open(path: &Path) -> Result<File, RestoreError> {
     })
 }
 
-fn read_copy(path: &Path, copy: &mut NewerCopy<'_>) -> Result<(), RestoreError> {
+/// Takes in what a newer copy says; what has to be copied for that is in a folder of its own, and gone afterwards.
+fn read_copy(path: &Path, scratch: &Path, copy: &mut NewerCopy<'_>) -> Result<(), RestoreError> {
     let failed = |why: String| RestoreError::Newer { path: path.to_owned(), why };
     if path.is_dir() {
         let own = path.join("store");
@@ -339,12 +356,14 @@ fn read_copy(path: &Path, copy: &mut NewerCopy<'_>) -> Result<(), RestoreError> 
         if !store.join("db").exists() {
             return Err(failed("there is no store in it".to_owned()));
         }
-        let store = Store::open_damaged(&store).map_err(|error| failed(error.to_string()))?;
-        let unreadable = store.readable_blocks(|block| copy.take(block));
-        if unreadable > 0 {
-            tracing::warn!(unreadable, "blocks of the newer copy cannot be read");
+        if is_open(&store).map_err(|error| failed(error.to_string()))? {
+            return Err(failed(StoreError::InUse.to_string()));
         }
-        return Ok(());
+        let read = copy_store(&store, scratch)
+            .map_err(|error| failed(format!("it cannot be copied to be read: {error}")))
+            .and_then(|()| read_store(scratch, copy).map_err(|error| failed(error.to_string())));
+        let removed = remove(scratch).map_err(disk("removing what was copied to be read"));
+        return read.and(removed);
     }
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     match read_backup(BufReader::new(file), |block| copy.take(block)) {
@@ -358,7 +377,47 @@ fn read_copy(path: &Path, copy: &mut NewerCopy<'_>) -> Result<(), RestoreError> 
     }
 }
 
+/// Reads a store that may be damaged, and is changed by that: sled cuts what it takes for torn.
+fn read_store(store: &Path, copy: &mut NewerCopy<'_>) -> Result<(), StoreError> {
+    let store = Store::open_damaged(store)?;
+    let unreadable = store.readable_blocks(|block| copy.take(block));
+    if unreadable > 0 {
+        tracing::warn!(unreadable, "blocks of the newer copy cannot be read");
+    }
+    Ok(())
+}
+
+/// Copies a store. Nothing is written to the original: what is lost elsewhere may be found in it yet, and it must not look
+/// whole afterwards.
+fn copy_store(from: &Path, to: &Path) -> io::Result<()> {
+    copy_files(from, to)?;
+    let blobs = from.join("blobs");
+    if blobs.is_dir() { copy_files(&blobs, &to.join("blobs")) } else { Ok(()) }
+}
+
+/// Copies the files of a folder into a new one.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).create(to)?;
+    for path in listed(from)? {
+        let Some(name) = path.file_name().filter(|_name| path.is_file()) else { continue };
+        let target =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(to.join(name));
+        io::copy(&mut File::open(&path)?, &mut target?)?;
+    }
+    Ok(())
+}
+
 fn copy_keys(from: &Path, data: &Path, log_keys: &LogKeys) -> Result<(), RestoreError> {
+    // The one that will be there, before anything is in its place.
+    let key =
+        [from, data].map(|folder| folder.join("log.key")).into_iter().find(|key| key.exists());
+    if let Some(key) = key {
+        let pem = zeroize::Zeroizing::new(profile::read(&key)?);
+        let secret = std::str::from_utf8(&pem).ok().and_then(|pem| SecretKey::from_pem(pem).ok());
+        if secret.is_none_or(|secret| log_keys.current().verifying().id() != secret.id()) {
+            return Err(RestoreError::LogKey(key));
+        }
+    }
     profile::create_folder(&data.join("tls"))?;
     for (name, is_private) in KEYS {
         let (source, target) = (from.join(name), data.join(name));
@@ -371,13 +430,6 @@ fn copy_keys(from: &Path, data: &Path, log_keys: &LogKeys) -> Result<(), Restore
             profile::write_private(&target, &bytes)?;
         } else {
             profile::write_public(&target, &bytes)?;
-        }
-    }
-    let key = data.join("log.key");
-    if key.exists() {
-        let secret: SecretKey = run::secret(&key)?;
-        if log_keys.current().verifying().id() != secret.id() {
-            return Err(RestoreError::LogKey(from.join("log.key")));
         }
     }
     Ok(())

@@ -21,12 +21,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 use sha2::Digest as _;
 use sha2::Sha256;
 
 use crate::model::header::BodyKind;
-use crate::model::limits;
 use crate::model::names::RecordName;
 use crate::model::time::Timestamp;
 use crate::store::LogBlock;
@@ -534,9 +534,7 @@ pub fn import(
             progress(next);
         }
     };
-    derived.finish(&mut rows);
-    store.write(rows)?;
-    store.sync()?;
+    derived.finish(&store, rows)?;
     progress(next);
     let head = head.map(|head| log::head_from_disk(&head)).transpose()?.unwrap_or_default();
     let fits = summary.size == next
@@ -566,8 +564,10 @@ fn replace(store: &Store, new: &Decoded, rows: &mut Rows) -> Option<Result<(), S
 /// What lies beside the log and follows from it.
 #[derive(Default)]
 struct Derived {
-    /// Demands to erase that are not met, by the place of the withdrawal.
+    /// Demands to erase of which no notice says that anything was done, by the place of the withdrawal.
     demands: BTreeMap<u64, (Timestamp, RecordName)>,
+    /// Places of those of which one does. It does not say whether that was all.
+    noticed: BTreeSet<u64>,
     floor: u64,
 }
 
@@ -588,26 +588,63 @@ impl Derived {
         if let Some((due, of)) = record.content.demand() {
             self.demands.insert(sequence, (due.unwrap_or_default(), of.clone()));
         }
-        // With fewer than fit one notice, these were the last.
-        if let Content::Erasure { demand, sequences } = &record.content
-            && sequences.len() < limits::ERASED_MAX
+        if let Content::Erasure { demand, .. } = &record.content
+            && self.demands.remove(demand).is_some()
         {
-            self.demands.remove(demand);
+            self.noticed.insert(*demand);
         }
         if let Content::Retention { end, .. } = &record.content {
             self.floor = self.floor.max(*end);
         }
     }
 
-    fn finish(self, rows: &mut Rows) {
+    /// Writes the last rows, and those that take the whole log to tell.
+    fn finish(self, store: &Store, mut rows: Rows) -> Result<(), StoreError> {
         for (sequence, (due, of)) in self.demands {
-            let key = keys::demand(due.as_micros(), sequence);
-            rows.push((key, Some(of.to_string().into())));
+            rows.push(demand_row(sequence, due, &of));
         }
         if self.floor > 0 {
             rows.push((keys::FLOOR.to_vec(), Some(self.floor.to_be_bytes().to_vec().into())));
         }
+        store.write(rows)?;
+        store.sync()?;
+        if self.noticed.is_empty() {
+            return Ok(());
+        }
+        // A record's revisions are found by its name.
+        store.catch_up()?;
+        let mut rows = Rows::new();
+        for sequence in self.noticed {
+            let block = store.block_at(sequence)?.ok_or_else(|| StoreError::missing(sequence))?;
+            let content = record_at(&block, sequence)?.content;
+            let Some((due, of)) = content.demand() else { continue };
+            if has_body(store, of)? {
+                rows.push(demand_row(sequence, due.unwrap_or_default(), of));
+            }
+        }
+        store.write(rows)?;
+        store.sync()
     }
+}
+
+fn demand_row(sequence: u64, due: Timestamp, of: &RecordName) -> (Vec<u8>, Option<Bytes>) {
+    (keys::demand(due.as_micros(), sequence), Some(of.to_string().into()))
+}
+
+/// Whether a record has a revision with a body that can go.
+fn has_body(store: &Store, of: &RecordName) -> Result<bool, StoreError> {
+    let mut revision = 1;
+    while let Some(place) = store.revision(of, revision)? {
+        let block = store.block_at(place)?;
+        let stored = block.as_ref().and_then(|block| Some((block, block.at(place)?)));
+        let (block, stored) = stored.ok_or_else(|| StoreError::missing(place))?;
+        let entry = wire::entry::decode(block.framed(stored)).ok_or_else(|| unreadable(place))?;
+        if entry.erased.is_none() && stored.facts.scope.body_kind.is_chosen() {
+            return Ok(true);
+        }
+        revision += 1;
+    }
+    Ok(false)
 }
 
 fn is_state(key: &[u8]) -> bool {

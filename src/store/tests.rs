@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
+use prost::Message as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -17,6 +18,8 @@ use crate::model::handling::Reach;
 use crate::model::handling::Tlp;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
+use crate::model::header::HUB_PAYLOAD_TYPE;
+use crate::model::header::Header;
 use crate::model::index_keys::Term;
 use crate::model::limits::ENVELOPE_BYTES_MAX;
 use crate::model::limits::STORED_VALUE_BYTES_MAX;
@@ -138,7 +141,7 @@ fn framed(sequence: u64, length: usize) -> Vec<u8> {
 }
 
 fn entry(sequence: u64, length: usize) -> pb::Entry {
-    let header = crate::model::header::Header {
+    let header = Header {
         exchange: crate::model::names::ExchangeName::from_name("exchanges/spring-0123456789abcdef")
             .unwrap(),
         name: "members/acme-video/records/01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
@@ -836,4 +839,96 @@ fn what_is_left_of_a_damaged_log_is_read_by_whoever_asks_for_no_more() {
     let mut blocks = 0;
     left.readable_blocks(|_block| blocks += 1);
     assert!(blocks > 0, "nothing is left");
+}
+
+/// What the hub says that it erased for the demand at a place; signed by nobody, which the store does not look at.
+fn notice(like: &Record, demand: u64, sequences: std::ops::Range<u64>) -> pb::Envelope {
+    let said = pb::ErasureNotice { demand_sequence: demand, sequences: sequences.collect() };
+    let content = Some(pb::body::Content::Erasure(said));
+    let body = pb::Body { salt: vec![7; 32], content }.encode_to_vec();
+    let header = Header {
+        name: RecordName {
+            member: crate::model::names::MemberId::hub(),
+            record: uuid::Uuid::now_v7(),
+        },
+        body_kind: BodyKind::Erasure,
+        body_digest: sha256(&body),
+        ..like.header.clone()
+    };
+    pb::Envelope {
+        payload_type: HUB_PAYLOAD_TYPE.to_owned(),
+        payload: crate::wire::header::header_bytes(&header).into(),
+        body: body.into(),
+        ..like.envelope.clone()
+    }
+}
+
+/// Which demands are open in a restored log that has ten revisions of a record, the first of which have no body, then the
+/// demand to erase it, and notices of bodies that went.
+fn open_after_restore(erased: u64, notices: &[std::ops::Range<u64>]) -> Vec<u64> {
+    let disk = Disk::new();
+    let store = disk.open();
+    let name = RecordName { member: "acme-video".parse().unwrap(), record: uuid::Uuid::now_v7() };
+    let demand = signed(
+        Reach::default(),
+        pb::body::Content::Withdrawal(pb::Withdrawal {
+            of: name.to_string(),
+            reason: pb::WithdrawalReason::Privacy.into(),
+            demand_deletion: true,
+            ..pb::Withdrawal::default()
+        }),
+    );
+    let revision = disk.record.get();
+    let mut said = vec![(BodyKind::Operation, revision.envelope.clone()); 10];
+    said.push((BodyKind::Withdrawal, demand.get().envelope.clone()));
+    let notices = notices.iter().map(|places| notice(revision, 10, places.clone()));
+    said.extend(notices.map(|envelope| (BodyKind::Erasure, envelope)));
+
+    let mut group = disk.group(&store, &vec![20; said.len()]).unwrap();
+    group.head = store.head().unwrap();
+    for (sequence, (entry, (kind, mut envelope))) in (0..).zip(group.entries.iter_mut().zip(said)) {
+        let is_gone = sequence < erased;
+        if is_gone {
+            envelope.body.clear();
+        }
+        let told = pb::Entry {
+            envelope: Some(envelope),
+            erased: is_gone.then_some(pb::Erasure { cause_sequence: 11 }),
+            ..self::entry(sequence, 20)
+        };
+        let is_revision = kind == BodyKind::Operation;
+        entry.facts = Facts {
+            scope: Arc::new(Scope { body_kind: kind, ..Scope::clone(&entry.facts.scope) }),
+            record: if is_revision { name.record } else { uuid::Uuid::now_v7() },
+            revision: if is_revision { u32::try_from(sequence).unwrap() + 1 } else { 1 },
+            value_digest: None,
+            withdraws: None,
+        };
+        if kind == BodyKind::Withdrawal {
+            entry.record = demand.clone();
+        }
+        entry.framed = crate::wire::entry::frame(&told);
+        entry.leaf_hash = leaf(&told).unwrap().hash();
+        group.head.frontier.push(entry.leaf_hash);
+    }
+    let size = group.head.frontier.size();
+    store.append(&group).unwrap();
+    let mut file = Vec::new();
+    export(&store, &mut file, Timestamp::default(), || Some(size), |_entries| {}).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    import(file.as_slice(), folder.path(), |_entries| {}).unwrap();
+    let restored = Store::open_log(folder.path(), 0).unwrap();
+    let open = restored.demands().unwrap();
+    assert!(open.iter().all(|demand| demand.of == name && demand.due == Timestamp::default()));
+    open.into_iter().map(|demand| demand.sequence).collect()
+}
+
+#[test]
+fn a_demand_is_open_after_a_restore_until_every_body_is_gone() {
+    assert_eq!(open_after_restore(0, &[]), [10], "nothing was done yet");
+    // The hub stops where a notice would let too many postings go, far from as many bodies as one may name.
+    let one = 0..4;
+    assert_eq!(open_after_restore(4, std::slice::from_ref(&one)), [10], "it was met in part");
+    assert_eq!(open_after_restore(9, &[0..4, 4..9]), [10], "it was met but for the last");
+    assert_eq!(open_after_restore(10, &[0..4, 4..10]), Vec::<u64>::new(), "it was met");
 }

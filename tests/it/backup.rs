@@ -1,6 +1,8 @@
 //! Backup while the hub serves, restore elsewhere, and what members demand of a log that was restored.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -373,6 +375,121 @@ async fn what_was_erased_since_is_erased_before_anything_is_served() {
         drop(acme);
         restored.finish();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_run_again_keeps_the_keys_that_were_put_there_meanwhile() {
+    let world = World::with_members_then_stopped(MEMBERS).await;
+    let place = scratch();
+    let (file, half) = (place.path().join("backup"), place.path().join("half"));
+    demand(&back_up(&world, &file));
+    let whole = std::fs::read(&file).expect("a backup");
+    std::fs::write(&half, &whole[..whole.len() / 2]).expect("a file");
+
+    // One that was killed, in the middle of its store, of a newer copy, and of a key.
+    let restored = world.successor();
+    let data = restored.data();
+    let left = ["store.restoring", "newer.restoring", "log.key.0.tmp", "tls/server.key.0.tmp"]
+        .map(|name| data.join(name));
+    for folder in [&left[0], &left[1], &data.join("tls")] {
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
+    for path in [&left[1].join("db"), &left[2], &left[3]] {
+        std::fs::write(path, "a part").expect("a file");
+    }
+    let keys = ["log.key", "tls/server.key", "tls/server.pem", "watchfired.toml"];
+    let put = |name: &str| format!("what the operator put there as {name}");
+    for name in keys {
+        std::fs::write(data.join(name), put(name)).expect("a file");
+    }
+    let are_kept = || {
+        keys.iter()
+            .all(|&name| std::fs::read_to_string(data.join(name)).is_ok_and(|it| it == put(name)))
+    };
+    // It is not to be had, and then it is.
+    let refused = restore(&restored, &half, &[]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("is cut"), "{told}");
+    assert!(are_kept(), "a restore that failed took them along");
+    assert!(left.iter().all(|path| !path.exists()), "something is left");
+    demand(&restore(&restored, &file, &[]));
+    assert!(are_kept(), "a restore took them along");
+    assert!(data.join("store").exists() && data.join("restored.json").exists());
+
+    // What is asked for takes their places, unless it is another exchange's.
+    let other = world.successor();
+    std::fs::create_dir_all(other.data()).expect("a folder");
+    std::fs::write(other.data().join("log.key"), "a wrong one").expect("a file");
+    let foreign = World::stopped();
+    let refused = restore(&other, &file, &["--keys", text(&foreign.data())]);
+    assert!(!refused.status.success());
+    let kept = std::fs::read_to_string(other.data().join("log.key")).expect("a file");
+    assert_eq!(kept, "a wrong one", "it was replaced by a key of another exchange");
+    demand(&restore(&other, &file, &["--keys", text(&world.data())]));
+    let key = |world: &World| std::fs::read(world.data().join("log.key")).expect("a key");
+    assert_eq!(key(&other), key(&world));
+}
+
+/// Every file in a folder and in those in it, by its path.
+fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            let inner = files_in(&path);
+            files.extend(inner.into_iter().map(|(name, bytes)| {
+                (Path::new(path.file_name().expect("a name")).join(name), bytes)
+            }));
+        } else {
+            let bytes = std::fs::read(&path).expect("a file");
+            files.insert(PathBuf::from(path.file_name().expect("a name")), bytes);
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_newer_copy_is_read_and_not_a_byte_of_it_is_changed() {
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let (secret, _) = publish(&acme, domain("secret.example")).await;
+    let place = scratch();
+    let file = place.path().join("backup");
+    demand(&back_up(&world, &file));
+    publish_for(&acme, recall(&secret), handling(&[], &[])).await;
+    let name = secret.to_string().parse().expect("a name");
+    until("the body is erased", async || {
+        acme.get(&name).await.expect("its header stays").entry.erased_by()
+    })
+    .await;
+    for number in 0..20 {
+        publish(&acme, domain(&format!("later{number}.example"))).await;
+    }
+    drop(acme);
+    world.kill();
+    // A bit near its end, before what was written last.
+    let log = world.data().join("store").join("db");
+    let mut bytes = std::fs::read(&log).expect("the log");
+    let end = bytes.iter().rposition(|byte| *byte != 0).expect("an end");
+    bytes[end - 6000] ^= 1;
+    std::fs::write(&log, bytes).expect("the log");
+
+    let store = world.data().join("store");
+    let before = files_in(&store);
+    let probe = place.path().join("probe");
+    std::fs::create_dir(&probe).expect("a folder");
+    copy_all(&world.data(), &probe);
+    let verified = watchfired(&["verify", "--data", text(&probe)]);
+    assert!(!verified.status.success(), "the control: it is damaged");
+    drop(Store::open_damaged(&probe.join("store")).expect("sled makes something of it"));
+    assert!(files_in(&probe.join("store")) != before, "the control: who opens it changes it");
+
+    let restored = world.successor();
+    let newer = world.data();
+    let said = demand(&restore_whole(&world, &restored, &file, &["--newer-copy", text(&newer)]));
+    assert!(said.contains("1 bodies were erased since"), "{said}");
+    assert!(files_in(&store) == before, "the original was changed");
+    assert!(!restored.data().join("newer.restoring").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

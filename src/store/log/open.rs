@@ -129,6 +129,7 @@ impl Store {
     }
 
     /// The same of a store that is damaged, as far as sled makes anything of it: what is read of it must prove itself.
+    /// sled cuts what it takes for torn, and writes a snapshot: open a copy.
     pub fn open_damaged(path: &Path) -> Result<Self, StoreError> {
         Self::open_at(path, 0, open_sled(path)?, None)
     }

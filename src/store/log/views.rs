@@ -263,7 +263,8 @@ impl Store {
         [&self.names, &self.values, &self.terms].map(Index::open_postings).to_vec()
     }
 
-    pub(super) fn catch_up(&self) -> Result<(), StoreError> {
+    /// Folds what the indexes lack.
+    pub(in crate::store) fn catch_up(&self) -> Result<(), StoreError> {
         let head = self.head()?.frontier.size();
         // All are written at the same sequences, but a crash may come between.
         let starts = [&self.names, &self.values, &self.terms].map(|index| index.start(self));
