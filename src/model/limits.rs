@@ -19,6 +19,9 @@ pub const MESSAGE_FIELDS_MAX: usize = 16 * 1024;
 /// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together. Sixty-four
 /// full pages fit; who does not read its answers, or sends more than it finishes, hears BUSY.
 pub const CALL_BYTES_PER_MEMBER_MAX: usize = 64 * 1024 * 1024;
+/// The same of all members together, so that a few who read nothing do not cost everybody the hub: whoever holds something
+/// already hears BUSY beyond it, and whoever holds nothing has one call.
+pub const CALL_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of batches that came on streams and have no answer yet, all streams of one member together: as many batches of
 /// the largest as four streams have under way.
 pub const STREAM_BYTES_PER_MEMBER_MAX: usize = 64 * 1024 * 1024;

@@ -25,6 +25,7 @@ use tonic::body::Body;
 use tower::Layer;
 use tower::Service;
 
+use crate::model::limits::CALL_BYTES_MAX as ALL_MAX;
 use crate::model::limits::CALL_BYTES_PER_MEMBER_MAX as MEMBER_MAX;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
@@ -47,7 +48,13 @@ const TOLD_ANYHOW: &str = "/watchfire.v1.ExchangeService/Publish";
 const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 
 /// Bytes that members hold.
-type Held = Mutex<HashMap<MemberId, usize>>;
+type Held = Mutex<Holdings>;
+
+#[derive(Debug, Default)]
+struct Holdings {
+    by_member: HashMap<MemberId, usize>,
+    all: usize,
+}
 
 /// Counts what the calls of each member hold.
 #[derive(Clone, Debug, Default)]
@@ -136,18 +143,25 @@ struct Share {
 }
 
 impl Share {
-    /// So many bytes more; BUSY if all calls of the member together hold more than that.
+    /// So many bytes more; BUSY if all calls of the member together hold more than that, or those of all members more
+    /// than all may.
     fn take(&self, more: usize, most: usize) -> Result<(), Status> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = held.entry(self.member.clone()).or_default();
-        let would = all.saturating_add(more);
+        let all = held.all.saturating_add(more);
+        let is_full = most < usize::MAX && all > ALL_MAX;
+        let own = held.by_member.entry(self.member.clone()).or_default();
+        let would = own.saturating_add(more);
         // What a single call asks for is bounded elsewhere.
-        if would > most && *all > 0 {
-            let message =
-                "this member's calls hold all the memory that they may: read answers first";
+        if (would > most || is_full) && *own > 0 {
+            let message = if is_full {
+                "calls hold all the memory that there is for them: read answers first, or try again"
+            } else {
+                "this member's calls hold all the memory that they may: read answers first"
+            };
             return Err(status::refused(&Refusal::new(Reason::Busy, message)));
         }
-        *all = would;
+        *own = would;
+        held.all = all;
         drop(held);
         *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += more;
         Ok(())
@@ -174,10 +188,11 @@ impl Share {
             *own = own.saturating_sub(bytes);
         }
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(all) = held.get_mut(&self.member) {
-            *all = all.saturating_sub(bytes);
-            if *all == 0 {
-                held.remove(&self.member);
+        held.all = held.all.saturating_sub(bytes);
+        if let Some(own) = held.by_member.get_mut(&self.member) {
+            *own = own.saturating_sub(bytes);
+            if *own == 0 {
+                held.by_member.remove(&self.member);
             }
         }
     }
@@ -312,7 +327,28 @@ mod tests {
         second.give_back();
         second.take(MEMBER_MAX, MEMBER_MAX).unwrap();
         drop((first, second, other));
-        assert!(held.lock().unwrap().is_empty());
+        assert_eq!(held.lock().unwrap().all, 0);
+        assert!(held.lock().unwrap().by_member.is_empty());
+    }
+
+    #[test]
+    fn a_few_members_that_hold_all_there_is_leave_each_other_member_a_call() {
+        let held: Arc<Held> = Arc::default();
+        let many = ALL_MAX / MEMBER_MAX;
+        let greedy: Vec<Share> =
+            (0..many).map(|number| share(&held, &format!("greedy-{number}"))).collect();
+        for one in &greedy {
+            one.take(MEMBER_MAX, MEMBER_MAX).unwrap();
+        }
+        let (first, second) = (share(&held, "birch-social"), share(&held, "birch-social"));
+        first.take(1000, MEMBER_MAX).unwrap();
+        assert_eq!(second.take(1000, MEMBER_MAX).unwrap_err().code(), tonic::Code::Unavailable);
+        // What was done must be told.
+        second.take(1000, usize::MAX).unwrap();
+        drop((first, greedy));
+        assert_eq!(held.lock().unwrap().all, 1000);
+        drop(second);
+        assert_eq!(held.lock().unwrap().all, 0);
     }
 
     #[test]
@@ -331,7 +367,7 @@ mod tests {
         let stream = share(&held, "acme-video");
         for (bytes, all) in [(5, 5), (9, 9), (2, 2), (0, 0)] {
             stream.hold(bytes).unwrap();
-            assert_eq!(held.lock().unwrap().values().sum::<usize>(), all);
+            assert_eq!(held.lock().unwrap().by_member.values().sum::<usize>(), all);
         }
         stream.hold(MEMBER_MAX).unwrap();
         assert!(stream.hold(MEMBER_MAX + 1).is_err());
