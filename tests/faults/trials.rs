@@ -66,6 +66,8 @@ pub(crate) struct Trials {
     deadline: Option<Instant>,
     kept: Option<PathBuf>,
     done: u64,
+    /// The round that is under way.
+    running: Option<u64>,
 }
 
 /// One round: its number, and randomness that is the same whenever that round is run.
@@ -83,21 +85,29 @@ impl Trials {
         let lane = Lane::of_this_run();
         if let Ok(number) = std::env::var("WATCHFIRE_ROUND") {
             let next = number.parse().expect("WATCHFIRE_ROUND is a number");
-            return Self { name, next, end: next + 1, deadline: None, kept: None, done: 0 };
+            return Self::new(name, next, next + 1);
         }
         let end = lane.choose(commit, demand, demand);
         if lane == Lane::Commit {
-            return Self { name, next: 0, end, deadline: None, kept: None, done: 0 };
+            return Self::new(name, 0, end);
         }
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/faults");
         std::fs::create_dir_all(&folder).expect("a folder for what is kept");
-        let kept = folder.join(format!("{name}.jsonl"));
+        // A shorter round on demand is no soak.
+        let file = lane.choose(name, name, &format!("{name}_soak")).to_owned();
+        let kept = folder.join(format!("{file}.jsonl"));
         let lines = std::fs::read_to_string(&kept).unwrap_or_default();
         let next = u64::try_from(lines.lines().count()).expect("a number");
         let minutes = std::env::var("WATCHFIRE_MINUTES");
         let minutes = minutes.map_or(PART_MINUTES, |text| text.parse().expect("minutes"));
         let deadline = Instant::now() + Duration::from_secs(minutes * 60);
-        Self { name, next, end, deadline: Some(deadline), kept: Some(kept), done: 0 }
+        let mut trials = Self::new(name, next, end);
+        (trials.deadline, trials.kept) = (Some(deadline), Some(kept));
+        trials
+    }
+
+    const fn new(name: &'static str, next: u64, end: u64) -> Self {
+        Self { name, next, end, deadline: None, kept: None, done: 0, running: None }
     }
 
     /// The next round, unless all were run or this part is over.
@@ -108,15 +118,21 @@ impl Trials {
         }
         let number = self.next;
         self.next += 1;
+        self.running = Some(number);
         println!("{} round {number}", self.name);
         Some(Round::of(self.name, number))
     }
 
-    /// Keeps what a round found. A round that failed has panicked, and is not kept.
+    /// Keeps what a round found.
     pub(crate) fn keep(&mut self, mut round: Round) {
         self.done += 1;
-        round.note("round", round.number);
+        self.running = None;
         round.note("seconds", round.begun.elapsed().as_secs_f64());
+        self.write(round);
+    }
+
+    fn write(&self, mut round: Round) {
+        round.note("round", round.number);
         let Some(kept) = &self.kept else { return };
         let file = std::fs::File::options().create(true).append(true).open(kept);
         let line = format!("{}\n", Value::Object(round.found));
@@ -124,10 +140,22 @@ impl Trials {
     }
 
     /// How many rounds this run did. A run with none proves nothing, unless all were done before.
-    pub(crate) fn finish(self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
+        self.running = None;
         assert!(self.done > 0 || self.next >= self.end, "{}: no round was run", self.name);
         println!("{}: {} rounds, {} of {}", self.name, self.done, self.next, self.end);
         self.done
+    }
+}
+
+/// A round that failed has panicked. It is kept as such: what is not told does not count as nothing.
+impl Drop for Trials {
+    fn drop(&mut self) {
+        if let Some(number) = self.running.filter(|_number| std::thread::panicking()) {
+            let mut round = Round::of(self.name, number);
+            round.note("failed", true);
+            self.write(round);
+        }
     }
 }
 

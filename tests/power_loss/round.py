@@ -28,7 +28,7 @@ NARRATIVE_BYTES = 4000
 # then the image can be unmounted.
 PIPE = 250
 # Bytes of a record's text; header, signature and salt add some hundreds.
-SIZES = [(200, 600), (200, 600), (600, 4_000), (4_000, 12_000), (12_000, 51_200)]
+SIZES = [(200, 600), (200, 600), (600, 4_000), (4_000, 12_000), (12_000, 58_000)]
 BATCH_BYTES = 900_000
 
 

@@ -157,6 +157,12 @@ impl Traced {
         Ended::of(status.expect("it is waited for"))
     }
 
+    /// The call that the fault met.
+    pub(crate) fn struck(&self) -> Option<String> {
+        let trace = std::fs::read_to_string(&self.trace).expect("a trace");
+        trace.lines().find(|line| line.ends_with("(INJECTED)")).map(str::to_owned)
+    }
+
     /// The calls that it made.
     pub(crate) fn points(&self) -> Vec<Point> {
         points(&std::fs::read_to_string(&self.trace).expect("a trace"))

@@ -93,6 +93,7 @@ async fn under_load(
     let (left, right, _changes, taken, _read, ()) =
         tokio::join!(first.publish(&acme), second.publish(&birch), changes, backups, reading, kill);
     round.note("backups", taken);
+    promises.note_backups(taken);
     let before = promises.len();
     promises.take(0, left);
     promises.take(1, right);
@@ -168,7 +169,7 @@ async fn nothing_that_was_promised_is_lost_when_the_hub_is_killed() {
     }
     let rounds = trials.finish();
     look_at_all(&mut world, &subscriber, &mut promises).await;
-    promises.demand_load(rounds);
+    promises.demand_load(rounds, subscriber.acknowledged);
     promises.demand_that_the_check_bites(&world.client(PUBLISHERS[0]).await).await;
     world.finish();
 }

@@ -43,11 +43,18 @@ pub(crate) struct Promises {
     /// Notices that retention let bodies go.
     let_go: usize,
     asked_again: usize,
+    /// Backups that were taken.
+    backups: u64,
 }
 
 impl Promises {
     pub(crate) fn len(&self) -> usize {
         self.by_place.len()
+    }
+
+    /// So many backups were taken meanwhile.
+    pub(crate) const fn note_backups(&mut self, taken: u64) {
+        self.backups += taken;
     }
 
     /// What was promised below a place, and at or behind it.
@@ -172,10 +179,10 @@ impl Promises {
 
     /// Rounds in which little was promised, or nothing was cut off or erased, prove little.
     #[expect(clippy::print_stdout, reason = "how much was tried")]
-    pub(crate) fn demand_load(&self, rounds: u64) {
-        let Self { by_place, erased, recalled, let_go, asked_again, .. } = self;
+    pub(crate) fn demand_load(&self, rounds: u64, acknowledged: u64) {
+        let Self { by_place, erased, recalled, let_go, asked_again, backups, .. } = self;
         println!(
-            "{} receipts over {rounds} kills, {asked_again} asked about again, {recalled} recalled, {} bodies gone, {let_go} retentions",
+            "{} receipts over {rounds} kills, {asked_again} asked about again, {recalled} recalled, {} bodies gone, {let_go} retentions, {backups} backups, acknowledged to {acknowledged}",
             by_place.len(),
             erased.len()
         );
@@ -183,6 +190,10 @@ impl Promises {
         assert!(by_place.len() > rounds * PROMISES_LEAST, "the load was too small");
         assert!(*asked_again > 0 && *recalled > 0, "nothing was cut off");
         assert!(rounds < 100 || (!erased.is_empty() && *let_go > 0), "time has erased nothing");
+        assert!(
+            rounds < 100 || (*backups > 0 && acknowledged > 0),
+            "no backup, or nothing acknowledged"
+        );
     }
 
     /// A promise that is not in the log is noticed by each of the checks.

@@ -80,19 +80,19 @@ fn still_runs(mut child: Child) -> bool {
     runs
 }
 
+async fn error_of(stream: &mut Subscription) -> ClientError {
+    loop {
+        if let Err(error) = stream.next().await {
+            return error;
+        }
+    }
+}
+
 /// Reads streams, all at once, until one of them ends with an error; `None` if none did in a time.
 async fn first_error(streams: &mut [&mut Subscription], within: Duration) -> Option<ClientError> {
     // Each is read without a break: a read that is given up begins its check of heads again, and on a busy machine
     // never ends one.
-    let reading = streams.iter_mut().map(|stream| {
-        Box::pin(async {
-            loop {
-                if let Err(error) = stream.next().await {
-                    return error;
-                }
-            }
-        })
-    });
+    let reading = streams.iter_mut().map(|stream| Box::pin(error_of(stream)));
     let first = tokio::time::timeout(within, select_all(reading)).await;
     first.ok().map(|(error, _at, _rest)| error)
 }
