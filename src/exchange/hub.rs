@@ -195,6 +195,8 @@ pub struct Hub {
     pub(super) demands: Arc<Demands>,
     pub(super) tally: Arc<Tally>,
     pub(super) readers: Turns,
+    /// Whose signatures are checked.
+    pub(super) checks: Turns,
     pub(super) ledgers: Ledgers,
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
@@ -292,6 +294,7 @@ impl Hub {
             demands,
             tally,
             readers: Turns::new(settings.workers.max(2)),
+            checks: Turns::new(limits::CHECKED_PER_MEMBER_MAX),
             ledgers: Ledgers::default(),
             lone: Semaphore::new(1),
             jobs: spawn_workers(&checker, &queue, settings.workers)?,
@@ -481,12 +484,16 @@ impl Hub {
     }
 
     /// Checks the signatures of a batch, in parallel with other batches.
-    pub async fn prepare(&self, envelopes: Vec<pb::Envelope>) -> Result<Prepared, Refusal> {
+    pub async fn prepare(
+        &self,
+        caller: &MemberId,
+        envelopes: Vec<pb::Envelope>,
+    ) -> Result<Prepared, Refusal> {
         let count = envelopes.len();
         let prepared = async {
             demand_batch(&envelopes)?;
             let (answer, checked) = oneshot::channel();
-            self.hand_over(Job { envelopes, then: Then::Return(answer) }).await?;
+            self.hand_over(caller, envelopes, Then::Return(answer)).await?;
             let records = checked.await.map_err(|_ended| draining())?;
             Ok(Prepared { records, count })
         };
@@ -505,12 +512,18 @@ impl Hub {
         outcome.inspect_err(|refusal| self.tally.take_refused(refusal.reason, records))
     }
 
-    async fn hand_over(&self, job: Job) -> Result<(), Refusal> {
-        match self.jobs.send_timeout(job, limits::SEQUENCER_WAIT_MAX).await {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy()),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(draining()),
-        }
+    /// Members take turns: to check a signature takes longer than to send one, and a quota is asked about only behind it.
+    async fn hand_over(
+        &self,
+        caller: &MemberId,
+        envelopes: Vec<pb::Envelope>,
+        then: Then,
+    ) -> Result<(), Refusal> {
+        let turn = self.checks.take(Some(caller.clone()));
+        let turn = tokio::time::timeout(limits::SEQUENCER_WAIT_MAX, turn).await;
+        let turn = turn.map_err(|_elapsed| busy())?;
+        // There is a place for each turn.
+        self.jobs.send(Job { envelopes, then, turn }).await.map_err(|_closed| draining())
     }
 
     /// Hands a batch to the sequencer; what comes back resolves when the batch is durable. Batches of one caller
@@ -595,7 +608,7 @@ impl Hub {
         }
         let (answer, ticket) = oneshot::channel();
         let then = Then::Submit { caller: caller.clone(), answer };
-        self.hand_over(Job { envelopes, then }).await?;
+        self.hand_over(caller, envelopes, then).await?;
         Ok(Ticket { answer: ticket, count }.outcomes().await)
     }
 
@@ -759,7 +772,7 @@ fn spawn_workers(
     sequencer: &mpsc::Sender<Work>,
     workers: usize,
 ) -> Result<mpsc::Sender<Job>, StoreError> {
-    let (jobs, waiting) = mpsc::channel(limits::PREPARE_QUEUE);
+    let (jobs, waiting) = mpsc::channel(limits::CHECKED_PER_MEMBER_MAX + 1);
     let bench = Arc::new(Bench {
         jobs: Mutex::new(waiting),
         checker: Arc::clone(checker),

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
+use crate::exchange::turns::Turn;
 use crate::interop::framework::Frameworks;
 use crate::interop::framework::Judgement;
 use crate::interop::warning_list::WarningLists;
@@ -65,6 +66,8 @@ impl KeyRing {
 pub(super) struct Job {
     pub(super) envelopes: Vec<pb::Envelope>,
     pub(super) then: Then,
+    /// Its member's turn, until they are checked.
+    pub(super) turn: Turn,
 }
 
 /// What becomes of records once their signatures were checked.
@@ -251,10 +254,12 @@ impl Bench {
     pub(super) fn work(&self) {
         while let Some(jobs) = self.take() {
             let counts: Vec<usize> = jobs.iter().map(|job| job.envelopes.len()).collect();
-            let (envelopes, then): (Vec<_>, Vec<_>) =
-                jobs.into_iter().map(|job| (job.envelopes, job.then)).unzip();
+            let (envelopes, waiting): (Vec<_>, Vec<_>) =
+                jobs.into_iter().map(|job| (job.envelopes, (job.then, job.turn))).unzip();
             let envelopes = envelopes.into_iter().flatten().collect();
             let mut checked = self.checker.check(envelopes).into_iter();
+            let (then, turns): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+            drop(turns);
             for (count, then) in counts.into_iter().zip(then) {
                 self.pass_on(checked.by_ref().take(count).collect(), then);
             }

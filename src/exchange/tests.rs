@@ -302,6 +302,26 @@ async fn a_backup_that_is_written_while_bodies_go_is_the_log_without_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_sends_much_to_be_checked_holds_up_nobody_else() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.admit_all().await;
+    let (hub, greedy) = (history.hub(), history.world.acme.member().clone());
+    let turns: Vec<_> = std::iter::from_fn(|| hub.checks.try_take(Some(greedy.clone()))).collect();
+    assert_eq!(turns.len(), limits::CHECKED_PER_MEMBER_MAX);
+    // A batch of two, since one alone may be checked where it is.
+    let two = || [1, 2].map(|number| quota_change(&history, number)).to_vec();
+    let waits = tokio::time::timeout(Duration::from_millis(50), hub.publish(&greedy, two())).await;
+    assert!(waits.is_err(), "it has all turns that it may have");
+    let taken = hub.publish(&operator, two()).await.unwrap();
+    assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+    drop(turns);
+    let judged = hub.publish(&greedy, two()).await.unwrap();
+    assert!(judged.iter().all(Result::is_err), "it is not the operator");
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_head_and_its_roster_are_of_one_moment() {
     let mut history = History::new();
     history.start();

@@ -111,7 +111,7 @@ impl ExchangeService for ExchangeFace {
                     let (pb::PublishStreamRequest { envelopes, known_size }, held) = message?;
                     // Who was suspended meanwhile costs no more work.
                     hub.reader(&member).map_err(|refusal| status::refused(&refusal))?;
-                    let prepared = hub.prepare(envelopes).await;
+                    let prepared = hub.prepare(&member, envelopes).await;
                     let prepared = prepared.map_err(|refusal| status::refused(&refusal))?;
                     Ok::<_, Status>((prepared, known_size, held))
                 }

@@ -1,6 +1,7 @@
-//! The readers' turns: who reads the disk next, and until when a read goes on.
+//! Turns at what there is little of: who reads the disk next, and until when a read goes on; whose signatures are checked
+//! next.
 //!
-//! So many reads run at once. One member has never all of those places, however much it asks, and where several wait the
+//! So many have a turn at once. One member has never all of those places, however much it asks, and where several wait the
 //! one with the fewest is next; so nobody waits for more than what each of the others has under way.
 
 mod halt;
@@ -9,6 +10,5 @@ mod places;
 mod tests;
 
 pub(super) use self::halt::Halt;
-#[cfg(test)]
-use self::places::Turn;
+pub(super) use self::places::Turn;
 pub(super) use self::places::Turns;
