@@ -939,7 +939,7 @@ impl RunFilter {
 }
 
 /// Whether a fuse filter looks for no fingerprint beyond those that are there, which it does not ask itself: in three
-/// segments that follow each other, of which the first is one of so many.
+/// segments that follow each other, of which the first is one of so many, and of one at least.
 fn is_within(descriptor: &[u8; BinaryFuse8::DESCRIPTOR_LEN], fingerprints: usize) -> bool {
     let number = |at: usize| {
         let bytes = descriptor.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
@@ -948,7 +948,10 @@ fn is_within(descriptor: &[u8; BinaryFuse8::DESCRIPTOR_LEN], fingerprints: usize
     let (Some(segment), Some(mask), Some(firsts)) = (number(8), number(12), number(16)) else {
         return false;
     };
-    let whole = segment.is_power_of_two() && mask == segment - 1 && firsts.is_multiple_of(segment);
+    let whole = segment.is_power_of_two()
+        && mask == segment - 1
+        && firsts > 0
+        && firsts.is_multiple_of(segment);
     // A byte may follow them, see `to_bytes`.
     let needed = firsts + 2 * segment;
     whole && u64::try_from(fingerprints).is_ok_and(|found| found >= needed && found <= needed + 1)
@@ -1199,6 +1202,10 @@ mod tests {
         }
         assert_eq!(RunFilter::from_bytes(&bytes[..bytes.len() - 1]), None, "a cut one");
         assert_eq!(RunFilter::from_bytes(&[&bytes[..], &[0; 2]].concat()), None, "a longer one");
+        // The second and the third segment alone: it would look one beyond.
+        let numbers = [32_u32, 31, 0].map(u32::to_le_bytes).concat();
+        let empty = [&[FUSE][..], &[0; 8], &numbers, &[0; 64]].concat();
+        assert_eq!(RunFilter::from_bytes(&empty), None, "no first segment");
     }
 
     #[test]
