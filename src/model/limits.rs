@@ -16,12 +16,13 @@ pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024 * 1024;
 /// they are taken apart. Each number of a packed field is one: a byte becomes eight. A thousand queries or a batch of
 /// records have a few thousand.
 pub const MESSAGE_FIELDS_MAX: usize = 16 * 1024;
-/// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together. Sixty-four
-/// full pages fit; who does not read its answers, or sends more than it finishes, hears BUSY.
-pub const CALL_BYTES_PER_MEMBER_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together, which
+/// cost up to four times that while they come and are taken apart. Forty-eight full pages fit; who does not read its
+/// answers, or sends more than it finishes, hears BUSY.
+pub const CALL_BYTES_PER_MEMBER_MAX: usize = 48 * 1024 * 1024;
 /// The same of all members together, so that a few who read nothing do not cost everybody the hub: whoever holds something
 /// already hears BUSY beyond it, and whoever holds nothing has one call.
-pub const CALL_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const CALL_BYTES_MAX: usize = 240 * 1024 * 1024;
 /// Bytes of batches that came on streams and have no answer yet, all streams of one member together: as many batches of
 /// the largest as four streams have under way.
 pub const STREAM_BYTES_PER_MEMBER_MAX: usize = 64 * 1024 * 1024;
@@ -98,8 +99,9 @@ pub const CLOCK_JUMP_MAX: Duration = Duration::from_mins(10);
 pub const GROUP_RECORDS_MAX: usize = 1024;
 /// Bytes that one commit group holds at most.
 pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Calls that wait for their signatures to be checked; a further one waits, then hears BUSY.
-pub const PREPARE_QUEUE: usize = 256;
+/// Batches of one member whose signatures are being checked, or are next; there is one place more that it never has. A
+/// further one waits for its member's turn, then hears BUSY.
+pub const CHECKED_PER_MEMBER_MAX: usize = 16;
 /// Batches that wait for the sequencer; a publisher whose batch finds no place waits, then hears BUSY.
 pub const SEQUENCER_QUEUE: usize = 256;
 /// How long a publisher's batch waits for a place before it hears BUSY.
