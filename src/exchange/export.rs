@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use crate::exchange::entries;
 use crate::exchange::exporter::Exporter;
 use crate::exchange::hub::ExchangeError;
 use crate::exchange::hub::Hub;
@@ -32,7 +33,6 @@ use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::wire;
 use crate::wire::body::Content;
 
 /// What was written and not taken yet. The writer has one end, whoever sends it on the other.
@@ -270,8 +270,8 @@ fn lacks_one(store: &Store, places: &[u64], halt: &Halt) -> Result<bool, StoreEr
     for place in places {
         halt.check()?;
         let block = store.block_at(*place)?.ok_or_else(|| StoreError::missing(*place))?;
-        let entry = block.at(*place).and_then(|stored| wire::entry::decode(block.framed(stored)));
-        if entry.ok_or_else(|| StoreError::missing(*place))?.erased.is_some() {
+        let stored = block.at(*place).ok_or_else(|| StoreError::missing(*place))?;
+        if entries::decode(&block, stored)?.erased.is_some() {
             return Ok(true);
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::exchange::entries;
 use crate::exchange::eraser::DemandCount;
 use crate::exchange::hub::Hub;
+use crate::exchange::hub::unreadable;
 use crate::exchange::quota::QuotaLimit;
 use crate::exchange::quota::QuotaUse;
 use crate::exchange::readiness::Readiness;
@@ -90,8 +91,7 @@ impl Hub {
         let (times, free_bytes) = self.read(None, read).await?;
         let now = self.clock().now();
         if let Some(fault) = &times.fault {
-            let error: &(dyn std::error::Error + 'static) = fault;
-            tracing::error!(error, "a read failed");
+            let _told = unreadable(fault);
             self.tally.take_failed_read(now);
         }
         let behind = places.into_iter().map(|(name, position)| Behind {

@@ -1,7 +1,6 @@
 //! `ExportService`: the current state as one file, the same as our client makes of records that it has verified.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::BufMut as _;
 use bytes::Bytes;
@@ -9,9 +8,6 @@ use bytes::BytesMut;
 use h2::RecvStream;
 use prost::Message as _;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_util::task::TaskTracker;
 use tonic::Code;
 use tonic::Status;
 use tonic::Streaming;
@@ -19,8 +15,8 @@ use watchfire::client::Client;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
+use crate::identity::raw;
 use crate::recalls::erased;
-use crate::taxii::tool::identity_of;
 use crate::world::PATIENCE;
 use crate::world::World;
 use crate::world::demand;
@@ -196,13 +192,7 @@ struct Slow {
 impl Slow {
     /// One that has read a little of it.
     async fn begin(world: &World, member: &str) -> Self {
-        let (mut config, name) = identity_of(world, member);
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let socket = TcpStream::connect(world.address()).await.expect("a connection");
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-        let client = h2::client::handshake(stream.expect("a connection")).await;
-        let (sender, connection) = client.expect("a handshake");
-        TaskTracker::new().spawn(async move { connection.await.map_err(drop) });
+        let sender = raw::connect(world, member).await;
         let request = http::Request::post("https://hub/watchfire.v1.ExportService/Export")
             .header("content-type", "application/grpc")
             .header("te", "trailers")

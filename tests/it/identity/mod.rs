@@ -6,7 +6,7 @@ mod impostors;
 mod metadata;
 mod overheard;
 mod places;
-mod raw;
+pub(crate) mod raw;
 
 use bytes::Bytes;
 use prost::Message as _;

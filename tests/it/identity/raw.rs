@@ -33,18 +33,24 @@ pub(super) struct Said {
     pub(super) trailers: Vec<(String, Vec<u8>)>,
 }
 
+/// A connection with the certificate of a member, with the smallest windows that HTTP/2 begins with.
+pub(crate) async fn connect(world: &World, member: &str) -> SendRequest<Bytes> {
+    let (mut config, name) = identity_of(world, member);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let socket = TcpStream::connect(world.address()).await.expect("a connection");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
+    let client = h2::client::handshake(stream.expect("a connection")).await;
+    let (sender, connection) = client.expect("a handshake");
+    TaskTracker::new().spawn(async move { connection.await.map_err(drop) });
+    sender
+}
+
 pub(super) struct Caller(SendRequest<Bytes>);
 
 impl Caller {
     /// With the certificate of a member.
     pub(super) async fn of(world: &World, member: &str) -> Self {
-        let (mut config, name) = identity_of(world, member);
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let socket = TcpStream::connect(world.address()).await.expect("a connection");
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-        let client = h2::client::handshake(stream.expect("a connection")).await;
-        let (sender, connection) = client.expect("a handshake");
-        TaskTracker::new().spawn(async move { connection.await.map_err(drop) });
+        let sender = connect(world, member).await;
         Self(sender.ready().await.expect("it is ready"))
     }
 
