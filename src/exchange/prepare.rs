@@ -12,6 +12,7 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 
 use arc_swap::ArcSwap;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
@@ -156,6 +157,32 @@ impl Ready {
         });
         Self { record, terms, warnings: warnings.unwrap_or_default() }
     }
+
+    /// Bytes that quotas and groups count for it: its own, or those of its postings if they are more.
+    pub(super) fn weight(&self) -> usize {
+        let postings = self.postings().saturating_mul(limits::POSTING_BYTES);
+        self.record.get().envelope.encoded_len().max(postings)
+    }
+
+    /// Itself, if the indexes have room for it.
+    fn bounded(self) -> Checked {
+        let (postings, most) = (self.postings(), limits::RECORD_POSTINGS_MAX);
+        if postings <= most {
+            return Ok(self);
+        }
+        let message = format!(
+            "it is found by {} terms (techniques, words and others) for each of its audiences and recipients: {postings} \
+             postings, more than {most}; name fewer of either",
+            self.terms.len()
+        );
+        Err(Refusal::field(Reason::RecordTooLarge, "body", message))
+    }
+
+    /// How often it lies in the indexes: once for each term and each group of its readers.
+    fn postings(&self) -> usize {
+        let reach = &self.record.get().header.handling.reach;
+        self.terms.len().saturating_mul(reach.audiences.len() + reach.recipients.len() + 1)
+    }
 }
 
 /// What frameworks say about the techniques that a body names: a few of them.
@@ -237,7 +264,7 @@ impl Checker {
     pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
         let verified = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
         let advice = self.advice.load();
-        verified.map(|record| Ok(Ready::of(record?, Some(&advice)))).collect()
+        verified.map(|record| Ready::of(record?, Some(&advice)).bounded()).collect()
     }
 }
 

@@ -62,6 +62,7 @@ use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::Quota;
 use crate::model::roster::Roster;
 use crate::model::time::Clock;
 use crate::model::time::Timestamp;
@@ -571,7 +572,7 @@ impl Sequencer {
     }
 
     fn judge(&self, caller: &MemberId, mut ready: Ready, draft: &mut Draft) -> Pending {
-        let decided = self.decide(caller, ready.record.get(), draft);
+        let decided = self.decide(caller, &ready, draft);
         let (verdict, warning) = decided.unwrap_or_else(|error| {
             // What one record is about cannot be read: that is no reason to take no other.
             (Verdict::Settled(refused(self.unreadable(&error))), None)
@@ -597,13 +598,13 @@ impl Sequencer {
     fn decide(
         &self,
         caller: &MemberId,
-        record: &Record,
+        ready: &Ready,
         draft: &mut Draft,
     ) -> Result<(Verdict, Option<Warning>), StoreError> {
-        let verdict = self.verdict(caller, record, draft)?;
+        let verdict = self.verdict(caller, ready, draft)?;
         let warning = match verdict {
             Verdict::Settled(_) => None,
-            Verdict::Good { .. } => self.operation_warning(record, draft)?,
+            Verdict::Good { .. } => self.operation_warning(ready.record.get(), draft)?,
         };
         Ok((verdict, warning))
     }
@@ -617,16 +618,22 @@ impl Sequencer {
     fn verdict(
         &self,
         caller: &MemberId,
-        parsed: &Record,
+        ready: &Ready,
         draft: &mut Draft,
     ) -> Result<Verdict, StoreError> {
+        let parsed = ready.record.get();
         if let Err(refusal) = admission::judge_caller(caller, parsed, &draft.roster) {
+            return Ok(Verdict::Settled(refused(refusal)));
+        }
+        // To look for its name may be to read the disk, while everyone waits.
+        let (member, quota) = quota_of(parsed, draft);
+        if let Err(refusal) = self.quotas.take_record(member, &quota) {
             return Ok(Verdict::Settled(refused(refusal)));
         }
         if let Some(settled) = self.same_name(parsed, draft)? {
             return Ok(Verdict::Settled(settled));
         }
-        if let Err(refusal) = self.take_quota(parsed, draft) {
+        if let Err(refusal) = self.quotas.take_bytes(member, &quota, ready.weight()) {
             return Ok(Verdict::Settled(refused(refusal)));
         }
         let accept_time = match &draft.accept_time {
@@ -679,10 +686,11 @@ impl Sequencer {
         Ok(warning)
     }
 
-    fn take_quota(&self, record: &Record, draft: &Draft) -> Result<(), Refusal> {
-        let member = &record.header.name.member;
-        let quota = draft.roster.member(member).map(|member| member.quota).unwrap_or_default();
-        self.quotas.take_record(member, &quota, record.envelope.encoded_len())
+    /// Takes a second header from its publisher's quota, as the record that the hub makes of it.
+    fn take_second(&self, second: &Record, draft: &Draft) -> Result<(), Refusal> {
+        let (member, quota) = quota_of(second, draft);
+        self.quotas.take_record(member, &quota)?;
+        self.quotas.take_bytes(member, &quota, second.envelope.encoded_len())
     }
 
     /// Keeps second headers as evidence, one for each name and revision, in entries of the hub's own: who may read the first
@@ -697,7 +705,7 @@ impl Sequencer {
             let known = known.inspect_err(|error| drop(self.unreadable(error)));
             let is_known = !matches!(known, Ok(None))
                 || !noted.insert((name.clone(), revision))
-                || self.take_quota(&second, draft).is_err();
+                || self.take_second(&second, draft).is_err();
             if is_known {
                 continue;
             }
@@ -896,10 +904,13 @@ impl Batch {
 }
 
 fn weight(submission: &Submission) -> usize {
-    let record = |checked: &Checked| {
-        checked.as_ref().map_or(0, |ready| ready.record.get().envelope.encoded_len())
-    };
-    submission.records.iter().map(record).sum()
+    submission.records.iter().flatten().map(Ready::weight).sum()
+}
+
+/// Who publishes a record, and what it may use.
+fn quota_of<'a>(record: &'a Record, draft: &Draft) -> (&'a MemberId, Quota) {
+    let member = &record.header.name.member;
+    (member, draft.roster.member(member).map(|member| member.quota).unwrap_or_default())
 }
 
 /// What is told of a record that was refused before it could be judged.

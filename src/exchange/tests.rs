@@ -19,6 +19,7 @@ use crate::model::names::Audience;
 use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
+use crate::model::reason::Reason;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
 use crate::model::time::Timestamp;
@@ -390,6 +391,29 @@ fn heavy(title: String) -> pb::body::Content {
     };
     let techniques = (0..limits::TECHNIQUES_MAX).map(technique).collect();
     pb::body::Content::Operation(pb::Operation { title, techniques, ..pb::Operation::default() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_for_more_readers_than_the_indexes_have_room_for_is_refused() {
+    let mut history = History::new();
+    history.start();
+    history.admit_all().await;
+    let member = history.world.acme.member().clone();
+    // Its title, its techniques, each once for every recipient and once for its publisher.
+    for (recipients, taken) in [(30, true), (31, false)] {
+        let recipient = |number| format!("member-{number:02}").parse().unwrap();
+        let reach =
+            Reach { recipients: (0..recipients).map(recipient).collect(), ..Reach::default() };
+        let mut draft =
+            history.world.draft(&history.world.acme, heavy("Operation heron".to_owned()));
+        draft.handling.reach = reach;
+        let envelope = history.world.acme.sign(draft, history.world.now).unwrap();
+        let outcome = history.hub().publish(&member, vec![envelope]).await.unwrap().remove(0);
+        let reason = outcome.map(drop).map_err(|refusal| refusal.reason);
+        // Those recipients are nobody; what is judged first is whether there is room.
+        assert_eq!(reason == Err(Reason::RecordTooLarge), !taken, "{recipients}: {reason:?}");
+    }
+    history.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,6 +64,11 @@ pub const RECORD_WORDS_MAX: usize = 256;
 /// Postings of a record's words, one for each word and each group of readers. All 256 words of a record for fifteen
 /// audiences and recipients fit; one for as many as it may name keeps 42.
 pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
+/// Postings of a record in all: each of its terms, under each group of its readers. All 512 techniques for 31 of them fit.
+/// A record that would take more is refused: what it says is not to be found by a part of it.
+pub const RECORD_POSTINGS_MAX: usize = 16 * 1024;
+/// Bytes that a posting counts where records are measured by them.
+pub const POSTING_BYTES: usize = 8;
 /// Bytes of one such word; longer ones are cut.
 pub const WORD_BYTES_MAX: usize = 64;
 /// Different words of one query: each is a list to be read.
@@ -140,8 +145,8 @@ pub const AUDIENCE_JOINS_MAX: usize = 100_000;
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Durable subscriptions, those furthest behind, whose lag the operator's figures show: an entry is read for each.
 pub const STATE_SUBSCRIPTIONS_MAX: usize = 1024;
-/// Entries of one page, or values of one look-up, from which on it is a bulk read for the operator's audit log; and how
-/// many entries a stream must begin behind the head to be one.
+/// Entries, or values that are looked up, from which on a member's reading is told in the operator's audit log: those of one
+/// answer, or of several of a kind together; and how many entries a stream must begin behind the head to be told by itself.
 pub const BULK_ENTRIES: usize = 500;
 /// Entries examined by one call for an operation or for links before it answers with what it has and says that there
 /// is more.

@@ -8,7 +8,9 @@ use std::process::ChildStdout;
 use std::process::Command;
 use std::process::Stdio;
 
+use prost::Message as _;
 use tonic::Code;
+use watchfire::client::Client;
 use watchfire::model::filter::Filter;
 use watchfire::model::header::BodyKind;
 use watchfire::model::reason::Reason;
@@ -17,8 +19,11 @@ use watchfire::wire::pb;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
+use crate::world::draft;
+use crate::world::handling;
 use crate::world::publish;
 use crate::world::replay;
+use crate::world::sign;
 use crate::world::until;
 
 const MEMBERS: &[(&str, &str)] = &[("acme-video", "company"), ("birch-social", "company")];
@@ -192,5 +197,83 @@ async fn of_a_batch_that_was_partly_taken_it_says_how_much_and_how_to_go_on() {
     let sent = demand(&world.watchfire("acme-video", &["publish", "--outbox"]));
     assert!(sent.contains(&format!("{waiting} records from the outbox are durable")), "{sent}");
     assert_eq!(replay(&birch, indicators).await.len(), LINES, "nothing twice, nothing lost");
+    world.finish();
+}
+
+async fn bytes_left(client: &Client) -> u64 {
+    client.quota().await.expect("an answer").bytes_left.expect("there is a limit")
+}
+
+/// What became of an envelope: its reason if it was refused, and how many bytes are left then.
+async fn send(client: &Client, envelope: &pb::Envelope) -> (Option<String>, u64) {
+    let request =
+        pb::PublishRequest { envelopes: vec![envelope.clone()], ..pb::PublishRequest::default() };
+    let answer = client.exchange_service().publish(request).await.expect("an answer").into_inner();
+    let outcome = answer.results.into_iter().next().and_then(|result| result.outcome);
+    let reason = match outcome.expect("an outcome") {
+        pb::publish_result::Outcome::Receipt(_) => None,
+        pb::publish_result::Outcome::Refusal(refusal) => Some(refusal.reason),
+    };
+    (reason, bytes_left(client).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_sent_again_and_again_uses_up_records_and_no_bytes() {
+    let world = World::with(MEMBERS).await;
+    set(&world, "acme-video", &["--records-per-second", "2", "--bytes-per-day", "100000"]);
+    let acme = world.client("acme-video").await;
+    let signer = acme.signer().expect("a key");
+    let envelope =
+        sign(&acme, draft(&signer, domain("news.example"), handling(&["companies"], &[])));
+    let (refused, first) = send(&acme, &envelope).await;
+    assert_eq!(refused, None);
+    assert!(first < 100_000, "the first costs bytes: {first}");
+    let mut taken = 1;
+    let refused = loop {
+        match send(&acme, &envelope).await {
+            (None, left) => {
+                // What was owed is worked off meanwhile.
+                assert!(left >= first, "{first}, {left}");
+                taken += 1;
+                assert!(taken < 1000, "nobody stops who asks again and again");
+            }
+            (Some(reason), _left) => break reason,
+        }
+    };
+    assert_eq!(refused, Reason::Quota.as_str());
+    assert!(taken >= 20, "ten seconds' worth is taken at once: {taken}");
+    set(&world, "acme-video", &["--records-per-second", "0", "--bytes-per-day", "100000"]);
+    assert_eq!(send(&acme, &envelope).await.0, None, "it is where it was");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_by_much_counts_what_it_takes_in_the_indexes() {
+    const TECHNIQUES: u64 = 300;
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let signer = acme.signer().expect("a key");
+    let technique = |number| pb::Technique {
+        framework: "disarm".to_owned(),
+        external_id: format!("T{number}"),
+        ..pb::Technique::default()
+    };
+    let content = pb::body::Content::Operation(pb::Operation {
+        title: "heron".to_owned(),
+        techniques: (0..TECHNIQUES).map(technique).collect(),
+        ..pb::Operation::default()
+    });
+    let reach = handling(&["companies", "observers"], &["birch-social"]);
+    let envelope = sign(&acme, draft(&signer, content, reach));
+    // For two audiences, a recipient and its publisher.
+    let postings = (TECHNIQUES + 1) * 4;
+    assert!(postings * 8 > u64::try_from(envelope.encoded_len()).expect("a length"));
+    set(&world, "acme-video", &["--bytes-per-day", "1000000"]);
+    let before = bytes_left(&acme).await;
+    let (refused, after) = send(&acme, &envelope).await;
+    assert_eq!((refused, before), (None, 1_000_000));
+    // A million bytes a day work off twelve a second.
+    let used = before - after;
+    assert!(used <= postings * 8 && used > postings * 8 - 600, "{used} of {}", postings * 8);
     world.finish();
 }
