@@ -29,6 +29,7 @@ use crate::model::header::BodyKind;
 use crate::model::index_keys::Group;
 use crate::model::limits;
 use crate::model::names::MemberId;
+use crate::model::policy::Reader;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::store::Store;
@@ -77,8 +78,12 @@ pub struct Export {
     written: Written,
     /// The writer, and where it goes on; `None` once the bundle was ended, or a read failed.
     going: Option<(BundleWriter<Written>, Part, Place)>,
-    /// When what was written last was read.
+    /// As what reader the member was judged when what was written last was read, or looked at again.
+    reader: Reader,
+    /// When that was.
     since: ReadSince,
+    /// The places of which something is in it.
+    shown: Arc<[u64]>,
     /// The places whose bodies are in it.
     bodies: Arc<[u64]>,
     _slot: StreamSlot,
@@ -101,9 +106,18 @@ impl Hub {
         // What it writes to takes everything.
         let going =
             BundleWriter::new(written.clone()).ok().map(|writer| (writer, Part::Standing, start));
-        let (since, bodies) = (self.tail.begin_reading(), Arc::default());
-        let (hub, member) = (Arc::clone(self), member.clone());
-        Ok(Export { hub, member, query, written, going, since, bodies, _slot: slot })
+        Ok(Export {
+            hub: Arc::clone(self),
+            member: member.clone(),
+            query,
+            written,
+            going,
+            reader,
+            since: self.tail.begin_reading(),
+            shown: Arc::default(),
+            bodies: Arc::default(),
+            _slot: slot,
+        })
     }
 }
 
@@ -112,10 +126,10 @@ impl Export {
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExchangeError> {
         while let Some((writer, part, start)) = self.going.take() {
             self.wait_for_quota().await?;
-            let reader = self.hub.reader(&self.member)?;
+            self.reader = self.hub.reader(&self.member)?;
             let (query, now) = (self.query.clone(), self.hub.clock().now());
             let filter = self.query.filter.clone();
-            let written = self.written.clone();
+            let (written, reader) = (self.written.clone(), self.reader.clone());
             let page = move |store: &Store, halt: &Halt| {
                 let page_size = limits::EXPORT_RECORDS;
                 let (query, shown) = match part {
@@ -133,11 +147,11 @@ impl Export {
                 let places = entries.iter().map(|entry| entry.sequence);
                 let page = write((writer, &written), source, places, halt)?;
                 let next = page.left.or(next).map(|position| Place { position, ..start });
-                Ok((page.writer, page.bodies, next))
+                Ok((page.writer, page.shown, page.bodies, next))
             };
             self.since = self.hub.tail.begin_reading();
-            let (writer, bodies, next) = self.hub.read(Some(&self.member), page).await?;
-            self.bodies = bodies.into();
+            let (writer, seen, bodies, next) = self.hub.read(Some(&self.member), page).await?;
+            (self.shown, self.bodies) = (seen.into(), bodies.into());
             if writer.written() > limits::EXPORT_OBJECTS_MAX {
                 let message = format!(
                     "more than {} objects; ask for fewer at once",
@@ -160,22 +174,25 @@ impl Export {
         Ok(None)
     }
 
-    /// Demands that what was written last may be sent still: the member may read, and no body in it was erased since. To
-    /// be asked before each part of it, because a reader may take its time between two.
+    /// Demands that what was written last may be sent still: the member may read, and see everything of which something is
+    /// in it, and no body in it was erased since. To be asked before each part of it, because a reader may take its time
+    /// between two.
     pub async fn demand_current(&mut self) -> Result<(), ExchangeError> {
-        self.hub.reader(&self.member)?;
-        while !self.hub.tail.still_holds(self.since) {
-            let (since, bodies) = (self.hub.tail.begin_reading(), Arc::clone(&self.bodies));
-            let read = move |store: &Store, halt: &Halt| lacks_one(store, &bodies, halt);
-            if self.hub.read(Some(&self.member), read).await? {
-                let message = "a record was erased before it was sent; begin the export anew";
+        loop {
+            let reader = self.hub.reader(&self.member)?;
+            if reader == self.reader && self.hub.tail.still_holds(self.since) {
+                return Ok(());
+            }
+            let (since, judged) = (self.hub.tail.begin_reading(), reader.clone());
+            let (shown, bodies) = (Arc::clone(&self.shown), Arc::clone(&self.bodies));
+            let read =
+                move |store: &Store, halt: &Halt| outdated(store, &judged, (&shown, &bodies), halt);
+            if let Some(message) = self.hub.read(Some(&self.member), read).await? {
                 return Err(Refusal::new(Reason::Busy, message).into());
             }
-            self.since = since;
-            // The read may have waited for others.
-            self.hub.reader(&self.member)?;
+            // The read may have waited for others: whether it holds is asked anew.
+            (self.reader, self.since) = (reader, since);
         }
-        Ok(())
     }
 
     /// Takes one look-up from the quota, waiting for it as long as the hub serves and the member may read.
@@ -234,6 +251,8 @@ impl Source<'_> {
 /// What came of a page.
 struct Page {
     writer: BundleWriter<Written>,
+    /// The places of which something was written.
+    shown: Vec<u64>,
     /// The places whose bodies were written.
     bodies: Vec<u64>,
     /// The first place that is left.
@@ -248,13 +267,17 @@ fn write(
     places: impl Iterator<Item = u64>,
     halt: &Halt,
 ) -> Result<Page, StoreError> {
-    let mut bodies = Vec::new();
+    let (mut shown, mut bodies) = (Vec::new(), Vec::new());
     for place in places {
         halt.check()?;
         if written.len() >= limits::EXPORT_BYTES {
-            return Ok(Page { writer, bodies, left: Some(place) });
+            return Ok(Page { writer, shown, bodies, left: Some(place) });
         }
-        let Some(record) = source.record(place)? else { continue };
+        let record = source.record(place)?;
+        let judged = source.exporter.take_shown();
+        let Some(record) = record else { continue };
+        shown.push(place);
+        shown.extend(judged);
         for object in stix::objects(&record) {
             writer.put(&object).map_err(|cause| unwritten(&cause))?;
         }
@@ -262,7 +285,26 @@ fn write(
             bodies.push(record.sequence);
         }
     }
-    Ok(Page { writer, bodies, left: None })
+    Ok(Page { writer, shown, bodies, left: None })
+}
+
+/// Why what shows some places, and the bodies of some, may not be sent to a reader any more; `None` if it may.
+fn outdated(
+    store: &Store,
+    reader: &Reader,
+    (shown, bodies): (&[u64], &[u64]),
+    halt: &Halt,
+) -> Result<Option<&'static str>, StoreError> {
+    let mut now = Exporter::new(store, reader, u64::MAX);
+    for place in shown {
+        halt.check()?;
+        if now.facts(*place)?.is_none() {
+            let why = "access to a record was lost before it was sent; begin the export anew";
+            return Ok(Some(why));
+        }
+    }
+    let why = "a record was erased before it was sent; begin the export anew";
+    Ok(lacks_one(store, bodies, halt)?.then_some(why))
 }
 
 /// Whether an entry at one of these places, all of which had a body, has none now.

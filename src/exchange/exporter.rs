@@ -33,11 +33,13 @@ pub(super) struct Exporter<'a> {
     pub(super) size: u64,
     block: Option<LogBlock>,
     named: HashMap<RecordName, Option<Named>>,
+    /// The places of which the reader was told something, until they are taken.
+    shown: Vec<u64>,
 }
 
 impl<'a> Exporter<'a> {
     pub(super) fn new(store: &'a Store, reader: &'a Reader, size: u64) -> Self {
-        Self { store, reader, size, block: None, named: HashMap::new() }
+        Self { store, reader, size, block: None, named: HashMap::new(), shown: Vec::new() }
     }
 
     /// The facts at a place, if the reader may see what is there.
@@ -48,7 +50,15 @@ impl<'a> Exporter<'a> {
         }
         let stored = self.stored(sequence)?;
         let shown = stored.filter(|(_block, stored)| may_see(reader, &stored.facts.scope));
-        Ok(shown.map(|(_block, stored)| stored.facts.clone()))
+        let facts = shown.map(|(_block, stored)| stored.facts.clone());
+        self.shown.extend(facts.as_ref().map(|_seen| sequence));
+        Ok(facts)
+    }
+
+    /// The places that were judged since this was last asked, and may be seen: what was said of them may be sent for as long
+    /// as that is so.
+    pub(super) fn take_shown(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.shown)
     }
 
     /// The place of the latest revision of a record that is shown, with its facts, if the reader may see that one.

@@ -12,6 +12,9 @@ use tonic::Code;
 use tonic::Status;
 use tonic::Streaming;
 use watchfire::client::Client;
+use watchfire::client::KeeperChange;
+use watchfire::client::draw_audience;
+use watchfire::model::names::MemberId;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 
@@ -231,8 +234,8 @@ impl Slow {
     }
 }
 
-/// Publishes so much that the first page of an export has many chunks; the names of the records, in order.
-async fn fill(world: &World) -> Vec<RecordName> {
+/// Publishes so much to an audience that the first page of an export has many chunks; the names of the records, in order.
+async fn fill(world: &World, audience: &str) -> Vec<RecordName> {
     let acme = world.client("acme-video").await;
     let signer = acme.signer().expect("a key");
     let (mut names, mut envelopes) = (Vec::new(), Vec::new());
@@ -241,7 +244,7 @@ async fn fill(world: &World) -> Vec<RecordName> {
         if let pb::body::Content::Indicator(said) = &mut content {
             "lantern ".repeat(480).trim_end().clone_into(&mut said.description);
         }
-        let draft = draft(&signer, content, handling(&["companies"], &[]));
+        let draft = draft(&signer, content, handling(&[audience], &[]));
         names.push(draft.name.clone());
         envelopes.push(sign(&acme, draft));
     }
@@ -256,7 +259,7 @@ async fn fill(world: &World) -> Vec<RecordName> {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_suspended_gets_nothing_more_of_what_was_written_before() {
     let world = World::with(MEMBERS).await;
-    fill(&world).await;
+    fill(&world, "companies").await;
     let slow = Slow::begin(&world, "birch-social").await;
     demand(&world.watchfire("operator", &["suspend", "birch-social"]));
     let (read, code) = slow.finish().await;
@@ -267,9 +270,41 @@ async fn who_is_suspended_gets_nothing_more_of_what_was_written_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_an_audience_gets_nothing_more_of_it_and_another_loss_ends_nothing() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let members = || -> Vec<MemberId> { vec!["birch-social".parse().expect("a member")] };
+    let (desk, other) = (draw_audience().expect("a handle"), draw_audience().expect("a handle"));
+    for audience in [&desk, &other] {
+        let create = KeeperChange::Create { title: "Desk".to_owned(), members: members() };
+        acme.change_audience(audience, create).await.expect("a receipt");
+    }
+    fill(&world, desk.as_str()).await;
+
+    let slow = Slow::begin(&world, "birch-social").await;
+    acme.change_audience(&other, KeeperChange::Remove(members())).await.expect("a receipt");
+    let (read, code) = slow.finish().await;
+    assert_eq!(code, Code::Ok, "an audience of which it has nothing is no reason to end");
+    assert!(read.len() > 5 * CHUNK, "{} bytes", read.len());
+    assert!(String::from_utf8_lossy(&read).contains("value-99.example"));
+
+    let slow = Slow::begin(&world, "birch-social").await;
+    acme.change_audience(&desk, KeeperChange::Remove(members())).await.expect("a receipt");
+    let (read, code) = slow.finish().await;
+    assert_eq!(code, Code::Unavailable);
+    assert!(read.len() < 3 * CHUNK, "{} bytes were sent all the same", read.len());
+    assert!(!String::from_utf8_lossy(&read).contains("value-99.example"));
+    // Begun anew, it is whole, and has nothing of that audience.
+    let birch = world.client("birch-social").await;
+    let again = whole(begin(&birch, stix()).await.expect("a stream")).await.expect("a file");
+    assert!(!String::from_utf8_lossy(&again).contains("value-"));
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_erased_before_it_is_sent_is_not_sent_and_other_erasures_end_nothing() {
     let world = World::with(MEMBERS).await;
-    let names = fill(&world).await;
+    let names = fill(&world, "companies").await;
     let acme = world.client("acme-video").await;
     let (other, _) = publish_for(&acme, domain("other.example"), handling(&[], &[])).await;
 
