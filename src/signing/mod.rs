@@ -7,6 +7,9 @@ mod ed25519;
 mod key;
 mod verify;
 
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+
 pub use self::key::InvalidKey;
 pub use self::key::SecretKey;
 pub use self::key::VerifyingKey;
@@ -39,6 +42,14 @@ pub fn possession_payload(
     key: &crate::model::names::KeyId,
 ) -> Vec<u8> {
     format!("{}\n{}\n{key}", exchange.name(), member.name()).into_bytes()
+}
+
+/// Has the kernel write no core file of this process, nor of what it starts: keys lie in its memory. To be called first.
+///
+/// A limit may always be lowered; that it cannot be is the machine's fault.
+pub fn leave_no_core_file() -> std::io::Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    Ok(rustix::process::setrlimit(Resource::Core, none)?)
 }
 
 #[cfg(test)]

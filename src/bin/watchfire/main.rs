@@ -87,6 +87,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 use tokio_util::task::TaskTracker;
+use watchfire::signing::leave_no_core_file;
 
 use crate::context::Context;
 
@@ -226,6 +227,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&error.into()),
     };
+    if let Err(error) = leave_no_core_file() {
+        return failure::report(&error.into());
+    }
     match runtime.block_on(run(&context, command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

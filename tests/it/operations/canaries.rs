@@ -13,6 +13,7 @@ use crate::metrics::address_of_figures;
 use crate::metrics::configure;
 use crate::metrics::scrape;
 use crate::taxii::tool::Tool;
+use crate::world::World;
 use crate::world::demand;
 use crate::world::draft;
 use crate::world::handling;
@@ -131,5 +132,24 @@ async fn no_secret_is_in_logs_figures_audit_log_or_traces() {
         let open = if place == "log" { "serving" } else { "acme-video" };
         assert!(small.contains(open), "{open} is not in the {place}");
     }
+    world.finish();
+}
+
+/// The limits of a core file's size: the one that holds, and the one up to which it may be raised.
+fn core_limits(process: u32) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).expect("its limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    let [one, other, _unit] = line.expect("the limit").split_whitespace().collect::<Vec<_>>()[..]
+    else {
+        panic!("{limits}");
+    };
+    format!("{one} {other}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_core_file_can_be_written_of_the_hub() {
+    let world = World::with(&[("acme-video", "company")]).await;
+    assert_ne!(core_limits(std::process::id()), "0 0", "the control: one could be written of us");
+    assert_eq!(core_limits(world.process_id()), "0 0");
     world.finish();
 }
