@@ -13,10 +13,14 @@
 mod answer;
 mod answers;
 mod calls;
+#[path = "../../src/bin/watchfire/bench/counted.rs"]
+#[expect(dead_code, reason = "the load uses the rest")]
+mod counted;
 mod disk;
 mod hub;
 mod kept;
 mod kill;
+mod large;
 mod network;
 mod peers;
 mod restored;

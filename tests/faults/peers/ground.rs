@@ -116,6 +116,7 @@ impl Ground {
         round.note(&format!("{name}: worst ms"), met.worst.as_secs_f64() * 1000.0);
         round.note(&format!("{name}: recovery ms"), recovery.as_secs_f64() * 1000.0);
         round.note("quiet p99 ms", self.quiet.p99.as_secs_f64() * 1000.0);
+        round.note(&format!("{name}: honest share"), met.rate / self.quiet.rate);
         assert!(grown <= memory, "{name}: {} MiB more of {}", mib(grown), mib(memory));
         let seconds = usize::try_from(begun.elapsed().as_secs()).expect("a short time");
         assert!(

@@ -40,6 +40,8 @@ pub(super) struct Honest {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Met {
     pub(super) rounds: usize,
+    /// Rounds a second.
+    pub(super) rate: f64,
     /// Of a publish and of a read, whichever is worse.
     pub(super) p99: Duration,
     pub(super) worst: Duration,
@@ -71,8 +73,10 @@ impl Honest {
         read.sort_unstable();
         let p99 = |all: &[Duration]| all.get(all.len() * 99 / 100).copied().unwrap_or_default();
         let last = |all: &[Duration]| all.last().copied().unwrap_or_default();
+        let rounds = u32::try_from(read.len()).expect("fewer than a billion");
         Met {
             rounds: read.len(),
+            rate: f64::from(rounds) / begun.elapsed().as_secs_f64(),
             p99: p99(&publish).max(p99(&read)),
             worst: last(&publish).max(last(&read)),
         }

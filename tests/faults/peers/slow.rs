@@ -17,13 +17,16 @@ use crate::peers::raw::Dialer;
 use crate::trials::Lane;
 use crate::trials::Trials;
 
-/// What a busy machine adds to a deadline.
-const LATE: Duration = Duration::from_secs(8);
-
 /// The first record of a handshake without its end.
 const HALF_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 7, 7, 7, 7, 7, 7, 7, 7];
 /// Connections of one address, as the hub has it by default.
 const PER_ADDRESS: u32 = 64;
+
+/// What may come to a deadline: a second, and on a machine that is busy with other things some more.
+fn late() -> Duration {
+    let second = Duration::from_secs(1);
+    Lane::of_this_run().choose(8 * second, second, second)
+}
 
 /// Until the other side closes; none if it does not by then.
 async fn gone(mut stream: impl tokio::io::AsyncRead + Unpin, within: Duration) -> Option<Duration> {
@@ -37,7 +40,7 @@ async fn gone(mut stream: impl tokio::io::AsyncRead + Unpin, within: Duration) -
 async fn says(dialer: Dialer, words: &[u8]) -> Option<Duration> {
     let mut socket = dialer.socket().await.expect("it is let in");
     socket.write_all(words).await.ok()?;
-    gone(socket, limits::HANDSHAKE_MAX + LATE).await
+    gone(socket, limits::HANDSHAKE_MAX + late()).await
 }
 
 /// The same after the handshake.
@@ -45,7 +48,7 @@ async fn says_in_tls(dialer: Dialer, words: &[u8], limit: Duration) -> Option<Du
     let mut stream = dialer.dial().await.expect("it is let in");
     stream.write_all(words).await.ok()?;
     stream.flush().await.ok()?;
-    gone(stream, limit + LATE).await
+    gone(stream, limit + late()).await
 }
 
 /// A call whose body comes a byte a second; until it has its answer.
@@ -55,7 +58,7 @@ async fn drips(dialer: Dialer) -> Option<Duration> {
     let head = frames::call("/watchfire.v1.ExchangeService/Publish");
     raw.send(&frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &head)).await;
     let mut bytes = frames::prefixed(0, 1000, &[0; 30]).into_iter();
-    while raw.heard().heads == 0 && begun.elapsed() < limits::CALL_MAX + LATE {
+    while raw.heard().heads == 0 && begun.elapsed() < limits::CALL_MAX + late() {
         let byte = bytes.next()?;
         raw.send(&frames::frame(frames::DATA, 0, 1, &[byte])).await;
         raw.until(Duration::from_secs(1), |heard| heard.heads > 0).await;
@@ -132,7 +135,7 @@ async fn half_hellos(dialer: Dialer, stop: &CancellationToken) -> u64 {
             let Ok(mut socket) = dialer.socket().await else { continue };
             if socket.write_all(HALF_HELLO).await.is_ok() {
                 said += 1;
-                stop.run_until_cancelled(gone(socket, limits::HANDSHAKE_MAX + LATE)).await;
+                stop.run_until_cancelled(gone(socket, limits::HANDSHAKE_MAX + late())).await;
             }
         }
         said
