@@ -322,15 +322,31 @@ impl Hub {
 }
 
 impl Subscription {
-    /// From where it reads much at once, if it does: the current state, or what lies far behind the head.
+    /// From where it reads much at once, if it does: the current state, what lies far behind the head, or what was gained
+    /// since its cursor was given out, wherever that lies.
     pub fn replay(&self) -> Option<String> {
         if self.snapshot.is_some() {
             return Some("the current state".to_owned());
         }
-        let behind = self.head.borrow().size.saturating_sub(self.position);
-        let is_much = usize::try_from(behind).is_ok_and(|behind| behind >= limits::BULK_ENTRIES);
-        let from = self.position;
+        let is_gained = |audience: &Audience| !self.audiences.contains(audience);
+        let now = self.hub.reader(&self.member);
+        if now.is_ok_and(|reader| reader.audiences.iter().any(is_gained)) {
+            return Some("what access that was gained shows".to_owned());
+        }
+        let (from, behind) = (self.position, self.distance());
+        let is_much = behind >= limits::BULK_ENTRIES;
         (is_much || (from == 0 && behind > 1)).then(|| format!("sequence {from}"))
+    }
+
+    /// How many entries lie between it and the head, whoever they are for; none if it carries nothing but the roster,
+    /// which everybody reads again and again.
+    pub fn behind(&self) -> usize {
+        if self.filter.is_common() { 0 } else { self.distance() }
+    }
+
+    fn distance(&self) -> usize {
+        let distance = self.head.borrow().size.saturating_sub(self.position);
+        usize::try_from(distance).unwrap_or(usize::MAX)
     }
 
     /// The next thing to send; waits if there is none. An error ends the subscription.

@@ -1,28 +1,37 @@
-//! What reads much at once, for the operator's audit log: it travels with the answer, beside it, and not on the wire.
+//! What an answer reads, for the operator's audit log: it travels with the answer, beside it, and not on the wire.
+//!
+//! Of few entries it is said as well: what a caller reads bit by bit may be everything.
 
 use tonic::Response;
 
-use crate::model::limits;
-
-/// A read of much at once. Names and places only.
+/// What an answer reads. Names, places and numbers only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bulk {
     /// What is read, in a word.
     pub what: &'static str,
-    /// Of what, or from where on.
-    pub of: String,
+    /// How much of it.
+    pub amount: Amount,
 }
 
-/// An answer that reads so many entries, marked if they are many.
+/// How much is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// Much at once: of what, or from where on.
+    Much(String),
+    /// So many entries, which come to much together with others that are read in the same way.
+    Entries(usize),
+}
+
+/// An answer that reads so many entries.
 pub(super) fn marked<T>(answer: T, what: &'static str, entries: usize) -> Response<T> {
     let mut response = Response::new(answer);
-    if entries >= limits::BULK_ENTRIES {
-        mark(&mut response, what, format!("{entries} entries"));
-    }
+    mark(&mut response, what, Amount::Entries(entries));
     response
 }
 
-/// Marks an answer.
-pub(super) fn mark<T>(response: &mut Response<T>, what: &'static str, of: String) {
-    response.extensions_mut().insert(Bulk { what, of });
+/// Marks an answer, unless it reads nothing.
+pub(super) fn mark<T>(response: &mut Response<T>, what: &'static str, amount: Amount) {
+    if amount != Amount::Entries(0) {
+        response.extensions_mut().insert(Bulk { what, amount });
+    }
 }

@@ -41,6 +41,7 @@ use crate::model::reason::Refusal;
 use crate::rpc::batches::Batches;
 use crate::rpc::batches::hold;
 use crate::rpc::bulk;
+use crate::rpc::bulk::Amount;
 use crate::rpc::caller::caller;
 use crate::rpc::status;
 use crate::wire;
@@ -165,12 +166,11 @@ impl ExchangeService for ExchangeFace {
         };
         let subscription = self.hub.subscribe(&member, options);
         let subscription = subscription.map_err(|refusal| status::refused(&refusal))?;
-        let replay = subscription.replay();
+        let few = Amount::Entries(subscription.behind());
+        let amount = subscription.replay().map_or(few, Amount::Much);
         let frames: Self::SubscribeStream = Box::pin(frames(subscription, until_head));
         let mut response = Response::new(frames);
-        if let Some(from) = replay {
-            bulk::mark(&mut response, "read.replay", from);
-        }
+        bulk::mark(&mut response, "read.replay", amount);
         Ok(response)
     }
 
@@ -186,7 +186,8 @@ impl ExchangeService for ExchangeFace {
         })?;
         let found = self.hub.record(&member, name, include_record).await;
         let (entry, withdrawn_sequence) = found.map_err(|error| status::failed(&error))?;
-        Ok(Response::new(pb::GetRecordResponse { entry: Some(entry), withdrawn_sequence }))
+        let answer = pb::GetRecordResponse { entry: Some(entry), withdrawn_sequence };
+        Ok(bulk::marked(answer, "read.get", 1))
     }
 
     async fn list_records(
@@ -238,6 +239,9 @@ impl ExchangeService for ExchangeFace {
         let values = forms.iter().map(sought).collect();
         let looked = self.hub.look_up(&member, values, options).await;
         let looked = looked.map_err(|error| status::failed(&error))?;
+        // A value that is asked for tells something even if it is not there; one that is near many tells more.
+        let found: usize = looked.iter().map(|looked| looked.entries.len()).sum();
+        let entries = found.max(queries.len());
         let results = forms
             .into_iter()
             .zip(looked)
@@ -256,7 +260,7 @@ impl ExchangeService for ExchangeFace {
                 }
             })
             .collect();
-        Ok(bulk::marked(pb::LookupValuesResponse { results }, "read.look-up", queries.len()))
+        Ok(bulk::marked(pb::LookupValuesResponse { results }, "read.look-up", entries))
     }
 }
 

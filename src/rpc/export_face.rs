@@ -21,6 +21,7 @@ use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::rpc::bulk;
+use crate::rpc::bulk::Amount;
 use crate::rpc::caller::caller;
 use crate::rpc::status;
 use crate::wire::face::export_service_server::ExportService;
@@ -84,7 +85,7 @@ impl ExportService for ExportFace {
         let export = self.hub.export(&member, filter).map_err(refused)?;
         let chunks: Self::ExportStream = Box::pin(chunks(export, turn));
         let mut response = Response::new(chunks);
-        bulk::mark(&mut response, "read.export", String::new());
+        bulk::mark(&mut response, "read.export", Amount::Much(String::new()));
         Ok(response)
     }
 }

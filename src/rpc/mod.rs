@@ -16,6 +16,7 @@ mod status;
 mod subscription_face;
 mod transparency_face;
 
+pub use self::bulk::Amount;
 pub use self::bulk::Bulk;
 pub(crate) use self::codec::MessageCodec;
 pub use self::health::Health;

@@ -51,7 +51,9 @@ impl QueryService for QueryFace {
         let name = record_name(&request.into_inner().name, "name")
             .map_err(|refusal| status::refused(&refusal))?;
         let found = self.hub.operation(&member, name).await;
-        Ok(Response::new(found.map_err(|error| status::failed(&error))?))
+        let found = found.map_err(|error| status::failed(&error))?;
+        let entries = entries_of(&found);
+        Ok(bulk::marked(found, "read.operation", entries))
     }
 
     async fn list_links(
@@ -67,7 +69,9 @@ impl QueryService for QueryFace {
         let nodes = (limits::LINK_NODES_DEFAULT, limits::LINK_NODES_MAX);
         let nodes = bounded(nodes_max, nodes, "nodes_max").map_err(refused)?;
         let found = self.hub.links(&member, start, steps, nodes).await;
-        Ok(Response::new(found.map_err(|error| status::failed(&error))?))
+        let found = found.map_err(|error| status::failed(&error))?;
+        let entries = found.nodes.len();
+        Ok(bulk::marked(found, "read.links", entries))
     }
 
     async fn list_recalls(
@@ -136,6 +140,21 @@ impl QueryService for QueryFace {
             frameworks: page.frameworks,
         }))
     }
+}
+
+/// How many entries an operation's answer has: itself, and what is said about it.
+fn entries_of(answer: &pb::GetOperationResponse) -> usize {
+    let said = [
+        &answer.attributions,
+        &answer.actions,
+        &answer.opinions,
+        &answer.sightings,
+        &answer.inquiries,
+        &answer.replies,
+        &answer.notes,
+        &answer.links,
+    ];
+    said.into_iter().map(Vec::len).sum::<usize>() + 1
 }
 
 fn technique_query(wire: pb::ListTechniquesRequest) -> Result<TechniqueQuery, Refusal> {

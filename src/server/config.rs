@@ -267,6 +267,12 @@ impl Config {
         Ok(Self { origin, ..config })
     }
 
+    /// Where the audit log lies; where it does by default if none is written.
+    pub fn audit_file(&self) -> PathBuf {
+        let written = self.audit.as_ref().map(|audit| audit.file.clone());
+        written.unwrap_or_else(|| audit::default_file(&self.data))
+    }
+
     /// Listens elsewhere than the file says.
     pub fn listen_at(&mut self, address: SocketAddr) {
         self.listen = address;
@@ -597,6 +603,11 @@ mod tests {
         assert_eq!(file("[audit]\nfile = 'a/b'"), Some(PathBuf::from("/data/a/b")));
         assert_eq!(file("[audit]\nfile = '/var/log/b'"), Some(PathBuf::from("/var/log/b")));
         assert_eq!(file("[audit]\nenabled = false"), None);
+        let looked_at = |text: &str| check(text).unwrap().audit_file();
+        let default = PathBuf::from("/data/audit.jsonl");
+        assert_eq!(looked_at(""), default);
+        assert_eq!(looked_at("[audit]\nfile = '/var/log/b'"), PathBuf::from("/var/log/b"));
+        assert_eq!(looked_at("[audit]\nenabled = false\nfile = 'a/b'"), default);
         assert!(check("[audit]\nbytes = 1").unwrap_err().starts_with("audit.bytes must"));
     }
 

@@ -22,6 +22,7 @@ pub use self::audit::AuditFault;
 pub use self::audit::VerifiedAudit;
 pub use self::audit::note_command;
 pub use self::audit::verify_audit;
+pub use self::audit::verify_audit_log;
 pub use self::backup::TakeError;
 pub use self::backup::TakenBy;
 pub use self::backup::take_backup;

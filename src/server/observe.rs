@@ -11,6 +11,7 @@ use crate::exchange::is_callers_doing;
 use crate::model::reason::Reason;
 use crate::model::time::Clock;
 use crate::model::time::Timestamp;
+use crate::rpc::Amount;
 use crate::rpc::Bulk;
 use crate::server::audit::Audit;
 use crate::server::audit::Event;
@@ -32,7 +33,7 @@ pub(super) struct Called {
     pub(super) took: Duration,
     /// Why it was refused, or what became of it otherwise.
     pub(super) end: End,
-    /// That it reads much at once.
+    /// What it reads.
     pub(super) bulk: Option<Bulk>,
     /// The trace that its caller says it belongs to.
     pub(super) origin: Option<Origin>,
@@ -90,9 +91,7 @@ impl Told {
             traces.call(call);
         }
         if let (Some(audit), Some(peer)) = (&self.audit, &call.peer) {
-            for event in events(call, peer) {
-                audit.tell(event);
-            }
+            tell(audit, call, peer);
         }
     }
 
@@ -108,7 +107,13 @@ impl Told {
             Some(code) => ("call taxii", Outcome::Refused(code.to_owned())),
         };
         let event = Event::done(self.clock.now(), who(&asked.peer), what, &asked.of);
-        audit.tell(Event { outcome, ..event });
+        let event = Event { outcome, ..event };
+        // One object is little, and all of them one by one are not.
+        if asked.named > 0 {
+            audit.tell_read(event, asked.named);
+        } else {
+            audit.tell(event);
+        }
     }
 
     /// The file of the audit log may have been moved.
@@ -119,8 +124,8 @@ impl Told {
     }
 }
 
-/// What is to be told of a call: that it was refused for what its caller did, or that it reads much.
-fn events(call: &Called, peer: &Peer) -> Vec<Event> {
+/// Tells of a call that was refused for what its caller did, and of what one reads.
+fn tell(audit: &Audit, call: &Called, peer: &Peer) {
     let event = |what: &str, target: &str, outcome| {
         let event = Event::done(call.begun, who(peer), what, target);
         Event { outcome, ..event }
@@ -128,10 +133,15 @@ fn events(call: &Called, peer: &Peer) -> Vec<Event> {
     match (&call.end, &call.bulk) {
         (End::Refused(reason), _) if is_callers_doing(*reason) => {
             let refused = Outcome::Refused(reason.as_str().to_owned());
-            vec![event(&format!("call {}", call.method), "", refused)]
+            audit.tell(event(&format!("call {}", call.method), "", refused));
         }
-        (End::Answered, Some(bulk)) => vec![event(bulk.what, &bulk.of, Outcome::Done(None))],
-        (End::Answered | End::Refused(_) | End::Failed(_) | End::Dropped, _) => Vec::new(),
+        (End::Answered, Some(Bulk { what, amount: Amount::Much(of) })) => {
+            audit.tell(event(what, of, Outcome::Done(None)));
+        }
+        (End::Answered, Some(Bulk { what, amount: Amount::Entries(entries) })) => {
+            audit.tell_read(event(what, "", Outcome::Done(None)), *entries);
+        }
+        (End::Answered | End::Refused(_) | End::Failed(_) | End::Dropped, _) => {}
     }
 }
 

@@ -49,6 +49,10 @@ pub(super) struct Code(pub(super) &'static str);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Objects(pub(super) Uuid);
 
+/// Beside an answer, for who is told: that it has so many objects that were asked for by their id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named(pub(super) usize);
+
 #[derive(Serialize)]
 struct WireFault<'a> {
     title: &'a str,

@@ -16,6 +16,7 @@ use crate::exchange::ObjectsQuery;
 use crate::exchange::Version;
 use crate::taxii::answer;
 use crate::taxii::answer::Fault;
+use crate::taxii::answer::Named;
 use crate::taxii::answer::Objects;
 use crate::taxii::asked::Asked;
 use crate::taxii::media;
@@ -116,7 +117,9 @@ async fn manifest(asked: Asked, path: One) -> Answer {
 async fn object(asked: Asked, path: Two) -> Answer {
     let Parsed { objects, limit, next } = query::parse(&asked.query, Matches::OneObject)?;
     let page = page_of_one(&asked, path, objects, (limit, &next)).await?;
-    Ok(answer::envelope(&page))
+    let mut response = answer::envelope(&page);
+    response.extensions_mut().insert(Named(page.objects.len()));
+    Ok(response)
 }
 
 async fn versions(asked: Asked, path: Two) -> Answer {

@@ -25,6 +25,7 @@ use tower::Service as _;
 use crate::exchange::Hub;
 use crate::taxii::answer::Code;
 use crate::taxii::answer::Fault;
+use crate::taxii::answer::Named;
 use crate::taxii::answer::Objects;
 use crate::taxii::routes;
 use crate::taxii::stall::Unstalled;
@@ -49,8 +50,10 @@ const STREAMS_MAX: u32 = 2;
 pub struct Asking {
     /// By whom.
     pub peer: Arc<Peer>,
-    /// The collection whose objects were read; empty if the request was refused.
+    /// The collection whose objects were read; empty if the request was refused, or was for one object.
     pub of: String,
+    /// How many objects were read that were asked for by their id.
+    pub named: usize,
     /// Why it was refused, in a stable word.
     pub fault: Option<&'static str>,
 }
@@ -157,8 +160,9 @@ fn answer(
             Ok(Ok(answered)) => {
                 let fault = answered.extensions().get::<Code>().map(|code| code.0);
                 let of = answered.extensions().get::<Objects>().map(|of| of.0.to_string());
-                if fault.is_some() || of.is_some() {
-                    hear(Asking { peer, of: of.unwrap_or_default(), fault });
+                let named = answered.extensions().get::<Named>().map_or(0, |named| named.0);
+                if fault.is_some() || of.is_some() || named > 0 {
+                    hear(Asking { peer, of: of.unwrap_or_default(), named, fault });
                 }
                 Ok(answered)
             }

@@ -29,15 +29,36 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Command::Verify { files } = &args.command;
-    let VerifiedAudit { lines, first, last, digest, cut } = server::verify_audit(files)?;
-    print_line(&format!(
-        "{lines} lines hold, number {first} to {last}; the last is {}",
-        hex::encode(digest)
-    ))?;
-    if cut > 0 {
-        print_line(&format!("{cut} of them were cut off, as by a crash"))?;
+    let found = server::verify_audit(files)?;
+    print_line(&held(&found))?;
+    if found.cut > 0 {
+        print_line(&format!("{} of them were cut off, as by a crash", found.cut))?;
     }
     Ok(())
+}
+
+/// Checks the audit log where a configuration has it; what was found, as one line of a command's answer. That a hub which
+/// does not run any more left its last line unended is nothing wrong.
+pub(crate) fn checked(config: &Config) -> anyhow::Result<String> {
+    let file = config.audit_file();
+    let found = server::verify_audit_log(&file).context("the audit log does not hold")?;
+    let path = file.display();
+    let Some(found) = found else { return Ok(format!("audit log: there is none at {path}")) };
+    if found.lines == 0 {
+        return Ok(format!("audit log: {path} is empty"));
+    }
+    let cut = match (found.cut, found.ends_cut) {
+        (0, _) => String::new(),
+        (cut, false) => format!("; {cut} of them were cut off, as by a crash"),
+        (cut, true) => format!("; {cut} of them were cut off, the last one too, as by a kill"),
+    };
+    Ok(format!("audit log: {}{cut}", held(&found)))
+}
+
+/// What holds of an audit log.
+fn held(found: &VerifiedAudit) -> String {
+    let VerifiedAudit { lines, first, last, digest, .. } = found;
+    format!("{lines} lines hold, number {first} to {last}; the last is {}", hex::encode(digest))
 }
 
 /// Writes what a command did, if there is an audit log. It is done, and was answered before this: whatever is wrong here

@@ -31,6 +31,7 @@ use watchfire::server::Config;
 use watchfire::server::RestoreError;
 use watchfire::server::ServeError;
 use watchfire::server::TakeError;
+use watchfire::signing::leave_no_core_file;
 use watchfire::store::BackupError;
 use watchfire::store::Rebuilt;
 use watchfire::store::StoreError;
@@ -79,7 +80,8 @@ enum Command {
     BeginEpoch(backup::BeginArgs),
     /// Let another key sign for the log, with the hub stopped: by the old key's word, or by members' where it is lost.
     RotateLogKey(log_key::Args),
-    /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint.
+    /// Check the whole log from the disk, with the hub stopped: places, times, signatures, tree, checkpoint; and the audit
+    /// log beside it.
     Verify(DataArgs),
     /// Check an audit log: that no line was removed or changed.
     AuditLog(audit_log::Args),
@@ -117,7 +119,19 @@ struct DataArgs {
 
 fn main() -> ExitCode {
     hide_panics_of_closing();
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let outcome = leave_no_core_file().map_err(Into::into).and_then(|()| run(command));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve(&args),
         Command::Rebuild(args) => rebuild(&args),
@@ -130,13 +144,6 @@ fn main() -> ExitCode {
         Command::AuditLog(args) => audit_log::run(&args),
         Command::Manual(args) => papers::manual(&args),
         Command::Completions(args) => papers::completions(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&error);
-            ExitCode::from(exit_code(&error))
-        }
     }
 }
 
@@ -232,7 +239,8 @@ fn verify(args: &DataArgs) -> anyhow::Result<()> {
     anyhow::ensure!(store.blobs_are_empty(), "sled spilled values to its blobs folder");
     let exchange = report.exchange.name();
     let root = hex::encode(report.root);
-    print_line(&format!("{} entries of {exchange} hold; root {root}", report.entries))
+    print_line(&format!("{} entries of {exchange} hold; root {root}", report.entries))?;
+    print_line(&audit_log::checked(&config)?)
 }
 
 /// Prints a line of a command's answer. What it did is done even where that cannot be told.

@@ -191,6 +191,18 @@ fn all_rotated(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// The files of a log whose own lies at a path, the oldest first: those that were rotated by size, and its own if it is
+/// there. None if their folder is not there.
+pub(super) fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut older = match all_rotated(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    older.sort_unstable();
+    let own = path.try_exists()?.then(|| path.to_owned());
+    Ok(older.into_iter().map(|(_number, path)| path).chain(own).collect())
+}
+
 fn newest_rotated(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(all_rotated(path)?.into_iter().max().map(|(_number, path)| path))
 }

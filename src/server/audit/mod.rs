@@ -9,6 +9,7 @@ mod collapse;
 mod event;
 mod file;
 mod places;
+mod reads;
 mod verify;
 
 use std::collections::VecDeque;
@@ -33,10 +34,12 @@ pub(super) use self::event::Who;
 pub use self::verify::AuditFault;
 pub use self::verify::VerifiedAudit;
 pub use self::verify::verify_audit;
+pub use self::verify::verify_audit_log;
 
 use self::collapse::Collapse;
 use self::file::AuditFile;
 use self::places::Places;
+use self::reads::Reads;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
 
@@ -108,12 +111,17 @@ pub(super) struct Audit {
 #[derive(Debug, Default)]
 struct Shared {
     collapse: Mutex<Collapse>,
+    reads: Mutex<Reads>,
     places: Places,
 }
 
 impl Shared {
     fn collapse(&self) -> MutexGuard<'_, Collapse> {
         self.collapse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,7 +169,21 @@ impl Audit {
     /// Hands an event over; does not wait.
     pub(super) fn tell(&self, event: Event) {
         let taken = self.shared.collapse().take(self.clock.monotonic(), event);
-        let Some(event) = taken else { return };
+        if let Some(event) = taken {
+            self.hand_over(event);
+        }
+    }
+
+    /// Adds a read of so many entries, be they few, to what its member reads; does not wait. Once that is much, it is told
+    /// with how many they were: a line an hour, so that it need not be counted with others.
+    pub(super) fn tell_read(&self, event: Event, entries: usize) {
+        let line = self.shared.reads().take(self.clock.monotonic(), event, entries);
+        if let Some(event) = line {
+            self.hand_over(event);
+        }
+    }
+
+    fn hand_over(&self, event: Event) {
         let has_place = self.shared.places.take(event.sort());
         if !has_place || self.queue.try_send(Message::Told(event)).is_err() {
             self.state.lost.fetch_add(1, Ordering::Relaxed);
@@ -257,9 +279,13 @@ impl Writer {
 
     /// Takes what was only counted and is to be told now; all of it if nothing comes any more.
     fn take_due(&mut self, goes_on: bool) {
+        let now = self.clock.monotonic();
         let mut collapse = self.shared.collapse();
-        let due = if goes_on { collapse.due(self.clock.monotonic()) } else { collapse.rest() };
+        let mut due = if goes_on { collapse.due(now) } else { collapse.rest() };
         drop(collapse);
+        let mut reads = self.shared.reads();
+        due.extend(if goes_on { reads.due(now) } else { reads.rest() });
+        drop(reads);
         for event in due {
             self.hold(event);
         }
@@ -458,6 +484,20 @@ mod tests {
         for word in ["publish ROLE_FORBIDS", "roster.quota ROLE_FORBIDS", "read.list"] {
             assert_eq!(counts(word).sum::<u64>(), 20_000 - 4, "{word}");
         }
+    }
+
+    #[test]
+    fn what_is_read_bit_by_bit_is_told_with_how_many_and_what_is_left_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = held_up(folder.path());
+        let page = |member| of_member(member, "read.list", Outcome::Done(None));
+        for _page in 0..10 {
+            parts.0.tell_read(page("acme-video"), 499);
+        }
+        parts.0.tell_read(page("birch-social"), 499);
+        let lines = lines(parts);
+        let targets: Vec<_> = lines.iter().map(|line| line["target"].as_str().unwrap()).collect();
+        assert_eq!(targets, ["998 entries in 2 reads", "3992 entries in 8 reads"]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::server::audit::event::Sort;
 
 /// Changes that wait, while the file cannot be written.
 const CHANGES: usize = 4096;
-/// Lines of each other sort. A member has four of a sort while the thread is held up, and a few a minute while it is
-/// not, so that it takes hundreds of members to fill them.
+/// Lines of each other sort. A member has four of a sort while the thread is held up, and one an hour for each kind of read
+/// that is added up; while it is not, a few a minute, so that it takes very many members to fill them.
 const OTHERS: usize = 1024;
 /// All of them together.
 pub(super) const ALL: usize = CHANGES + 4 * OTHERS;

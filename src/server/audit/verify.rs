@@ -14,6 +14,7 @@ use sha2::Sha256;
 use crate::model::names::Digest;
 use crate::server::audit::CUT;
 use crate::server::audit::file::LINE_BYTES_MAX;
+use crate::server::audit::file::files_of;
 use crate::server::audit::file::link;
 
 /// What holds.
@@ -27,8 +28,10 @@ pub struct VerifiedAudit {
     pub last: u64,
     /// The digest of the last: it covers all the others.
     pub digest: Digest,
-    /// Lines that were cut off, as by a crash, with a line behind them that says so.
+    /// Lines that were cut off, as by a crash: those with a line behind them that says so, and those at the end.
     pub cut: u64,
+    /// Whether the last line is one of them. Nothing says so yet: the hub does when it starts.
+    pub ends_cut: bool,
 }
 
 /// Why it does not.
@@ -55,27 +58,35 @@ pub enum AuditFault {
     },
 }
 
-/// What the lines so far say about the next.
+/// What the lines so far say about the next: if the last was cut off, the next must say so.
 #[derive(Debug, Default)]
 struct Expected {
     found: VerifiedAudit,
-    /// The last line has no number of its own: the next must say that it was cut off.
-    is_cut: bool,
 }
 
-/// Checks files, the oldest first.
+/// Checks files, the oldest first. A last line that is cut off does not hold.
 pub fn verify_audit(files: &[PathBuf]) -> Result<VerifiedAudit, AuditFault> {
+    let found = followed(files)?;
+    if found.ends_cut {
+        let path = files.last().cloned().unwrap_or_default();
+        return Err(fault(&path, found.lines, "it is cut off; the hub ends it when it starts"));
+    }
+    Ok(found)
+}
+
+/// Checks an audit log as it lies there, by the path of its file: what was put aside by size, then the file itself. `None`
+/// if there is nothing of it. A last line that is cut off holds: a hub that was killed leaves one, and says so when it
+/// starts.
+pub fn verify_audit_log(file: &Path) -> Result<Option<VerifiedAudit>, AuditFault> {
+    let failed = |cause| AuditFault::File { path: file.to_owned(), cause };
+    let files = files_of(file).map_err(failed)?;
+    if files.is_empty() { Ok(None) } else { followed(&files).map(Some) }
+}
+
+fn followed(files: &[PathBuf]) -> Result<VerifiedAudit, AuditFault> {
     let mut expected = Expected::default();
     for path in files {
         of_file(path, &mut expected)?;
-    }
-    if expected.is_cut {
-        let path = files.last().cloned().unwrap_or_default();
-        return Err(fault(
-            &path,
-            expected.found.lines,
-            "it is cut off; the hub ends it when it starts",
-        ));
     }
     Ok(expected.found)
 }
@@ -128,7 +139,7 @@ impl Expected {
         let is_first = self.found.lines == 0;
         let next = self.found.last.saturating_add(1);
         let parsed = link(&line.text).filter(|_whole| line.has_end);
-        let was_cut = std::mem::replace(&mut self.is_cut, parsed.is_none());
+        let was_cut = std::mem::replace(&mut self.found.ends_cut, parsed.is_none());
         if let Some(said) = &parsed {
             if !is_first && hex::encode(self.found.digest) != said.previous {
                 return Err("it does not follow the line before: one was removed or changed");
@@ -205,5 +216,41 @@ mod tests {
         let told = line(3, &zeroes, CUT);
         check(&[&first, &zeroes, &told], None);
         check(&[&first, &zeroes.replacen('\0', "\u{1}", 1), &told], Some("does not follow"));
+    }
+
+    #[test]
+    fn a_log_as_it_lies_there_is_all_of_its_files_and_may_end_with_a_line_that_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("audit.jsonl");
+        assert_eq!(verify_audit_log(&folder.path().join("no/audit.jsonl")).unwrap(), None);
+        assert_eq!(verify_audit_log(&file).unwrap(), None);
+        let first = Event::done(Timestamp::default(), Who::Hub, "init", "");
+        let first = first.line(1, &Digest::default()) + "\n";
+        let second = line(2, &first, "serve");
+        let third = line(3, &second, "stop");
+        let put = |name: &str, lines: &[&str]| {
+            std::fs::write(folder.path().join(name), lines.concat()).unwrap();
+        };
+        let found = || verify_audit_log(&file).map(Option::unwrap);
+        put("audit.jsonl.000000000001", &[&first]);
+        put("audit.jsonl.000000000002", &[&second]);
+        put("audit.jsonl", &[&third]);
+        // What somebody else put beside them is none of it.
+        put("audit.jsonl.1", &["something else"]);
+        let whole = found().unwrap();
+        assert_eq!((whole.first, whole.last, whole.cut, whole.ends_cut), (1, 3, 0, false));
+        for cut in ["{\"number\":4,\"ti", "{\"number\":4,\"ti\n", "\0\0\0"] {
+            put("audit.jsonl", &[&third, cut]);
+            let killed = found().unwrap();
+            assert_eq!((killed.lines, killed.cut, killed.ends_cut), (4, 1, true), "{cut:?}");
+            assert!(verify_audit(std::slice::from_ref(&file)).is_err(), "{cut:?}");
+        }
+        put("audit.jsonl", &[&third.replace("stop", "stay"), &line(4, &third, "serve")]);
+        let fault = found().unwrap_err().to_string();
+        assert!(fault.contains("audit.jsonl, line 2: it does not follow"), "{fault}");
+        put("audit.jsonl", &[&third]);
+        std::fs::remove_file(folder.path().join("audit.jsonl.000000000002")).unwrap();
+        let fault = found().unwrap_err().to_string();
+        assert!(fault.contains("audit.jsonl, line 1: it does not follow"), "{fault}");
     }
 }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use super::audit_file;
 use super::audit_lines;
 use super::line_of;
+use super::line_with;
 use super::refusal;
 use super::roster_change;
 use super::verified;
 use crate::metrics::configure;
 use crate::world::World;
 use crate::world::until;
+use crate::world::watchfired;
 use watchfire::wire::pb;
 use watchfire::wire::pb::roster_change::Change;
 
@@ -57,6 +59,53 @@ fn verified_text(text: &str) -> String {
     let file = folder.path().join("audit.jsonl");
     std::fs::write(&file, text).expect("it is written");
     verified(&[file]).1
+}
+
+/// `watchfired verify` of a hub that does not run: with which code it ended, and what it said.
+fn verified_whole(world: &World) -> (Option<i32>, String) {
+    let output = watchfired(&["verify", "--data", world.data().to_str().expect("text")]);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).expect("text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_of_the_data_directory_looks_at_it_and_names_the_line() {
+    let mut world = World::with(MEMBERS).await;
+    line_with(&world, "the last admission", |line| line["target"] == "members/birch-social").await;
+    world.kill();
+    let file = audit_file(&world);
+    let text = std::fs::read_to_string(&file).expect("a text");
+    let lines: Vec<&str> = text.lines().collect();
+    let (code, said) = verified_whole(&world);
+    assert_eq!(code, Some(0), "{said}");
+    let whole = format!("audit log: {} lines hold, number 1 to", lines.len());
+    assert!(said.contains(&whole), "{said}");
+
+    let admitted = lines.iter().position(|line| line.contains("members/acme-video"));
+    let admitted = admitted.expect("its admission");
+    let without = lines.iter().enumerate().filter(|(place, _line)| *place != admitted);
+    let without: Vec<&str> = without.map(|(_place, line)| *line).collect();
+    let removed = (format!("{}\n", without.join("\n")), admitted + 1);
+    let changed = (text.replacen("members/acme-video", "members/acme-videos", 1), admitted + 2);
+    for (broken, place) in [removed, changed] {
+        std::fs::write(&file, broken).expect("it is written");
+        let (code, said) = verified_whole(&world);
+        assert_eq!(code, Some(1), "{said}");
+        let named = format!("audit.jsonl, line {place}: it does not follow the line before");
+        assert!(said.contains(&named), "{named}: {said}");
+    }
+
+    // What a kill may leave of the last line is no damage, and neither is a log that is kept elsewhere.
+    std::fs::write(&file, text.get(..text.len() - 30).expect("ASCII")).expect("it is written");
+    let (code, said) = verified_whole(&world);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 of them were cut off, the last one too"), "{said}");
+    std::fs::remove_file(&file).expect("it is removed");
+    let (code, said) = verified_whole(&world);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("audit log: there is none at"), "{said}");
+    std::fs::write(&file, text).expect("it is put back");
+    world.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::HealthCheckResponse;
+use watchfire::client::Client;
 use watchfire::client::KeeperChange;
 use watchfire::client::draw_audience;
 use watchfire::model::filter::Filter;
@@ -32,8 +33,11 @@ use crate::metrics::watched;
 use crate::world::World;
 use crate::world::demand;
 use crate::world::domain;
+use crate::world::draft;
+use crate::world::handling;
 use crate::world::publish;
 use crate::world::replay;
+use crate::world::sign;
 use crate::world::until;
 use crate::world::watchfired;
 use crate::world::withdrawal;
@@ -122,6 +126,78 @@ async fn changes_and_bulk_reads_have_a_line_with_who_and_about_whom() {
     let (holds, said) = verified(&[audit_file(&world)]);
     assert!(holds, "{said}");
     world.start(&[]).await;
+    world.finish();
+}
+
+/// Reads everything there is, page by page; how many entries that were, and in how many pages.
+async fn read_in_pages(client: &Client, page_size: u32) -> (usize, usize) {
+    let (mut page_token, mut entries, mut pages) = (String::new(), 0, 0);
+    loop {
+        let request =
+            pb::ListRecordsRequest { page_size, page_token, ..pb::ListRecordsRequest::default() };
+        let page = client.exchange_service().list_records(request).await.expect("a page");
+        let page = page.into_inner();
+        entries += page.entries.len();
+        pages += 1;
+        if page.next_page_token.is_empty() {
+            return (entries, pages);
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+/// What lines of a member say of what was read in one way, oldest first.
+fn reads(world: &World, member: &str, what: &str) -> Vec<String> {
+    let lines = audit_lines(world);
+    let own = lines.iter().filter(|line| line["member"] == member && line["what"] == what);
+    own.map(|line| line["target"].as_str().expect("how many").to_owned()).collect()
+}
+
+/// Pages and look-ups just under what is told for itself: whoever reads everything by them is told all the same, and has no
+/// line for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_everything_bit_by_bit_is_told_with_how_much() {
+    const RECORDS: usize = 700;
+    const PAGE: u32 = 499;
+    let mut world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let signer = acme.signer().expect("a key");
+    let record = |number: usize| {
+        let content = domain(&format!("n{number}.example"));
+        sign(&acme, draft(&signer, content, handling(&["companies"], &[])))
+    };
+    for outcome in acme.publish((0..RECORDS).map(record).collect()).await.expect("outcomes") {
+        outcome.receipt().expect("a receipt");
+    }
+    let birch = world.client("birch-social").await;
+    let (entries, pages) = read_in_pages(&birch, PAGE).await;
+    assert!(entries >= RECORDS && pages == 2, "{entries} entries in {pages} pages");
+    let line = line_of(&world, "read.list", "done").await;
+    let told = format!("{entries} entries in {pages} reads");
+    check(&line, &[("member", "birch-social"), ("target", &told)]);
+    assert!(line["serial"].as_str().is_some_and(|serial| !serial.is_empty()), "{line}");
+
+    let query = |number: usize| pb::ValueQuery {
+        value: format!("n{number}.example"),
+        ..pb::ValueQuery::default()
+    };
+    for part in [0..499, 499..500] {
+        let queries = part.map(query).collect();
+        let request = pb::LookupValuesRequest { queries, ..pb::LookupValuesRequest::default() };
+        birch.exchange_service().lookup_values(request).await.expect("an answer");
+    }
+    line_of(&world, "read.look-up", "done").await;
+    assert_eq!(reads(&world, "birch-social", "read.look-up"), ["500 entries in 2 reads"]);
+
+    // It goes on: that is counted, and is told when the hour is over, or the hub stops.
+    for _time in 0..5 {
+        assert_eq!(read_in_pages(&birch, PAGE).await, (entries, pages));
+    }
+    assert_eq!(reads(&world, "birch-social", "read.list"), [told.as_str()]);
+    drop((acme, birch));
+    world.stop();
+    let rest = format!("{} entries in {} reads", 5 * entries, 5 * pages);
+    assert_eq!(reads(&world, "birch-social", "read.list"), [told, rest]);
     world.finish();
 }
 
