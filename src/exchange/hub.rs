@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::TaskTracker;
 
 use crate::exchange::clock_guard::ClockGuard;
 use crate::exchange::deliveries::Deliveries;
@@ -201,7 +203,7 @@ pub struct Hub {
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
-    checker: Arc<Checker>,
+    pub(super) checker: Arc<Checker>,
     readiness: Arc<watch::Sender<Readiness>>,
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
@@ -277,7 +279,7 @@ impl Hub {
             observer: settings.observer,
         };
         let advice = Advice { lists: settings.warning_lists, frameworks: settings.frameworks };
-        let checker = Arc::new(Checker::new(Arc::clone(&published), advice));
+        let checker = Arc::new(Checker::new(Arc::clone(&published), advice, &store));
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,
@@ -519,11 +521,20 @@ impl Hub {
         envelopes: Vec<pb::Envelope>,
         then: Then,
     ) -> Result<(), Refusal> {
-        let turn = self.checks.take(Some(caller.clone()));
-        let turn = tokio::time::timeout(limits::SEQUENCER_WAIT_MAX, turn).await;
-        let turn = turn.map_err(|_elapsed| busy())?;
-        // There is a place for each turn.
-        self.jobs.send(Job { envelopes, then, turn }).await.map_err(|_closed| draining())
+        let (checks, jobs) = (self.checks.clone(), self.jobs.clone());
+        let hand = move |turn| {
+            // There is a place for each turn.
+            jobs.try_send(Job { envelopes, then, turn }).map_err(|_closed| draining())
+        };
+        let whose = Some(caller.clone());
+        if let Some(turn) = checks.try_take(whose.clone()) {
+            return hand(turn);
+        }
+        let waiting = async move {
+            let turn = tokio::time::timeout(limits::SEQUENCER_WAIT_MAX, checks.take(whose)).await;
+            hand(turn.map_err(|_elapsed| busy())?)
+        };
+        apart(waiting).await.map_err(|_cut_off| draining())?
     }
 
     /// Hands a batch to the sequencer; what comes back resolves when the batch is durable. Batches of one caller
@@ -560,7 +571,14 @@ impl Hub {
     }
 
     async fn enqueue(&self, work: Work) -> Result<(), Refusal> {
-        match self.queue.send_timeout(work, limits::SEQUENCER_WAIT_MAX).await {
+        let work = match self.queue.try_send(work) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(work)) => work,
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(draining()),
+        };
+        let queue = self.queue.clone();
+        let waiting = async move { queue.send_timeout(work, limits::SEQUENCER_WAIT_MAX).await };
+        match apart(waiting).await.map_err(|_cut_off| draining())? {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy()),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(draining()),
@@ -619,12 +637,11 @@ impl Hub {
         member: Option<&MemberId>,
         work: impl FnOnce(&Store, &Halt) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = self.readers.take(member.cloned()).await;
         let store = Arc::clone(&self.store);
         let halt = Halt::default();
         let _caller = halt.on_drop();
         let (tally, clock) = (Arc::clone(&self.tally), Arc::clone(&self.clock));
-        let read = move || {
+        let read = move |turn| {
             let done = work(&store, &halt);
             drop(turn);
             // A read that ends because nobody waits for it did not fail.
@@ -633,7 +650,15 @@ impl Hub {
             }
             done
         };
-        tokio::task::spawn_blocking(read).await.map_err(cut_off)?
+        let (readers, whose) = (self.readers.clone(), member.cloned());
+        if let Some(turn) = readers.try_take(whose.clone()) {
+            return tokio::task::spawn_blocking(move || read(turn)).await.map_err(cut_off)?;
+        }
+        let waiting = async move {
+            let turn = readers.take(whose).await;
+            tokio::task::spawn_blocking(move || read(turn)).await
+        };
+        apart(waiting).await.and_then(|read| read).map_err(cut_off)?
     }
 
     /// Begins to read what comes next while what came before is sent. Nothing if it is in memory anyway, or if all
@@ -696,6 +721,15 @@ impl ReadAhead {
         let blocks = blocks.map(|blocks| blocks.into_iter().map(Arc::new).collect());
         tail.still_holds(self.since).then_some(blocks)
     }
+}
+
+/// Waits for something that all share in a task of its own, which ends with its caller. A caller may be a stream whose reader
+/// holds it back: it is not asked for more until that reads on, and what it were given meanwhile would lie with it, and be
+/// nobody's.
+async fn apart<T: Send + 'static>(
+    waiting: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    AbortOnDropHandle::new(TaskTracker::new().spawn(waiting)).await
 }
 
 fn cut_off(_ended: JoinError) -> StoreError {

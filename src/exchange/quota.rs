@@ -110,37 +110,26 @@ impl Quotas {
         Self { clock, used: Mutex::default() }
     }
 
-    /// Takes one record from what is left, before it is looked for in the log: one that is there already costs that
-    /// too.
-    pub(super) fn take_record(&self, member: &MemberId, quota: &Quota) -> Result<(), Refusal> {
-        if quota.records_per_second == 0 {
-            return Ok(());
-        }
-        let now = self.clock.monotonic();
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = used.entry(member.clone()).or_default();
-        let records = used.records.and(records_of(quota), now, 1);
-        used.records =
-            records.map_err(|delay| used.refuse(member, QuotaLimit::Records, RECORD, delay))?;
-        Ok(())
-    }
-
-    /// Takes the bytes of a record that is new from what is left.
-    pub(super) fn take_bytes(
+    /// Takes one record of so many bytes from what is left; nothing is taken if it is refused.
+    pub(super) fn take_record(
         &self,
         member: &MemberId,
         quota: &Quota,
         bytes: usize,
     ) -> Result<(), Refusal> {
-        if quota.bytes_per_day == 0 {
+        if quota.records_per_second == 0 && quota.bytes_per_day == 0 {
             return Ok(());
         }
         let now = self.clock.monotonic();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(member.clone()).or_default();
-        let bytes = used.bytes.and(bytes_of(quota), now, u64::try_from(bytes).unwrap_or(u64::MAX));
-        used.bytes =
-            bytes.map_err(|delay| used.refuse(member, QuotaLimit::Bytes, RECORD, delay))?;
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let records = used.records.and(records_of(quota), now, 1);
+        let records =
+            records.map_err(|delay| used.refuse(member, QuotaLimit::Records, RECORD, delay))?;
+        let bytes = used.bytes.and(bytes_of(quota), now, bytes);
+        let bytes = bytes.map_err(|delay| used.refuse(member, QuotaLimit::Bytes, RECORD, delay))?;
+        (used.records, used.bytes) = (records, bytes);
         Ok(())
     }
 
@@ -162,6 +151,16 @@ impl Quotas {
         used.lookups =
             lookups.map_err(|delay| used.refuse(member, QuotaLimit::Lookups, LOOKUP, delay))?;
         Ok(())
+    }
+
+    /// Counts a record that comes behind one that a limit refused, and is refused like it.
+    pub(super) fn note_held_up(&self, member: &MemberId, like: &Refusal) {
+        let is_of =
+            |limit: &QuotaLimit| like.metadata.contains(&("limit", limit.as_str().to_owned()));
+        if let Some(limit) = QuotaLimit::ALL.into_iter().find(is_of) {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.entry(member.clone()).or_default().note(limit);
+        }
     }
 
     /// Counts a stream that was refused.
@@ -369,9 +368,9 @@ mod tests {
         let shares = |open| quotas.standing(&member, &quota, open).map(|limit| limit.used);
         assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25)]);
         for _record in 0..100 {
-            quotas.take_record(&member, &quota).unwrap();
+            quotas.take_record(&member, &quota, 1).unwrap();
         }
-        assert!(quotas.take_record(&member, &quota).is_err());
+        assert!(quotas.take_record(&member, &quota, 1).is_err());
         quotas.note_refused_stream(&member);
         let [records, _bytes, _lookups, streams] = quotas.standing(&member, &quota, 9);
         assert!(records.used.unwrap() > 0.5, "{records:?}");

@@ -39,6 +39,7 @@ use crate::exchange::planted::Defect;
 #[cfg(test)]
 use crate::exchange::planted::Point;
 use crate::exchange::prepare::Checked;
+use crate::exchange::prepare::Known;
 use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
@@ -62,7 +63,6 @@ use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
-use crate::model::roster::Quota;
 use crate::model::roster::Roster;
 use crate::model::time::Clock;
 use crate::model::time::Timestamp;
@@ -187,6 +187,10 @@ struct Draft {
     operations: HashSet<(MemberId, RecordName)>,
     /// What the observer is told once the group has its verdict; with the record's place in the group if it was taken.
     acts: Vec<(Act, Option<usize>)>,
+    /// Postings for which the batch that is judged has room left.
+    room: usize,
+    /// Why a record of that batch has to come again, and everything behind it: that may depend on it.
+    held_up: Option<Refusal>,
 }
 
 /// A second header for a name and revision.
@@ -529,6 +533,8 @@ impl Sequencer {
             conflicts: Vec::new(),
             operations: HashSet::new(),
             acts: Vec::new(),
+            room: limits::BATCH_POSTINGS_MAX,
+            held_up: None,
         }
     }
 
@@ -537,6 +543,7 @@ impl Sequencer {
         for submission in submissions {
             let Submission { caller, records, answer } = submission;
             let mut pending = Vec::with_capacity(records.len());
+            (draft.room, draft.held_up) = (limits::BATCH_POSTINGS_MAX, None);
             for record in records {
                 pending.push(match record {
                     Ok(record) => self.judge(&caller, record, draft),
@@ -625,15 +632,14 @@ impl Sequencer {
         if let Err(refusal) = admission::judge_caller(caller, parsed, &draft.roster) {
             return Ok(Verdict::Settled(refused(refusal)));
         }
-        // To look for its name may be to read the disk, while everyone waits.
-        let (member, quota) = quota_of(parsed, draft);
-        if let Err(refusal) = self.quotas.take_record(member, &quota) {
-            return Ok(Verdict::Settled(refused(refusal)));
-        }
-        if let Some(settled) = self.same_name(parsed, draft)? {
+        if let Some(settled) = self.same_name(ready, draft)? {
             return Ok(Verdict::Settled(settled));
         }
-        if let Err(refusal) = self.quotas.take_bytes(member, &quota, ready.weight()) {
+        if let Err(refusal) = ready.demand_bounded() {
+            return Ok(Verdict::Settled(refused(refusal)));
+        }
+        if let Err(refusal) = self.let_in(ready, draft) {
+            draft.held_up = Some(refusal.clone());
             return Ok(Verdict::Settled(refused(refusal)));
         }
         let accept_time = match &draft.accept_time {
@@ -686,11 +692,23 @@ impl Sequencer {
         Ok(warning)
     }
 
-    /// Takes a second header from its publisher's quota, as the record that the hub makes of it.
-    fn take_second(&self, second: &Record, draft: &Draft) -> Result<(), Refusal> {
-        let (member, quota) = quota_of(second, draft);
-        self.quotas.take_record(member, &quota)?;
-        self.quotas.take_bytes(member, &quota, second.envelope.encoded_len())
+    /// Whether a new record may be judged now, and need not come again later.
+    fn let_in(&self, ready: &Ready, draft: &Draft) -> Result<(), Refusal> {
+        if let Some(refusal) = &draft.held_up {
+            self.quotas.note_held_up(&ready.record.get().header.name.member, refusal);
+            return Err(refusal.clone());
+        }
+        if ready.postings() > draft.room {
+            let message = "its batch is found by more than is written at once; nothing of it was appended from here on";
+            return Err(Refusal::new(Reason::Busy, message));
+        }
+        self.take_quota(ready.record.get(), ready.weight(), draft)
+    }
+
+    fn take_quota(&self, record: &Record, weight: usize, draft: &Draft) -> Result<(), Refusal> {
+        let member = &record.header.name.member;
+        let quota = draft.roster.member(member).map(|member| member.quota).unwrap_or_default();
+        self.quotas.take_record(member, &quota, weight)
     }
 
     /// Keeps second headers as evidence, one for each name and revision, in entries of the hub's own: who may read the first
@@ -705,7 +723,7 @@ impl Sequencer {
             let known = known.inspect_err(|error| drop(self.unreadable(error)));
             let is_known = !matches!(known, Ok(None))
                 || !noted.insert((name.clone(), revision))
-                || self.take_second(&second, draft).is_err();
+                || self.take_quota(&second, second.envelope.encoded_len(), draft).is_err();
             if is_known {
                 continue;
             }
@@ -728,7 +746,8 @@ impl Sequencer {
     }
 
     /// The answer to a name and revision that is taken: its first receipt, or a conflict.
-    fn same_name(&self, record: &Record, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
+    fn same_name(&self, ready: &Ready, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
+        let record: &Record = ready.record.get();
         let header = &record.header;
         let conflict = |sequence: u64| {
             refused(
@@ -755,10 +774,16 @@ impl Sequencer {
             draft.conflicts.push(Conflicting { first, reach, second: Box::new(record.clone()) });
             return Ok(Some(conflict(first)));
         }
-        let Some(sequence) = self.store.revision(&header.name, header.revision)? else {
+        // What was there when its signature was checked need not be looked for while everyone waits.
+        let found = match &ready.known {
+            Some(_known) => None,
+            None => Known::find(&self.store, header)?,
+        };
+        let Some(Known { sequence, entry: stored }) = ready.known.as_ref().or(found.as_ref())
+        else {
             return Ok(None);
         };
-        let stored = entries::read(&self.store, sequence)?;
+        let sequence = *sequence;
         if stored.header_digest != record.header_digest {
             let reach = stored.facts.scope.reach.clone();
             let second = Box::new(record.clone());
@@ -847,7 +872,8 @@ impl Draft {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
         }
-        let Ready { record, terms, warnings } = ready;
+        self.room = self.room.saturating_sub(ready.postings());
+        let Ready { record, terms, warnings, known: _ } = ready;
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();
@@ -905,12 +931,6 @@ impl Batch {
 
 fn weight(submission: &Submission) -> usize {
     submission.records.iter().flatten().map(Ready::weight).sum()
-}
-
-/// Who publishes a record, and what it may use.
-fn quota_of<'a>(record: &'a Record, draft: &Draft) -> (&'a MemberId, Quota) {
-    let member = &record.header.name.member;
-    (member, draft.roster.member(member).map(|member| member.quota).unwrap_or_default())
 }
 
 /// What is told of a record that was refused before it could be judged.

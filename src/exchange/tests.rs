@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -385,7 +386,7 @@ async fn a_head_that_is_read_later_is_never_of_a_smaller_log() {
 /// An operation with as many techniques as one may have: a hundred times as much in STIX.
 fn heavy(title: String) -> pb::body::Content {
     let technique = |number| pb::Technique {
-        framework: "disarm".to_owned(),
+        framework: "own".to_owned(),
         external_id: format!("T{number}"),
         ..pb::Technique::default()
     };
@@ -413,6 +414,50 @@ async fn an_operation_for_more_readers_than_the_indexes_have_room_for_is_refused
         // Those recipients are nobody; what is judged first is whether there is room.
         assert_eq!(reason == Err(Reason::RecordTooLarge), !taken, "{recipients}: {reason:?}");
     }
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_found_by_too_much_is_taken_in_parts() {
+    let mut history = History::new();
+    history.start();
+    history.admit_all().await;
+    let member = history.world.acme.member().clone();
+    let one = |number| {
+        let mut draft =
+            history.world.draft(&history.world.acme, heavy(format!("Operation {number}")));
+        draft.handling.reach = Reach {
+            audiences: vec![Audience::companies(), Audience::observers()],
+            recipients: vec![history.world.bravo.member().clone()],
+        };
+        history.world.acme.sign(draft, history.world.now).unwrap()
+    };
+    let batch: Vec<pb::Envelope> = (0..140).map(one).collect();
+    let outcomes = history.hub().publish(&member, batch).await.unwrap();
+    let reasons: Vec<Option<Reason>> =
+        outcomes.into_iter().map(|outcome| outcome.err().map(|refusal| refusal.reason)).collect();
+    // 514 terms for each audience and recipient and once more, of 262,144 that fit.
+    let held_up = reasons.iter().position(|reason| *reason == Some(Reason::Busy));
+    let held_up = held_up.unwrap_or_else(|| panic!("{reasons:?}"));
+    assert_eq!(held_up, limits::BATCH_POSTINGS_MAX / (514 * 4), "{reasons:?}");
+    assert!(reasons[held_up..].iter().all(|reason| *reason == Some(Reason::Busy)));
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_is_found_before_its_turn() {
+    let mut history = History::new();
+    history.start();
+    history.admit_all().await;
+    let draft = history.world.draft(&history.world.acme, heavy("Operation heron".to_owned()));
+    let envelope = history.world.acme.sign(draft, history.world.now).unwrap();
+    let known = |history: &History| {
+        let checked = history.hub().checker.check(vec![envelope.clone()]).remove(0);
+        checked.unwrap().known.map(|known| known.sequence)
+    };
+    assert_eq!(known(&history), None);
+    let receipt = history.send(envelope.clone()).await.unwrap();
+    assert_eq!(known(&history), Some(receipt.sequence));
     history.stop();
 }
 
@@ -488,6 +533,47 @@ fn endless(
         halted.send(()).unwrap();
         halt.check()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_held_back_when_its_turn_comes_holds_up_nobody() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.admit_all().await;
+    let hub = Arc::clone(history.hub());
+    let (acme, bravo) = (history.world.acme.member(), history.world.bravo.member());
+    // All turns are taken, by two.
+    let members = [acme, &operator];
+    let taken = |turns: &turns::Turns| -> Vec<turns::Turn> {
+        let of = |member: &MemberId| {
+            std::iter::from_fn(|| turns.try_take(Some(member.clone()))).collect::<Vec<_>>()
+        };
+        members.map(of).into_iter().flatten().collect()
+    };
+    let (reading, checking) = (taken(&hub.readers), taken(&hub.checks));
+    assert!(reading.len() > 2 && checking.len() > 2);
+    // As many wait for them as there are, asked once each, and then no more, like a stream that nobody reads.
+    let again = members.into_iter().cycle();
+    let mut held_back = Vec::new();
+    for (member, _turn) in again.clone().zip(&reading) {
+        let read = hub.read(Some(member), |store, _halt| store.floor());
+        held_back.push(read.map(drop).boxed());
+    }
+    for (member, _turn) in again.zip(&checking) {
+        held_back.push(hub.prepare(member, Vec::new()).map(drop).boxed());
+    }
+    for waiting in &mut held_back {
+        assert!(futures_util::poll!(waiting).is_pending());
+    }
+    drop((reading, checking));
+    let in_time = |what| tokio::time::timeout(Duration::from_secs(20), what);
+    let read = hub.read(Some(bravo), |store, _halt| store.floor());
+    in_time(read.map(drop).boxed()).await.expect("it reads");
+    in_time(hub.prepare(bravo, Vec::new()).map(drop).boxed()).await.expect("it is checked");
+    drop(held_back);
+    // The sequencer ends with the last of the hub's handles.
+    drop(hub);
+    history.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,10 +64,14 @@ pub const RECORD_WORDS_MAX: usize = 256;
 /// Postings of a record's words, one for each word and each group of readers. All 256 words of a record for fifteen
 /// audiences and recipients fit; one for as many as it may name keeps 42.
 pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
-/// Postings of a record in all: each of its terms, under each group of its readers. All 512 techniques for 31 of them fit.
-/// A record that would take more is refused: what it says is not to be found by a part of it.
+/// Postings of a record in all: each of its terms, under each group of its readers. All 512 techniques for 24 of them fit,
+/// however much is written beside them. A record that would take more is refused: what it says is not to be found by a
+/// part of it.
 pub const RECORD_POSTINGS_MAX: usize = 16 * 1024;
-/// Bytes that a posting counts where records are measured by them.
+/// Postings of a batch that are written at once; its records from there on come again. As many as a full group weighs.
+pub const BATCH_POSTINGS_MAX: usize = GROUP_BYTES_MAX / POSTING_BYTES;
+/// Bytes that a posting counts where records are measured by them: half of what one takes, so that most records count
+/// their own.
 pub const POSTING_BYTES: usize = 8;
 /// Bytes of one such word; longer ones are cut.
 pub const WORD_BYTES_MAX: usize = 64;

@@ -268,8 +268,12 @@ impl Figures {
         let all = "Durable subscriptions, those included whose lag is not shown";
         page.gauge("subscriptions", all, None, &self.hub.subscriptions)?;
         // A subscription's id is its member's own words: whoever knows it finds its label, and a label tells nobody the id.
-        let labels: Vec<String> =
-            self.hub.behind.iter().map(|behind| label_of(behind.name.id())).collect();
+        let labels: Vec<String> = self
+            .hub
+            .behind
+            .iter()
+            .map(|behind| hex::encode(sha256(behind.name.id().as_bytes())))
+            .collect();
         let named = || {
             self.hub.behind.iter().zip(&labels).map(|(behind, label)| {
                 let member = behind.name.member.as_str();
@@ -406,12 +410,6 @@ impl Collector for Figures {
 }
 
 /// A moment, as seconds since 1970.
-/// The label of a subscription: the first twelve hex digits of SHA-256 of its id.
-fn label_of(id: &str) -> String {
-    let [one, two, three, four, five, six, ..] = sha256(id.as_bytes());
-    hex::encode([one, two, three, four, five, six])
-}
-
 fn seconds(time: Timestamp) -> f64 {
     Duration::from_micros(time.as_micros()).as_secs_f64()
 }

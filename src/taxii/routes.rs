@@ -111,7 +111,10 @@ async fn objects(asked: Asked, path: One) -> Answer {
 
 async fn manifest(asked: Asked, path: One) -> Answer {
     let Path(id) = path.map_err(|_not_text| Fault::missing())?;
-    Ok(answer::manifest(&page(&asked, collection_id(&id)?).await?))
+    let page = page(&asked, collection_id(&id)?).await?;
+    let mut response = answer::manifest(&page);
+    response.extensions_mut().insert(Named(page.objects.len()));
+    Ok(response)
 }
 
 async fn object(asked: Asked, path: Two) -> Answer {
@@ -126,7 +129,9 @@ async fn versions(asked: Asked, path: Two) -> Answer {
     let Parsed { objects, limit, next } = query::parse(&asked.query, Matches::Versions)?;
     let objects = ObjectsQuery { versions: vec![Version::All], ..objects };
     let page = page_of_one(&asked, path, objects, (limit, &next)).await?;
-    Ok(answer::versions(&page))
+    let mut response = answer::versions(&page);
+    response.extensions_mut().insert(Named(page.objects.len()));
+    Ok(response)
 }
 
 /// Refuses to write into a collection that can be seen, as `can_write` says; one that cannot is absent.

@@ -45,8 +45,11 @@ const MEMBERS: &[(&str, &str)] =
     &[("acme-video", "company"), ("birch-social", "company"), ("cedar-microblog", "company")];
 /// What every operator reads.
 const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
-/// By the beginning of SHA-256 of `main-feed`, as `sha256sum` has it.
-const MAIN: &str = r#"member="birch-social",subscription="18c5e1c0b189""#;
+/// By SHA-256 of `main-feed`, as `sha256sum` has it.
+const MAIN: &str = concat!(
+    r#"member="birch-social",subscription=""#,
+    "18c5e1c0b189b89730a145c63e3b881c0db1c0e048c9b62c397e94970d1b4299\""
+);
 
 pub(crate) fn configure(world: &World, text: &str) {
     let path = world.data().join("watchfired.toml");

@@ -287,6 +287,10 @@ impl Writer {
         due.extend(if goes_on { reads.due(now) } else { reads.rest() });
         drop(reads);
         for event in due {
+            if !self.shared.places.has(event.sort()) {
+                // At a stop all sums are told, which may be more than wait otherwise.
+                self.write();
+            }
             self.hold(event);
         }
     }

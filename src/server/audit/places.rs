@@ -32,6 +32,12 @@ impl Places {
         taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// Whether one is left.
+    pub(super) fn has(&self, sort: Sort) -> bool {
+        let (taken, most) = self.of(sort);
+        taken.load(Ordering::Relaxed) < most
+    }
+
     /// Gives one back that was taken.
     pub(super) fn give_back(&self, sort: Sort) {
         self.of(sort).0.fetch_sub(1, Ordering::Relaxed);

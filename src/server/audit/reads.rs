@@ -13,6 +13,8 @@ use crate::server::audit::event::Who;
 
 /// At least so long lies between two lines of one member for one kind of read.
 const LINE_INTERVAL: Duration = Duration::from_hours(1);
+/// But what has grown to so many times the last line is told at once: a few lines more, and none is an hour late.
+const AT_ONCE: usize = 10;
 /// So long after the first of some reads, if they have not come to much, they count no more.
 const COUNTED_FOR: Duration = Duration::from_hours(24);
 /// Sums at most, about 300 bytes of memory each. A member has one for each kind of read, of which there are a few, so that it
@@ -34,8 +36,10 @@ struct Sum {
     reads: usize,
     /// When the first of them was, by the monotonic clock.
     begun: Duration,
-    /// There is no line before then.
+    /// There is no line before then, unless it is many times as much as the last told.
     quiet_until: Duration,
+    /// How many entries that was.
+    told: usize,
 }
 
 impl Reads {
@@ -85,13 +89,14 @@ impl Reads {
 
 impl Sum {
     fn new(now: Duration, event: Event, entries: usize) -> Self {
-        Self { event, entries, reads: 1, begun: now, quiet_until: Duration::ZERO }
+        Self { event, entries, reads: 1, begun: now, quiet_until: Duration::ZERO, told: 0 }
     }
 
     /// The same with one more read.
     fn with(self, now: Duration, mut event: Event, entries: usize) -> Self {
         if self.reads == 0 {
-            return Self { quiet_until: self.quiet_until, ..Self::new(now, event, entries) };
+            let Self { quiet_until, told, .. } = self;
+            return Self { quiet_until, told, ..Self::new(now, event, entries) };
         }
         keep_common(&mut event.who, &self.event.who);
         Self {
@@ -114,10 +119,12 @@ impl Sum {
 
     /// The line, if it is much and need not wait; what it tells counts no more.
     fn line(&mut self, now: Duration) -> Option<Event> {
-        if !self.is_much() || now < self.quiet_until {
+        let waits = now < self.quiet_until && self.entries < self.told.saturating_mul(AT_ONCE);
+        if !self.is_much() || waits {
             return None;
         }
         let told = self.told();
+        self.told = self.entries;
         (self.entries, self.reads) = (0, 0);
         self.quiet_until = now.saturating_add(LINE_INTERVAL);
         Some(told)
@@ -186,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn what_has_grown_tenfold_waits_for_no_hour() {
+        let mut reads = Reads::default();
+        let told = |reads: &mut Reads| {
+            let lines = (0..10_000).filter_map(|_page| reads.take(at(1), read("read.list"), 1000));
+            lines.map(|event| event.target).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&mut reads),
+            [
+                "1000 entries",
+                "10000 entries in 10 reads",
+                "100000 entries in 100 reads",
+                "1000000 entries in 1000 reads"
+            ]
+        );
+        assert_eq!(told(&mut reads), ["10000000 entries in 10000 reads"], "of both");
+    }
+
+    #[test]
     fn each_member_and_each_kind_of_read_counts_for_itself() {
         let mut reads = Reads::default();
         for member in ["acme-video", "birch-social"] {
@@ -207,7 +233,7 @@ mod tests {
             }
         }
         lines.extend(reads.rest());
-        assert_eq!(lines.len(), 11, "one at once, one an hour, and the rest");
+        assert_eq!(lines.len(), 14, "four as they grow, one an hour, and the rest");
         let number =
             |event: &Event| -> usize { event.target.split(' ').next().unwrap().parse().unwrap() };
         assert_eq!(lines.iter().map(number).sum::<usize>(), 600 * 100 * JUST_UNDER);

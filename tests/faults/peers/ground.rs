@@ -94,6 +94,11 @@ impl Ground {
         // Boxed: attacks are large, and there are many.
         let result = Box::pin(attack).await;
         let recovery = self.honest.recovered().await;
+        // A hundredth of what was met in a second is one round: as long as the quiet was looked at, this is, too. What an
+        // attack holds open it holds until then.
+        if Lane::of_this_run() != Lane::Commit {
+            tokio::time::sleep(Self::span().saturating_sub(begun.elapsed())).await;
+        }
         let (met, peak) = (self.honest.since(begun), eyes.shut().max(before));
         let after = self.world.resident_bytes();
         let said = self.world.log_text().lines().count().saturating_sub(lines);
