@@ -17,7 +17,6 @@ use crate::wire::envelope::Record;
 use crate::wire::pb;
 
 /// An entry as it was read, with what is derived from it.
-#[derive(Debug)]
 pub(super) struct Read {
     pub(super) entry: pb::Entry,
     pub(super) facts: Facts,

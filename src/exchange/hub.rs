@@ -203,7 +203,7 @@ pub struct Hub {
     /// The turn of the one call whose record is checked where it is, held until it is answered: a call that is alone
     /// always gets it, and of many calls at once all others share batches.
     lone: Semaphore,
-    pub(super) checker: Arc<Checker>,
+    checker: Arc<Checker>,
     readiness: Arc<watch::Sender<Readiness>>,
     jobs: mpsc::Sender<Job>,
     queue: mpsc::Sender<Work>,
@@ -279,7 +279,7 @@ impl Hub {
             observer: settings.observer,
         };
         let advice = Advice { lists: settings.warning_lists, frameworks: settings.frameworks };
-        let checker = Arc::new(Checker::new(Arc::clone(&published), advice, &store));
+        let checker = Arc::new(Checker::new(Arc::clone(&published), advice));
         let hub = Self {
             tokens: Tokens::new(store.cursor_key(), founding.exchange.clone()),
             exchange: founding.exchange,

@@ -10,14 +10,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
-use std::sync::Weak;
 
 use arc_swap::ArcSwap;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
-use crate::exchange::entries;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
@@ -27,7 +25,6 @@ use crate::interop::framework::Judgement;
 use crate::interop::warning_list::WarningLists;
 use crate::model::header::BodyKind;
 use crate::model::header::HEADER_PAYLOAD_TYPE;
-use crate::model::header::Header;
 use crate::model::index_keys::Term;
 use crate::model::limits;
 use crate::model::names::KeyId;
@@ -40,8 +37,6 @@ use crate::signing;
 use crate::signing::Claim;
 use crate::signing::Verified;
 use crate::signing::VerifyingKey;
-use crate::store::Store;
-use crate::store::StoreError;
 use crate::wire;
 use crate::wire::body::Content;
 use crate::wire::envelope::Record;
@@ -96,15 +91,6 @@ pub(super) struct Ready {
     pub(super) terms: Vec<Term>,
     /// What its publisher may want to look at again.
     pub(super) warnings: Vec<Warning>,
-    /// What the log had under its name and revision then.
-    pub(super) known: Option<Known>,
-}
-
-/// What the log has under a name and revision.
-#[derive(Debug)]
-pub(super) struct Known {
-    pub(super) sequence: u64,
-    pub(super) entry: Box<entries::Read>,
 }
 
 /// Something about a record that looks like a mistake; it is taken in all the same.
@@ -158,17 +144,6 @@ pub(super) struct Advice {
     pub(super) frameworks: Frameworks,
 }
 
-impl Known {
-    /// Looks for what the log has under the name and revision of a header.
-    pub(super) fn find(store: &Store, header: &Header) -> Result<Option<Self>, StoreError> {
-        let Some(sequence) = store.revision(&header.name, header.revision)? else {
-            return Ok(None);
-        };
-        let entry = Box::new(entries::read(store, sequence)?);
-        Ok(Some(Self { sequence, entry }))
-    }
-}
-
 impl Ready {
     /// Works out what can be of a record whose signature was checked.
     pub(super) fn of(record: Verified<Box<Record>>, advice: Option<&Advice>) -> Self {
@@ -180,14 +155,7 @@ impl Ready {
             warn_of_techniques(&said.body, &advice.frameworks, &mut warnings);
             warnings
         });
-        Self { record, terms, warnings: warnings.unwrap_or_default(), known: None }
-    }
-
-    /// With what the log has under its name now: whoever sends again what is there has it read here, in its own turn. What
-    /// cannot be read is met again by who judges it.
-    fn beside(self, store: &Store) -> Self {
-        let known = Known::find(store, &self.record.get().header);
-        Self { known: known.unwrap_or_default(), ..self }
+        Self { record, terms, warnings: warnings.unwrap_or_default() }
     }
 
     /// Bytes that quotas and groups count for it: its own, or those of its postings if they are more.
@@ -275,14 +243,11 @@ pub(super) struct Checker {
     roster: Arc<ArcSwap<Roster>>,
     keys: KeyRing,
     advice: ArcSwap<Advice>,
-    /// The hub's, which closes it.
-    store: Weak<Store>,
 }
 
 impl Checker {
-    pub(super) fn new(roster: Arc<ArcSwap<Roster>>, advice: Advice, store: &Arc<Store>) -> Self {
-        let (keys, advice) = (KeyRing::default(), ArcSwap::from_pointee(advice));
-        Self { roster, keys, advice, store: Arc::downgrade(store) }
+    pub(super) fn new(roster: Arc<ArcSwap<Roster>>, advice: Advice) -> Self {
+        Self { roster, keys: KeyRing::default(), advice: ArcSwap::from_pointee(advice) }
     }
 
     /// Publishers are warned by something else from now on.
@@ -299,12 +264,7 @@ impl Checker {
     pub(super) fn check(&self, envelopes: Vec<pb::Envelope>) -> Vec<Checked> {
         let verified = prepare(envelopes, &self.roster.load(), &self.keys).into_iter();
         let advice = self.advice.load();
-        let store = self.store.upgrade();
-        let ready = |record| {
-            let ready = Ready::of(record?, Some(&advice));
-            Ok(store.iter().fold(ready, |ready, store| ready.beside(store)))
-        };
-        verified.map(ready).collect()
+        verified.map(|record| Ok(Ready::of(record?, Some(&advice)))).collect()
     }
 }
 

@@ -39,7 +39,6 @@ use crate::exchange::planted::Defect;
 #[cfg(test)]
 use crate::exchange::planted::Point;
 use crate::exchange::prepare::Checked;
-use crate::exchange::prepare::Known;
 use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
@@ -187,9 +186,7 @@ struct Draft {
     operations: HashSet<(MemberId, RecordName)>,
     /// What the observer is told once the group has its verdict; with the record's place in the group if it was taken.
     acts: Vec<(Act, Option<usize>)>,
-    /// Postings for which the batch that is judged has room left.
-    room: usize,
-    /// Why a record of that batch has to come again, and everything behind it: that may depend on it.
+    /// Why a record of the batch that is judged has to come again, and everything behind it: that may depend on it.
     held_up: Option<Refusal>,
 }
 
@@ -533,7 +530,6 @@ impl Sequencer {
             conflicts: Vec::new(),
             operations: HashSet::new(),
             acts: Vec::new(),
-            room: limits::BATCH_POSTINGS_MAX,
             held_up: None,
         }
     }
@@ -543,7 +539,7 @@ impl Sequencer {
         for submission in submissions {
             let Submission { caller, records, answer } = submission;
             let mut pending = Vec::with_capacity(records.len());
-            (draft.room, draft.held_up) = (limits::BATCH_POSTINGS_MAX, None);
+            draft.held_up = None;
             for record in records {
                 pending.push(match record {
                     Ok(record) => self.judge(&caller, record, draft),
@@ -581,8 +577,10 @@ impl Sequencer {
     fn judge(&self, caller: &MemberId, mut ready: Ready, draft: &mut Draft) -> Pending {
         let decided = self.decide(caller, &ready, draft);
         let (verdict, warning) = decided.unwrap_or_else(|error| {
-            // What one record is about cannot be read: that is no reason to take no other.
-            (Verdict::Settled(refused(self.unreadable(&error))), None)
+            // What one record is about cannot be read: that is no reason to take no other, unless it may be read later.
+            let refusal = self.unreadable(&error);
+            draft.held_up = (refusal.reason == Reason::Busy).then(|| refusal.clone());
+            (Verdict::Settled(refused(refusal)), None)
         });
         match verdict {
             Verdict::Settled(pending) => {
@@ -632,7 +630,7 @@ impl Sequencer {
         if let Err(refusal) = admission::judge_caller(caller, parsed, &draft.roster) {
             return Ok(Verdict::Settled(refused(refusal)));
         }
-        if let Some(settled) = self.same_name(ready, draft)? {
+        if let Some(settled) = self.same_name(parsed, draft)? {
             return Ok(Verdict::Settled(settled));
         }
         if let Err(refusal) = ready.demand_bounded() {
@@ -698,10 +696,6 @@ impl Sequencer {
             self.quotas.note_held_up(&ready.record.get().header.name.member, refusal);
             return Err(refusal.clone());
         }
-        if ready.postings() > draft.room {
-            let message = "its batch is found by more than is written at once; nothing of it was appended from here on";
-            return Err(Refusal::new(Reason::Busy, message));
-        }
         self.take_quota(ready.record.get(), ready.weight(), draft)
     }
 
@@ -746,8 +740,7 @@ impl Sequencer {
     }
 
     /// The answer to a name and revision that is taken: its first receipt, or a conflict.
-    fn same_name(&self, ready: &Ready, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
-        let record: &Record = ready.record.get();
+    fn same_name(&self, record: &Record, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
         let header = &record.header;
         let conflict = |sequence: u64| {
             refused(
@@ -774,16 +767,10 @@ impl Sequencer {
             draft.conflicts.push(Conflicting { first, reach, second: Box::new(record.clone()) });
             return Ok(Some(conflict(first)));
         }
-        // What was there when its signature was checked need not be looked for while everyone waits.
-        let found = match &ready.known {
-            Some(_known) => None,
-            None => Known::find(&self.store, header)?,
-        };
-        let Some(Known { sequence, entry: stored }) = ready.known.as_ref().or(found.as_ref())
-        else {
+        let Some(sequence) = self.store.revision(&header.name, header.revision)? else {
             return Ok(None);
         };
-        let sequence = *sequence;
+        let stored = entries::read(&self.store, sequence)?;
         if stored.header_digest != record.header_digest {
             let reach = stored.facts.scope.reach.clone();
             let second = Box::new(record.clone());
@@ -872,8 +859,7 @@ impl Draft {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
         }
-        self.room = self.room.saturating_sub(ready.postings());
-        let Ready { record, terms, warnings, known: _ } = ready;
+        let Ready { record, terms, warnings } = ready;
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();

@@ -68,8 +68,6 @@ pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
 /// however much is written beside them. A record that would take more is refused: what it says is not to be found by a
 /// part of it.
 pub const RECORD_POSTINGS_MAX: usize = 16 * 1024;
-/// Postings of a batch that are written at once; its records from there on come again. As many as a full group weighs.
-pub const BATCH_POSTINGS_MAX: usize = GROUP_BYTES_MAX / POSTING_BYTES;
 /// Bytes that a posting counts where records are measured by them: half of what one takes, so that most records count
 /// their own.
 pub const POSTING_BYTES: usize = 8;
