@@ -579,7 +579,9 @@ impl Sequencer {
         let (verdict, warning) = decided.unwrap_or_else(|error| {
             // What one record is about cannot be read: that is no reason to take no other, unless it may be read later.
             let refusal = self.unreadable(&error);
-            draft.held_up = (refusal.reason == Reason::Busy).then(|| refusal.clone());
+            if refusal.reason == Reason::Busy {
+                draft.held_up = Some(refusal.clone());
+            }
             (Verdict::Settled(refused(refusal)), None)
         });
         match verdict {

@@ -223,13 +223,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let Cli { context, command } = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = leave_no_core_file().and_then(|()| tokio::runtime::Runtime::new());
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&error.into()),
     };
-    if let Err(error) = leave_no_core_file() {
-        return failure::report(&error.into());
-    }
     match runtime.block_on(run(&context, command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
