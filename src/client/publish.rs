@@ -304,8 +304,11 @@ impl Client {
             let answer = self.exchange_service().publish(request).await?.into_inner();
             let pb::PublishResponse { results, growth_proof } = answer;
             let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof).await?;
-            let more = Self::settle_all(batch, places, results, checkpoint, outcomes)?;
-            later = sooner(later, more);
+            later = Self::settle_all(batch, places, results, checkpoint, outcomes)?;
+            // What comes next may depend on what has to come again.
+            if later.is_some() {
+                break;
+            }
         }
         later.map_or(Ok(()), |refused| Err(refused.into()))
     }

@@ -26,6 +26,7 @@ use crate::exchange::eraser::Retention;
 use crate::exchange::founding::Founding;
 use crate::exchange::ledger::Ledgers;
 use crate::exchange::observer::Observer;
+use crate::exchange::order::Order;
 use crate::exchange::prepare::Advice;
 use crate::exchange::prepare::Bench;
 use crate::exchange::prepare::Checked;
@@ -538,20 +539,31 @@ impl Hub {
     }
 
     /// Hands a batch to the sequencer; what comes back resolves when the batch is durable. Batches of one caller
-    /// that are handed over one after the other are ordered so.
-    pub async fn submit(&self, caller: &MemberId, prepared: Prepared) -> Result<Ticket, Refusal> {
+    /// that are handed over one after the other are ordered so, and what may depend on another comes in the same order.
+    pub async fn submit(
+        &self,
+        caller: &MemberId,
+        prepared: Prepared,
+        order: Order,
+    ) -> Result<Ticket, Refusal> {
         let count = prepared.count;
-        self.counted(count, self.queue_up(caller, prepared).await)
+        self.counted(count, self.queue_up(caller, prepared, order).await)
     }
 
-    async fn queue_up(&self, caller: &MemberId, prepared: Prepared) -> Result<Ticket, Refusal> {
+    async fn queue_up(
+        &self,
+        caller: &MemberId,
+        prepared: Prepared,
+        order: Order,
+    ) -> Result<Ticket, Refusal> {
         if self.draining.is_cancelled() {
             return Err(draining());
         }
         let (answer, ticket) = oneshot::channel();
-        let submission = Submission { caller: caller.clone(), records: prepared.records, answer };
+        let Prepared { records, count } = prepared;
+        let submission = Submission { caller: caller.clone(), records, order, answer };
         self.enqueue(Work::Publish(submission)).await?;
-        Ok(Ticket { answer: ticket, count: prepared.count })
+        Ok(Ticket { answer: ticket, count })
     }
 
     /// Hands a wish about a durable subscription to the sequencer's thread.
@@ -621,7 +633,8 @@ impl Hub {
         {
             // One thread fewer to wake, which takes longer than the check.
             let records = self.checker.check(envelopes);
-            let ticket = self.queue_up(caller, Prepared { records, count }).await?;
+            let prepared = Prepared { records, count };
+            let ticket = self.queue_up(caller, prepared, Order::default()).await?;
             return Ok(ticket.outcomes().await);
         }
         let (answer, ticket) = oneshot::channel();

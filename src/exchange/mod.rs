@@ -32,6 +32,7 @@ mod newer_copy;
 mod objects;
 mod observer;
 mod operation;
+mod order;
 #[cfg(test)]
 mod planted;
 mod prepare;
@@ -92,6 +93,7 @@ pub use self::observer::Act;
 pub use self::observer::CommittedGroup;
 pub use self::observer::Observer;
 pub use self::observer::is_callers_doing;
+pub use self::order::Order;
 pub use self::prepare::Warning;
 pub use self::proofs::Multiproof;
 pub use self::proofs::Proof;

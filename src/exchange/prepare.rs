@@ -16,6 +16,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
+use crate::exchange::order::Order;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
@@ -299,7 +300,8 @@ impl Bench {
         match then {
             Then::Return(answer) => drop(answer.send(records)),
             Then::Submit { caller, answer } => {
-                let submission = Submission { caller, records, answer };
+                let order = Order::default();
+                let submission = Submission { caller, records, order, answer };
                 drop(self.sequencer.blocking_send(Work::Publish(submission)));
             }
         }

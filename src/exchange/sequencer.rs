@@ -32,6 +32,7 @@ use crate::exchange::observer;
 use crate::exchange::observer::Act;
 use crate::exchange::observer::CommittedGroup;
 use crate::exchange::observer::Observer;
+use crate::exchange::order::Order;
 #[cfg(test)]
 use crate::exchange::planted;
 #[cfg(test)]
@@ -113,6 +114,7 @@ pub type Outcome = Result<Receipt, Refusal>;
 pub(super) struct Submission {
     pub(super) caller: MemberId,
     pub(super) records: Vec<Checked>,
+    pub(super) order: Order,
     pub(super) answer: oneshot::Sender<Vec<Outcome>>,
 }
 
@@ -188,6 +190,8 @@ struct Draft {
     acts: Vec<(Act, Option<usize>)>,
     /// Why a record of the batch that is judged has to come again, and everything behind it: that may depend on it.
     held_up: Option<Refusal>,
+    /// What the batch that is judged was sent in.
+    order: Order,
 }
 
 /// A second header for a name and revision.
@@ -199,7 +203,14 @@ struct Conflicting {
 }
 
 /// Callers and what they will be told.
-type Waiting = Vec<(oneshot::Sender<Vec<Outcome>>, Vec<Pending>)>;
+type Waiting = Vec<Answering>;
+
+/// One call, what became of its records, and what they were sent in.
+struct Answering {
+    answer: oneshot::Sender<Vec<Outcome>>,
+    pending: Vec<Pending>,
+    order: Order,
+}
 
 /// An answer that waits for the group's sync.
 enum Pending {
@@ -531,22 +542,24 @@ impl Sequencer {
             operations: HashSet::new(),
             acts: Vec::new(),
             held_up: None,
+            order: Order::default(),
         }
     }
 
     fn judge_all(&self, submissions: Vec<Submission>, draft: &mut Draft) -> Waiting {
         let mut waiting = Vec::with_capacity(submissions.len());
         for submission in submissions {
-            let Submission { caller, records, answer } = submission;
+            let Submission { caller, records, order, answer } = submission;
             let mut pending = Vec::with_capacity(records.len());
             draft.held_up = None;
+            draft.order = order.clone();
             for record in records {
                 pending.push(match record {
                     Ok(record) => self.judge(&caller, record, draft),
                     Err(refusal) => self.refuse_unread(&caller, refusal, draft),
                 });
             }
-            waiting.push((answer, pending));
+            waiting.push(Answering { answer, pending, order });
         }
         waiting
     }
@@ -580,7 +593,7 @@ impl Sequencer {
             // What one record is about cannot be read: that is no reason to take no other, unless it may be read later.
             let refusal = self.unreadable(&error);
             if refusal.reason == Reason::Busy {
-                draft.held_up = Some(refusal.clone());
+                draft.hold_up(&refusal);
             }
             (Verdict::Settled(refused(refusal)), None)
         });
@@ -639,12 +652,15 @@ impl Sequencer {
             return Ok(Verdict::Settled(refused(refusal)));
         }
         if let Err(refusal) = self.let_in(ready, draft) {
-            draft.held_up = Some(refusal.clone());
+            draft.hold_up(&refusal);
             return Ok(Verdict::Settled(refused(refusal)));
         }
         let accept_time = match &draft.accept_time {
             Ok(time) => *time,
-            Err(refusal) => return Ok(Verdict::Settled(refused(refusal.clone()))),
+            Err(refusal) => {
+                draft.order.hold_up(refusal);
+                return Ok(Verdict::Settled(refused(refusal.clone())));
+            }
         };
         let place = Sequence(draft.group.head.frontier.size());
         let previous = self.previous(parsed, draft)?;
@@ -666,7 +682,11 @@ impl Sequencer {
         });
         Ok(match judged {
             Ok((facts, roster)) => Verdict::Good { facts: Box::new(facts), roster, accept_time },
-            Err(refusal) => Verdict::Settled(refused(refusal)),
+            // With what is held up in its place it may be right.
+            Err(refusal) => {
+                let refusal = draft.order.held_up().cloned().unwrap_or(refusal);
+                Verdict::Settled(refused(refusal))
+            }
         })
     }
 
@@ -857,6 +877,12 @@ impl Draft {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
+    /// The record that is judged has to come again.
+    fn hold_up(&mut self, reason: &Refusal) {
+        self.held_up = Some(reason.clone());
+        self.order.hold_up(reason);
+    }
+
     fn admit(&mut self, ready: Ready, mut facts: Facts, accept_time: Timestamp) -> Pending {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
@@ -961,7 +987,8 @@ fn refused(refusal: Refusal) -> Pending {
 }
 
 fn refuse_all(waiting: Waiting, refusal: &Refusal, tally: &Tally) {
-    for (answer, pending) in waiting {
+    for Answering { answer, pending, order } in waiting {
+        order.hold_up(refusal);
         let outcomes: Vec<Outcome> = pending
             .into_iter()
             .map(|pending| match pending {
@@ -1004,7 +1031,7 @@ fn answer(first: u64, waiting: Waiting, draft: &Draft, tally: &Tally) {
             warnings: draft.warnings.get(&index).cloned().unwrap_or_default(),
         })
     };
-    for (answer, pending) in waiting {
+    for Answering { answer, pending, order: _ } in waiting {
         let outcomes: Vec<Outcome> = pending
             .into_iter()
             .map(|pending| match pending {

@@ -10,14 +10,16 @@ pub const HEADER_BYTES_MAX: usize = 8 * 1024;
 pub const BATCH_RECORDS_MAX: usize = 256;
 /// Bytes of one Publish batch.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of a request message: a batch with its framing, so that our check answers before the transport's.
-pub const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024 * 1024;
+/// Bytes of a request message: much more than a batch or the values of a look-up, so that our own checks answer before
+/// the transport's.
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Fields of a request message, those of the messages in it included: two bytes of it can cost fifty times as much once
 /// they are taken apart. Each number of a packed field is one: a byte becomes eight. A thousand queries or a batch of
 /// records have a few thousand.
 pub const MESSAGE_FIELDS_MAX: usize = 16 * 1024;
 /// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together, which
-/// cost up to four times that while they come and are taken apart. Forty-eight full pages fit; who does not read its
+/// cost up to four times that while they come and are taken apart. A request counts with all the bytes that it says it has
+/// from its first one on: that much is set aside for it. Forty-eight full pages fit; who does not read its
 /// answers, or sends more than it finishes, hears BUSY.
 pub const CALL_BYTES_PER_MEMBER_MAX: usize = 48 * 1024 * 1024;
 /// The same of all members together, so that a few who read nothing do not cost everybody the hub: whoever holds something

@@ -20,6 +20,7 @@ use crate::exchange::Hub;
 use crate::exchange::LookUpOptions;
 use crate::exchange::Mark;
 use crate::exchange::MarkProofs;
+use crate::exchange::Order;
 use crate::exchange::Outcome;
 use crate::exchange::Receipt;
 use crate::exchange::Sought;
@@ -93,6 +94,7 @@ impl ExchangeService for ExchangeFace {
         let preparing = Arc::clone(&self.hub);
         let proving = Arc::clone(&self.hub);
         let (sender, receiver) = (member.clone(), member.clone());
+        let order = Order::default();
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
         // are given in that order too. What is under way is bounded, on one stream and on all of a member's; the rest
         // waits in the client's window.
@@ -119,10 +121,9 @@ impl ExchangeService for ExchangeFace {
             })
             .buffered(limits::STREAM_BATCHES_IN_FLIGHT)
             .and_then(move |(prepared, known_size, held)| {
-                let hub = Arc::clone(&hub);
-                let member = member.clone();
+                let (hub, member, order) = (Arc::clone(&hub), member.clone(), order.clone());
                 async move {
-                    let ticket = hub.submit(&member, prepared).await;
+                    let ticket = hub.submit(&member, prepared, order).await;
                     let ticket = ticket.map_err(|refusal| status::refused(&refusal))?;
                     Ok((ticket, known_size, held))
                 }

@@ -2,8 +2,9 @@
 //! not answered, and of answers that are not sent.
 //!
 //! HTTP/2 bounds what comes on a connection before it is read, and nothing of what is read, or of an answer for which the
-//! client gives no window. A call that finds no room hears BUSY and tries again. Of what comes on a stream the message
-//! counts that is not whole yet; what is whole, and what goes out, have bounds of their own.
+//! client gives no window. A call that finds no room hears BUSY and tries again. A message counts with all the bytes that it
+//! says it has from its first one on. Of what comes on a stream the message counts that is not whole yet; what is whole,
+//! and what goes out, have bounds of their own.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -27,6 +28,7 @@ use tower::Service;
 
 use crate::model::limits::CALL_BYTES_MAX as ALL_MAX;
 use crate::model::limits::CALL_BYTES_PER_MEMBER_MAX as MEMBER_MAX;
+use crate::model::limits::REQUEST_BYTES_MAX;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
@@ -95,11 +97,10 @@ where
         let share = Arc::new(Share { held: Arc::clone(&self.held), member, bytes: Mutex::new(0) });
         let asking = Arc::clone(&share);
         if is_stream(request.uri().path()) {
-            let place = Some(Place::default());
-            let request = request.map(|body| Body::new(Counted { body, share: asking, place }));
+            let request = request.map(|body| Body::new(Counted::new(body, asking, None)));
             return Box::pin(self.inner.call(request));
         }
-        let request = request.map(|body| Body::new(Counted { body, share: asking, place: None }));
+        let request = request.map(|body| Body::new(Counted::new(body, asking, Some(0))));
         let answering = self.inner.call(request);
         Box::pin(async move {
             let answer = answering.await?;
@@ -208,12 +209,14 @@ impl Drop for Share {
 #[derive(Debug, Default)]
 struct Place {
     prefix: Vec<u8>,
+    /// Of the message that is not whole yet.
     left: usize,
-    held: usize,
+    length: usize,
 }
 
 impl Place {
-    /// Bytes of the message that is not whole yet, once these have come too.
+    /// Bytes of the message that is not whole yet, once these have come too: all that it says it has, since that much is
+    /// set aside for it as soon as it says so. Of a message that says more than one may have, none: it is refused there.
     fn after(&mut self, mut bytes: &[u8]) -> usize {
         while let Some((first, rest)) = bytes.split_first() {
             if self.left == 0 {
@@ -223,10 +226,9 @@ impl Place {
             }
             let taken = bytes.len().min(self.left);
             self.left -= taken;
-            self.held = if self.left == 0 { 0 } else { self.held.saturating_add(taken) };
             bytes = bytes.get(taken..).unwrap_or_default();
         }
-        self.held
+        if self.left > 0 && self.length <= REQUEST_BYTES_MAX { self.length } else { 0 }
     }
 
     /// One byte more of what stands before a message.
@@ -234,7 +236,8 @@ impl Place {
         self.prefix.push(byte);
         let length = self.prefix.split_first().map(|(_flag, length)| <[u8; 4]>::try_from(length));
         let Some(Ok(length)) = length else { return };
-        self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        self.length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        self.left = self.length;
         self.prefix.clear();
     }
 }
@@ -243,16 +246,24 @@ impl Place {
 struct Counted {
     body: Body,
     share: Arc<Share>,
-    /// Of a stream, whose messages are counted one by one.
-    place: Option<Place>,
+    place: Place,
+    /// Bytes that have come of a call with one message, which are held until it is answered; a stream holds the message
+    /// alone that is not whole.
+    come: Option<usize>,
 }
 
 impl Counted {
+    fn new(body: Body, share: Arc<Share>, come: Option<usize>) -> Self {
+        Self { body, share, place: Place::default(), come }
+    }
+
     fn count(&mut self, bytes: &[u8]) -> Result<(), Status> {
-        match &mut self.place {
-            Some(place) => self.share.hold(place.after(bytes)),
-            None => self.share.take(bytes.len(), MEMBER_MAX),
-        }
+        let unfinished = self.place.after(bytes);
+        let come = self.come.as_mut().map_or(0, |come| {
+            *come = come.saturating_add(bytes.len());
+            *come
+        });
+        self.share.hold(unfinished.max(come))
     }
 }
 
@@ -352,25 +363,51 @@ mod tests {
     }
 
     #[test]
-    fn of_a_stream_the_message_counts_that_is_not_whole() {
+    fn of_a_stream_the_message_counts_that_is_not_whole_with_all_that_it_says_it_has() {
         let message = [&[0, 0, 0, 0, 9][..], &[7; 9]].concat();
         let mut place = Place::default();
         assert_eq!(place.after(&message), 0);
         assert_eq!(place.after(&[0, 0, 0]), 0);
-        assert_eq!(place.after(&[0, 9, 7, 7, 7]), 3);
+        assert_eq!(place.after(&[0, 9]), 9);
+        assert_eq!(place.after(&[7, 7, 7]), 9);
         assert_eq!(
             place.after(&[&[7; 6][..], &message, &message, &[0, 0, 0, 1, 0, 5]].concat()),
-            1
+            256
         );
-        assert_eq!(place.after(&[0, 0, 0, 0, 0]), 6);
+        assert_eq!(place.after(&[0; 255]), 0);
+        let most = u32::try_from(REQUEST_BYTES_MAX).unwrap();
+        assert_eq!(Place::default().after(&prefix(most)), REQUEST_BYTES_MAX);
+        assert_eq!(Place::default().after(&prefix(most + 1)), 0);
+    }
+
+    fn prefix(length: u32) -> Vec<u8> {
+        [&[0][..], &length.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn a_call_holds_what_its_message_says_it_has_and_no_less_than_came() {
         let held: Arc<Held> = Arc::default();
-        let stream = share(&held, "acme-video");
-        for (bytes, all) in [(5, 5), (9, 9), (2, 2), (0, 0)] {
-            stream.hold(bytes).unwrap();
-            assert_eq!(held.lock().unwrap().by_member.values().sum::<usize>(), all);
-        }
-        stream.hold(MEMBER_MAX).unwrap();
-        assert!(stream.hold(MEMBER_MAX + 1).is_err());
+        let all = || held.lock().unwrap().all;
+        let counted = |come| {
+            let share = Arc::new(share(&held, "acme-video"));
+            Counted::new(Body::empty(), share, come)
+        };
+        let mut call = counted(Some(0));
+        call.count(&prefix(1000)).unwrap();
+        assert_eq!(all(), 1000);
+        call.count(&[0; 1000]).unwrap();
+        assert_eq!(all(), 1005);
+        drop(call);
+        let mut stream = counted(None);
+        stream.count(&prefix(1000)).unwrap();
+        assert_eq!(all(), 1000);
+        stream.count(&[0; 1000]).unwrap();
+        assert_eq!(all(), 0);
+        let large = prefix(u32::try_from(REQUEST_BYTES_MAX).unwrap());
+        let mut calls: Vec<Counted> =
+            (0..=MEMBER_MAX / REQUEST_BYTES_MAX).map(|_call| counted(Some(0))).collect();
+        let refused = calls.iter_mut().filter_map(|call| call.count(&large).err()).count();
+        assert_eq!((refused, all()), (1, MEMBER_MAX));
     }
 
     #[test]

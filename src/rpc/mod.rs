@@ -39,13 +39,10 @@ use crate::wire::face::roster_service_server::RosterServiceServer;
 use crate::wire::face::subscription_service_server::SubscriptionServiceServer;
 use crate::wire::face::transparency_service_server::TransparencyServiceServer;
 
-/// Bytes of a request that carries no records.
-const SMALL_REQUEST_BYTES: usize = 4 * 1024 * 1024;
-
 /// Every service of the hub, and what tells of its health. Health and reflection are for members too.
 pub fn routes(hub: &Arc<Hub>) -> Result<(Routes, Health), tonic_reflection::server::Error> {
     let exchange = ExchangeServiceServer::new(exchange_face::ExchangeFace::new(Arc::clone(hub)))
-        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX.max(SMALL_REQUEST_BYTES))
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX)
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let roster = RosterServiceServer::new(roster_face::RosterFace::new(Arc::clone(hub)))
         .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
@@ -53,16 +50,16 @@ pub fn routes(hub: &Arc<Hub>) -> Result<(Routes, Health), tonic_reflection::serv
         .max_decoding_message_size(limits::ENVELOPE_BYTES_MAX * 2);
     let subscriptions = subscription_face::SubscriptionFace::new(Arc::clone(hub));
     let subscriptions = SubscriptionServiceServer::new(subscriptions)
-        .max_decoding_message_size(SMALL_REQUEST_BYTES);
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
     let queries = QueryServiceServer::new(query_face::QueryFace::new(Arc::clone(hub)))
-        .max_decoding_message_size(SMALL_REQUEST_BYTES)
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX)
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let transparency = transparency_face::TransparencyFace::new(Arc::clone(hub));
     let transparency = TransparencyServiceServer::new(transparency)
-        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX)
         .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let exports = ExportServiceServer::new(export_face::ExportFace::new(Arc::clone(hub)))
-        .max_decoding_message_size(SMALL_REQUEST_BYTES);
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
     let told = Health::new(
         reporter,

@@ -8,6 +8,7 @@ use std::process::ChildStdout;
 use std::process::Command;
 use std::process::Stdio;
 
+use futures_util::stream;
 use prost::Message as _;
 use tonic::Code;
 use watchfire::client::Client;
@@ -208,14 +209,38 @@ async fn bytes_left(client: &Client) -> u64 {
 async fn send_all(client: &Client, batch: &[pb::Envelope]) -> Vec<Option<u64>> {
     let request = pb::PublishRequest { envelopes: batch.to_vec(), ..pb::PublishRequest::default() };
     let answer = client.exchange_service().publish(request).await.expect("an answer").into_inner();
-    let outcome = |result: pb::PublishResult| match result.outcome.expect("an outcome") {
-        pb::publish_result::Outcome::Receipt(receipt) => Some(receipt.sequence),
-        pb::publish_result::Outcome::Refusal(refusal) => {
-            assert_eq!(refusal.reason, Reason::Quota.as_str(), "{refusal:?}");
-            None
-        }
+    let place = |outcome: Result<u64, String>| {
+        outcome.map_err(|reason| assert_eq!(reason, Reason::Quota.as_str())).ok()
     };
-    answer.results.into_iter().map(outcome).collect()
+    outcomes(answer.results).into_iter().map(place).collect()
+}
+
+/// Where each record lies, or why it was refused.
+fn outcomes(results: Vec<pb::PublishResult>) -> Vec<Result<u64, String>> {
+    let outcome = |result: pb::PublishResult| match result.outcome.expect("an outcome") {
+        pb::publish_result::Outcome::Receipt(receipt) => Ok(receipt.sequence),
+        pb::publish_result::Outcome::Refusal(refusal) => Err(refusal.reason),
+    };
+    results.into_iter().map(outcome).collect()
+}
+
+/// Sends batches on one stream, none of which waits for an answer.
+async fn send_on_a_stream(
+    client: &Client,
+    batches: &[&[pb::Envelope]],
+) -> Vec<Vec<Result<u64, String>>> {
+    let message = |batch: &&[pb::Envelope]| pb::PublishStreamRequest {
+        envelopes: batch.to_vec(),
+        ..pb::PublishStreamRequest::default()
+    };
+    let messages: Vec<_> = batches.iter().map(message).collect();
+    let answers = client.exchange_service().publish_stream(stream::iter(messages)).await;
+    let mut answers = answers.expect("a stream").into_inner();
+    let mut all = Vec::new();
+    while let Some(answer) = answers.message().await.expect("an answer") {
+        all.push(outcomes(answer.results));
+    }
+    all
 }
 
 fn envelopes(client: &Client, contents: &[pb::body::Content]) -> Vec<pb::Envelope> {
@@ -274,6 +299,40 @@ async fn what_depends_on_a_record_beyond_the_quota_is_not_refused_for_good() {
     assert_eq!(outcomes, [None, None]);
     set(&world, "acme-video", &["--bytes-per-day", "0"]);
     assert!(send_all(&acme, &batch).await.iter().all(Option::is_some));
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_depends_on_an_earlier_batch_of_its_stream_is_held_up_with_it() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let long = |title: &str| {
+        pb::body::Content::Operation(pb::Operation {
+            title: title.to_owned(),
+            description: "much to say. ".repeat(300),
+            ..pb::Operation::default()
+        })
+    };
+    let about = |envelope: &pb::Envelope| {
+        let name = watchfire::wire::header::header(&envelope.payload).expect("a header").name;
+        pb::body::Content::Note(pb::Note { about: name.to_string(), text: "see this".to_owned() })
+    };
+    let operation = envelopes(&acme, &[long("heron")]);
+    let note = envelopes(&acme, &[about(&operation[0])]);
+    let alone = envelopes(&acme, &[domain("alone.example")]);
+    // Enough for all but the operation, once something was published.
+    set(&world, "acme-video", &["--bytes-per-day", "3500"]);
+    demand(&world.watchfire("acme-video", &PUBLISH));
+    let answers = send_on_a_stream(&acme, &[&operation, &note, &alone]).await;
+    let quota = || Err(Reason::Quota.as_str().to_owned());
+    assert_eq!(answers[..2], [vec![quota()], vec![quota()]]);
+    assert!(answers[2][0].is_ok(), "it depends on nothing: {answers:?}");
+    // Nobody learns so that something is held up for good: without what it is about, it is wrong.
+    let answers = send_on_a_stream(&acme, &[&note]).await;
+    assert_eq!(answers, [vec![Err(Reason::RecordNotFound.as_str().to_owned())]]);
+    set(&world, "acme-video", &["--bytes-per-day", "0"]);
+    let answers = send_on_a_stream(&acme, &[&operation, &note, &alone]).await;
+    assert!(answers.iter().flatten().all(Result::is_ok), "{answers:?}");
     world.finish();
 }
 

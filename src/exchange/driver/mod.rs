@@ -35,6 +35,7 @@ use crate::client::Draft;
 use crate::client::Signer;
 use crate::client::tests::World;
 use crate::exchange::Hub;
+use crate::exchange::Order;
 use crate::exchange::Retention;
 use crate::exchange::Settings;
 use crate::exchange::durable::SeekTo;
@@ -250,7 +251,7 @@ impl<'a> Driver<'a> {
     async fn submit(&mut self, signer: &Signer, envelopes: Vec<pb::Envelope>) {
         self.sent.extend(envelopes.iter().map(|sent| (signer.clone(), sent.clone())));
         let prepared = self.hub().prepare_here(envelopes.clone());
-        let ticket = self.hub().submit(signer.member(), prepared).await.unwrap();
+        let ticket = self.hub().submit(signer.member(), prepared, Order::default()).await.unwrap();
         self.watch.borrow_mut().asked.push(Asked::new(ticket, &envelopes));
     }
 
