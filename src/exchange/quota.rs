@@ -133,6 +133,15 @@ impl Quotas {
         Ok(())
     }
 
+    /// Gives back what was just taken for a record.
+    pub(super) fn give_back(&self, member: &MemberId, quota: &Quota, bytes: usize) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(used) = used.get_mut(member) else { return };
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        used.records.give_back(records_of(quota), 1);
+        used.bytes.give_back(bytes_of(quota), bytes);
+    }
+
     /// Takes so many values or pages from what is left.
     pub(super) fn take_lookups(
         &self,
@@ -234,6 +243,13 @@ impl Debt {
         self.settle(rate, now);
         let until = rate.take(self.until, now, units)?;
         Ok(Self { until, capacity: rate.capacity })
+    }
+
+    /// The debt without so many units that were taken at this rate.
+    fn give_back(&mut self, rate: Rate, units: u64) {
+        if rate.capacity > 0 {
+            self.until = self.until.saturating_sub(rate.cost(units));
+        }
     }
 
     fn left(mut self, rate: Rate, now: Duration) -> Option<u64> {

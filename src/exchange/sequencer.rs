@@ -63,6 +63,7 @@ use crate::model::names::RecordName;
 use crate::model::names::Sequence;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
+use crate::model::roster::Quota;
 use crate::model::roster::Roster;
 use crate::model::time::Clock;
 use crate::model::time::Timestamp;
@@ -588,12 +589,13 @@ impl Sequencer {
     }
 
     fn judge(&self, caller: &MemberId, mut ready: Ready, draft: &mut Draft) -> Pending {
+        draft.order.came(&ready.record.get().header_digest);
         let decided = self.decide(caller, &ready, draft);
         let (verdict, warning) = decided.unwrap_or_else(|error| {
             // What one record is about cannot be read: that is no reason to take no other, unless it may be read later.
             let refusal = self.unreadable(&error);
             if refusal.reason == Reason::Busy {
-                draft.hold_up(&refusal);
+                draft.hold_up(&ready, &refusal);
             }
             (Verdict::Settled(refused(refusal)), None)
         });
@@ -652,13 +654,13 @@ impl Sequencer {
             return Ok(Verdict::Settled(refused(refusal)));
         }
         if let Err(refusal) = self.let_in(ready, draft) {
-            draft.hold_up(&refusal);
+            draft.hold_up(ready, &refusal);
             return Ok(Verdict::Settled(refused(refusal)));
         }
         let accept_time = match &draft.accept_time {
             Ok(time) => *time,
             Err(refusal) => {
-                draft.order.hold_up(refusal);
+                draft.order.hold_up(parsed.header_digest, refusal);
                 return Ok(Verdict::Settled(refused(refusal.clone())));
             }
         };
@@ -682,12 +684,20 @@ impl Sequencer {
         });
         Ok(match judged {
             Ok((facts, roster)) => Verdict::Good { facts: Box::new(facts), roster, accept_time },
-            // With what is held up in its place it may be right.
-            Err(refusal) => {
-                let refusal = draft.order.held_up().cloned().unwrap_or(refusal);
-                Verdict::Settled(refused(refusal))
-            }
+            Err(refusal) => Verdict::Settled(refused(self.unless_held_up(refusal, ready, draft))),
         })
+    }
+
+    /// What a record is told that is refused for good: if one before it is held up, and may be what it lacks, that it has to
+    /// come again too. Then it costs nothing, so that it does not use up what the one before it waits for.
+    fn unless_held_up(&self, refusal: Refusal, ready: &Ready, draft: &Draft) -> Refusal {
+        let Some(instead) = draft.order.instead_of(&refusal) else { return refusal };
+        let record = ready.record.get();
+        let member = &record.header.name.member;
+        self.quotas.give_back(member, &quota_of(member, draft), ready.weight());
+        self.quotas.note_held_up(member, &instead);
+        draft.order.hold_up(record.header_digest, &instead);
+        instead
     }
 
     /// What is wrong with the operation that an indicator names. It may come later, so that this refuses nothing; and
@@ -723,8 +733,7 @@ impl Sequencer {
 
     fn take_quota(&self, record: &Record, weight: usize, draft: &Draft) -> Result<(), Refusal> {
         let member = &record.header.name.member;
-        let quota = draft.roster.member(member).map(|member| member.quota).unwrap_or_default();
-        self.quotas.take_record(member, &quota, weight)
+        self.quotas.take_record(member, &quota_of(member, draft), weight)
     }
 
     /// Keeps second headers as evidence, one for each name and revision, in entries of the hub's own: who may read the first
@@ -878,9 +887,9 @@ impl Draft {
     }
 
     /// The record that is judged has to come again.
-    fn hold_up(&mut self, reason: &Refusal) {
+    fn hold_up(&mut self, ready: &Ready, reason: &Refusal) {
         self.held_up = Some(reason.clone());
-        self.order.hold_up(reason);
+        self.order.hold_up(ready.record.get().header_digest, reason);
     }
 
     fn admit(&mut self, ready: Ready, mut facts: Facts, accept_time: Timestamp) -> Pending {
@@ -986,9 +995,16 @@ fn refused(refusal: Refusal) -> Pending {
     Pending::Settled(Box::new(Err(refusal)))
 }
 
+/// What a member may use, by the roster as it is in the group so far.
+fn quota_of(member: &MemberId, draft: &Draft) -> Quota {
+    draft.roster.member(member).map(|member| member.quota).unwrap_or_default()
+}
+
 fn refuse_all(waiting: Waiting, refusal: &Refusal, tally: &Tally) {
     for Answering { answer, pending, order } in waiting {
-        order.hold_up(refusal);
+        if pending.iter().any(|one| !matches!(one, Pending::Settled(_))) {
+            order.hold_up_group(refusal);
+        }
         let outcomes: Vec<Outcome> = pending
             .into_iter()
             .map(|pending| match pending {

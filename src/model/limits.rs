@@ -113,6 +113,9 @@ pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const CHECKED_PER_MEMBER_MAX: usize = 16;
 /// Batches that wait for the sequencer; a publisher whose batch finds no place waits, then hears BUSY.
 pub const SEQUENCER_QUEUE: usize = 256;
+/// Records of one ``PublishStream`` that have to come again and are remembered: behind more of them, what may lack one is
+/// held up until the stream ends.
+pub const HELD_UP_MAX: usize = 1024;
 /// How long a publisher's batch waits for a place before it hears BUSY.
 pub const SEQUENCER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Batches of one ``PublishStream`` that are under way; further ones wait in the transport's window.

@@ -98,8 +98,7 @@ impl ExchangeService for ExchangeFace {
         // Signatures are checked in parallel, batches are handed to the sequencer in their order, and answers
         // are given in that order too. What is under way is bounded, on one stream and on all of a member's; the rest
         // waits in the client's window.
-        let answers = request
-            .into_inner()
+        let answers = until_it_fails(request.into_inner())
             .then(move |message| {
                 let room = Arc::clone(&room);
                 async move {
@@ -339,6 +338,14 @@ fn mark_to_wire(mark: Mark) -> (pb::Mark, Vec<u8>) {
         statement_signature: signature.map(|signature| signature.to_vec()).unwrap_or_default(),
     };
     (mark, hidden)
+}
+
+/// The messages of a stream, up to the first that is none: what comes behind that is no message either.
+fn until_it_fails<M>(messages: Streaming<M>) -> impl Stream<Item = Result<M, Status>> {
+    stream::try_unfold(messages, |mut messages| async move {
+        let next = messages.message().await?;
+        Ok(next.map(|message| (message, messages)))
+    })
 }
 
 fn start_of(wire: Option<pb::subscribe_request::Start>) -> Result<Start, Refusal> {

@@ -2,9 +2,8 @@
 //! not answered, and of answers that are not sent.
 //!
 //! HTTP/2 bounds what comes on a connection before it is read, and nothing of what is read, or of an answer for which the
-//! client gives no window. A call that finds no room hears BUSY and tries again. A message counts with all the bytes that it
-//! says it has from its first one on. Of what comes on a stream the message counts that is not whole yet; what is whole,
-//! and what goes out, have bounds of their own.
+//! client gives no window. A call that finds no room hears BUSY and tries again. Of a stream its largest message counts as long as
+//! more may come; batches that are worked on, and what goes out, have bounds of their own.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -97,10 +96,10 @@ where
         let share = Arc::new(Share { held: Arc::clone(&self.held), member, bytes: Mutex::new(0) });
         let asking = Arc::clone(&share);
         if is_stream(request.uri().path()) {
-            let request = request.map(|body| Body::new(Counted::new(body, asking, None)));
+            let request = request.map(|body| Body::new(Counted::new(body, asking, true)));
             return Box::pin(self.inner.call(request));
         }
-        let request = request.map(|body| Body::new(Counted::new(body, asking, Some(0))));
+        let request = request.map(|body| Body::new(Counted::new(body, asking, false)));
         let answering = self.inner.call(request);
         Box::pin(async move {
             let answer = answering.await?;
@@ -147,6 +146,9 @@ impl Share {
     /// So many bytes more; BUSY if all calls of the member together hold more than that, or those of all members more
     /// than all may.
     fn take(&self, more: usize, most: usize) -> Result<(), Status> {
+        if more == 0 {
+            return Ok(());
+        }
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let all = held.all.saturating_add(more);
         let is_full = most < usize::MAX && all > ALL_MAX;
@@ -205,20 +207,22 @@ impl Drop for Share {
     }
 }
 
-/// Where a body is within its messages: each has a flag and its length before it.
+/// Where a body is within its messages: each has a flag and its length before it (gRPC over HTTP/2, "Length-Prefixed-Message").
 #[derive(Debug, Default)]
 struct Place {
     prefix: Vec<u8>,
-    /// Of the message that is not whole yet.
-    left: usize,
+    /// Bytes of the message that is coming, and how many of them are to come.
     length: usize,
+    left: usize,
+    /// What stood before a message was wrong: nothing behind it is read as a message.
+    is_lost: bool,
 }
 
 impl Place {
-    /// Bytes of the message that is not whole yet, once these have come too: all that it says it has, since that much is
-    /// set aside for it as soon as it says so. Of a message that says more than one may have, none: it is refused there.
-    fn after(&mut self, mut bytes: &[u8]) -> usize {
-        while let Some((first, rest)) = bytes.split_first() {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while let Some((first, rest)) = bytes.split_first()
+            && !self.is_lost
+        {
             if self.left == 0 {
                 bytes = rest;
                 self.begin(*first);
@@ -228,42 +232,48 @@ impl Place {
             self.left -= taken;
             bytes = bytes.get(taken..).unwrap_or_default();
         }
-        if self.left > 0 && self.length <= REQUEST_BYTES_MAX { self.length } else { 0 }
     }
 
     /// One byte more of what stands before a message.
     fn begin(&mut self, byte: u8) {
         self.prefix.push(byte);
-        let length = self.prefix.split_first().map(|(_flag, length)| <[u8; 4]>::try_from(length));
-        let Some(Ok(length)) = length else { return };
-        self.length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        self.left = self.length;
+        let Some((flag, length)) = self.prefix.split_first() else { return };
+        let Ok(length) = <[u8; 4]>::try_from(length) else { return };
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        self.is_lost = *flag != 0 || length > REQUEST_BYTES_MAX;
+        if !self.is_lost {
+            (self.length, self.left) = (length, length);
+        }
         self.prefix.clear();
     }
 }
 
-/// The body of a request, counted as it comes.
+/// The body of a request, counted as it comes: a message with all the bytes that it says it has, since that much is set aside
+/// for it as soon as it says so.
 struct Counted {
     body: Body,
     share: Arc<Share>,
     place: Place,
-    /// Bytes that have come of a call with one message, which are held until it is answered; a stream holds the message
-    /// alone that is not whole.
-    come: Option<usize>,
+    is_stream: bool,
+    /// Of a call with one message the bytes that came; of a stream those of the largest message, whose room is used again for
+    /// the next.
+    most: usize,
 }
 
 impl Counted {
-    fn new(body: Body, share: Arc<Share>, come: Option<usize>) -> Self {
-        Self { body, share, place: Place::default(), come }
+    fn new(body: Body, share: Arc<Share>, is_stream: bool) -> Self {
+        Self { body, share, place: Place::default(), is_stream, most: 0 }
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<(), Status> {
-        let unfinished = self.place.after(bytes);
-        let come = self.come.as_mut().map_or(0, |come| {
-            *come = come.saturating_add(bytes.len());
-            *come
-        });
-        self.share.hold(unfinished.max(come))
+        self.place.pass(bytes);
+        if self.is_stream {
+            self.most = self.most.max(self.place.length);
+            self.share.hold(self.most)
+        } else {
+            self.most = self.most.saturating_add(bytes.len());
+            self.share.hold(self.most.saturating_add(self.place.left))
+        }
     }
 }
 
@@ -362,52 +372,85 @@ mod tests {
         assert_eq!(held.lock().unwrap().all, 0);
     }
 
-    #[test]
-    fn of_a_stream_the_message_counts_that_is_not_whole_with_all_that_it_says_it_has() {
-        let message = [&[0, 0, 0, 0, 9][..], &[7; 9]].concat();
-        let mut place = Place::default();
-        assert_eq!(place.after(&message), 0);
-        assert_eq!(place.after(&[0, 0, 0]), 0);
-        assert_eq!(place.after(&[0, 9]), 9);
-        assert_eq!(place.after(&[7, 7, 7]), 9);
-        assert_eq!(
-            place.after(&[&[7; 6][..], &message, &message, &[0, 0, 0, 1, 0, 5]].concat()),
-            256
-        );
-        assert_eq!(place.after(&[0; 255]), 0);
-        let most = u32::try_from(REQUEST_BYTES_MAX).unwrap();
-        assert_eq!(Place::default().after(&prefix(most)), REQUEST_BYTES_MAX);
-        assert_eq!(Place::default().after(&prefix(most + 1)), 0);
-    }
-
     fn prefix(length: u32) -> Vec<u8> {
         [&[0][..], &length.to_be_bytes()].concat()
+    }
+
+    fn largest() -> u32 {
+        u32::try_from(REQUEST_BYTES_MAX).unwrap()
+    }
+
+    #[test]
+    fn messages_are_followed_however_they_are_cut() {
+        let message = [&prefix(9)[..], &[7; 9]].concat();
+        let ends = |pieces: &[&[u8]]| {
+            let mut place = Place::default();
+            for piece in pieces {
+                place.pass(piece);
+            }
+            (place.length, place.left, place.is_lost)
+        };
+        assert_eq!(ends(&[&message]), (9, 0, false));
+        assert_eq!(ends(&[&message, &[0, 0, 0], &[1, 0]]), (256, 256, false));
+        assert_eq!(ends(&[&message[..8], &message[8..], &message, &message[..6]]), (9, 8, false));
+        assert_eq!(ends(&[&prefix(0), &prefix(0), &message[..5]]), (9, 9, false));
+        assert_eq!(ends(&[&prefix(largest()), &[0; 99]]).1, REQUEST_BYTES_MAX - 99);
+        // Nothing is set aside for these, whatever comes behind them.
+        for wrong in [prefix(largest() + 1), vec![1, 0, 0, 0, 9], vec![7; 5]] {
+            assert_eq!(ends(&[&wrong, &prefix(1000)]), (0, 0, true));
+        }
     }
 
     #[test]
     fn a_call_holds_what_its_message_says_it_has_and_no_less_than_came() {
         let held: Arc<Held> = Arc::default();
         let all = || held.lock().unwrap().all;
-        let counted = |come| {
-            let share = Arc::new(share(&held, "acme-video"));
-            Counted::new(Body::empty(), share, come)
-        };
-        let mut call = counted(Some(0));
+        let mut call = counted(&held, false);
+        for bytes in [&prefix(1000)[..], &[0; 400], &[0; 600]] {
+            call.count(bytes).unwrap();
+            assert_eq!(all(), 1005);
+        }
         call.count(&prefix(1000)).unwrap();
-        assert_eq!(all(), 1000);
-        call.count(&[0; 1000]).unwrap();
-        assert_eq!(all(), 1005);
+        assert_eq!(all(), 2010);
         drop(call);
-        let mut stream = counted(None);
-        stream.count(&prefix(1000)).unwrap();
-        assert_eq!(all(), 1000);
-        stream.count(&[0; 1000]).unwrap();
         assert_eq!(all(), 0);
-        let large = prefix(u32::try_from(REQUEST_BYTES_MAX).unwrap());
-        let mut calls: Vec<Counted> =
-            (0..=MEMBER_MAX / REQUEST_BYTES_MAX).map(|_call| counted(Some(0))).collect();
-        let refused = calls.iter_mut().filter_map(|call| call.count(&large).err()).count();
-        assert_eq!((refused, all()), (1, MEMBER_MAX));
+        let most = MEMBER_MAX / (REQUEST_BYTES_MAX + 5);
+        let mut calls: Vec<Counted> = (0..=most).map(|_call| counted(&held, false)).collect();
+        let refused = calls.iter_mut().filter_map(|call| call.count(&prefix(largest())).err());
+        assert_eq!(refused.count(), 1);
+        // Who was let in stays in until all came.
+        assert!(calls[0].count(&vec![0; REQUEST_BYTES_MAX]).is_ok());
+    }
+
+    #[test]
+    fn a_stream_holds_its_largest_message_until_it_ends() {
+        let held: Arc<Held> = Arc::default();
+        let all = || held.lock().unwrap().all;
+        let mut stream = counted(&held, true);
+        for (bytes, holds) in
+            [(prefix(9), 9), (vec![7; 9], 9), (prefix(1000), 1000), (vec![7; 1005], 1000)]
+        {
+            stream.count(&bytes).unwrap();
+            assert_eq!(all(), holds);
+        }
+        drop(stream);
+        assert_eq!(all(), 0);
+    }
+
+    #[test]
+    fn whoever_holds_nothing_has_one_call_of_any_size() {
+        let held: Arc<Held> = Arc::default();
+        let greedy = share(&held, "greedy");
+        greedy.take(ALL_MAX, usize::MAX).unwrap();
+        let mut call = counted(&held, false);
+        for bytes in [prefix(100_000), vec![0; 16_384], vec![0; 83_616]] {
+            call.count(&bytes).unwrap();
+        }
+        assert!(counted(&held, false).count(&prefix(1)).is_err());
+    }
+
+    fn counted(held: &Arc<Held>, is_stream: bool) -> Counted {
+        Counted::new(Body::empty(), Arc::new(share(held, "acme-video")), is_stream)
     }
 
     #[test]

@@ -323,9 +323,12 @@ async fn what_depends_on_an_earlier_batch_of_its_stream_is_held_up_with_it() {
     // Enough for all but the operation, once something was published.
     set(&world, "acme-video", &["--bytes-per-day", "3500"]);
     demand(&world.watchfire("acme-video", &PUBLISH));
-    let answers = send_on_a_stream(&acme, &[&operation, &note, &alone]).await;
+    let left = bytes_left(&acme).await;
+    let answers = send_on_a_stream(&acme, &[&operation, &note, &note]).await;
     let quota = || Err(Reason::Quota.as_str().to_owned());
-    assert_eq!(answers[..2], [vec![quota()], vec![quota()]]);
+    assert_eq!(answers, [vec![quota()], vec![quota()], vec![quota()]]);
+    assert!(bytes_left(&acme).await >= left, "what waits for another uses nothing up");
+    let answers = send_on_a_stream(&acme, &[&operation, &note, &alone]).await;
     assert!(answers[2][0].is_ok(), "it depends on nothing: {answers:?}");
     // Nobody learns so that something is held up for good: without what it is about, it is wrong.
     let answers = send_on_a_stream(&acme, &[&note]).await;

@@ -22,6 +22,8 @@ const REFUSED_MAX: u64 = 32 << 20;
 /// What all calls of one member may cost at once: docs/OPERATIONS.md, "Capacity".
 const MEMBER_MAX: u64 = 256 << 20;
 const PUBLISH: &str = "/watchfire.v1.ExchangeService/Publish";
+const PUBLISH_STREAM: &str = "/watchfire.v1.ExchangeService/PublishStream";
+const SUBSCRIBE: &str = "/watchfire.v1.ExchangeService/Subscribe";
 const LOOK_UP: &str = "/watchfire.v1.ExchangeService/LookupValues";
 
 /// What a call came to: its HTTP status, and the status of gRPC if there was one. A stream that was reset has neither.
@@ -318,8 +320,14 @@ async fn all_calls_of_one_member_at_once_stay_within_its_memory() {
     trials.finish();
 }
 
-/// Streams of batches, each as large as may be, as fast as they go for a while; none of the answers is read.
-async fn streams_at_once(dialer: &Dialer, batch: &[u8], most: usize, span: Duration) -> usize {
+/// Streams of messages, each as large as may be, as fast as they go for a while; none of the answers is read.
+async fn streams_at_once(
+    dialer: &Dialer,
+    path: &str,
+    batch: &[u8],
+    most: usize,
+    span: Duration,
+) -> usize {
     let mut sending = Vec::new();
     for _connection in 0..16 {
         let stream = dialer.dial().await.expect("a connection");
@@ -329,10 +337,9 @@ async fn streams_at_once(dialer: &Dialer, batch: &[u8], most: usize, span: Durat
         for _stream in 0..16 {
             let (mut sender, batch) = (sender.clone(), Bytes::copy_from_slice(batch));
             sending.push(async move {
-                let request =
-                    Request::post("https://hub/watchfire.v1.ExchangeService/PublishStream")
-                        .header("content-type", "application/grpc")
-                        .header("te", "trailers");
+                let request = Request::post(format!("https://hub{path}"))
+                    .header("content-type", "application/grpc")
+                    .header("te", "trailers");
                 let request = request.body(()).expect("a request");
                 let (_answer, mut upload) = sender.send_request(request, false).ok()?;
                 let mut batches = 0;
@@ -369,11 +376,15 @@ async fn streams_of_large_batches_stay_within_a_members_memory() {
         let batch = frames::message(&field(1, &envelope).repeat(17));
         let dialer = ground.attacker();
         let part = frames::prefixed(0, 2_000_000, &vec![0; 1_900_000]);
-        for (name, batch, most) in [
-            ("256 streams of large batches", &batch, usize::MAX),
-            ("256 streams of a batch that never ends", &part, 1),
+        let padded = [field(1, &envelope), field(15, &vec![0; 4_000_000])].concat();
+        let padded = frames::message(&padded);
+        for (name, path, batch, most) in [
+            ("256 streams of large batches", PUBLISH_STREAM, &batch, usize::MAX),
+            ("256 streams of a batch that never ends", PUBLISH_STREAM, &part, 1),
+            ("256 streams that are idle after 4 MB", PUBLISH_STREAM, &padded, 1),
+            ("256 subscriptions that ask with 4 MB", SUBSCRIBE, &padded, 1),
         ] {
-            let attack = streams_at_once(&dialer, batch, most, Ground::span() * 4);
+            let attack = streams_at_once(&dialer, path, batch, most, Ground::span() * 4);
             let streams = ground.under(&mut round, name, MEMBER_MAX, attack).await;
             round.note(&format!("{name}: streams"), streams);
         }

@@ -1,0 +1,173 @@
+"""All mutants of a file in one build, each asleep until an environment variable names it.
+
+A build for each mutant takes a minute, and its tests a few seconds. So wherever Rust lets the code and its mutant stand
+beside each other, they do, as `if woven(7) { mutant } else { code }`: one build, and then the tests alone. (Untch, Offutt
+and Harrold call this mutant schemata, ISSTA 1993.) What does not fit is tried by itself.
+"""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import tree_sitter
+import tree_sitter_rust
+
+# Which mutant is awake.
+AWAKE = "WATCHFIRE_WOVEN_MUTANT"
+# Public, so that nobody calls it unused; a number that is none wakes nobody.
+FUNCTION = f"""
+/// Whether a mutant is awake.
+#[doc(hidden)]
+pub fn woven(number: u32) -> bool {{
+    static AWAKE: std::sync::LazyLock<Option<u32>> =
+        std::sync::LazyLock::new(|| std::env::var("{AWAKE}").ok()?.parse().ok());
+    *AWAKE == Some(number)
+}}
+"""
+PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_rust.language()))
+
+
+def offset(lines: list[int], place: dict) -> int:
+    """Bytes before a line and column, both counted from one."""
+    return lines[place["line"] - 1] + place["column"] - 1
+
+
+def around(tree: tree_sitter.Tree, begin: int, end: int, *kinds: str) -> tree_sitter.Node | None:
+    """The innermost node of these kinds around some bytes."""
+    node = tree.root_node.descendant_for_byte_range(begin, end)
+    while node is not None and node.type not in kinds:
+        node = node.parent
+    return node
+
+
+class File:
+    """One file, and which of its mutants are woven in, by their numbers."""
+
+    def __init__(self, path: Path, mutants: dict[int, dict]) -> None:
+        self.path = path
+        self.source = path.read_bytes()
+        self.tree = PARSER.parse(self.source)
+        # For each node the code that is used instead, from the innermost to the outermost.
+        self.instead: dict[int, list[tuple[int, str]]] = {}
+        self.before: dict[int, list[str]] = {}
+        starts = [0]
+        for line in self.source.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        for number, mutant in mutants.items():
+            span = mutant["span"]
+            self.weave(number, mutant, offset(starts, span["start"]), offset(starts, span["end"]))
+
+    def text(self, node: tree_sitter.Node) -> str:
+        return self.source[node.start_byte:node.end_byte].decode()
+
+    def weave(self, number: int, mutant: dict, begin: int, end: int) -> None:
+        """Sets a mutant beside its code; does nothing with what does not fit."""
+        other = mutant["replacement"]
+        match mutant["genre"]:
+            case "FnValue":
+                block = around(self.tree, begin, end, "block")
+                function = block.parent if block is not None else None
+                head = self.source[function.start_byte:block.start_byte].decode() if function is not None else ""
+                if function is None or function.type != "function_item" or re.search(r"\bconst\b.*\bfn\b", head):
+                    return
+                self.insert(block.start_byte + 1, f"if crate::woven({number}) {{ return {other}; }} ")
+            case "BinaryOperator":
+                node = around(self.tree, begin, end, "binary_expression", "compound_assignment_expr")
+                operator = node.child_by_field_name("operator") if node is not None else None
+                if operator is None or (operator.start_byte, operator.end_byte) != (begin, end):
+                    return
+                left, right = (self.text(node.child_by_field_name(side)) for side in ("left", "right"))
+                self.replace(node, number, f"{left} {other} {right}")
+            case "UnaryOperator":
+                node = around(self.tree, begin, end, "unary_expression")
+                if node is not None and node.start_byte == begin:
+                    self.replace(node, number, self.source[end:node.end_byte].decode())
+            case "MatchArmGuard":
+                guard = around(self.tree, begin, end, "match_pattern")
+                condition = guard.child_by_field_name("condition") if guard is not None else None
+                if condition is not None and condition.start_byte == begin and condition.type != "let_condition":
+                    self.replace(condition, number, other)
+            case "MatchArm":
+                arm = around(self.tree, begin, end, "match_arm")
+                pattern = arm.child_by_field_name("pattern") if arm is not None else None
+                if pattern is None:
+                    return
+                guard = pattern.child_by_field_name("condition")
+                if guard is None:
+                    self.insert(pattern.end_byte, f" if !crate::woven({number}) ")
+                else:
+                    self.insert(guard.start_byte, f"!crate::woven({number}) && ")
+
+    def insert(self, at: int, text: str) -> None:
+        self.before.setdefault(at, []).append(text)
+
+    def replace(self, node: tree_sitter.Node, number: int, other: str) -> None:
+        self.instead.setdefault(node.id, []).append((number, other))
+
+    def woven(self) -> str:
+        return self.render(self.tree.root_node)
+
+    def render(self, node: tree_sitter.Node) -> str:
+        """The code of a node, with whatever is woven into it."""
+        parts, at = [], node.start_byte
+        for child in node.children:
+            parts += [self.raw(at, child.start_byte), self.render(child)]
+            at = child.end_byte
+        whole = "".join(parts) + self.raw(at, node.end_byte)
+        for number, other in self.instead.get(node.id, []):
+            whole = f"(if crate::woven({number}) {{ {other} }} else {{ {whole} }})"
+        return whole
+
+    def raw(self, begin: int, end: int) -> str:
+        """Bytes between nodes, with what is inserted there."""
+        pieces, at = [], begin
+        for place in sorted(place for place in self.before if begin <= place < end or (begin == place == end)):
+            pieces += [self.source[at:place].decode(), *self.before.pop(place)]
+            at = place
+        return "".join(pieces) + self.source[at:end].decode()
+
+
+def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> dict[str, int]:
+    """Weaves into the copy what fits, and has it checked; the numbers of the mutants that are in it, by their names."""
+    numbered = dict(enumerate(due, 1))
+    library = tree / "src/lib.rs"
+    whole = library.read_text()
+    library.write_text(whole + FUNCTION)
+    manifest = tree / "Cargo.toml"
+    # What is woven is not written well.
+    manifest.write_text(re.sub(r"^\[lints[^\]]*\]\n(?:(?!\[).*\n)*", "", manifest.read_text(), flags=re.MULTILINE))
+    sources = {file: (tree / file).read_bytes() for file in {mutant["file"] for mutant in due}}
+    while True:
+        present: set[int] = set()
+        for file, source in sources.items():
+            (tree / file).write_bytes(source)
+            own = {number: mutant for number, mutant in numbered.items() if mutant["file"] == file}
+            text = File(tree / file, own).woven()
+            (tree / file).write_text(text)
+            present |= {int(number) for number in re.findall(r"crate::woven\((\d+)\)", text)}
+        wrong = rejected(tree, environment, sources)
+        if not wrong:
+            return {mutant["name"]: number for number, mutant in numbered.items() if number in present}
+        for number in wrong:
+            del numbered[number]
+
+
+def rejected(tree: Path, environment: dict[str, str], files: dict[str, bytes]) -> set[int]:
+    """Mutants that do not compile where they stand; all the others do once these are gone."""
+    done = subprocess.run(["cargo", "test", "--no-run", "--locked", "--lib", "--message-format=json"], cwd=tree,
+                          env=environment, capture_output=True, text=True)
+    if done.returncode == 0:
+        return set()
+    wrong: set[int] = set()
+    for line in done.stdout.splitlines():
+        message = json.loads(line).get("message") or {}
+        if not isinstance(message, dict) or message.get("level") != "error":
+            continue
+        for span in message.get("spans", []):
+            if span["file_name"] in files and span["is_primary"]:
+                before = (tree / span["file_name"]).read_bytes()[:span["byte_end"]].decode()
+                wrong |= {int(number) for number in re.findall(r"crate::woven\((\d+)\)", before)[-1:]}
+    if not wrong:
+        raise SystemExit(f"what is woven does not compile, and not for a mutant:\n{done.stderr[-3000:]}")
+    return wrong
