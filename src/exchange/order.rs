@@ -49,13 +49,6 @@ impl Order {
         }
     }
 
-    /// Records that were good have to come again after all, with their group.
-    pub(super) fn hold_up_group(&self, reason: &Refusal) {
-        let mut held = self.held();
-        held.reason.get_or_insert_with(|| reason.clone());
-        held.others = true;
-    }
-
     /// What a record hears instead of a refusal for good, if one before it may be what it lacks.
     pub(super) fn instead_of(&self, refusal: &Refusal) -> Option<Refusal> {
         if !may_lack_another(refusal.reason) {
@@ -74,7 +67,7 @@ impl Order {
     }
 }
 
-/// Whether a record that is refused so may be taken once another one is there.
+/// Whether a record that is refused so, for what the log holds, may be taken once another one is there.
 const fn may_lack_another(reason: Reason) -> bool {
     matches!(
         reason,
@@ -83,9 +76,6 @@ const fn may_lack_another(reason: Reason) -> bool {
             | Reason::ReachExceeded
             | Reason::AudienceForbidden
             | Reason::RoleForbids
-            | Reason::NotAMember
-            | Reason::MemberSuspended
-            | Reason::KeyNotValid
             | Reason::RosterConflict
     )
 }
@@ -150,9 +140,5 @@ mod tests {
         (0..=HELD_UP_MAX).for_each(|number| many.hold_up(header(number), &quota()));
         (0..=HELD_UP_MAX).for_each(|number| many.came(&header(number)));
         assert_eq!(reason(&many, &missing()), Some(Reason::Quota));
-        let group = Order::default();
-        group.hold_up_group(&Refusal::new(Reason::StoreFull, "no space"));
-        group.came(&header(1));
-        assert_eq!(reason(&group, &missing()), Some(Reason::StoreFull));
     }
 }

@@ -355,7 +355,7 @@ impl Sequencer {
             }
             Err(error) => {
                 let (refusal, fatal) = self.failed(error);
-                refuse_all(waiting, &refusal, &self.tally);
+                refuse_all(waiting, &refusal, &draft, &self.tally);
                 self.tell(draft.acts, Err(refusal.reason));
                 judged.answer(Some(&refusal));
                 testified.answer(Some(&refusal));
@@ -601,8 +601,9 @@ impl Sequencer {
         });
         match verdict {
             Verdict::Settled(pending) => {
+                // The observer is told what it was, whatever its sender is.
                 self.note(draft, || settled_act(caller, ready.record.get(), &pending));
-                pending
+                self.unless_held_up(pending, &ready, draft)
             }
             Verdict::Good { facts, roster, accept_time } => {
                 let index = draft.group.entries.len();
@@ -653,10 +654,6 @@ impl Sequencer {
         if let Err(refusal) = ready.demand_bounded() {
             return Ok(Verdict::Settled(refused(refusal)));
         }
-        if let Err(refusal) = self.let_in(ready, draft) {
-            draft.hold_up(ready, &refusal);
-            return Ok(Verdict::Settled(refused(refusal)));
-        }
         let accept_time = match &draft.accept_time {
             Ok(time) => *time,
             Err(refusal) => {
@@ -664,6 +661,10 @@ impl Sequencer {
                 return Ok(Verdict::Settled(refused(refusal.clone())));
             }
         };
+        if let Err(refusal) = self.let_in(ready, draft) {
+            draft.hold_up(ready, &refusal);
+            return Ok(Verdict::Settled(refused(refusal)));
+        }
         let place = Sequence(draft.group.head.frontier.size());
         let previous = self.previous(parsed, draft)?;
         let targets = self.targets(&parsed.content, draft)?;
@@ -684,20 +685,22 @@ impl Sequencer {
         });
         Ok(match judged {
             Ok((facts, roster)) => Verdict::Good { facts: Box::new(facts), roster, accept_time },
-            Err(refusal) => Verdict::Settled(refused(self.unless_held_up(refusal, ready, draft))),
+            Err(refusal) => Verdict::Settled(refused(refusal)),
         })
     }
 
     /// What a record is told that is refused for good: if one before it is held up, and may be what it lacks, that it has to
     /// come again too. Then it costs nothing, so that it does not use up what the one before it waits for.
-    fn unless_held_up(&self, refusal: Refusal, ready: &Ready, draft: &Draft) -> Refusal {
-        let Some(instead) = draft.order.instead_of(&refusal) else { return refusal };
+    fn unless_held_up(&self, settled: Pending, ready: &Ready, draft: &Draft) -> Pending {
+        let Pending::Settled(outcome) = &settled else { return settled };
+        let instead = outcome.as_ref().as_ref().err().and_then(|it| draft.order.instead_of(it));
+        let Some(instead) = instead else { return settled };
         let record = ready.record.get();
         let member = &record.header.name.member;
         self.quotas.give_back(member, &quota_of(member, draft), ready.weight());
         self.quotas.note_held_up(member, &instead);
         draft.order.hold_up(record.header_digest, &instead);
-        instead
+        refused(instead)
     }
 
     /// What is wrong with the operation that an indicator names. It may come later, so that this refuses nothing; and
@@ -1000,15 +1003,18 @@ fn quota_of(member: &MemberId, draft: &Draft) -> Quota {
     draft.roster.member(member).map(|member| member.quota).unwrap_or_default()
 }
 
-fn refuse_all(waiting: Waiting, refusal: &Refusal, tally: &Tally) {
+/// Answers a group that was not written: what was good in it has to come again.
+fn refuse_all(waiting: Waiting, refusal: &Refusal, draft: &Draft, tally: &Tally) {
     for Answering { answer, pending, order } in waiting {
-        if pending.iter().any(|one| !matches!(one, Pending::Settled(_))) {
-            order.hold_up_group(refusal);
-        }
         let outcomes: Vec<Outcome> = pending
             .into_iter()
             .map(|pending| match pending {
-                Pending::Fresh(_) | Pending::Again(_) => Err(refusal.clone()),
+                Pending::Fresh(index) | Pending::Again(index) => {
+                    if let Some((header, _leaf)) = draft.leaves.get(index) {
+                        order.hold_up(*header, refusal);
+                    }
+                    Err(refusal.clone())
+                }
                 Pending::Settled(outcome) => *outcome,
             })
             .collect();

@@ -19,7 +19,8 @@ pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const MESSAGE_FIELDS_MAX: usize = 16 * 1024;
 /// Bytes of requests that are not answered and of answers that are not sent, all calls of one member together, which
 /// cost up to four times that while they come and are taken apart. A request counts with all the bytes that it says it has
-/// from its first one on: that much is set aside for it. Forty-eight full pages fit; who does not read its
+/// from its first one on: that much is set aside for it. A stream counts with its largest message until it ends; streams may
+/// hold five sixths. Forty-eight full pages fit; who does not read its
 /// answers, or sends more than it finishes, hears BUSY.
 pub const CALL_BYTES_PER_MEMBER_MAX: usize = 48 * 1024 * 1024;
 /// The same of all members together, so that a few who read nothing do not cost everybody the hub: whoever holds something

@@ -127,16 +127,18 @@ impl ExchangeService for ExchangeFace {
                     Ok((ticket, known_size, held))
                 }
             })
-            .map_ok(move |(ticket, known_size, held)| {
+            // An error comes in its place too: what was appended before it is answered.
+            .map(move |submitted| {
                 let (hub, member) = (Arc::clone(&proving), receiver.clone());
                 async move {
+                    let (ticket, known_size, held) = submitted?;
                     let (results, growth_proof) =
                         results(&hub, &member, ticket.outcomes().await, known_size).await?;
                     drop(held);
                     Ok(pb::PublishStreamResponse { results, growth_proof })
                 }
             })
-            .try_buffered(limits::STREAM_BATCHES_IN_FLIGHT)
+            .buffered(limits::STREAM_BATCHES_IN_FLIGHT)
             .inspect(move |_answer| {
                 let _held_while_the_stream_lives = &slot;
             });

@@ -124,7 +124,8 @@ async fn whole(answer: Response<Body>, share: Arc<Share>, is_told: bool) -> Resp
             Err(status) => return status.into_http(),
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
-        let most = if is_told || bytes <= SMALL_ANSWER_BYTES { usize::MAX } else { MEMBER_MAX };
+        let is_sent = is_told || bytes <= SMALL_ANSWER_BYTES;
+        let most = if is_sent { Most::ANYHOW } else { Most::OF_CALLS };
         if let Err(busy) = share.take(bytes, most) {
             return busy.into_http();
         }
@@ -132,6 +133,20 @@ async fn whole(answer: Response<Body>, share: Arc<Share>, is_told: bool) -> Resp
     }
     frames.reverse();
     Response::from_parts(head, Body::new(Ready { frames, _share: share }))
+}
+
+/// What calls may hold, those of one member and those of all.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    of_member: usize,
+    of_all: usize,
+}
+
+impl Most {
+    const OF_CALLS: Self = Self { of_member: MEMBER_MAX, of_all: ALL_MAX };
+    /// What streams may hold leaves room for calls: a stream may be idle for as long as it likes.
+    const OF_STREAMS: Self = Self { of_member: MEMBER_MAX / 6 * 5, of_all: ALL_MAX / 6 * 5 };
+    const ANYHOW: Self = Self { of_member: usize::MAX, of_all: usize::MAX };
 }
 
 /// What one call holds.
@@ -143,41 +158,37 @@ struct Share {
 }
 
 impl Share {
-    /// So many bytes more; BUSY if all calls of the member together hold more than that, or those of all members more
+    /// So many bytes more; BUSY if all calls of the member together hold more than it may, or those of all members more
     /// than all may.
-    fn take(&self, more: usize, most: usize) -> Result<(), Status> {
+    fn take(&self, more: usize, most: Most) -> Result<(), Status> {
         if more == 0 {
             return Ok(());
         }
+        let mut mine = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let all = held.all.saturating_add(more);
-        let is_full = most < usize::MAX && all > ALL_MAX;
+        let is_full = all > most.of_all;
         let own = held.by_member.entry(self.member.clone()).or_default();
         let would = own.saturating_add(more);
         // What a single call asks for is bounded elsewhere.
-        if (would > most || is_full) && *own > 0 {
+        if (would > most.of_member || is_full) && *own > *mine {
             let message = if is_full {
                 "calls hold all the memory that there is for them: read answers first, or try again"
             } else {
-                "this member's calls hold all the memory that they may: read answers first"
+                "this member's calls hold all the memory that they may: read answers, or end streams that sent large messages"
             };
             return Err(status::refused(&Refusal::new(Reason::Busy, message)));
         }
         *own = would;
         held.all = all;
-        drop(held);
-        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += more;
+        *mine = mine.saturating_add(more);
         Ok(())
     }
 
     /// So many bytes from now on, instead of what it was.
-    fn hold(&self, bytes: usize) -> Result<(), Status> {
+    fn hold(&self, bytes: usize, most: Most) -> Result<(), Status> {
         let before = *self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(more) = bytes.checked_sub(before) {
-            return self.take(more, MEMBER_MAX);
-        }
-        self.release(before.saturating_sub(bytes));
-        Ok(())
+        self.take(bytes.saturating_sub(before), most)
     }
 
     fn give_back(&self) {
@@ -269,10 +280,10 @@ impl Counted {
         self.place.pass(bytes);
         if self.is_stream {
             self.most = self.most.max(self.place.length);
-            self.share.hold(self.most)
+            self.share.hold(self.most, Most::OF_STREAMS)
         } else {
             self.most = self.most.saturating_add(bytes.len());
-            self.share.hold(self.most.saturating_add(self.place.left))
+            self.share.hold(self.most.saturating_add(self.place.left), Most::OF_CALLS)
         }
     }
 }
@@ -340,13 +351,13 @@ mod tests {
         let held: Arc<Held> = Arc::default();
         let (first, second) = (share(&held, "acme-video"), share(&held, "acme-video"));
         let other = share(&held, "birch-social");
-        first.take(MEMBER_MAX, MEMBER_MAX).unwrap();
-        assert_eq!(second.take(1, MEMBER_MAX).unwrap_err().code(), tonic::Code::Unavailable);
-        second.take(1, usize::MAX).unwrap();
-        other.take(1, MEMBER_MAX).unwrap();
+        first.take(MEMBER_MAX, Most::OF_CALLS).unwrap();
+        assert_eq!(second.take(1, Most::OF_CALLS).unwrap_err().code(), tonic::Code::Unavailable);
+        second.take(1, Most::ANYHOW).unwrap();
+        other.take(1, Most::OF_CALLS).unwrap();
         first.give_back();
         second.give_back();
-        second.take(MEMBER_MAX, MEMBER_MAX).unwrap();
+        second.take(MEMBER_MAX, Most::OF_CALLS).unwrap();
         drop((first, second, other));
         assert_eq!(held.lock().unwrap().all, 0);
         assert!(held.lock().unwrap().by_member.is_empty());
@@ -359,13 +370,14 @@ mod tests {
         let greedy: Vec<Share> =
             (0..many).map(|number| share(&held, &format!("greedy-{number}"))).collect();
         for one in &greedy {
-            one.take(MEMBER_MAX, MEMBER_MAX).unwrap();
+            one.take(MEMBER_MAX, Most::OF_CALLS).unwrap();
         }
         let (first, second) = (share(&held, "birch-social"), share(&held, "birch-social"));
-        first.take(1000, MEMBER_MAX).unwrap();
-        assert_eq!(second.take(1000, MEMBER_MAX).unwrap_err().code(), tonic::Code::Unavailable);
+        first.take(1000, Most::OF_CALLS).unwrap();
+        first.take(1000, Most::OF_CALLS).unwrap();
+        assert_eq!(second.take(1000, Most::OF_CALLS).unwrap_err().code(), tonic::Code::Unavailable);
         // What was done must be told.
-        second.take(1000, usize::MAX).unwrap();
+        second.take(1000, Most::ANYHOW).unwrap();
         drop((first, greedy));
         assert_eq!(held.lock().unwrap().all, 1000);
         drop(second);
@@ -438,10 +450,20 @@ mod tests {
     }
 
     #[test]
+    fn streams_that_are_idle_leave_room_for_calls() {
+        let held: Arc<Held> = Arc::default();
+        let most = Most::OF_STREAMS.of_member / REQUEST_BYTES_MAX;
+        let mut streams: Vec<Counted> = (0..=most).map(|_one| counted(&held, true)).collect();
+        let refused = streams.iter_mut().filter_map(|one| one.count(&prefix(largest())).err());
+        assert_eq!(refused.count(), 1);
+        assert!(counted(&held, false).count(&prefix(largest())).is_ok());
+    }
+
+    #[test]
     fn whoever_holds_nothing_has_one_call_of_any_size() {
         let held: Arc<Held> = Arc::default();
         let greedy = share(&held, "greedy");
-        greedy.take(ALL_MAX, usize::MAX).unwrap();
+        greedy.take(ALL_MAX, Most::ANYHOW).unwrap();
         let mut call = counted(&held, false);
         for bytes in [prefix(100_000), vec![0; 16_384], vec![0; 83_616]] {
             call.count(&bytes).unwrap();

@@ -128,8 +128,10 @@ class File:
         return "".join(pieces) + self.source[at:end].decode()
 
 
-def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> dict[str, int]:
-    """Weaves into the copy what fits, and has it checked; the numbers of the mutants that are in it, by their names."""
+def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> tuple[dict[str, int], list[dict]]:
+    """Weaves into the copy what fits, and has it built; the numbers of the mutants that are in it, by their names, and
+    those that no compiler takes."""
+    unviable = []
     numbered = dict(enumerate(due, 1))
     library = tree / "src/lib.rs"
     whole = library.read_text()
@@ -146,28 +148,46 @@ def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> dict[st
             text = File(tree / file, own).woven()
             (tree / file).write_text(text)
             present |= {int(number) for number in re.findall(r"crate::woven\((\d+)\)", text)}
-        wrong = rejected(tree, environment, sources)
+        arms = {number for number, mutant in numbered.items() if mutant["genre"] == "MatchArm"}
+        wrong = rejected(tree, environment, sources, arms)
         if not wrong:
-            return {mutant["name"]: number for number, mutant in numbered.items() if number in present}
-        for number in wrong:
-            del numbered[number]
+            return {mutant["name"]: number for number, mutant in numbered.items() if number in present}, unviable
+        for number, is_own in wrong.items():
+            mutant = numbered.pop(number)
+            if is_own:
+                unviable.append(mutant)
 
 
-def rejected(tree: Path, environment: dict[str, str], files: dict[str, bytes]) -> set[int]:
-    """Mutants that do not compile where they stand; all the others do once these are gone."""
+def rejected(tree: Path, environment: dict[str, str], files: dict[str, bytes], arms: set[int]) -> dict[int, bool]:
+    """Mutants that do not compile where they stand, and whether what is wrong is their own code, and would be wrong anywhere;
+    all the others may compile once these are gone. Arms that are deleted have no code of their own."""
     done = subprocess.run(["cargo", "test", "--no-run", "--locked", "--lib", "--message-format=json"], cwd=tree,
                           env=environment, capture_output=True, text=True)
     if done.returncode == 0:
-        return set()
-    wrong: set[int] = set()
+        return {}
+    wrong: dict[int, bool] = {}
     for line in done.stdout.splitlines():
         message = json.loads(line).get("message") or {}
         if not isinstance(message, dict) or message.get("level") != "error":
             continue
         for span in message.get("spans", []):
             if span["file_name"] in files and span["is_primary"]:
-                before = (tree / span["file_name"]).read_bytes()[:span["byte_end"]].decode()
-                wrong |= {int(number) for number in re.findall(r"crate::woven\((\d+)\)", before)[-1:]}
+                text = (tree / span["file_name"]).read_bytes()
+                code = (message.get("code") or {}).get("code")
+                if code == "E0004":
+                    # An arm that may be asleep does not count: without it, is the match whole? That is tried alone.
+                    whole = around(PARSER.parse(text), span["byte_start"], span["byte_end"], "match_expression")
+                    asleep = re.findall(rb"!crate::woven\((\d+)\)", text[whole.start_byte:whole.end_byte])
+                    wrong |= dict.fromkeys(map(int, asleep), False)
+                    continue
+                before = text[:span["byte_end"]].decode()
+                for found in list(re.finditer(r"crate::woven\((\d+)\)", before))[-1:]:
+                    number, behind = int(found[1]), before[found.end():]
+                    # What may not stand there at all is `woven` itself, in what is constant.
+                    starts_behind = span["byte_start"] >= len(before[:found.end()].encode())
+                    is_own = (code != "E0015" and number not in arms and starts_behind
+                              and "} else {" not in behind and "; }" not in behind)
+                    wrong[number] = wrong.get(number, True) and is_own
     if not wrong:
         raise SystemExit(f"what is woven does not compile, and not for a mutant:\n{done.stderr[-3000:]}")
     return wrong

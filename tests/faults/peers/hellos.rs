@@ -13,8 +13,8 @@ use crate::trials::Round;
 use crate::trials::Trials;
 use crate::world::PATIENCE;
 
-/// Handshakes of one round.
-const EACH: usize = 500;
+/// Handshakes of one round, and on demand.
+const EACH: (usize, usize) = (500, 5000);
 /// How many at once: fewer than the places of an address.
 const AT_ONCE: usize = 25;
 
@@ -65,14 +65,15 @@ async fn offer(dialer: &Dialer, bytes: Vec<u8>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_changed_client_hello_does_harm() {
-    let mut trials = Trials::of("peers_hellos", 4, 200);
+    let mut trials = Trials::of("peers_hellos", 4, 20);
+    let each = Lane::of_this_run().choose(EACH.0, EACH.1, EACH.1);
     let ground = Ground::new("").await;
     let dialer = ground.attacker();
     let hello = hello(&dialer);
     assert!(offer(&dialer, hello.clone()).await, "unchanged it is taken");
     let (mut settled, mut taken) = (None, 0);
     while let Some(mut round) = trials.next() {
-        let offers: Vec<Vec<u8>> = (0..EACH).map(|_offer| mutated(&mut round, &hello)).collect();
+        let offers: Vec<Vec<u8>> = (0..each).map(|_offer| mutated(&mut round, &hello)).collect();
         let attack = async {
             let mut went_on = 0;
             for some in offers.chunks(AT_ONCE) {
@@ -82,17 +83,18 @@ async fn no_changed_client_hello_does_harm() {
             went_on
         };
         let went_on = ground.under(&mut round, "changed hellos", MEMORY_MAX, attack).await;
-        round.note("hellos", EACH);
+        round.note("hellos", each);
         round.note("went on", went_on);
         taken += went_on;
-        // What the first round warmed up is not kept from each.
+        // What the first round warmed up is not kept from each, nor are the newest records, which honest members go on
+        // publishing. A hundred thousand that left a kilobyte each would be more.
         let held = ground.world.resident_bytes();
         let settled = *settled.get_or_insert(held);
-        assert!(held <= settled + (16 << 20), "{} MiB after {} MiB", held >> 20, settled >> 20);
+        assert!(held <= settled + MEMORY_MAX, "{} MiB after {} MiB", held >> 20, settled >> 20);
         trials.keep(round);
     }
     let rounds = usize::try_from(trials.finish()).expect("a number");
-    assert!(taken < rounds * EACH, "most changes are seen");
+    assert!(taken < rounds * each, "most changes are seen");
     assert!(
         Lane::of_this_run() == Lane::Commit || rounds == 0 || taken > 0,
         "some change nothing that counts"
