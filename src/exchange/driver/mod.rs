@@ -564,7 +564,8 @@ fn drive(round: &mut Round, defect: Option<Defect>) -> [usize; 6] {
         let received: usize = driver.followers.iter().map(|follower| follower.received).sum();
         (driver.figures, driver.model.size(), received)
     });
-    assert!(figures.accepted > 4 && received > 4, "{figures:?}: nothing happened");
+    // Of thousands of rounds one has bad luck: little is taken where the clock jumps early.
+    assert!(figures.accepted > 0 && received > 0, "{figures:?}: nothing happened");
     let Figures { accepted, refused, crashes, restarts, acknowledged } = figures;
     let counts = [accepted, refused, crashes, restarts, acknowledged, received];
     let names = ["accepted", "refused", "crashes", "restarts", "acknowledged", "received"];
@@ -580,11 +581,14 @@ fn drive(round: &mut Round, defect: Option<Defect>) -> [usize; 6] {
 #[test]
 fn whatever_happens_when_everyone_has_what_was_promised() {
     let mut trials = Trials::of("driver", 100, 5000);
+    let mut accepted = 0;
     while let Some(mut round) = trials.next() {
-        drive(&mut round, None);
+        let [taken, ..] = drive(&mut round, None);
+        accepted += taken;
         trials.keep(round);
     }
-    trials.finish();
+    let rounds = usize::try_from(trials.finish()).unwrap();
+    assert!(accepted >= 20 * rounds, "{accepted} records in {rounds} rounds: too little happened");
 }
 
 #[test]
