@@ -156,6 +156,8 @@ pub(super) struct Heard {
     pub(super) data_bytes: u64,
     /// Acknowledged PINGs and SETTINGS.
     pub(super) acks: u64,
+    /// What the hub asked for signs of life with, and got none yet.
+    pub(super) pings: Vec<Vec<u8>>,
     /// When the connection ended.
     pub(super) ended: Option<Instant>,
 }
@@ -194,6 +196,20 @@ impl Raw {
         };
         let sent = tokio::time::timeout(Duration::from_secs(2), sending).await;
         matches!(sent, Ok(Ok(()))) && self.heard().ended.is_none()
+    }
+
+    /// Gives the signs of life that the hub asked for, as a library does whose program does not read.
+    pub(super) async fn live(&mut self, span: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < span {
+            let asked = std::mem::take(
+                &mut self.heard.lock().unwrap_or_else(PoisonError::into_inner).pings,
+            );
+            for ping in asked {
+                self.send(&frames::frame(frames::PING, frames::ACK, 0, &ping)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1).min(span)).await;
+        }
     }
 
     pub(super) fn heard(&self) -> Heard {
@@ -238,6 +254,7 @@ async fn listen(mut reader: ReadHalf<TlsStream<TcpStream>>, heard: Arc<Mutex<Hea
             frames::HEADERS => heard.heads += 1,
             frames::DATA => heard.data_bytes += u64::try_from(payload.len()).unwrap_or_default(),
             frames::PING | frames::SETTINGS if flags & frames::ACK > 0 => heard.acks += 1,
+            frames::PING => heard.pings.push(payload),
             _ => {}
         }
     }

@@ -145,14 +145,15 @@ async fn subscribers_that_do_not_read_hold_up_nobody() {
                 begun.elapsed()
             });
             let slowest = join_all(reading).await.into_iter().max();
-            tokio::time::sleep(Duration::from_secs(stalled_for)).await;
+            raw.live(Duration::from_secs(stalled_for)).await;
             slowest.unwrap_or_default()
         };
         // What is published costs too: the ring of the newest entries, and the store's cache.
         let slowest =
             ground.under(&mut round, "20 of 50 do not read", MEMORY_MAX * 2, attack).await;
         round.note("30 readers had all after ms", slowest.as_secs_f64() * 1000.0);
-        assert_eq!(raw.heard().data_bytes, 0, "it had no window");
+        let heard = raw.heard();
+        assert_eq!((heard.data_bytes, heard.ended), (0, None), "it had no window, and lives");
         // It goes on where it was, and misses nothing.
         let more: Vec<u8> =
             (0..20).flat_map(|number| frames::window_update(1 + 2 * number, 1 << 30)).collect();
