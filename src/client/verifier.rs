@@ -520,8 +520,9 @@ mod tests {
 
     #[track_caller]
     fn check(world: &World, entry: pb::Entry, expected: &str) {
+        let place = format!(" at sequence {}", entry.sequence);
         let error = world.verifier().verify(entry).unwrap_err().to_string();
-        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(expected) && error.contains(&place), "{error}");
     }
 
     #[test]
