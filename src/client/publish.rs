@@ -296,7 +296,6 @@ impl Client {
         open: &[usize],
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), ClientError> {
-        let mut later = None;
         let known = self.newest_checkpoint();
         for (places, request) in requests(batch, open, known_size(known)) {
             let pb::PublishStreamRequest { envelopes, known_size } = request;
@@ -304,13 +303,12 @@ impl Client {
             let answer = self.exchange_service().publish(request).await?.into_inner();
             let pb::PublishResponse { results, growth_proof } = answer;
             let checkpoint = self.receipts_checkpoint(&results, known, &growth_proof).await?;
-            later = Self::settle_all(batch, places, results, checkpoint, outcomes)?;
             // What comes next may depend on what has to come again.
-            if later.is_some() {
-                break;
+            if let Some(refused) = Self::settle_all(batch, places, results, checkpoint, outcomes)? {
+                return Err(refused.into());
             }
         }
-        later.map_or(Ok(()), |refused| Err(refused.into()))
+        Ok(())
     }
 
     /// Puts the outcomes of a request in their places; or says why some have none yet.

@@ -185,7 +185,7 @@ impl Share {
         Ok(())
     }
 
-    /// So many bytes from now on, instead of what it was.
+    /// So many bytes in all, or what it was if that is more.
     fn hold(&self, bytes: usize, most: Most) -> Result<(), Status> {
         let before = *self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         self.take(bytes.saturating_sub(before), most)
@@ -266,24 +266,22 @@ struct Counted {
     share: Arc<Share>,
     place: Place,
     is_stream: bool,
-    /// Of a call with one message the bytes that came; of a stream those of the largest message, whose room is used again for
-    /// the next.
-    most: usize,
+    come: usize,
 }
 
 impl Counted {
     fn new(body: Body, share: Arc<Share>, is_stream: bool) -> Self {
-        Self { body, share, place: Place::default(), is_stream, most: 0 }
+        Self { body, share, place: Place::default(), is_stream, come: 0 }
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<(), Status> {
         self.place.pass(bytes);
         if self.is_stream {
-            self.most = self.most.max(self.place.length);
-            self.share.hold(self.most, Most::OF_STREAMS)
+            // The room of the largest is used again for the next.
+            self.share.hold(self.place.length, Most::OF_STREAMS)
         } else {
-            self.most = self.most.saturating_add(bytes.len());
-            self.share.hold(self.most.saturating_add(self.place.left), Most::OF_CALLS)
+            self.come = self.come.saturating_add(bytes.len());
+            self.share.hold(self.come.saturating_add(self.place.left), Most::OF_CALLS)
         }
     }
 }

@@ -278,20 +278,27 @@ async fn what_is_sent_again_costs_nothing_and_a_batch_beyond_the_quota_comes_to_
     world.finish();
 }
 
+/// Some four kilobytes.
+fn long_operation() -> pb::body::Content {
+    pb::body::Content::Operation(pb::Operation {
+        title: "heron".to_owned(),
+        description: "much to say. ".repeat(300),
+        ..pb::Operation::default()
+    })
+}
+
+fn note_about(envelope: &pb::Envelope) -> pb::body::Content {
+    let name = watchfire::wire::header::header(&envelope.payload).expect("a header").name;
+    pb::body::Content::Note(pb::Note { about: name.to_string(), text: "see this".to_owned() })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_depends_on_a_record_beyond_the_quota_is_not_refused_for_good() {
     let world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
-    let long = pb::body::Content::Operation(pb::Operation {
-        title: "heron".to_owned(),
-        description: "much to say. ".repeat(300),
-        ..pb::Operation::default()
-    });
-    let operation = envelopes(&acme, std::slice::from_ref(&long));
-    let name = watchfire::wire::header::header(&operation[0].payload).expect("a header").name;
-    let note =
-        pb::body::Content::Note(pb::Note { about: name.to_string(), text: "see this".to_owned() });
-    let batch = [operation, envelopes(&acme, &[note])].concat();
+    let operation = envelopes(&acme, &[long_operation()]);
+    let note = envelopes(&acme, &[note_about(&operation[0])]);
+    let batch = [operation, note].concat();
     // Enough for the note, and less than the operation needs, once something was published.
     set(&world, "acme-video", &["--bytes-per-day", "2500"]);
     demand(&world.watchfire("acme-video", &PUBLISH));
@@ -306,19 +313,8 @@ async fn what_depends_on_a_record_beyond_the_quota_is_not_refused_for_good() {
 async fn what_depends_on_an_earlier_batch_of_its_stream_is_held_up_with_it() {
     let world = World::with(MEMBERS).await;
     let acme = world.client("acme-video").await;
-    let long = |title: &str| {
-        pb::body::Content::Operation(pb::Operation {
-            title: title.to_owned(),
-            description: "much to say. ".repeat(300),
-            ..pb::Operation::default()
-        })
-    };
-    let about = |envelope: &pb::Envelope| {
-        let name = watchfire::wire::header::header(&envelope.payload).expect("a header").name;
-        pb::body::Content::Note(pb::Note { about: name.to_string(), text: "see this".to_owned() })
-    };
-    let operation = envelopes(&acme, &[long("heron")]);
-    let note = envelopes(&acme, &[about(&operation[0])]);
+    let operation = envelopes(&acme, &[long_operation()]);
+    let note = envelopes(&acme, &[note_about(&operation[0])]);
     let alone = envelopes(&acme, &[domain("alone.example")]);
     // Enough for all but the operation, once something was published.
     set(&world, "acme-video", &["--bytes-per-day", "3500"]);

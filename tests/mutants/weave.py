@@ -45,7 +45,6 @@ class File:
     """One file, and which of its mutants are woven in, by their numbers."""
 
     def __init__(self, path: Path, mutants: dict[int, dict]) -> None:
-        self.path = path
         self.source = path.read_bytes()
         self.tree = PARSER.parse(self.source)
         # For each node the code that is used instead, from the innermost to the outermost.
