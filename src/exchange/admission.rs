@@ -27,6 +27,7 @@ use crate::model::roster::KeyUse;
 use crate::model::roster::Role;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
+use crate::store::RUN_SEQUENCES;
 use crate::wire;
 use crate::wire::body::AudienceAction;
 use crate::wire::body::Content;
@@ -73,6 +74,30 @@ pub(super) struct Circumstances<'a> {
     pub(super) withdrawn: bool,
     /// What the record is about, in the order of [`Content::targets`]; `None` for what is not there.
     pub(super) targets: &'a [Option<Target>],
+}
+
+/// Whether the indexes take in a record now: with the others of its group, while everyone waits, and into the run that is
+/// being filled, which everyone waits for when it is full.
+pub(super) fn judge_postings(own: usize, in_group: usize, in_run: usize) -> Result<(), Refusal> {
+    let busy = |message| Err(Refusal::new(Reason::Busy, message));
+    if in_group > limits::GROUP_POSTINGS_MAX {
+        return busy(format!(
+            "with what was sent before it the indexes would take in {in_group} postings at once, more than {}; this record \
+             comes after",
+            limits::GROUP_POSTINGS_MAX
+        ));
+    }
+    if own > limits::RECORD_POSTINGS_EASY
+        && in_run.saturating_add(in_group) > limits::RUN_POSTINGS_MAX
+    {
+        return busy(format!(
+            "the indexes have {in_run} postings for this part of the log, of {}: a record of more than {} waits for the \
+             next part, which begins at the next sequence that {RUN_SEQUENCES} divides; this one has {own}",
+            limits::RUN_POSTINGS_MAX,
+            limits::RECORD_POSTINGS_EASY
+        ));
+    }
+    Ok(())
 }
 
 /// Judges the caller, before anything else: it speaks for itself, and is not suspended.
@@ -560,6 +585,25 @@ mod tests {
 
     fn looks_like(platform: usize) -> Shape {
         Shape { platform: format!("platform {platform}"), ..Shape::default() }
+    }
+
+    #[test]
+    fn postings_wait_for_the_next_group_and_many_of_one_record_for_the_next_run() {
+        let (group, easy, run) =
+            (limits::GROUP_POSTINGS_MAX, limits::RECORD_POSTINGS_EASY, limits::RUN_POSTINGS_MAX);
+        let is_taken = |own, in_group, in_run| match judge_postings(own, in_group, in_run) {
+            Ok(()) => true,
+            Err(refusal) => {
+                assert_eq!(refusal.reason, Reason::Busy);
+                false
+            }
+        };
+        assert!(is_taken(limits::RECORD_POSTINGS_MAX, limits::RECORD_POSTINGS_MAX, 0));
+        assert!(is_taken(easy, group, 0) && !is_taken(1, group + 1, 0));
+        assert!(is_taken(easy + 1, easy + 1, run - easy - 1));
+        assert!(!is_taken(easy + 1, easy + 1, run - easy));
+        // Nobody keeps ordinary records out.
+        assert!(is_taken(easy, group, usize::MAX));
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Ready {
     }
 
     /// How often it lies in the indexes: once for each term and each group of its readers.
-    fn postings(&self) -> usize {
+    pub(super) fn postings(&self) -> usize {
         let reach = &self.record.get().header.handling.reach;
         self.terms.len().saturating_mul(reach.audiences.len() + reach.recipients.len() + 1)
     }

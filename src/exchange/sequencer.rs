@@ -182,6 +182,8 @@ struct Draft {
     names: HashMap<(RecordName, u32), usize>,
     withdrawn: HashSet<RecordName>,
     leaves: Vec<(Digest, Digest)>,
+    /// Postings that the indexes take in with it.
+    postings: usize,
     warnings: HashMap<usize, Vec<Warning>>,
     /// Second headers for names and revisions that are taken.
     conflicts: Vec<Conflicting>,
@@ -538,6 +540,7 @@ impl Sequencer {
             names: HashMap::with_capacity(records),
             withdrawn: HashSet::new(),
             leaves: Vec::with_capacity(records),
+            postings: 0,
             warnings: HashMap::new(),
             conflicts: Vec::new(),
             operations: HashSet::new(),
@@ -731,6 +734,8 @@ impl Sequencer {
             self.quotas.note_held_up(&ready.record.get().header.name.member, refusal);
             return Err(refusal.clone());
         }
+        let in_group = draft.postings.saturating_add(ready.postings());
+        admission::judge_postings(ready.postings(), in_group, self.store.run_postings())?;
         self.take_quota(ready.record.get(), ready.weight(), draft)
     }
 
@@ -773,7 +778,8 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The answer to a name and revision that is taken: its first receipt, or a conflict.
+    /// The answer to a name and revision that is taken: its first receipt, or a conflict. It takes a look at what is
+    /// there, and costs one; if none is left, what is behind it goes on, since nothing is missing.
     fn same_name(&self, record: &Record, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
         let header = &record.header;
         let conflict = |sequence: u64| {
@@ -804,6 +810,10 @@ impl Sequencer {
         let Some(sequence) = self.store.revision(&header.name, header.revision)? else {
             return Ok(None);
         };
+        let quota = quota_of(&header.name.member, draft);
+        if let Err(refusal) = self.quotas.take_lookups(&header.name.member, &quota, 1) {
+            return Ok(Some(refused(refusal)));
+        }
         let stored = entries::read(&self.store, sequence)?;
         if stored.header_digest != record.header_digest {
             let reach = stored.facts.scope.reach.clone();
@@ -899,6 +909,7 @@ impl Draft {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
         }
+        self.postings = self.postings.saturating_add(ready.postings());
         let Ready { record, terms, warnings } = ready;
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());

@@ -71,6 +71,12 @@ pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
 /// however much is written beside them. A record that would take more is refused: what it says is not to be found by a
 /// part of it.
 pub const RECORD_POSTINGS_MAX: usize = 16 * 1024;
+/// Postings of a record that is taken whatever the indexes hold: all words of one for three audiences fit, with as many
+/// techniques as reports have.
+pub const RECORD_POSTINGS_EASY: usize = 1024;
+/// Postings of a run of the indexes, behind which a record of more than [`RECORD_POSTINGS_EASY`] waits for the next run:
+/// 2,048 for each of its sequences. When a run is full it is written while everyone waits.
+pub const RUN_POSTINGS_MAX: usize = 8 * 1024 * 1024;
 /// Bytes that a posting counts where records are measured by them: half of what one takes, so that most records count
 /// their own.
 pub const POSTING_BYTES: usize = 8;
@@ -107,6 +113,8 @@ pub const CREATE_TIME_AHEAD_MAX: Duration = Duration::from_mins(10);
 pub const CLOCK_JUMP_MAX: Duration = Duration::from_mins(10);
 /// Records that one commit group holds at most.
 pub const GROUP_RECORDS_MAX: usize = 1024;
+/// Postings that the indexes take in with one commit group at most, while everyone waits.
+pub const GROUP_POSTINGS_MAX: usize = 512 * 1024;
 /// Bytes that one commit group holds at most.
 pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Batches of one member whose signatures are being checked, or are next; there is one place more that it never has. A

@@ -124,7 +124,7 @@ pub struct Quota {
     pub bytes_per_day: u64,
     /// Streams open at once.
     pub streams: u32,
-    /// Values looked up, and pages read, a second, on the average over ten seconds.
+    /// Values looked up, pages read, and records sent again, a second, on the average over ten seconds.
     pub lookups_per_second: u32,
 }
 

@@ -252,7 +252,7 @@ fn envelopes(client: &Client, contents: &[pb::body::Content]) -> Vec<pb::Envelop
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_again_costs_nothing_and_a_batch_beyond_the_quota_comes_to_its_end() {
+async fn what_is_sent_again_costs_no_record_and_a_batch_beyond_the_quota_comes_to_its_end() {
     const RECORDS: usize = 50;
     let world = World::with(MEMBERS).await;
     set(&world, "acme-video", &["--records-per-second", "4", "--bytes-per-day", "100000"]);
@@ -275,6 +275,31 @@ async fn what_is_sent_again_costs_nothing_and_a_batch_beyond_the_quota_comes_to_
     let left = bytes_left(&acme).await;
     assert_eq!(send_all(&acme, &batch).await.iter().flatten().count(), RECORDS);
     assert!(bytes_left(&acme).await >= left, "it costs no bytes");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_costs_a_look_and_holds_up_nothing_new() {
+    const RECORDS: usize = 40;
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let contents: Vec<_> =
+        (0..RECORDS).map(|number| domain(&format!("n{number}.example"))).collect();
+    let batch = envelopes(&acme, &contents);
+    assert!(send_all(&acme, &batch).await.iter().all(Option::is_some));
+    // Ten at once.
+    set(&world, "acme-video", &["--lookups-per-second", "1"]);
+    let new = envelopes(&acme, &[domain("new.example")]);
+    let answers = send_on_a_stream(&acme, &[&[batch.clone(), new].concat()]).await;
+    let (again, new) = answers[0].split_at(RECORDS);
+    let told = again.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!((10..RECORDS).contains(&told), "{told} of {RECORDS}");
+    let over = Err(Reason::Quota.as_str().to_owned());
+    assert!(again[told..].iter().all(|outcome| *outcome == over), "{again:?}");
+    assert!(new[0].is_ok(), "nothing that it may depend on is missing: {new:?}");
+    // What has no receipt yet is asked for again, and so all of it is known in the end.
+    set(&world, "acme-video", &["--lookups-per-second", "0"]);
+    assert!(send_all(&acme, &batch[told..]).await.iter().all(Option::is_some));
     world.finish();
 }
 

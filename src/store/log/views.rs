@@ -106,6 +106,11 @@ impl Store {
         Ok(())
     }
 
+    /// Postings of the run that is being filled, of the index that has most.
+    pub fn run_postings(&self) -> usize {
+        self.terms.run_postings()
+    }
+
     /// The place of one revision of a record.
     pub fn revision(&self, name: &RecordName, revision: u32) -> Result<Option<u64>, StoreError> {
         let digest = index_keys::revision_digest(&name.member, name.record, revision);

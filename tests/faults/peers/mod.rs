@@ -20,3 +20,4 @@ mod raw;
 mod readers;
 mod slow;
 mod storm;
+mod weight;

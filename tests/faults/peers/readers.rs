@@ -232,7 +232,7 @@ async fn look_up_without_pause(client: &Client, until: Instant) -> (u64, u64) {
 
 /// Of what was asked of a quota of five a second, no more was given, and a hundred times as much was asked; on a commit
 /// ten times, on a machine that does much beside it.
-fn demand_the_quota(round: &mut Round, what: &str, seconds: u64, all: &[(u64, u64)]) {
+pub(super) fn demand_the_quota(round: &mut Round, what: &str, seconds: u64, all: &[(u64, u64)]) {
     let given: u64 = all.iter().map(|(given, _over)| given).sum();
     let over: u64 = all.iter().map(|(_given, over)| over).sum();
     round.note(&format!("{what} within the quota"), given);

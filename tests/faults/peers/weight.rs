@@ -1,0 +1,188 @@
+//! Records that cost the hub more than who sends them: those that are there already, and those that the indexes must
+//! hold many times.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use watchfire::client::Client;
+use watchfire::model::limits::GROUP_POSTINGS_MAX;
+use watchfire::model::limits::RUN_POSTINGS_MAX;
+use watchfire::model::reason::Reason;
+use watchfire::store::RUN_SEQUENCES;
+use watchfire::wire::pb;
+
+use crate::peers::ground::ATTACKER;
+use crate::peers::ground::Ground;
+use crate::peers::ground::MEMORY_MAX;
+use crate::peers::readers::demand_the_quota;
+use crate::trials::Lane;
+use crate::trials::Trials;
+use crate::world::demand;
+use crate::world::domain;
+use crate::world::draft;
+use crate::world::handling;
+use crate::world::head;
+use crate::world::sign;
+
+/// Records of a call.
+const BATCH: usize = 256;
+/// Of the terms of a record and the groups of its readers no more than 16,384 pairs may be.
+const TECHNIQUES: usize = 512;
+const READERS: usize = 30;
+/// Heavy records of a call: a mebibyte.
+const HEAVY_BATCH: usize = 128;
+/// Postings of one.
+const HEAVY: usize = (TECHNIQUES + 1) * (READERS + 1);
+
+/// What became of records.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcomes {
+    first: usize,
+    again: usize,
+    later: usize,
+}
+
+/// Publishes a batch; what is refused must be so for now, and for this reason.
+async fn publish(client: &Client, envelopes: Vec<pb::Envelope>, later: Reason) -> Outcomes {
+    let request = pb::PublishRequest { envelopes, ..pb::PublishRequest::default() };
+    let answer = client.exchange_service().publish(request).await.expect("an answer");
+    let mut outcomes = Outcomes::default();
+    for result in answer.into_inner().results {
+        match result.outcome {
+            Some(pb::publish_result::Outcome::Receipt(receipt)) if receipt.repeated => {
+                outcomes.again += 1;
+            }
+            Some(pb::publish_result::Outcome::Receipt(_)) => outcomes.first += 1,
+            Some(pb::publish_result::Outcome::Refusal(refusal))
+                if refusal.reason == later.as_str() =>
+            {
+                outcomes.later += 1;
+            }
+            refused => panic!("refused: {refused:?}"),
+        }
+    }
+    outcomes
+}
+
+fn ordinary(client: &Client, number: usize) -> pb::Envelope {
+    let signer = client.signer().expect("a key");
+    let content = domain(&format!("ordinary-{number}.example"));
+    sign(client, draft(&signer, content, handling(&["companies"], &[])))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_sent_again_take_nothing_from_others() {
+    let mut trials = Trials::of("peers_repeats", 1, 3);
+    while let Some(mut round) = trials.next() {
+        let ground = Ground::new("").await;
+        let client = ground.world.client(ATTACKER).await;
+        let batches = Lane::of_this_run().choose(4, 400, 400);
+        let mut sent = Vec::new();
+        for batch in 0..batches {
+            let one = |number| ordinary(&client, batch * BATCH + number);
+            let envelopes: Vec<_> = (0..BATCH).map(one).collect();
+            let taken = publish(&client, envelopes.clone(), Reason::Busy).await;
+            assert_eq!(taken.first, BATCH);
+            sent.push(envelopes);
+        }
+        let limit = ["quota", "set", ATTACKER, "--lookups-per-second", "5"];
+        demand(&ground.world.watchfire("operator", &limit));
+        let begun = Instant::now();
+        let until = begun + Ground::span() * 2;
+        let resend = async |task: usize| {
+            let (mut again, mut over) = (0, 0);
+            // Far apart, so that what was read for one is not what the next one needs.
+            for envelopes in sent.iter().cycle().skip(task * sent.len() / 8) {
+                let outcomes = publish(&client, envelopes.clone(), Reason::Quota).await;
+                assert_eq!(outcomes.first, 0, "it was there");
+                again += u64::try_from(outcomes.again).expect("fewer than a billion");
+                over += u64::try_from(outcomes.later).expect("fewer than a billion");
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+            (again, over)
+        };
+        let attack = async { join_all((0..8).map(resend)).await };
+        let counts = ground.under(&mut round, "records sent again", MEMORY_MAX, attack).await;
+        let seconds = begun.elapsed().as_secs();
+        demand_the_quota(&mut round, "records sent again", seconds, &counts);
+        ground.finish().await;
+        trials.keep(round);
+    }
+    trials.finish();
+}
+
+/// A record of as many techniques as it may have, for many.
+fn heavy(client: &Client, number: usize, readers: &[&str]) -> pb::Envelope {
+    let pb::body::Content::Indicator(indicator) = domain(&format!("heavy-{number}.example")) else {
+        panic!("an indicator");
+    };
+    let technique = |code: usize| pb::Technique {
+        framework: "x".to_owned(),
+        // Others for each record: none is a posting that is there already.
+        external_id: format!("{:x}", number * TECHNIQUES + code),
+        ..pb::Technique::default()
+    };
+    let techniques = (0..TECHNIQUES).map(technique).collect();
+    let content = pb::body::Content::Indicator(pb::Indicator { techniques, ..indicator });
+    let signer = client.signer().expect("a key");
+    sign(client, draft(&signer, content, handling(&[], readers)))
+}
+
+/// As many heavy records as a run has sequences, a mebibyte a call; how many were taken.
+async fn press(client: &Client, batches: usize, readers: &[&str]) -> usize {
+    let mut taken = 0;
+    for batch in 0..batches {
+        let one = |number| heavy(client, batch * HEAVY_BATCH + number, readers);
+        let envelopes = (0..HEAVY_BATCH).map(one).collect();
+        let outcomes = publish(client, envelopes, Reason::Busy).await;
+        let most = GROUP_POSTINGS_MAX / HEAVY;
+        assert!(outcomes.first <= most, "{outcomes:?}: no group takes more than {most}");
+        taken += outcomes.first;
+    }
+    taken
+}
+
+/// Ordinary records up to the end of the first run, with which everything that it has is written.
+async fn fill_the_first_run(client: &Client) {
+    let mut number = 1_000_000;
+    while head(client).await < RUN_SEQUENCES {
+        let envelopes = (0..BATCH).map(|at| ordinary(client, number + at)).collect();
+        assert_eq!(publish(client, envelopes, Reason::Busy).await.first, BATCH);
+        number += BATCH;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_the_indexes_hold_many_times_hold_nobody_up_for_long() {
+    let mut trials = Trials::of("peers_heavy", 1, 3);
+    while let Some(mut round) = trials.next() {
+        let ground = Ground::new("").await;
+        let readers: Vec<String> = (0..READERS).map(|number| format!("reader-{number}")).collect();
+        for reader in &readers {
+            ground.world.admit(reader, "company");
+        }
+        let client = ground.world.client(ATTACKER).await;
+        let names: Vec<&str> = readers.iter().map(String::as_str).collect();
+        let batches = Lane::of_this_run().choose(1, 33, 33);
+        let attack = async {
+            let taken = press(&client, batches, &names).await;
+            assert!(taken <= RUN_POSTINGS_MAX / HEAVY, "{taken} of one run");
+            if batches > 1 {
+                assert!(taken > RUN_POSTINGS_MAX / HEAVY / 2, "{taken}: the run is not full");
+                let another = vec![heavy(&client, 999_999, &names)];
+                assert_eq!(publish(&client, another.clone(), Reason::Busy).await.later, 1);
+                fill_the_first_run(&client).await;
+                assert_eq!(publish(&client, another, Reason::Busy).await.first, 1, "the next run");
+            }
+            taken
+        };
+        let name = "heavy records";
+        let taken = ground.under(&mut round, name, MEMORY_MAX * 4, attack).await;
+        round.note(&format!("{name} taken"), taken);
+        ground.finish().await;
+        trials.keep(round);
+    }
+    trials.finish();
+}
