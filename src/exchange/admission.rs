@@ -77,23 +77,20 @@ pub(super) struct Circumstances<'a> {
 }
 
 /// Whether the indexes take in a record now: with the others of its group, while everyone waits, and into the run that is
-/// being filled, which everyone waits for when it is full.
+/// being filled, which everyone waits for when it is full. How much others have there, nobody is told.
 pub(super) fn judge_postings(own: usize, in_group: usize, in_run: usize) -> Result<(), Refusal> {
     let busy = |message| Err(Refusal::new(Reason::Busy, message));
     if in_group > limits::GROUP_POSTINGS_MAX {
         return busy(format!(
-            "with what was sent before it the indexes would take in {in_group} postings at once, more than {}; this record \
-             comes after",
+            "what is written at once is found by no more than {} terms and readers; this record comes after",
             limits::GROUP_POSTINGS_MAX
         ));
     }
-    if own > limits::RECORD_POSTINGS_EASY
-        && in_run.saturating_add(in_group) > limits::RUN_POSTINGS_MAX
-    {
+    let is_easy = own <= limits::RECORD_POSTINGS_EASY;
+    if !is_easy && in_run.saturating_add(in_group) > limits::RUN_POSTINGS_MAX {
         return busy(format!(
-            "the indexes have {in_run} postings for this part of the log, of {}: a record of more than {} waits for the \
-             next part, which begins at the next sequence that {RUN_SEQUENCES} divides; this one has {own}",
-            limits::RUN_POSTINGS_MAX,
+            "the indexes have as much as they may for this part of the log: a record that is found by more than {} terms and \
+             readers, as this one is by {own}, waits for the next, which begins at a sequence that {RUN_SEQUENCES} divides",
             limits::RECORD_POSTINGS_EASY
         ));
     }
