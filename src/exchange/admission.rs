@@ -27,7 +27,6 @@ use crate::model::roster::KeyUse;
 use crate::model::roster::Role;
 use crate::model::roster::Roster;
 use crate::model::time::Timestamp;
-use crate::store::RUN_SEQUENCES;
 use crate::wire;
 use crate::wire::body::AudienceAction;
 use crate::wire::body::Content;
@@ -76,25 +75,17 @@ pub(super) struct Circumstances<'a> {
     pub(super) targets: &'a [Option<Target>],
 }
 
-/// Whether the indexes take in a record now: with the others of its group, while everyone waits, and into the run that is
-/// being filled, which everyone waits for when it is full. How much others have there, nobody is told.
-pub(super) fn judge_postings(own: usize, in_group: usize, in_run: usize) -> Result<(), Refusal> {
-    let busy = |message| Err(Refusal::new(Reason::Busy, message));
-    if in_group > limits::GROUP_POSTINGS_MAX {
-        return busy(format!(
-            "what is written at once is found by no more than {} terms and readers; this record comes after",
-            limits::GROUP_POSTINGS_MAX
-        ));
+/// Whether the indexes take in a record with the others of its group, while everyone waits. How much others have there,
+/// nobody is told.
+pub(super) fn judge_postings(in_group: usize) -> Result<(), Refusal> {
+    if in_group <= limits::GROUP_POSTINGS_MAX {
+        return Ok(());
     }
-    let is_easy = own <= limits::RECORD_POSTINGS_EASY;
-    if !is_easy && in_run.saturating_add(in_group) > limits::RUN_POSTINGS_MAX {
-        return busy(format!(
-            "the indexes have as much as they may for this part of the log: a record that is found by more than {} terms and \
-             readers, as this one is by {own}, waits for the next, which begins at a sequence that {RUN_SEQUENCES} divides",
-            limits::RECORD_POSTINGS_EASY
-        ));
-    }
-    Ok(())
+    let message = format!(
+        "what is written at once is found by no more than {} terms and readers; this record comes after",
+        limits::GROUP_POSTINGS_MAX
+    );
+    Err(Refusal::new(Reason::Busy, message))
 }
 
 /// Judges the caller, before anything else: it speaks for itself, and is not suspended.
@@ -582,25 +573,6 @@ mod tests {
 
     fn looks_like(platform: usize) -> Shape {
         Shape { platform: format!("platform {platform}"), ..Shape::default() }
-    }
-
-    #[test]
-    fn postings_wait_for_the_next_group_and_many_of_one_record_for_the_next_run() {
-        let (group, easy, run) =
-            (limits::GROUP_POSTINGS_MAX, limits::RECORD_POSTINGS_EASY, limits::RUN_POSTINGS_MAX);
-        let is_taken = |own, in_group, in_run| match judge_postings(own, in_group, in_run) {
-            Ok(()) => true,
-            Err(refusal) => {
-                assert_eq!(refusal.reason, Reason::Busy);
-                false
-            }
-        };
-        assert!(is_taken(limits::RECORD_POSTINGS_MAX, limits::RECORD_POSTINGS_MAX, 0));
-        assert!(is_taken(easy, group, 0) && !is_taken(1, group + 1, 0));
-        assert!(is_taken(easy + 1, easy + 1, run - easy - 1));
-        assert!(!is_taken(easy + 1, easy + 1, run - easy));
-        // Nobody keeps ordinary records out.
-        assert!(is_taken(easy, group, usize::MAX));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use crate::exchange::order::Order;
+use crate::exchange::quota::Weight;
 use crate::exchange::sequencer::Outcome;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
@@ -159,10 +160,11 @@ impl Ready {
         Self { record, terms, warnings: warnings.unwrap_or_default() }
     }
 
-    /// Bytes that quotas and groups count for it: its own, or those of its postings if they are more.
-    pub(super) fn weight(&self) -> usize {
-        let postings = self.postings().saturating_mul(limits::POSTING_BYTES);
-        self.record.get().envelope.encoded_len().max(postings)
+    /// What quotas and groups count for it.
+    pub(super) fn weight(&self) -> Weight {
+        let postings = self.postings();
+        let bytes = postings.saturating_mul(limits::POSTING_BYTES);
+        Weight { bytes: self.record.get().envelope.encoded_len().max(bytes), postings }
     }
 
     /// Whether the indexes have room for it.

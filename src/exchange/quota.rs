@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use crate::model::limits;
 use crate::model::names::MemberId;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
@@ -19,6 +20,10 @@ use crate::model::time::Clock;
 /// Over which records and look-ups are averaged.
 const SHORT_WINDOW: Duration = Duration::from_secs(10);
 const SHORT_WINDOW_SECONDS: u64 = 10;
+/// What every member may have, whatever its quota: places in the indexes, beyond what is easy for each record. They are
+/// written while everyone waits.
+const POSTINGS: Rate =
+    Rate { capacity: limits::POSTINGS_BURST, window: limits::POSTINGS_BURST_WINDOW };
 /// Over which bytes are counted.
 const DAY: Duration = Duration::from_hours(24);
 
@@ -34,6 +39,7 @@ struct Used {
     records: Debt,
     bytes: Debt,
     lookups: Debt,
+    postings: Debt,
     /// How often each limit refused something.
     refused: [u64; QuotaLimit::ALL.len()],
 }
@@ -86,6 +92,15 @@ pub(crate) struct QuotaUse {
     pub(crate) refused: u64,
 }
 
+/// What a record takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weight {
+    /// Bytes that quotas and groups count for it: its own, or those of its postings if they are more.
+    pub(super) bytes: usize,
+    /// How often it lies in the indexes.
+    pub(super) postings: usize,
+}
+
 /// When a debt will be worked off, by the monotonic clock, and the capacity of the rate at which it was made: under
 /// another quota it takes longer or shorter.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,36 +125,47 @@ impl Quotas {
         Self { clock, used: Mutex::default() }
     }
 
-    /// Takes one record of so many bytes from what is left; nothing is taken if it is refused.
+    /// Takes one record of such a weight from what is left; nothing is taken if it is refused.
     pub(super) fn take_record(
         &self,
         member: &MemberId,
         quota: &Quota,
-        bytes: usize,
+        weight: Weight,
     ) -> Result<(), Refusal> {
-        if quota.records_per_second == 0 && quota.bytes_per_day == 0 {
+        let postings = hard(weight.postings);
+        if quota.records_per_second == 0 && quota.bytes_per_day == 0 && postings == 0 {
             return Ok(());
         }
         let now = self.clock.monotonic();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(member.clone()).or_default();
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(weight.bytes).unwrap_or(u64::MAX);
         let records = used.records.and(records_of(quota), now, 1);
         let records =
             records.map_err(|delay| used.refuse(member, QuotaLimit::Records, RECORD, delay))?;
         let bytes = used.bytes.and(bytes_of(quota), now, bytes);
         let bytes = bytes.map_err(|delay| used.refuse(member, QuotaLimit::Bytes, RECORD, delay))?;
-        (used.records, used.bytes) = (records, bytes);
+        let postings = used.postings.and(POSTINGS, now, postings);
+        let postings = postings.map_err(|delay| refusal(member, "postings", RECORD, delay))?;
+        (used.records, used.bytes, used.postings) = (records, bytes, postings);
         Ok(())
     }
 
+    /// Takes the look that it costs to find what is sent again. Who has none left comes back when it has all that it may
+    /// have: whoever sends many again would ask for each by itself.
+    pub(super) fn take_repeat(&self, member: &MemberId, quota: &Quota) -> Result<(), Refusal> {
+        let taken = self.take_looks(member, quota, 1, REPEAT);
+        taken.map_err(|refusal| refusal.retry_after(SHORT_WINDOW))
+    }
+
     /// Gives back what was just taken for a record.
-    pub(super) fn give_back(&self, member: &MemberId, quota: &Quota, bytes: usize) {
+    pub(super) fn give_back(&self, member: &MemberId, quota: &Quota, weight: Weight) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(used) = used.get_mut(member) else { return };
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(weight.bytes).unwrap_or(u64::MAX);
         used.records.give_back(records_of(quota), 1);
         used.bytes.give_back(bytes_of(quota), bytes);
+        used.postings.give_back(POSTINGS, hard(weight.postings));
     }
 
     /// Takes so many values or pages from what is left.
@@ -148,6 +174,16 @@ impl Quotas {
         member: &MemberId,
         quota: &Quota,
         count: usize,
+    ) -> Result<(), Refusal> {
+        self.take_looks(member, quota, count, LOOKUP)
+    }
+
+    fn take_looks(
+        &self,
+        member: &MemberId,
+        quota: &Quota,
+        count: usize,
+        done: &'static str,
     ) -> Result<(), Refusal> {
         if quota.lookups_per_second == 0 {
             return Ok(());
@@ -158,7 +194,7 @@ impl Quotas {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let lookups = used.lookups.and(lookups_of(quota), now, count);
         used.lookups =
-            lookups.map_err(|delay| used.refuse(member, QuotaLimit::Lookups, LOOKUP, delay))?;
+            lookups.map_err(|delay| used.refuse(member, QuotaLimit::Lookups, done, delay))?;
         Ok(())
     }
 
@@ -290,6 +326,11 @@ const fn bytes_of(quota: &Quota) -> Rate {
     Rate { capacity: quota.bytes_per_day, window: DAY }
 }
 
+/// Postings of a record beyond those that are easy.
+fn hard(postings: usize) -> u64 {
+    u64::try_from(postings.saturating_sub(limits::RECORD_POSTINGS_EASY)).unwrap_or(u64::MAX)
+}
+
 /// So many units in a window; a capacity of 0 is no limit.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
@@ -325,6 +366,8 @@ impl Rate {
 const RECORD: &str = "this record was not taken";
 /// What was done, of a look-up or a page.
 const LOOKUP: &str = "nothing was read";
+/// What was done, of a record whose name may be taken.
+const REPEAT: &str = "whether this record is there, and its receipt, is told later";
 
 fn refusal(member: &MemberId, limit: &'static str, done: &'static str, delay: Duration) -> Refusal {
     let message = format!("{member} has used up its quota, {limit}; {done}");
@@ -384,13 +427,33 @@ mod tests {
         let shares = |open| quotas.standing(&member, &quota, open).map(|limit| limit.used);
         assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25)]);
         for _record in 0..100 {
-            quotas.take_record(&member, &quota, 1).unwrap();
+            quotas.take_record(&member, &quota, Weight::default()).unwrap();
         }
-        assert!(quotas.take_record(&member, &quota, 1).is_err());
+        assert!(quotas.take_record(&member, &quota, Weight::default()).is_err());
         quotas.note_refused_stream(&member);
         let [records, _bytes, _lookups, streams] = quotas.standing(&member, &quota, 9);
         assert!(records.used.unwrap() > 0.5, "{records:?}");
         assert_eq!((records.refused, streams.refused, streams.used), (1, 1, Some(1.0)));
+    }
+
+    #[test]
+    fn places_in_the_indexes_have_a_limit_whatever_the_quota() {
+        let quotas = Quotas::new(Arc::new(crate::model::time::SystemClock::default()));
+        let member: MemberId = "acme-video".parse().unwrap();
+        let free = Quota::default();
+        let take = |postings| quotas.take_record(&member, &free, Weight { bytes: 1, postings });
+        let heavy = limits::RECORD_POSTINGS_MAX;
+        let count = (0..1000).take_while(|_record| take(heavy).is_ok()).count();
+        assert!((128..140).contains(&count), "{count}");
+        let refusal = take(heavy).unwrap_err();
+        assert_eq!(refusal.reason, Reason::Quota);
+        assert_eq!(refusal.metadata, [("limit", "postings".to_owned())]);
+        assert!(refusal.retry_after.unwrap() <= Duration::from_secs(2), "{refusal:?}");
+        // Nothing keeps ordinary records out, and what was given back is there again.
+        assert!((0..1000).all(|_record| take(limits::RECORD_POSTINGS_EASY).is_ok()));
+        quotas.give_back(&member, &free, Weight { bytes: 1, postings: heavy });
+        quotas.give_back(&member, &free, Weight { bytes: 1, postings: heavy });
+        assert!(take(heavy).is_ok());
     }
 
     #[test]

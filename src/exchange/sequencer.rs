@@ -43,6 +43,7 @@ use crate::exchange::prepare::Checked;
 use crate::exchange::prepare::Ready;
 use crate::exchange::prepare::Warning;
 use crate::exchange::quota::Quotas;
+use crate::exchange::quota::Weight;
 use crate::exchange::readiness;
 use crate::exchange::readiness::Cause;
 use crate::exchange::readiness::Readiness;
@@ -734,12 +735,12 @@ impl Sequencer {
             self.quotas.note_held_up(&ready.record.get().header.name.member, refusal);
             return Err(refusal.clone());
         }
-        let in_group = draft.postings.saturating_add(ready.postings());
-        admission::judge_postings(ready.postings(), in_group, self.store.run_postings())?;
-        self.take_quota(ready.record.get(), ready.weight(), draft)
+        let weight = ready.weight();
+        admission::judge_postings(draft.postings.saturating_add(weight.postings))?;
+        self.take_quota(ready.record.get(), weight, draft)
     }
 
-    fn take_quota(&self, record: &Record, weight: usize, draft: &Draft) -> Result<(), Refusal> {
+    fn take_quota(&self, record: &Record, weight: Weight, draft: &Draft) -> Result<(), Refusal> {
         let member = &record.header.name.member;
         self.quotas.take_record(member, &quota_of(member, draft), weight)
     }
@@ -752,11 +753,12 @@ impl Sequencer {
         for Conflicting { first, mut reach, second } in std::mem::take(&mut draft.conflicts) {
             let (name, revision) = (&second.header.name, second.header.revision);
             let known = self.store.conflict(name, revision);
+            let weight = Weight { bytes: second.envelope.encoded_len(), postings: 0 };
             // One that cannot be asked for is not kept twice.
             let known = known.inspect_err(|error| drop(self.unreadable(error)));
             let is_known = !matches!(known, Ok(None))
                 || !noted.insert((name.clone(), revision))
-                || self.take_quota(&second, second.envelope.encoded_len(), draft).is_err();
+                || self.take_quota(&second, weight, draft).is_err();
             if is_known {
                 continue;
             }
@@ -778,8 +780,8 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The answer to a name and revision that is taken: its first receipt, or a conflict. It takes a look at what is
-    /// there, and costs one; if none is left, what is behind it goes on, since nothing is missing.
+    /// The answer to a name and revision that is taken: its first receipt, or a conflict. It costs a look at what is
+    /// there; if none is left, what is behind it goes on, since nothing is missing.
     fn same_name(&self, record: &Record, draft: &mut Draft) -> Result<Option<Pending>, StoreError> {
         let header = &record.header;
         let conflict = |sequence: u64| {
@@ -807,13 +809,17 @@ impl Sequencer {
             draft.conflicts.push(Conflicting { first, reach, second: Box::new(record.clone()) });
             return Ok(Some(conflict(first)));
         }
+        if !self.store.may_have_revision(&header.name, header.revision)? {
+            return Ok(None);
+        }
+        // Before the log is read, which is what it costs.
+        let quota = quota_of(&header.name.member, draft);
+        if let Err(refusal) = self.quotas.take_repeat(&header.name.member, &quota) {
+            return Ok(Some(refused(refusal)));
+        }
         let Some(sequence) = self.store.revision(&header.name, header.revision)? else {
             return Ok(None);
         };
-        let quota = quota_of(&header.name.member, draft);
-        if let Err(refusal) = self.quotas.take_lookups(&header.name.member, &quota, 1) {
-            return Ok(Some(refused(refusal)));
-        }
         let stored = entries::read(&self.store, sequence)?;
         if stored.header_digest != record.header_digest {
             let reach = stored.facts.scope.reach.clone();
@@ -909,8 +915,10 @@ impl Draft {
         if let Some(neighbour) = self.group.entries.last() {
             facts.share_scope(&neighbour.facts);
         }
-        self.postings = self.postings.saturating_add(ready.postings());
         let Ready { record, terms, warnings } = ready;
+        let Reach { audiences, recipients } = &facts.scope.reach;
+        let postings = terms.len().saturating_mul(audiences.len() + recipients.len() + 1);
+        self.postings = self.postings.saturating_add(postings);
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();
@@ -967,7 +975,7 @@ impl Batch {
 }
 
 fn weight(submission: &Submission) -> usize {
-    submission.records.iter().flatten().map(Ready::weight).sum()
+    submission.records.iter().flatten().map(|ready| ready.weight().bytes).sum()
 }
 
 /// What is told of a record that was refused before it could be judged.

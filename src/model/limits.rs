@@ -71,12 +71,13 @@ pub const RECORD_WORD_POSTINGS_MAX: usize = 4096;
 /// however much is written beside them. A record that would take more is refused: what it says is not to be found by a
 /// part of it.
 pub const RECORD_POSTINGS_MAX: usize = 16 * 1024;
-/// Postings of a record that is taken whatever the indexes hold: all words of one for three audiences fit, with as many
-/// techniques as reports have.
+/// Postings of a record that cost nothing but its bytes: all words of one for two audiences fit, with what reports say
+/// besides.
 pub const RECORD_POSTINGS_EASY: usize = 1024;
-/// Postings of a run of the indexes, behind which a record of more than [`RECORD_POSTINGS_EASY`] waits for the next run:
-/// 2,048 for each of its sequences. When a run is full it is written while everyone waits.
-pub const RUN_POSTINGS_MAX: usize = 8 * 1024 * 1024;
+/// Postings of a member's records beyond those, at once: 128 records that have as many as they may.
+pub const POSTINGS_BURST: u64 = 2 * 1024 * 1024;
+/// In which time as many more may be there: a record that has as many as it may each second.
+pub const POSTINGS_BURST_WINDOW: Duration = Duration::from_secs(128);
 /// Bytes that a posting counts where records are measured by them: half of what one takes, so that most records count
 /// their own.
 pub const POSTING_BYTES: usize = 8;

@@ -24,7 +24,6 @@ use std::collections::VecDeque;
 use std::hash::BuildHasherDefault;
 use std::hash::Hasher;
 use std::ops::Bound;
-use std::ops::Range;
 use std::ops::RangeInclusive;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -49,7 +48,7 @@ use crate::store::log::release_pages;
 use crate::store::merge::Merged;
 use crate::store::merge::Rising;
 use crate::store::sieve::Sieve;
-use crate::store::spill;
+use crate::store::spill::Spilled;
 use crate::store::sweep::Place;
 
 /// Sequences of a short run.
@@ -132,10 +131,8 @@ pub(super) struct State {
     pub(super) written: u64,
     /// The run that is being filled, unsorted, but for what was written ahead.
     pub(super) open: Vec<Posting>,
-    /// What of that run was written ahead: pieces, each sorted, by their numbers.
-    pub(super) spilled: Range<u64>,
-    /// Postings that the run took in so far.
-    taken: usize,
+    /// What of that run was written ahead, the oldest first.
+    pub(super) spilled: Vec<Spilled>,
     /// Coarse keys of the sequences that share a posting now.
     coarse: HashSet<u64, BuildHasherDefault<HashedAlready>>,
     /// The short runs that no complete long run has, the last of which is the last written.
@@ -188,7 +185,7 @@ enum Source {
     /// Here they are, rising.
     Known(Vec<u64>),
     /// In the run that is being filled: here, and in what of it was written ahead.
-    Open(Vec<u64>, Range<u64>),
+    Open(Vec<u64>, Vec<u64>),
 }
 
 impl Index {
@@ -286,7 +283,7 @@ impl Index {
         tree: &Tree,
         posting: Posting,
         limit: usize,
-        (known, pieces): (Vec<u64>, Range<u64>),
+        (known, pieces): (Vec<u64>, Vec<u64>),
     ) -> Result<Vec<u64>, StoreError> {
         let mut all = known;
         for piece in pieces {
@@ -329,11 +326,6 @@ impl Index {
         }
     }
 
-    /// Postings of the run that is being filled.
-    pub(super) fn run_postings(&self) -> usize {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).taken
-    }
-
     #[cfg(test)]
     pub(super) fn open_postings(&self) -> Vec<Posting> {
         let mut postings = self.state.read().unwrap_or_else(PoisonError::into_inner).open.clone();
@@ -374,7 +366,7 @@ impl Index {
         let is_spilled = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.advance(postings, filter);
-            !std::mem::replace(&mut state.spilled, 0..0).is_empty()
+            !std::mem::take(&mut state.spilled).is_empty()
         };
         if is_spilled {
             disk.wait_for_readers();
@@ -397,7 +389,7 @@ impl Index {
             self.write(writer, (SHORT, run), in_memory(&postings))?;
             return Ok(Some(postings));
         }
-        let pieces = state.spilled.clone().map(|piece| self.rising(tree, spill::place(piece)));
+        let pieces = state.spilled.iter().map(|piece| self.rising(tree, piece.place()));
         let merged = Merged::new(pieces.chain([in_memory(&postings)]).collect());
         self.write(writer, (SHORT, run), merged)?;
         Ok(None)
@@ -627,8 +619,7 @@ impl State {
             room,
             written: 0,
             open: Vec::new(),
-            spilled: 0..0,
-            taken: 0,
+            spilled: Vec::new(),
             coarse: HashSet::default(),
             short: VecDeque::new(),
             sieve: Sieve::new(keys.sieve_bits()),
@@ -698,7 +689,8 @@ impl State {
         plan.push(Source::Known(known));
         if candidates.has(self.written) {
             let own = self.open.iter().filter(|posting| posting.0 == key).filter(is_behind);
-            plan.push(Source::Open(own.map(|posting| posting.1).collect(), self.spilled.clone()));
+            let pieces = self.spilled.iter().map(|piece| piece.number);
+            plan.push(Source::Open(own.map(|posting| posting.1).collect(), pieces.collect()));
         }
         plan
     }
@@ -707,7 +699,6 @@ impl State {
     fn take(&mut self, posting: Posting) {
         self.sieve.insert(self.written, posting.0);
         self.open.push(posting);
-        self.taken = self.taken.saturating_add(1);
     }
 
     /// What is in memory of the open run.
@@ -725,7 +716,6 @@ impl State {
         let before = self.first_short();
         self.written += 1;
         self.open.clear();
-        self.taken = 0;
         if let Some(part) = part {
             self.push_part(part);
         }

@@ -1,9 +1,9 @@
 //! What of the run that is being filled is written ahead, when it has more postings than may be in memory.
 //!
 //! A run is 4,096 sequences whatever they have: runs at other places would need a list of them, and would lie elsewhere
-//! once something was erased. So a run of many postings goes to the disk in sorted pieces. They are few, since records of
-//! many postings wait for the next run once this one has many. When it is full they are merged into its rows, as if
-//! they had never been. Pieces are gone at the next start: the log has what they are made of.
+//! once something was erased. So a run of many postings goes to the disk in sorted pieces, eight of which become one,
+//! so that a question has few to look into. When it is full they are merged into its rows, as if they had never been.
+//! Pieces are gone at the next start: the log has what they are made of.
 
 use std::sync::PoisonError;
 
@@ -12,28 +12,72 @@ use crate::store::disk::Disk;
 use crate::store::disk::Writer;
 use crate::store::index::Index;
 use crate::store::index::SPILLED;
+use crate::store::index::State;
 use crate::store::keys;
+use crate::store::merge::Merged;
 use crate::store::sweep::Place;
 
-/// A piece of the run that is being filled.
-pub(super) const fn place(number: u64) -> Place {
-    Place { level: SPILLED, run: number, part: 0 }
+/// Pieces of one tier that become one of the next.
+const JOINED: usize = 8;
+
+/// A piece of the open run on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spilled {
+    pub(super) number: u64,
+    /// How often it was joined with others.
+    tier: u32,
+}
+
+impl Spilled {
+    pub(super) const fn place(self) -> Place {
+        Place { level: SPILLED, run: self.number, part: 0 }
+    }
 }
 
 impl Index {
     /// Writes ahead what is in memory of the open run.
     pub(super) fn spill(&self, disk: &dyn Disk) -> Result<(), StoreError> {
-        let (postings, number) = {
+        let (postings, piece) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            (state.open_sorted(), state.spilled.end)
+            (state.open_sorted(), state.next_piece(0))
         };
         let mut writer = Writer::new(disk);
-        self.write(&mut writer, (SPILLED, number), postings.into_iter().map(Ok))?;
+        self.write(&mut writer, (SPILLED, piece.number), postings.into_iter().map(Ok))?;
         writer.finish()?;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.open.clear();
-        state.spilled.end = number + 1;
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.open.clear();
+            state.spilled.push(piece);
+        }
+        while self.join_pieces(disk)? {}
         Ok(())
+    }
+
+    /// Makes one piece of the last eight, if they are of one tier; whether they were.
+    fn join_pieces(&self, disk: &dyn Disk) -> Result<bool, StoreError> {
+        let (pieces, joined) = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(pieces) = state.last_tier() else { return Ok(false) };
+            let tier = pieces.iter().map(|piece| piece.tier).max().unwrap_or_default();
+            (pieces.to_vec(), state.next_piece(tier + 1))
+        };
+        let sources = pieces.iter().map(|piece| self.rising(disk.tree(), piece.place()));
+        let mut writer = Writer::new(disk);
+        self.write(&mut writer, (SPILLED, joined.number), Merged::new(sources.collect()))?;
+        writer.finish()?;
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let before = state.spilled.len().saturating_sub(JOINED);
+            state.spilled.truncate(before);
+            state.spilled.push(joined);
+        }
+        disk.wait_for_readers();
+        let mut writer = Writer::new(disk);
+        for piece in pieces {
+            writer.remove_all(keys::run(self.id, SPILLED, piece.number))?;
+        }
+        writer.finish()?;
+        Ok(true)
     }
 
     /// Removes all pieces. What a crash leaves of them is nothing that anybody reads.
@@ -41,6 +85,21 @@ impl Index {
         let mut writer = Writer::new(disk);
         writer.remove_all(keys::level(self.id, SPILLED).to_vec())?;
         writer.finish()
+    }
+}
+
+impl State {
+    /// The last eight pieces, if they are of one tier.
+    fn last_tier(&self) -> Option<&[Spilled]> {
+        let first = self.spilled.len().checked_sub(JOINED)?;
+        let last = self.spilled.get(first..)?;
+        let tier = last.first()?.tier;
+        last.iter().all(|piece| piece.tier == tier).then_some(last)
+    }
+
+    fn next_piece(&self, tier: u32) -> Spilled {
+        let number = self.spilled.last().map_or(0, |last| last.number + 1);
+        Spilled { number, tier }
     }
 }
 
@@ -169,6 +228,20 @@ mod tests {
         assert!(most.0 <= ROOM.open + entry + ROOM.short && most.1 <= ROOM.filters, "{most:?}");
         assert!(most_wide.0 > 3 * (ROOM.open + ROOM.short), "the control: {most_wide:?}");
         assert!(most_wide.1 > ROOM.filters, "the control: {most_wide:?}");
+    }
+
+    #[test]
+    fn few_pieces_are_to_be_looked_into() {
+        let (_folder, db) = database();
+        let index = Index::with_room(9, Keys::Few, Room { open: 200, ..ROOM });
+        index.start(&db).unwrap();
+        let mut most = 0;
+        for sequence in 0..RUN_SEQUENCES - 1 {
+            apply(&index, &db, sequence, &HashSet::new()).unwrap();
+            most = most.max(index.state.read().unwrap().spilled.len());
+        }
+        // Some 350 of them, in three tiers.
+        assert!(most > JOINED && most < 3 * JOINED, "{most}");
     }
 
     /// Ends at a step.

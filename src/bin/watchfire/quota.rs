@@ -48,7 +48,7 @@ struct Set {
     /// Streams open at once.
     #[arg(long, value_name = "N")]
     streams: Option<u32>,
-    /// Values looked up, and pages read, a second, on the average over ten seconds.
+    /// Values looked up, pages read, and records sent again, a second, on the average over ten seconds.
     #[arg(long, value_name = "N")]
     lookups_per_second: Option<u32>,
 }

@@ -106,9 +106,11 @@ impl Store {
         Ok(())
     }
 
-    /// Postings of the run that is being filled, of the index that has most.
-    pub fn run_postings(&self) -> usize {
-        self.terms.run_postings()
+    /// Whether one revision of a record may be there: no more than the index is asked. Never wrong about one that is.
+    pub fn may_have_revision(&self, name: &RecordName, revision: u32) -> Result<bool, StoreError> {
+        let digest = index_keys::revision_digest(&name.member, name.record, revision);
+        let found = self.names.find(&self.db, index_keys::first_bits(&digest), 0, 1)?;
+        Ok(!found.is_empty())
     }
 
     /// The place of one revision of a record.

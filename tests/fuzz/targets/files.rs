@@ -97,7 +97,10 @@ pub(super) fn pattern(data: &[u8]) {
     let Ok(found) = stix::pattern::read(text) else { return };
     assert!(!found.is_empty() && found.iter().all(|conjunction| !conjunction.is_empty()));
     let written = stix::pattern::write(&found);
-    assert_eq!(stix::pattern::read(&written), Ok(found), "it survives {written:?}");
+    // A list of values is short for all of its conjunctions.
+    if written.len() <= stix::pattern::PATTERN_BYTES_MAX {
+        assert_eq!(stix::pattern::read(&written), Ok(found), "it survives {written:?}");
+    }
 }
 
 /// A warning list, and a framework of techniques.
