@@ -86,7 +86,8 @@ async fn records_that_are_sent_again_take_nothing_from_others() {
             let envelopes: Vec<_> = (0..BATCH).map(one).collect();
             let taken = publish(&client, envelopes.clone()).await;
             assert_eq!(taken.first, BATCH);
-            sent.push(envelopes);
+            // As many a call as a member at a hundred times its quota sends: what more takes is the check of signatures.
+            sent.extend(envelopes.chunks(20).map(<[_]>::to_vec));
         }
         let limit = ["quota", "set", ATTACKER, "--lookups-per-second", "5"];
         demand(&ground.world.watchfire("operator", &limit));
@@ -168,24 +169,24 @@ async fn records_that_the_indexes_hold_many_times_hold_nobody_up_for_long() {
         }
         let client = ground.world.client(ATTACKER).await;
         let names: Vec<&str> = readers.iter().map(String::as_str).collect();
-        let batches = Lane::of_this_run().choose(6, 33, 33);
+        let is_short = Lane::of_this_run() == Lane::Commit;
+        let batches = if is_short { 6 } else { 33 };
         let begun = Instant::now();
         let attack = async {
             let taken = press(&client, batches, &names).await;
             let seconds = usize::try_from(begun.elapsed().as_secs()).expect("a short time");
             // One a second, and 128 at once, of those that have as many postings as they may.
             assert!((128..=141 + (seconds + 1) * 2).contains(&taken), "{taken} in {seconds} s");
-            fill_the_first_run(&client).await;
+            if !is_short {
+                fill_the_first_run(&client).await;
+            }
             taken
         };
         let name = "heavy records";
         let taken = ground.under(&mut round, name, MEMORY_MAX * 4, attack).await;
         round.note(&format!("{name} taken"), taken);
         let worst = ground.honest.since(begun).worst;
-        assert!(
-            Lane::of_this_run() == Lane::Commit || worst < WORST_MAX,
-            "others waited {worst:?}"
-        );
+        assert!(is_short || worst < WORST_MAX, "others waited {worst:?}");
         ground.finish().await;
         trials.keep(round);
     }
