@@ -226,11 +226,17 @@ impl Client {
         watch: WatchPauses<'_>,
     ) -> Result<(), ClientError> {
         let mut backoff = Backoff::default();
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         let mut told_until = Instant::now();
+        let mut waiting_before = batch.len();
         loop {
             let failed = self.attempt(batch, outcomes).await.err();
             let open = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+            if open < waiting_before {
+                // Some of it went: what a quota lets through in parts comes to its end.
+                (deadline, waiting_before) = (Instant::now() + PATIENCE, open);
+                backoff = Backoff::default();
+            }
             if open == 0 {
                 self.journalise(batch, outcomes).await?;
                 return self.let_go_sent(waiting, with_answers(batch, outcomes));

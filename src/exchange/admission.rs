@@ -1,7 +1,8 @@
 //! Admission: whether a record with a good signature is taken, and what follows from it.
 //!
 //! Pure: the sequencer gathers the facts, this judges, the sequencer acts. The order of the checks is part of
-//! the protocol: a record that was taken once is answered with its receipt whatever has changed since.
+//! the protocol: a record that was taken once is answered with its receipt whatever has changed since, as long as its
+//! publisher has look-ups left.
 
 use std::sync::Arc;
 
@@ -73,19 +74,6 @@ pub(super) struct Circumstances<'a> {
     pub(super) withdrawn: bool,
     /// What the record is about, in the order of [`Content::targets`]; `None` for what is not there.
     pub(super) targets: &'a [Option<Target>],
-}
-
-/// Whether the indexes take in a record with the others of its group, while everyone waits. How much others have there,
-/// nobody is told.
-pub(super) fn judge_postings(in_group: usize) -> Result<(), Refusal> {
-    if in_group <= limits::GROUP_POSTINGS_MAX {
-        return Ok(());
-    }
-    let message = format!(
-        "what is written at once is found by no more than {} terms and readers; this record comes after",
-        limits::GROUP_POSTINGS_MAX
-    );
-    Err(Refusal::new(Reason::Busy, message))
 }
 
 /// Judges the caller, before anything else: it speaks for itself, and is not suspended.

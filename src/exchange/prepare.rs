@@ -182,7 +182,7 @@ impl Ready {
     }
 
     /// How often it lies in the indexes: once for each term and each group of its readers.
-    pub(super) fn postings(&self) -> usize {
+    fn postings(&self) -> usize {
         let reach = &self.record.get().header.handling.reach;
         self.terms.len().saturating_mul(reach.audiences.len() + reach.recipients.len() + 1)
     }

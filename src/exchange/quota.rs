@@ -20,8 +20,8 @@ use crate::model::time::Clock;
 /// Over which records and look-ups are averaged.
 const SHORT_WINDOW: Duration = Duration::from_secs(10);
 const SHORT_WINDOW_SECONDS: u64 = 10;
-/// What every member may have, whatever its quota: places in the indexes, beyond what is easy for each record. They are
-/// written while everyone waits.
+/// What every member may publish, whatever its quota: postings beyond those of each record that are easy. They are written
+/// while everyone waits.
 const POSTINGS: Rate =
     Rate { capacity: limits::POSTINGS_BURST, window: limits::POSTINGS_BURST_WINDOW };
 /// Over which bytes are counted.
@@ -55,19 +55,23 @@ pub(crate) enum QuotaLimit {
     Lookups,
     /// Streams open at once.
     Streams,
+    /// Postings of records, beyond those that are easy. The same for every member.
+    Postings,
 }
 
 impl QuotaLimit {
     /// Every limit.
-    pub(crate) const ALL: [Self; 4] = [Self::Records, Self::Bytes, Self::Lookups, Self::Streams];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Records, Self::Bytes, Self::Lookups, Self::Streams, Self::Postings];
 
-    /// Its name in the roster.
+    /// Its name: in the roster, if it is there.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Records => "records_per_second",
             Self::Bytes => "bytes_per_day",
             Self::Lookups => "lookups_per_second",
             Self::Streams => "streams",
+            Self::Postings => "postings",
         }
     }
 
@@ -77,6 +81,7 @@ impl QuotaLimit {
             Self::Bytes => 1,
             Self::Lookups => 2,
             Self::Streams => 3,
+            Self::Postings => 4,
         }
     }
 }
@@ -146,7 +151,8 @@ impl Quotas {
         let bytes = used.bytes.and(bytes_of(quota), now, bytes);
         let bytes = bytes.map_err(|delay| used.refuse(member, QuotaLimit::Bytes, RECORD, delay))?;
         let postings = used.postings.and(POSTINGS, now, postings);
-        let postings = postings.map_err(|delay| refusal(member, "postings", RECORD, delay))?;
+        let postings =
+            postings.map_err(|delay| used.refuse(member, QuotaLimit::Postings, RECORD, delay))?;
         (used.records, used.bytes, used.postings) = (records, bytes, postings);
         Ok(())
     }
@@ -154,8 +160,17 @@ impl Quotas {
     /// Takes the look that it costs to find what is sent again. Who has none left comes back when it has all that it may
     /// have: whoever sends many again would ask for each by itself.
     pub(super) fn take_repeat(&self, member: &MemberId, quota: &Quota) -> Result<(), Refusal> {
-        let taken = self.take_looks(member, quota, 1, REPEAT);
-        taken.map_err(|refusal| refusal.retry_after(SHORT_WINDOW))
+        self.take_looks(member, quota, 1, REPEAT).map_err(|refusal| {
+            let delay = refusal.retry_after.unwrap_or_default().max(SHORT_WINDOW);
+            refusal.retry_after(delay)
+        })
+    }
+
+    /// Refuses a record that comes behind so many postings of its own batch that it has to come with the next.
+    pub(super) fn refuse_postings(&self, member: &MemberId) -> Refusal {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = used.entry(member.clone()).or_default();
+        used.refuse(member, QuotaLimit::Postings, RECORD, limits::BATCH_POSTINGS_DELAY)
     }
 
     /// Gives back what was just taken for a record.
@@ -233,6 +248,10 @@ impl Quotas {
                 QuotaLimit::Lookups => used.lookups.share(lookups_of(quota), now),
                 QuotaLimit::Streams => (quota.streams > 0)
                     .then(|| (f64::from(streams) / f64::from(quota.streams)).min(1.0)),
+                // Hardly anybody ever has any.
+                QuotaLimit::Postings => {
+                    used.postings.share(POSTINGS, now).filter(|share| *share > 0.0)
+                }
             },
             refused: used.refused.get(limit.place()).copied().unwrap_or_default(),
         })
@@ -425,26 +444,42 @@ mod tests {
         let member: MemberId = "acme-video".parse().unwrap();
         let quota = Quota { records_per_second: 10, streams: 4, ..Quota::default() };
         let shares = |open| quotas.standing(&member, &quota, open).map(|limit| limit.used);
-        assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25)]);
+        assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25), None]);
         for _record in 0..100 {
             quotas.take_record(&member, &quota, Weight::default()).unwrap();
         }
         assert!(quotas.take_record(&member, &quota, Weight::default()).is_err());
         quotas.note_refused_stream(&member);
-        let [records, _bytes, _lookups, streams] = quotas.standing(&member, &quota, 9);
+        let [records, _bytes, _lookups, streams, _postings] = quotas.standing(&member, &quota, 9);
         assert!(records.used.unwrap() > 0.5, "{records:?}");
         assert_eq!((records.refused, streams.refused, streams.used), (1, 1, Some(1.0)));
     }
 
     #[test]
-    fn places_in_the_indexes_have_a_limit_whatever_the_quota() {
+    fn who_owes_looks_is_told_when_what_it_sends_again_is_looked_for() {
+        let quotas = Quotas::new(Arc::new(crate::model::time::SystemClock::default()));
+        let member: MemberId = "acme-video".parse().unwrap();
+        let quota = Quota { lookups_per_second: 5, ..Quota::default() };
+        let delay = || quotas.take_repeat(&member, &quota).unwrap_err().retry_after.unwrap();
+        for _look in 0..50 {
+            quotas.take_repeat(&member, &quota).unwrap();
+        }
+        assert_eq!(delay(), SHORT_WINDOW, "not the fifth of a second of one");
+        let other: MemberId = "birch-social".parse().unwrap();
+        quotas.take_lookups(&other, &quota, 1000).unwrap();
+        let owed = quotas.take_repeat(&other, &quota).unwrap_err().retry_after.unwrap();
+        assert!(owed > Duration::from_mins(3), "{owed:?}");
+    }
+
+    #[test]
+    fn postings_have_a_limit_whatever_the_quota() {
         let quotas = Quotas::new(Arc::new(crate::model::time::SystemClock::default()));
         let member: MemberId = "acme-video".parse().unwrap();
         let free = Quota::default();
         let take = |postings| quotas.take_record(&member, &free, Weight { bytes: 1, postings });
         let heavy = limits::RECORD_POSTINGS_MAX;
         let count = (0..1000).take_while(|_record| take(heavy).is_ok()).count();
-        assert!((128..140).contains(&count), "{count}");
+        assert!((136..140).contains(&count), "{count}");
         let refusal = take(heavy).unwrap_err();
         assert_eq!(refusal.reason, Reason::Quota);
         assert_eq!(refusal.metadata, [("limit", "postings".to_owned())]);
@@ -454,6 +489,8 @@ mod tests {
         quotas.give_back(&member, &free, Weight { bytes: 1, postings: heavy });
         quotas.give_back(&member, &free, Weight { bytes: 1, postings: heavy });
         assert!(take(heavy).is_ok());
+        let postings = quotas.standing(&member, &free, 0)[QuotaLimit::Postings.place()];
+        assert!(postings.used.unwrap() > 0.9 && postings.refused >= 1, "{postings:?}");
     }
 
     #[test]

@@ -183,7 +183,7 @@ struct Draft {
     names: HashMap<(RecordName, u32), usize>,
     withdrawn: HashSet<RecordName>,
     leaves: Vec<(Digest, Digest)>,
-    /// Postings that the indexes take in with it.
+    /// Postings of the batch that is judged.
     postings: usize,
     warnings: HashMap<usize, Vec<Warning>>,
     /// Second headers for names and revisions that are taken.
@@ -557,6 +557,7 @@ impl Sequencer {
             let Submission { caller, records, order, answer } = submission;
             let mut pending = Vec::with_capacity(records.len());
             draft.held_up = None;
+            draft.postings = 0;
             draft.order = order.clone();
             for record in records {
                 pending.push(match record {
@@ -730,14 +731,19 @@ impl Sequencer {
     }
 
     /// Whether a new record may be judged now, and need not come again later.
-    fn let_in(&self, ready: &Ready, draft: &Draft) -> Result<(), Refusal> {
+    fn let_in(&self, ready: &Ready, draft: &mut Draft) -> Result<(), Refusal> {
         if let Some(refusal) = &draft.held_up {
             self.quotas.note_held_up(&ready.record.get().header.name.member, refusal);
             return Err(refusal.clone());
         }
         let weight = ready.weight();
-        admission::judge_postings(draft.postings.saturating_add(weight.postings))?;
-        self.take_quota(ready.record.get(), weight, draft)
+        let postings = draft.postings.saturating_add(weight.postings);
+        if postings > limits::BATCH_POSTINGS_MAX {
+            return Err(self.quotas.refuse_postings(&ready.record.get().header.name.member));
+        }
+        self.take_quota(ready.record.get(), weight, draft)?;
+        draft.postings = postings;
+        Ok(())
     }
 
     fn take_quota(&self, record: &Record, weight: Weight, draft: &Draft) -> Result<(), Refusal> {
@@ -916,9 +922,6 @@ impl Draft {
             facts.share_scope(&neighbour.facts);
         }
         let Ready { record, terms, warnings } = ready;
-        let Reach { audiences, recipients } = &facts.scope.reach;
-        let postings = terms.len().saturating_mul(audiences.len() + recipients.len() + 1);
-        self.postings = self.postings.saturating_add(postings);
         let parsed = record.get();
         let sequence = Sequence(self.group.head.frontier.size());
         let leaf = entries::leaf(parsed, sequence, accept_time).hash();

@@ -74,10 +74,14 @@ pub const RECORD_POSTINGS_MAX: usize = 16 * 1024;
 /// Postings of a record that cost nothing but its bytes: all words of one for two audiences fit, with what reports say
 /// besides.
 pub const RECORD_POSTINGS_EASY: usize = 1024;
-/// Postings of a member's records beyond those, at once: 128 records that have as many as they may.
+/// Postings of a member's records beyond those, at once: 136 records that have as many as they may.
 pub const POSTINGS_BURST: u64 = 2 * 1024 * 1024;
-/// In which time as many more may be there: a record that has as many as it may each second.
+/// In which time as many more may come: 16,384 a second.
 pub const POSTINGS_BURST_WINDOW: Duration = Duration::from_secs(128);
+/// Postings of one batch, so that a group, which others wait for, has twice as many at most: 256 easy records fit.
+pub const BATCH_POSTINGS_MAX: usize = GROUP_BYTES_MAX / POSTING_BYTES;
+/// When what a batch had more comes again: others have a group between.
+pub const BATCH_POSTINGS_DELAY: Duration = Duration::from_millis(100);
 /// Bytes that a posting counts where records are measured by them: half of what one takes, so that most records count
 /// their own.
 pub const POSTING_BYTES: usize = 8;
@@ -114,8 +118,6 @@ pub const CREATE_TIME_AHEAD_MAX: Duration = Duration::from_mins(10);
 pub const CLOCK_JUMP_MAX: Duration = Duration::from_mins(10);
 /// Records that one commit group holds at most.
 pub const GROUP_RECORDS_MAX: usize = 1024;
-/// Postings that the indexes take in with one commit group at most, while everyone waits.
-pub const GROUP_POSTINGS_MAX: usize = 512 * 1024;
 /// Bytes that one commit group holds at most.
 pub const GROUP_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Batches of one member whose signatures are being checked, or are next; there is one place more that it never has. A

@@ -14,6 +14,7 @@ use tonic::Code;
 use watchfire::client::Client;
 use watchfire::model::filter::Filter;
 use watchfire::model::header::BodyKind;
+use watchfire::model::limits;
 use watchfire::model::reason::Reason;
 use watchfire::wire::pb;
 
@@ -292,14 +293,16 @@ async fn what_is_sent_again_costs_a_look_and_holds_up_nothing_new() {
     let new = envelopes(&acme, &[domain("new.example")]);
     let answers = send_on_a_stream(&acme, &[&[batch.clone(), new].concat()]).await;
     let (again, new) = answers[0].split_at(RECORDS);
+    let over = Err(Reason::Quota.as_str().to_owned());
     let told = again.iter().filter(|outcome| outcome.is_ok()).count();
     assert!((10..RECORDS).contains(&told), "{told} of {RECORDS}");
-    let over = Err(Reason::Quota.as_str().to_owned());
-    assert!(again[told..].iter().all(|outcome| *outcome == over), "{again:?}");
+    assert!(again.iter().all(|outcome| outcome.is_ok() || *outcome == over), "{again:?}");
     assert!(new[0].is_ok(), "nothing that it may depend on is missing: {new:?}");
     // What has no receipt yet is asked for again, and so all of it is known in the end.
     set(&world, "acme-video", &["--lookups-per-second", "0"]);
-    assert!(send_all(&acme, &batch[told..]).await.iter().all(Option::is_some));
+    let pairs = batch.iter().zip(again).filter(|(_envelope, outcome)| outcome.is_err());
+    let rest: Vec<_> = pairs.map(|(envelope, _outcome)| envelope.clone()).collect();
+    assert!(send_all(&acme, &rest).await.iter().all(Option::is_some));
     world.finish();
 }
 
@@ -360,12 +363,10 @@ async fn what_depends_on_an_earlier_batch_of_its_stream_is_held_up_with_it() {
     world.finish();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_found_by_much_counts_what_it_takes_in_the_indexes() {
-    const TECHNIQUES: u64 = 300;
-    let world = World::with(MEMBERS).await;
-    let acme = world.client("acme-video").await;
-    let signer = acme.signer().expect("a key");
+const TECHNIQUES: u64 = 300;
+
+/// It is found by all of its techniques and the word of its title, for two audiences, a recipient and its publisher.
+fn found_by_much(client: &Client) -> pb::Envelope {
     let technique = |number| pb::Technique {
         framework: "disarm".to_owned(),
         external_id: format!("T{number}"),
@@ -377,7 +378,29 @@ async fn what_is_found_by_much_counts_what_it_takes_in_the_indexes() {
         ..pb::Operation::default()
     });
     let reach = handling(&["companies", "observers"], &["birch-social"]);
-    let envelope = sign(&acme, draft(&signer, content, reach));
+    sign(client, draft(&client.signer().expect("a key"), content, reach))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_batch_has_too_many_postings_of_comes_with_the_next() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let postings = usize::try_from((TECHNIQUES + 1) * 4).expect("a number");
+    let most = limits::BATCH_POSTINGS_MAX / postings;
+    let batch: Vec<_> = (0..most + 10).map(|_record| found_by_much(&acme)).collect();
+    let taken = |outcomes: &[Option<u64>]| outcomes.iter().take_while(|it| it.is_some()).count();
+    let outcomes = send_all(&acme, &batch).await;
+    assert_eq!(taken(&outcomes), most, "as many as fit");
+    assert!(outcomes[most..].iter().all(Option::is_none), "{outcomes:?}");
+    assert_eq!(taken(&send_all(&acme, &batch).await), batch.len(), "the same bytes again");
+    world.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_by_much_counts_what_it_takes_in_the_indexes() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let envelope = found_by_much(&acme);
     // For two audiences, a recipient and its publisher.
     let postings = (TECHNIQUES + 1) * 4;
     assert!(postings * 8 > u64::try_from(envelope.encoded_len()).expect("a length"));
