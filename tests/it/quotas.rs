@@ -368,7 +368,7 @@ const TECHNIQUES: u64 = 300;
 /// It is found by all of its techniques and the word of its title, for two audiences, a recipient and its publisher.
 fn found_by_much(client: &Client) -> pb::Envelope {
     let technique = |number| pb::Technique {
-        framework: "disarm".to_owned(),
+        framework: "x".to_owned(),
         external_id: format!("T{number}"),
         ..pb::Technique::default()
     };
