@@ -148,11 +148,16 @@ impl Gathering<'_> {
         recalls: &mut Vec<pb::Recall>,
     ) -> Result<Option<u64>, StoreError> {
         for sequence in range {
-            if recalls.len() >= page_size || self.examined >= limits::PAGE_EXAMINED_MAX {
+            if self.examined >= limits::PAGE_EXAMINED_MAX {
                 return Ok(Some(sequence));
             }
             self.examined = self.examined.saturating_add(1);
-            recalls.extend(self.at(sequence)?);
+            let Some(recall) = self.at(sequence)? else { continue };
+            // As in a search: behind a full page lies one that is shown.
+            if recalls.len() >= page_size {
+                return Ok(Some(sequence));
+            }
+            recalls.push(recall);
         }
         Ok(None)
     }

@@ -192,15 +192,17 @@ impl Search<'_> {
         page: &mut Page,
     ) -> Result<Option<u64>, StoreError> {
         for sequence in range {
-            let is_enough = page.has_moved && page.examined >= limits::PAGE_EXAMINED_MAX;
-            if page.entries.len() >= self.page_size || is_enough {
+            if page.has_moved && page.examined >= limits::PAGE_EXAMINED_MAX {
                 return Ok(Some(sequence));
             }
             page.examined += 1;
             page.has_moved = true;
             let Some(entry) = self.entry(sequence, &mut page.block)? else { continue };
+            // The next page begins with an entry that is shown: a full page with a token and nothing behind it would
+            // tell that there is something that is not for the reader.
             let length = prost::Message::encoded_len(&entry);
-            if page.bytes + length > limits::FRAME_BYTES_MAX {
+            if page.entries.len() >= self.page_size || page.bytes + length > limits::FRAME_BYTES_MAX
+            {
                 return Ok(Some(sequence));
             }
             page.bytes += length;

@@ -546,10 +546,10 @@ async fn what_a_member_may_not_see_changes_no_byte_of_what_it_is_answered() {
             (worlds.with.client(listener.0).await, worlds.without.client(listener.0).await);
         let with = listen(&one, &worlds.said).await;
         let without = listen(&two, &worlds.said).await;
-        assert_eq!(with.len(), without.len(), "seed {seed}: pages differ in number");
         for ((asked, said), (_, other)) in with.iter().zip(&without) {
             assert_eq!(said, other, "seed {seed}: {} is told by {asked}", listener.0);
         }
+        assert_eq!(with.len(), without.len(), "seed {seed}: pages differ in number");
         worlds.with.finish();
         worlds.without.finish();
         round.note("answers", with.len());

@@ -7,6 +7,7 @@ use tonic::Response;
 use tonic::Status;
 use watchfire::client::Client;
 use watchfire::client::KeeperChange;
+use watchfire::model::handling::Handling;
 use watchfire::model::names::RecordName;
 use watchfire::wire::pb;
 use watchfire::wire::pb::body::Content;
@@ -515,4 +516,79 @@ async fn subscriptions_of_others_are_not_there() {
     })
     .await;
     hiding.world.finish();
+}
+
+/// Whether pages of so many records, found records and recalls say that there is more. What was withdrawn is among the
+/// records of every kind.
+async fn is_there_more(client: &Client, sizes: [u32; 3]) -> [(&'static str, bool); 3] {
+    let [listed, found, asked] = sizes;
+    let list = pb::ListRecordsRequest {
+        filter: Some(pb::Filter {
+            body_kinds: vec![pb::BodyKind::Indicator.into()],
+            ..pb::Filter::default()
+        }),
+        page_size: listed,
+        ..pb::ListRecordsRequest::default()
+    };
+    let records = client.exchange_service().list_records(list).await.expect("a page").into_inner();
+    let search = pb::SearchRecordsRequest {
+        text: "pelican".to_owned(),
+        page_size: found,
+        ..pb::SearchRecordsRequest::default()
+    };
+    let search = client.query_service().search_records(search).await.expect("a page").into_inner();
+    let recalls = pb::ListRecallsRequest {
+        to_answer: true,
+        page_size: asked,
+        ..pb::ListRecallsRequest::default()
+    };
+    let recalls = client.query_service().list_recalls(recalls).await.expect("a page").into_inner();
+    let counts = [records.entries.len(), search.entries.len(), recalls.recalls.len()];
+    assert_eq!(counts.map(|count| u32::try_from(count).expect("a page")), sizes);
+    [
+        ("records", !records.next_page_token.is_empty()),
+        ("a search", !search.next_page_token.is_empty()),
+        ("recalls", !recalls.next_page_token.is_empty()),
+    ]
+}
+
+#[tokio::test]
+async fn behind_a_full_page_lies_something_that_is_shown_or_nothing_is_said_of_it() {
+    let world = World::with(MEMBERS).await;
+    let acme = world.client("acme-video").await;
+    let birch = world.client("birch-social").await;
+    let for_companies = || handling(&["companies"], &[]);
+    let withdrawn = |to: Handling| {
+        let acme = &acme;
+        async move {
+            let (name, _) = publish_for(acme, operation("withdrawn"), to).await;
+            publish_for(acme, withdrawal(&name), handling(&[], &[])).await;
+        }
+    };
+    for value in ["pelican-one.example", "pelican-two.example"] {
+        publish_for(&acme, described(value, "pelican"), for_companies()).await;
+    }
+    withdrawn(for_companies()).await;
+    withdrawn(for_companies()).await;
+    for hidden in [false, true] {
+        if hidden {
+            let cedars = || handling(&[], &["cedar-chat"]);
+            publish_for(&acme, described("pelican-three.example", "pelican"), cedars()).await;
+            withdrawn(cedars()).await;
+        }
+        for (what, more) in is_there_more(&birch, [4, 2, 2]).await {
+            assert!(!more, "{what}: something is hidden: {hidden}");
+        }
+        for (what, more) in is_there_more(&birch, [3, 1, 1]).await {
+            assert!(more, "{what}: one is left");
+        }
+    }
+    world.finish();
+}
+
+fn described(value: &str, text: &str) -> Content {
+    let mut content = domain(value);
+    let Content::Indicator(said) = &mut content else { panic!("an indicator") };
+    text.clone_into(&mut said.description);
+    content
 }
