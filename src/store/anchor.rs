@@ -53,8 +53,6 @@ pub(super) struct Anchor {
 struct Last {
     number: u64,
     known: Known,
-    /// Whether a write failed: that is told once.
-    is_told: bool,
 }
 
 /// What a store's anchor says; nothing where there is none yet.
@@ -84,18 +82,15 @@ impl Anchor {
             Ok(file)
         };
         let file = write().map_err(|error| failed(&error))?;
-        Ok(Self { file, last: Mutex::new(Last { number: 1, known, is_told: false }) })
+        Ok(Self { file, last: Mutex::new(Last { number: 1, known }) })
     }
 
-    /// Notes a group that is durable. A failure weakens what the next start can demand, and nothing else.
-    pub(super) fn raise(&self, known: &Known) {
+    /// Notes a group that is durable. Who cannot write this can write nothing else for long, and would not notice at the
+    /// next start if that group were gone.
+    pub(super) fn raise(&self, known: &Known) -> Result<(), StoreError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.known = Known { lsn: last.known.lsn.max(known.lsn), ..known.clone() };
-        if let Err(error) = self.put(&mut last)
-            && !std::mem::replace(&mut last.is_told, true)
-        {
-            tracing::warn!(%error, "the log's anchor cannot be written: a lost end would not be noticed");
-        }
+        self.put(&mut last).map_err(|error| failed(&error))
     }
 
     /// Notes where sled's log ends, in both slots, and syncs.
@@ -166,8 +161,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), None);
         let anchor = Anchor::begin(folder.path(), known(1)).unwrap();
-        anchor.raise(&known(2));
-        anchor.raise(&Known { lsn: 0, ..known(3) });
+        anchor.raise(&known(2)).unwrap();
+        anchor.raise(&Known { lsn: 0, ..known(3) }).unwrap();
         assert_eq!(read(folder.path()).unwrap(), Some(known(3)), "an end is never taken back");
         let path = folder.path().join(NAME);
         let whole = std::fs::read(&path).unwrap();
@@ -186,7 +181,7 @@ mod tests {
     fn at_rest_both_slots_say_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let anchor = Anchor::begin(folder.path(), known(1)).unwrap();
-        anchor.raise(&known(2));
+        anchor.raise(&known(2)).unwrap();
         anchor.rest(900).unwrap();
         let path = folder.path().join(NAME);
         let whole = std::fs::read(&path).unwrap();

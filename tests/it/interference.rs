@@ -541,7 +541,8 @@ async fn what_a_member_may_not_see_changes_no_byte_of_what_it_is_answered() {
         for _step in 0..STEPS {
             worlds.step(&mut dice).await;
         }
-        assert!(worlds.hidden > STEPS / 4, "seed {seed}: {} records are hidden", worlds.hidden);
+        // A third of what is said, mostly: without any there would be nothing to notice.
+        assert!(worlds.hidden > STEPS / 9, "seed {seed}: {} records are hidden", worlds.hidden);
         let (one, two) =
             (worlds.with.client(listener.0).await, worlds.without.client(listener.0).await);
         let with = listen(&one, &worlds.said).await;

@@ -202,7 +202,7 @@ impl Store {
         self.sync()?;
         let syncing = begun.elapsed().saturating_sub(writing);
         steps::reached(Step::Synced);
-        self.raise_anchor(&group.head.frontier);
+        self.raise_anchor(&group.head.frontier)?;
         self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);

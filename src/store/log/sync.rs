@@ -80,20 +80,19 @@ impl Store {
         // What is seen is synced then, and not the other way round.
         let end = inspect::tip(&self.log_file)?;
         self.sync()?;
-        self.raise_anchor(&self.head()?.frontier);
+        self.raise_anchor(&self.head()?.frontier)?;
         self.anchor.as_ref().map_or(Ok(()), |anchor| anchor.rest(end))
     }
 
     /// Notes what is durable.
-    pub(super) fn raise_anchor(&self, frontier: &Frontier) {
-        if let Some(anchor) = &self.anchor {
-            anchor.raise(&Known {
-                lsn: self.synced_end.load(Ordering::Relaxed),
-                size: frontier.size(),
-                root: frontier.root(),
-                writes: self.writes.load(Ordering::Relaxed),
-            });
-        }
+    pub(super) fn raise_anchor(&self, frontier: &Frontier) -> Result<(), StoreError> {
+        let Some(anchor) = &self.anchor else { return Ok(()) };
+        anchor.raise(&Known {
+            lsn: self.synced_end.load(Ordering::Relaxed),
+            size: frontier.size(),
+            root: frontier.root(),
+            writes: self.writes.load(Ordering::Relaxed),
+        })
     }
 
     /// Where the log ends that sled has given to the file system, as far as that can be seen.
