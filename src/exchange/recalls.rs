@@ -152,45 +152,55 @@ impl Gathering<'_> {
                 return Ok(Some(sequence));
             }
             self.examined = self.examined.saturating_add(1);
-            let Some(recall) = self.at(sequence)? else { continue };
+            let Some((found, of)) = self.wanted(sequence)? else { continue };
             // As in a search: behind a full page lies one that is shown.
             if recalls.len() >= page_size {
                 return Ok(Some(sequence));
             }
-            recalls.push(recall);
+            recalls.push(self.recall(found, &of)?);
         }
         Ok(None)
     }
 
-    /// The recall at a place, if there is one that was asked for.
-    fn at(&mut self, sequence: u64) -> Result<Option<pb::Recall>, StoreError> {
+    /// The recall at a place, if there is one that was asked for: of the caller's own, or one that it has yet to answer.
+    fn wanted(&mut self, sequence: u64) -> Result<Option<(Found, RecordName)>, StoreError> {
         let Some(found) = self.reading.found(sequence)? else { return Ok(None) };
         let Some(of) = found.record.content.withdraws().cloned() else { return Ok(None) };
         let reader = self.reading.reader;
         let is_wanted = match self.which {
             Recalls::Own => of.member == reader.member,
             // Who reads no bodies holds none, though it has taken the record down itself.
-            Recalls::ToAnswer => of.member != reader.member && reader.role.reads_bodies(),
+            Recalls::ToAnswer => {
+                of.member != reader.member
+                    && reader.role.reads_bodies()
+                    && self.waits_for(&reader.member, &found, &of)?
+            }
         };
-        if is_wanted { self.recall(found, &of) } else { Ok(None) }
+        Ok(is_wanted.then_some((found, of)))
     }
 
-    /// A recall; `None` if the caller need not answer it, or has.
-    fn recall(&mut self, found: Found, of: &RecordName) -> Result<Option<pb::Recall>, StoreError> {
-        let last = self.reading.store.withdrawn(of)?;
-        let next = last.filter(|last| *last > found.sequence).unwrap_or(self.reading.size);
-        let erased = self.erased(of)?;
-        let asked = Asked { of, at: found.sequence, next: next.min(self.reading.size), erased };
+    /// Whether a recall waits for a member's answer.
+    fn waits_for(
+        &mut self,
+        member: &MemberId,
+        found: &Found,
+        of: &RecordName,
+    ) -> Result<bool, StoreError> {
+        let asked = self.asked(found, of)?;
+        Ok(self.could_see(member, found, &asked) && self.answer(member, &asked)?.is_none())
+    }
+
+    fn asked<'a>(&self, found: &Found, of: &'a RecordName) -> Result<Asked<'a>, StoreError> {
+        let (last, size) = (self.reading.store.withdrawn(of)?, self.reading.size);
+        let next = last.filter(|last| *last > found.sequence).unwrap_or(size);
+        Ok(Asked { of, at: found.sequence, next: next.min(size), erased: self.erased(of)? })
+    }
+
+    fn recall(&mut self, found: Found, of: &RecordName) -> Result<pb::Recall, StoreError> {
+        let asked = self.asked(&found, of)?;
         let holders = match self.which {
             Recalls::Own => self.holders(&found, &asked)?,
-            Recalls::ToAnswer => {
-                let caller = self.reading.reader;
-                let could = self.could_see(&caller.member, &found, &asked);
-                if !could || self.answer(&caller.member, &asked)?.is_some() {
-                    return Ok(None);
-                }
-                Vec::new()
-            }
+            Recalls::ToAnswer => Vec::new(),
         };
         let (demand_deletion, acknowledge_by_time) = match &found.record.body.content {
             Some(pb::body::Content::Withdrawal(said)) => {
@@ -200,14 +210,14 @@ impl Gathering<'_> {
         };
         let mut withdrawal = found.entry;
         add_record(&mut withdrawal, self.now);
-        Ok(Some(pb::Recall {
+        Ok(pb::Recall {
             record: of.to_string(),
             withdrawal: Some(withdrawal),
             demand_deletion,
             acknowledge_by_time,
-            erased_sequence: erased,
+            erased_sequence: asked.erased,
             holders,
-        }))
+        })
     }
 
     /// Everyone who could see the record, and what each has answered; and who could not and answered all the same.

@@ -71,6 +71,8 @@ pub fn compact(
     copy(&store, &copy_place, |rows| progress("copying", rows)).map_err(CompactError::Store)?;
     let fresh = Store::open(&copy_place, 0).map_err(CompactError::Store)?;
     check(&fresh, &report, &mut progress).inspect_err(|_fault| throw_away(&copy_place))?;
+    // A copy whose anchor knows nothing could lose its end unnoticed.
+    fresh.settle().map_err(CompactError::Store)?;
     // Nobody may open either between here and the end.
     let _lock = store.lock();
     drop((fresh, store));

@@ -202,6 +202,8 @@ fn make(
         read_copy(path, &what.data.join(COPY), &mut copy)?;
         copy.finish(&store, &mut newer)?;
     }
+    // Without its anchor the store could lose its end unnoticed.
+    store.settle()?;
     drop(store);
     let next_epoch = head.epoch.max(newer.epoch).saturating_add(1);
     let waiting = Waiting { next_epoch, erased: newer.erased };

@@ -104,9 +104,12 @@ impl Anchor {
     }
 
     fn put(&self, last: &mut Last) -> std::io::Result<()> {
-        last.number = last.number.saturating_add(1);
-        let slot = encode(last.number, &last.known);
-        self.file.write_all_at(&slot, last.number % SLOTS * SLOT_DISTANCE)
+        let number = last.number.saturating_add(1);
+        let slot = encode(number, &last.known);
+        self.file.write_all_at(&slot, number % SLOTS * SLOT_DISTANCE)?;
+        // Only then: what is tried again must not fall on the slot that is whole.
+        last.number = number;
+        Ok(())
     }
 }
 
@@ -175,6 +178,23 @@ mod tests {
         }
         std::fs::write(&path, [0; 5000]).unwrap();
         assert!(matches!(read(folder.path()), Err(StoreError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_noted_is_an_error_and_costs_no_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        let anchor = Anchor::begin(folder.path(), known(1)).unwrap();
+        anchor.raise(&known(2)).unwrap();
+        let read_only = File::open(folder.path().join(NAME)).unwrap();
+        let number = anchor.last.lock().unwrap().number;
+        let last = Mutex::new(Last { number, known: known(2) });
+        let failing = Anchor { file: read_only, last };
+        for _again in 0..3 {
+            assert!(matches!(failing.raise(&known(3)), Err(StoreError::Io { .. })));
+            assert_eq!(failing.last.lock().unwrap().number, number);
+        }
+        assert!(failing.rest(900).is_err());
+        assert_eq!(read(folder.path()).unwrap(), Some(known(2)));
     }
 
     #[test]

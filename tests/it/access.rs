@@ -163,6 +163,9 @@ async fn play(round: &mut Round, clients: [&Client; 4]) {
         .collect();
     round.note("posted_while_out", outside.len());
     lose(acme, birch_client, &desk, &mut in_and_out).await;
+    // Nobody may be in as many audiences of one keeper as there are rounds.
+    let members = vec!["cedar-chat".parse().expect("a member")];
+    acme.change_audience(&desk, KeeperChange::Remove(members)).await.expect("a receipt");
 }
 
 /// Birch leaves for good: of what is said then nothing comes, by the open stream and by any other one.

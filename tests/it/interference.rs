@@ -401,8 +401,16 @@ async fn listen(client: &Client, said: &[Said]) -> Vec<(String, String)> {
     pages(client, &mut heard, said).await;
     values(client, &mut heard).await;
     for to_answer in [false, true] {
-        let request = pb::ListRecallsRequest { to_answer, ..pb::ListRecallsRequest::default() };
-        heard.note("ListRecallsResponse", "", queries.list_recalls(request).await);
+        let mut request =
+            pb::ListRecallsRequest { to_answer, page_size: 2, ..pb::ListRecallsRequest::default() };
+        loop {
+            let answer = queries.list_recalls(request.clone()).await;
+            let page = heard.note("ListRecallsResponse", "", answer);
+            request.page_token = page.map(|page| page.next_page_token).unwrap_or_default();
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
     }
     let request = pb::GetLedgerRequest::default();
     heard.note("GetLedgerResponse", "", queries.get_ledger(request).await);

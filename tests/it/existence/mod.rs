@@ -3,6 +3,8 @@
 
 mod many;
 
+use std::collections::HashSet;
+
 use tonic::Response;
 use tonic::Status;
 use watchfire::client::Client;
@@ -583,7 +585,44 @@ async fn behind_a_full_page_lies_something_that_is_shown_or_nothing_is_said_of_i
             assert!(more, "{what}: one is left");
         }
     }
+    // Behind what is hidden something is shown: each once, the last page without a token.
+    publish_for(&acme, described("pelican-four.example", "pelican"), for_companies()).await;
+    withdrawn(for_companies()).await;
+    assert_eq!(pages_of_two(&birch).await, ([2, 1].into(), [2, 1].into()));
     world.finish();
+}
+
+/// How many are on each page of two: of what a search finds, and of recalls. Each comes once.
+async fn pages_of_two(client: &Client) -> (Vec<usize>, Vec<usize>) {
+    let (mut found, mut asked) = (Vec::new(), Vec::new());
+    let (mut names, mut page_token) = (HashSet::new(), String::new());
+    loop {
+        let text = "pelican".to_owned();
+        let request =
+            pb::SearchRecordsRequest { text, page_size: 2, page_token, ..Default::default() };
+        let page = client.query_service().search_records(request).await.expect("a page");
+        let page = page.into_inner();
+        found.push(page.entries.len());
+        let fresh = page.entries.iter().filter(|entry| names.insert(entry.sequence)).count();
+        assert_eq!(fresh, page.entries.len());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    names.clear();
+    loop {
+        let request = pb::ListRecallsRequest { to_answer: true, page_size: 2, page_token };
+        let page = client.query_service().list_recalls(request).await.expect("a page").into_inner();
+        asked.push(page.recalls.len());
+        let places = page.recalls.iter().filter_map(|recall| recall.withdrawal.as_ref());
+        let fresh = places.filter(|entry| names.insert(entry.sequence)).count();
+        assert_eq!(fresh, page.recalls.len());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return (found, asked);
+        }
+    }
 }
 
 fn described(value: &str, text: &str) -> Content {
