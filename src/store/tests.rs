@@ -206,6 +206,18 @@ fn demand_all(store: &Store, lengths: &[usize]) {
     assert!(store.block_at(next).unwrap().is_none());
 }
 
+#[test]
+fn each_group_is_noted_in_the_anchor_before_its_append_returns() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for round in 1..=3_u64 {
+        disk.append(&store, &[100, 200]).unwrap();
+        let known = anchor::read(disk.folder.path()).unwrap().unwrap();
+        let frontier = store.head().unwrap().frontier;
+        assert_eq!((known.size, known.root), (frontier.size(), frontier.root()), "group {round}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
