@@ -546,11 +546,12 @@ async fn what_a_member_may_not_see_changes_no_byte_of_what_it_is_answered() {
         let mut dice = Dice(seed);
         let listener = LISTENERS[usize::try_from(seed).expect("a number") % 3];
         let mut worlds = Worlds::open(&base, listener).await;
-        for _step in 0..STEPS {
+        let mut steps = 0;
+        // Some seeds hide little at first: without enough there would be nothing to notice.
+        while steps < STEPS || worlds.hidden <= STEPS / 4 {
             worlds.step(&mut dice).await;
+            steps += 1;
         }
-        // A third of what is said, mostly: without any there would be nothing to notice.
-        assert!(worlds.hidden > STEPS / 9, "seed {seed}: {} records are hidden", worlds.hidden);
         let (one, two) =
             (worlds.with.client(listener.0).await, worlds.without.client(listener.0).await);
         let with = listen(&one, &worlds.said).await;
