@@ -33,6 +33,10 @@ impl Order {
     /// This record is judged now, whether it was held up or not.
     pub(super) fn came(&self, header: &Digest) {
         let mut held = self.held();
+        // Asked of each record, and nothing is held up as a rule: then nothing is hashed.
+        if held.headers.is_empty() {
+            return;
+        }
         if held.headers.remove(header) && held.headers.is_empty() && !held.others {
             held.reason = None;
         }

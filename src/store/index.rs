@@ -673,14 +673,16 @@ impl State {
         let candidates = self.sieve.of(key);
         let mut known = Vec::new();
         let is_behind = |posting: &&Posting| posting.1 >= from;
-        for (run, short) in (self.first_short()..).zip(&self.short) {
-            match short {
-                _ if !candidates.has(run) => {}
-                ShortRun::InMemory(postings) => {
+        let first_short = self.first_short();
+        // Hardly ever more than one: all are not looked at.
+        for run in candidates.among(first_short, self.short.len()) {
+            match usize::try_from(run - first_short).ok().and_then(|at| self.short.get(at)) {
+                None => {}
+                Some(ShortRun::InMemory(postings)) => {
                     let own = between(postings, key..=key).iter().filter(is_behind);
                     known.extend(own.map(|posting| posting.1));
                 }
-                ShortRun::OnDisk => {
+                Some(ShortRun::OnDisk) => {
                     plan.push(Source::Known(std::mem::take(&mut known)));
                     plan.push(Source::Disk(SHORT, run));
                 }

@@ -76,6 +76,19 @@ impl Candidates {
     pub(super) const fn has(self, run: u64) -> bool {
         self.0 & bit(run) != 0
     }
+
+    /// Those of so many runs from one on, rising; 127 at most.
+    pub(super) fn among(self, first: u64, count: usize) -> impl Iterator<Item = u64> {
+        let from_first = self.0.rotate_right(u32::try_from(first % RUNS).unwrap_or_default());
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut left = from_first & 1_u128.checked_shl(count).map_or(u128::MAX, |end| end - 1);
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros();
+            // Its lowest bit is put out.
+            left &= left.checked_sub(1)?;
+            Some(first + u64::from(place))
+        })
+    }
 }
 
 const fn bit(run: u64) -> u128 {
@@ -89,6 +102,18 @@ mod tests {
     fn key(number: u64) -> u64 {
         let digest = crate::model::names::sha256(&number.to_be_bytes());
         crate::model::index_keys::first_bits(&digest)
+    }
+
+    #[test]
+    fn candidates_come_one_by_one_as_they_are_asked_for() {
+        for (bits, first, count) in
+            [(0, 0, 127), (u128::MAX, 100, 127), (1 << 5, 133, 1), (1 << 127 | 3, 126, 60)]
+        {
+            let candidates = Candidates(bits);
+            let asked = (first..first + 127).take(count).filter(|run| candidates.has(*run));
+            let found = candidates.among(first, count).collect::<Vec<_>>();
+            assert_eq!(found, asked.collect::<Vec<_>>(), "{bits:x} {first} {count}");
+        }
     }
 
     #[test]

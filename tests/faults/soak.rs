@@ -167,9 +167,9 @@ async fn watch(world: &World, span: Duration) -> Vec<Look> {
     looks
 }
 
-/// The same looks, and a leak of twice what is allowed: it must be noticed.
+/// What was seen, and a leak of twice what is allowed in it: it must be noticed.
 fn demand_that_a_leak_is_noticed(looks: &[Look]) {
-    let leaking = |look: &Look| Look { bytes: look.hours * GROWTH_MAX * 2.0, ..*look };
+    let leaking = |look: &Look| Look { bytes: look.bytes + look.hours * GROWTH_MAX * 2.0, ..*look };
     let leaking: Vec<Look> = looks.iter().map(leaking).collect();
     assert!(growth(&leaking) > GROWTH_MAX, "a leak was not noticed");
 }
@@ -206,8 +206,11 @@ async fn what_a_hub_holds_does_not_grow() {
         round.note("MiB at the end", looks[looks.len() - 1].bytes / GROWTH_MAX);
         round.note("files, first and most", format!("{first} and {most}"));
         assert!(most <= first + FILES_MORE_MAX, "{first} files were open, then {most}");
-        demand_that_a_leak_is_noticed(warm);
-        assert!(lane != Lane::Soak || grown < GROWTH_MAX, "{} MiB an hour", grown / GROWTH_MAX);
+        // In seconds a hub's memory goes up and down by more than a leak is in an hour.
+        if lane == Lane::Soak {
+            assert!(grown < GROWTH_MAX, "{} MiB an hour", grown / GROWTH_MAX);
+            demand_that_a_leak_is_noticed(warm);
+        }
         world.finish();
         trials.keep(round);
     }

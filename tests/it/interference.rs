@@ -81,6 +81,10 @@ const APART: &[&str] = &[
     "p90",
 ];
 
+/// The same in an export, where a new object has the time at which it was taken.
+const EXPORTED_APART: &[&str] =
+    &["sequence", "accept_time", "created", "modified", "first_accept_time", "valid_from"];
+
 /// Numbers that look random and are the same for a seed (`SplitMix64`).
 struct Dice(u64);
 
@@ -307,12 +311,14 @@ fn content(kind: usize, which: usize, target: Option<&Said>, dice: &mut Dice) ->
 struct Heard {
     pool: DescriptorPool,
     answers: Vec<(String, String)>,
+    /// Keys that it heard of, with whose they are.
+    keys: Vec<(String, pb::Key)>,
 }
 
 impl Heard {
     fn new() -> Self {
         let pool = DescriptorPool::decode(watchfire::wire::DESCRIPTORS).expect("descriptors");
-        Self { pool, answers: Vec::new() }
+        Self { pool, answers: Vec::new(), keys: Vec::new() }
     }
 
     fn note<R: prost::Message>(
@@ -380,7 +386,7 @@ pub(crate) fn strip(message: &mut DynamicMessage, apart: &[&str]) {
 }
 
 /// Asks everything that a member can ask, about names, values and words of both worlds.
-async fn listen(client: &Client, said: &[Said]) -> Vec<(String, String)> {
+async fn listen(client: &Client, listener: &str, said: &[Said]) -> Vec<(String, String)> {
     let mut heard = Heard::new();
     let mut queries = client.query_service();
     for name in said.iter().map(|said| said.name.to_string()) {
@@ -422,8 +428,105 @@ async fn listen(client: &Client, said: &[Said]) -> Vec<(String, String)> {
     heard.note("GetExchangeResponse", "", exchange);
     let members = roster.list_members(pb::ListMembersRequest::default()).await;
     heard.note("ListMembersResponse", "", members);
+    for (member, _role) in MEMBERS {
+        about_member(client, &mut heard, member).await;
+    }
+    for scope in ["audiences/all", "audiences/companies", "audiences/observers"] {
+        heads(client, &mut heard, scope).await;
+    }
+    let quota = roster.get_quota(pb::GetQuotaRequest {}).await;
+    heard.note("GetQuotaResponse", "", quota);
+    let techniques = queries.list_techniques(pb::ListTechniquesRequest::default()).await;
+    heard.note("ListTechniquesResponse", "", techniques);
+    let request = pb::ListMisbehaviorReportsRequest::default();
+    let reports = client.transparency_service().list_misbehavior_reports(request).await;
+    heard.note("ListMisbehaviorReportsResponse", "", reports);
     streams(client, &mut heard).await;
+    subscription(client, listener, &mut heard).await;
+    export(client, &mut heard).await;
     heard.answers
+}
+
+async fn about_member(client: &Client, heard: &mut Heard, member: &str) {
+    let name = format!("members/{member}");
+    let mut roster = client.roster_service();
+    let request = pb::GetMemberRequest { name: name.clone() };
+    heard.note("GetMemberResponse", &name, roster.get_member(request).await);
+    let request = pb::ListKeysRequest { parent: name.clone(), ..pb::ListKeysRequest::default() };
+    let keys = heard.note("ListKeysResponse", &name, roster.list_keys(request).await);
+    let mut log = client.transparency_service();
+    let request = pb::ListPublisherHeadsRequest {
+        publisher: name.clone(),
+        ..pb::ListPublisherHeadsRequest::default()
+    };
+    heard.note("ListPublisherHeadsResponse", &name, log.list_publisher_heads(request).await);
+    heard.keys.extend(keys.into_iter().flat_map(|page| page.keys).map(|key| (name.clone(), key)));
+}
+
+/// What each publisher said in a scope, as those in it may count it.
+async fn heads(client: &Client, heard: &mut Heard, scope: &str) {
+    for (publisher, key) in heard.keys.clone() {
+        let request = pb::ListPublisherEntriesRequest {
+            publisher,
+            key: key.name.rsplit_once('/').expect("a key has a name").1.to_owned(),
+            scope: scope.to_owned(),
+            page_size: 1000,
+            ..pb::ListPublisherEntriesRequest::default()
+        };
+        let answer = client.transparency_service().list_publisher_entries(request).await;
+        heard.note("ListPublisherEntriesResponse", scope, answer);
+    }
+}
+
+/// A durable subscription from its creation to its end.
+async fn subscription(client: &Client, listener: &str, heard: &mut Heard) {
+    let mut subscriptions = client.subscription_service();
+    let name = format!("members/{listener}/subscriptions/hears-all");
+    let from = pb::StartPoint::Start.into();
+    let request = pb::CreateSubscriptionRequest {
+        name: name.clone(),
+        from,
+        ..pb::CreateSubscriptionRequest::default()
+    };
+    let created = subscriptions.create_subscription(request).await;
+    heard.note("CreateSubscriptionResponse", "", created);
+    stream(client, heard, Start::Subscription(name), pb::Filter::default()).await;
+    let listed = subscriptions.list_subscriptions(pb::ListSubscriptionsRequest::default()).await;
+    heard.note("ListSubscriptionsResponse", "", listed);
+}
+
+/// All that it may see in a format of other tools.
+async fn export(client: &Client, heard: &mut Heard) {
+    let request =
+        pb::ExportRequest { format: pb::ExportFormat::Stix.into(), ..pb::ExportRequest::default() };
+    let answer = client.export_service().export(request).await;
+    let mut parts = answer.expect("a stream").into_inner();
+    let mut whole = Vec::new();
+    while let Some(part) = parts.message().await.expect("a part") {
+        whole.extend(part.chunk);
+    }
+    let mut bundle: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
+    without_places(&mut bundle);
+    heard.answers.push(("an export".to_owned(), bundle.to_string()));
+}
+
+/// Leaves out of JSON what depends on when and where an entry was taken; that it is there still shows.
+fn without_places(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                if EXPORTED_APART.contains(&name.as_str()) {
+                    *value = "left out".into();
+                }
+                without_places(value);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_places),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
 }
 
 /// What is said about a name that one may not see is refused alike; nothing is taken in, whatever the name is.
@@ -512,28 +615,36 @@ async fn values(client: &Client, heard: &mut Heard) {
     }
 }
 
-/// Streams in one piece each: where frames are cut is a matter of place.
 async fn streams(client: &Client, heard: &mut Heard) {
     for point in [pb::StartPoint::Start, pb::StartPoint::Snapshot] {
         for platforms in [vec![], vec!["x".to_owned()]] {
-            let request = pb::SubscribeRequest {
-                start: Some(Start::From(point.into())),
-                filter: Some(pb::Filter { platforms, ..pb::Filter::default() }),
-                include_record: true,
-                until_head: true,
-                ..pb::SubscribeRequest::default()
-            };
-            let answer = client.exchange_service().subscribe(request).await;
-            let mut frames = answer.expect("a stream").into_inner();
-            let mut whole = pb::SubscribeResponse::default();
-            while let Some(frame) = frames.message().await.expect("a frame") {
-                whole.entries.extend(frame.entries);
-                whole.left_filter.extend(frame.left_filter);
-                whole.mark = frame.mark.or(whole.mark);
-            }
-            heard.note("SubscribeResponse", point.as_str_name(), Ok(Response::new(whole)));
+            let filter = pb::Filter { platforms, ..pb::Filter::default() };
+            stream(client, heard, Start::From(point.into()), filter).await;
         }
     }
+}
+
+/// A stream in one piece: where frames are cut is a matter of place.
+async fn stream(client: &Client, heard: &mut Heard, start: Start, filter: pb::Filter) {
+    let asked = format!("{start:?}");
+    // A durable subscription has its own filter.
+    let filter = (!matches!(start, Start::Subscription(_))).then_some(filter);
+    let request = pb::SubscribeRequest {
+        start: Some(start),
+        filter,
+        include_record: true,
+        until_head: true,
+        ..pb::SubscribeRequest::default()
+    };
+    let answer = client.exchange_service().subscribe(request).await;
+    let mut frames = answer.expect("a stream").into_inner();
+    let mut whole = pb::SubscribeResponse::default();
+    while let Some(frame) = frames.message().await.expect("a frame") {
+        whole.entries.extend(frame.entries);
+        whole.left_filter.extend(frame.left_filter);
+        whole.mark = frame.mark.or(whole.mark);
+    }
+    heard.note("SubscribeResponse", &asked, Ok(Response::new(whole)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -554,8 +665,8 @@ async fn what_a_member_may_not_see_changes_no_byte_of_what_it_is_answered() {
         }
         let (one, two) =
             (worlds.with.client(listener.0).await, worlds.without.client(listener.0).await);
-        let with = listen(&one, &worlds.said).await;
-        let without = listen(&two, &worlds.said).await;
+        let with = listen(&one, listener.0, &worlds.said).await;
+        let without = listen(&two, listener.0, &worlds.said).await;
         for ((asked, said), (_, other)) in with.iter().zip(&without) {
             assert_eq!(said, other, "seed {seed}: {} is told by {asked}", listener.0);
         }

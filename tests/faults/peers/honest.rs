@@ -19,6 +19,8 @@ use crate::world::publish;
 
 pub(super) const PUBLISHER: &str = "birch-social";
 pub(super) const READER: &str = "cedar-chat";
+/// How soon after an attack somebody honest is served.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(5);
 /// Between two rounds: attention, and not load.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -86,7 +88,7 @@ impl Honest {
     pub(super) async fn recovered(&self) -> Duration {
         let begun = Instant::now();
         while self.since(begun).rounds == 0 {
-            assert!(begun.elapsed() < PATIENCE, "honest members are not served any more");
+            assert!(begun.elapsed() < RECOVERS_WITHIN, "honest members are not served any more");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         begun.elapsed()

@@ -8,6 +8,7 @@ use tonic_types::StatusExt as _;
 use watchfire::client::Client;
 use watchfire::client::From;
 use watchfire::model::filter::Filter;
+use watchfire::model::reason::Reason;
 use watchfire::wire::pb;
 
 use crate::peers::frames;
@@ -191,7 +192,11 @@ async fn publish_without_pause(client: &Client, until: Instant) -> (u64, u64) {
                 for result in answer.into_inner().results {
                     match result.outcome {
                         Some(pb::publish_result::Outcome::Receipt(_)) => taken += 1,
-                        _refusal => over += 1,
+                        Some(pb::publish_result::Outcome::Refusal(refusal)) => {
+                            assert_eq!(refusal.reason, Reason::Quota.as_str(), "{refusal:?}");
+                            over += 1;
+                        }
+                        None => panic!("an outcome that says nothing"),
                     }
                 }
             }

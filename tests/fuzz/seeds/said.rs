@@ -1,5 +1,7 @@
 //! What is said over the wire: bodies of each kind, and what is signed around them.
 
+use std::collections::HashSet;
+
 use crate::targets;
 use crate::targets::world::World;
 use crate::targets::world::world;
@@ -113,12 +115,30 @@ pub(super) fn admission(member: u8) -> pb::RosterChange {
     }
 }
 
+/// The same with other salts, so that there are as many as anybody needs, each once.
+pub(crate) fn different_envelopes() -> impl Iterator<Item = pb::Envelope> {
+    let mut known = HashSet::new();
+    let salted = (0..=u8::MAX).flat_map(|salt| {
+        signed(move |body| {
+            let mut body = pb::Body::decode(body.as_slice()).expect("a body");
+            body.salt = vec![salt; 32];
+            body.encode_to_vec()
+        })
+    });
+    salted.filter(move |envelope| known.insert(envelope.encode_to_vec()))
+}
+
 /// A signed envelope around a body of each kind, by each member; the hub's by the hub.
 pub(crate) fn signed_envelopes() -> impl Iterator<Item = pb::Envelope> + Clone {
-    let signed = (0..3).flat_map(|member| {
-        bodies().into_iter().map(move |(kind, body)| world().envelope(member, kind, body))
-    });
-    signed.collect::<Vec<_>>().into_iter()
+    signed(|body| body)
+}
+
+fn signed(change: impl Fn(Vec<u8>) -> Vec<u8>) -> std::vec::IntoIter<pb::Envelope> {
+    let of = |member| {
+        let all = bodies().into_iter();
+        all.map(|(kind, body)| world().envelope(member, kind, change(body))).collect::<Vec<_>>()
+    };
+    (0..3).flat_map(of).collect::<Vec<_>>().into_iter()
 }
 
 pub(super) fn envelopes() -> Vec<Vec<u8>> {
