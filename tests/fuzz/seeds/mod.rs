@@ -21,12 +21,12 @@ use self::brought::texts;
 use self::brought::tokens;
 use self::brought::values;
 use self::said::bodies;
+pub(crate) use self::said::different_envelopes;
 use self::said::envelopes;
 use self::said::headers;
 use self::said::index;
 use self::said::queries;
 use self::said::roster;
-pub(crate) use self::said::signed_envelopes;
 use self::stored::backups;
 use self::stored::rows;
 

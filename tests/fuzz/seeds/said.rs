@@ -129,7 +129,7 @@ pub(crate) fn different_envelopes() -> impl Iterator<Item = pb::Envelope> {
 }
 
 /// A signed envelope around a body of each kind, by each member; the hub's by the hub.
-pub(crate) fn signed_envelopes() -> impl Iterator<Item = pb::Envelope> + Clone {
+fn signed_envelopes() -> impl Iterator<Item = pb::Envelope> + Clone {
     signed(|body| body)
 }
 
