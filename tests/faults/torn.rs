@@ -245,8 +245,9 @@ async fn a_torn_tail_costs_nothing_that_was_promised() {
 /// lowest byte first, with all bits but the highest turned.
 fn newest_segment(bytes: &[u8]) -> usize {
     let place = |at: &usize| {
-        let place = bytes[at + 4..at + 12].try_into().expect("eight bytes");
-        u64::from_le_bytes(place) ^ 0x7fff_ffff_ffff_ffff
+        let mut place: [u8; 8] = bytes[at + 4..at + 12].try_into().expect("eight bytes");
+        place.reverse();
+        u64::from_be_bytes(place) ^ 0x7fff_ffff_ffff_ffff
     };
     let is_begun = |at: &usize| bytes.get(*at..at + 16).is_some_and(|header| header != [0; 16]);
     let begun = (0..bytes.len()).step_by(SEGMENT).filter(is_begun);
