@@ -115,7 +115,7 @@ pub(super) fn admission(member: u8) -> pb::RosterChange {
     }
 }
 
-/// The same with other salts, so that there are as many as anybody needs, each once.
+/// Signed envelopes with all kinds of salts, so that there are as many as anybody needs, each once.
 pub(crate) fn different_envelopes() -> impl Iterator<Item = pb::Envelope> {
     let mut known = HashSet::new();
     let salted = (0..=u8::MAX).flat_map(|salt| {
