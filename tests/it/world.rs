@@ -261,9 +261,13 @@ impl World {
     }
 
     pub(crate) async fn client(&self, member: &str) -> Client {
+        Client::connect(self.profile(member)).await.expect("a connection")
+    }
+
+    /// What a member is and has, with this hub's address.
+    pub(crate) fn profile(&self, member: &str) -> Profile {
         let profile = Profile::open(&self.profile_folder(member)).expect("a profile");
-        let profile = profile.at_address(Some(self.address()));
-        Client::connect(profile).await.expect("a connection")
+        profile.at_address(Some(self.address()))
     }
 }
 

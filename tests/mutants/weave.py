@@ -50,6 +50,8 @@ class File:
         # For each node the code that is used instead, from the innermost to the outermost.
         self.instead: dict[int, list[tuple[int, str]]] = {}
         self.before: dict[int, list[str]] = {}
+        # Nodes that are left out.
+        self.dropped: set[int] = set()
         starts = [0]
         for line in self.source.splitlines(keepends=True):
             starts.append(starts[-1] + len(line))
@@ -67,9 +69,14 @@ class File:
             case "FnValue":
                 block = around(self.tree, begin, end, "block")
                 function = block.parent if block is not None else None
-                head = self.source[function.start_byte:block.start_byte].decode() if function is not None else ""
-                if function is None or function.type != "function_item" or re.search(r"\bconst\b.*\bfn\b", head):
+                if function is None or function.type != "function_item":
                     return
+                # Nothing constant asks who is awake. What takes `self` is hardly ever called by what is.
+                modifiers = next((child for child in function.children if child.type == "function_modifiers"), None)
+                if modifiers is not None and "const" in self.text(modifiers):
+                    if "self" not in self.text(function.child_by_field_name("parameters")):
+                        return
+                    self.dropped.add(modifiers.id)
                 self.insert(block.start_byte + 1, f"if crate::woven({number}) {{ return {other}; }} ")
             case "BinaryOperator":
                 node = around(self.tree, begin, end, "binary_expression", "compound_assignment_expr")
@@ -87,6 +94,13 @@ class File:
                 condition = guard.child_by_field_name("condition") if guard is not None else None
                 if condition is not None and condition.start_byte == begin and condition.type != "let_condition":
                     self.replace(condition, number, other)
+            case "StructField":
+                field = around(self.tree, begin, begin + 1, "field_initializer", "shorthand_field_initializer")
+                whole = around(self.tree, begin, begin + 1, "struct_expression")
+                if field is None or whole is None or field.parent.parent != whole:
+                    return
+                behind = self.source[field.end_byte:whole.end_byte].decode().lstrip().removeprefix(",")
+                self.replace(whole, number, self.source[whole.start_byte:field.start_byte].decode() + behind)
             case "MatchArm":
                 arm = around(self.tree, begin, end, "match_arm")
                 pattern = arm.child_by_field_name("pattern") if arm is not None else None
@@ -109,6 +123,8 @@ class File:
 
     def render(self, node: tree_sitter.Node) -> str:
         """The code of a node, with whatever is woven into it."""
+        if node.id in self.dropped:
+            return ""
         parts, at = [], node.start_byte
         for child in node.children:
             parts += [self.raw(at, child.start_byte), self.render(child)]
@@ -128,10 +144,10 @@ class File:
 
 
 def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> tuple[dict[str, int], list[dict]]:
-    """Weaves into the copy what fits, and has it built; the numbers of the mutants that are in it, by their names, and
+    """Weaves into the copy what fits, and has it checked; the numbers of the mutants that are in it, by their names, and
     those that no compiler takes."""
     unviable = []
-    numbered = dict(enumerate(due, 1))
+    numbered = {mutant["number"]: mutant for mutant in due}
     library = tree / "src/lib.rs"
     whole = library.read_text()
     library.write_text(whole + FUNCTION)
@@ -147,8 +163,7 @@ def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> tuple[d
             text = File(tree / file, own).woven()
             (tree / file).write_text(text)
             present |= {int(number) for number in re.findall(r"crate::woven\((\d+)\)", text)}
-        arms = {number for number, mutant in numbered.items() if mutant["genre"] == "MatchArm"}
-        wrong = rejected(tree, environment, sources, arms)
+        wrong = rejected(tree, environment, sources, numbered)
         if not wrong:
             return {mutant["name"]: number for number, mutant in numbered.items() if number in present}, unviable
         for number, is_own in wrong.items():
@@ -157,22 +172,30 @@ def fitting(tree: Path, environment: dict[str, str], due: list[dict]) -> tuple[d
                 unviable.append(mutant)
 
 
-def rejected(tree: Path, environment: dict[str, str], files: dict[str, bytes], arms: set[int]) -> dict[int, bool]:
+def rejected(tree: Path, environment: dict[str, str], files: dict[str, bytes], of: dict[int, dict]) -> dict[int, bool]:
     """Mutants that do not compile where they stand, and whether what is wrong is their own code, and would be wrong anywhere;
     all the others may compile once these are gone. Arms that are deleted have no code of their own."""
-    done = subprocess.run(["cargo", "test", "--no-run", "--locked", "--lib", "--message-format=json"], cwd=tree,
-                          env=environment, capture_output=True, text=True)
-    if done.returncode == 0:
+    checks = (subprocess.run(["cargo", "check", "--locked", "--message-format=json", *which], cwd=tree, env=environment,
+                             capture_output=True, text=True) for which in (("--profile", "test", "--lib"), ("--bins",)))
+    done = next((check for check in checks if check.returncode != 0), None)
+    if done is None:
         return {}
+    arms = {number for number, mutant in of.items() if mutant["genre"] == "MatchArm"}
     wrong: dict[int, bool] = {}
     for line in done.stdout.splitlines():
         message = json.loads(line).get("message") or {}
         if not isinstance(message, dict) or message.get("level") != "error":
             continue
+        code = (message.get("code") or {}).get("code")
+        if code == "E0015" and "woven" not in message["message"]:
+            # Something constant calls what is no longer so.
+            names = set(re.findall(r"(\w+)`", message["message"]))
+            wrong |= {number: False for number, mutant in of.items()
+                      if mutant["function"] and mutant["function"]["function_name"].rpartition("::")[2] in names}
+            continue
         for span in message.get("spans", []):
             if span["file_name"] in files and span["is_primary"]:
                 text = (tree / span["file_name"]).read_bytes()
-                code = (message.get("code") or {}).get("code")
                 if code == "E0004":
                     # An arm that may be asleep does not count: without it, is the match whole? That is tried alone.
                     whole = around(PARSER.parse(text), span["byte_start"], span["byte_end"], "match_expression")

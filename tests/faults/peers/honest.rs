@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::task::JoinHandle;
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use watchfire::client::Client;
 use watchfire::wire::pb;
 
@@ -35,7 +36,7 @@ struct Sample {
 pub(super) struct Honest {
     samples: Arc<Mutex<Vec<Sample>>>,
     stop: CancellationToken,
-    work: JoinHandle<()>,
+    work: thread::JoinHandle<()>,
 }
 
 /// What they met in a span of time.
@@ -50,18 +51,28 @@ pub(super) struct Met {
 }
 
 impl Honest {
+    /// On a thread of their own, as they are machines of their own: behind the attackers' tasks in one runtime they would
+    /// wait for the attackers, and not for the hub.
     pub(super) async fn start(world: &World) -> Self {
-        let (publisher, reader) = (world.client(PUBLISHER).await, world.client(READER).await);
+        let (publisher, reader) = (world.profile(PUBLISHER), world.profile(READER));
         let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
         let stop = CancellationToken::new();
         let (kept, ended) = (Arc::clone(&samples), stop.clone());
-        let work = TaskTracker::new().spawn(async move {
+        let (connected, is_connected) = oneshot::channel();
+        let work = async move {
+            let publisher = Client::connect(publisher).await.expect("a connection");
+            let reader = Client::connect(reader).await.expect("a connection");
+            connected.send(()).expect("somebody waits for it");
             while !ended.is_cancelled() {
                 let sample = round(&publisher, &reader).await;
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
                 tokio::time::sleep(PAUSE).await;
             }
-        });
+        };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let work = thread::spawn(move || runtime.block_on(work));
+        is_connected.await.expect("both are connected");
         Self { samples, stop, work }
     }
 
@@ -97,7 +108,8 @@ impl Honest {
     /// Their work to its end: it panics if anything of it failed.
     pub(super) async fn stop(self) {
         self.stop.cancel();
-        self.work.await.expect("honest members were served at all times");
+        let ended = tokio::task::spawn_blocking(|| self.work.join()).await.expect("a thread ends");
+        ended.expect("honest members were served at all times");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Certificates and revocation lists that change while everybody comes and goes: nobody good is turned away, nobody bad
 //! gets in, and a list's end is everybody's.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 const OUT_WITHIN: Duration = Duration::from_secs(1);
 /// Handshakes a second beside the reloads.
 const HANDSHAKES_A_SECOND: u32 = 200;
+/// So many of them begin together, and of these so many are of somebody bad.
+const AT_ONCE: u64 = 8;
+const BAD: u64 = 2;
 
 /// The operator's hands on the hub's files.
 struct Hands {
@@ -95,6 +99,13 @@ impl Hands {
         self.put("crl.pem", &list.expect("a list"));
     }
 
+    /// Trusts another authority beside the first, instead of the one before.
+    fn trust(&self, other: &CertificateAuthority) {
+        let list = other.revocation_list(&[], 1, valid_for(Duration::from_hours(24)));
+        self.put("other-ca.pem", other.certificate_pem());
+        self.put("other-crl.pem", &list.expect("a list"));
+    }
+
     /// A new certificate for the hub. Its two files are not of one moment: whoever reads between them reads again.
     fn renew_server(&self) {
         let request = CertificateRequest::generate("watchfired").expect("a request");
@@ -107,15 +118,15 @@ impl Hands {
 
     /// A certificate for the attacker, and its number.
     fn issue(&self, world: &World) -> (Dialer, String) {
+        self.issue_by(&self.authority, world)
+    }
+
+    fn issue_by(&self, authority: &CertificateAuthority, world: &World) -> (Dialer, String) {
         let request = CertificateRequest::generate(ATTACKER).expect("a request");
         let member = ATTACKER.parse().expect("an id");
         let validity = valid_for(Duration::from_hours(24));
-        let issued = self.authority.issue_member(
-            &self.trust_domain,
-            &member,
-            &request.request_pem,
-            validity,
-        );
+        let issued =
+            authority.issue_member(&self.trust_domain, &member, &request.request_pem, validity);
         let issued = issued.expect("a certificate");
         let profile = Profile::open(&world.profile_folder(ATTACKER)).expect("a profile");
         let tls = ClientTls {
@@ -141,33 +152,55 @@ async fn come_and_go(
     ended: Arc<AtomicBool>,
     counted: Arc<AtomicU64>,
 ) -> (u64, u64) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1) * 8 / HANDSHAKES_A_SECOND);
+    let mut tick = tokio::time::interval(Duration::from_secs(AT_ONCE) / HANDSHAKES_A_SECOND);
     let (mut came, mut bad_came) = (0_u64, 0_u64);
     while !ended.load(Ordering::Relaxed) {
         tick.tick().await;
-        let goods = (0..6).map(|number| enters(good.clone().with_address(number)));
-        let bads = (0..2).map(|number| enters(bad.clone().with_address(number)));
+        let goods = (0..AT_ONCE - BAD).map(|number| enters(&good, number));
+        let bads = (0..BAD).map(|number| enters(&bad, number));
         let (goods, bads) = tokio::join!(join_all(goods), join_all(bads));
         assert!(goods.iter().all(|came| *came), "somebody good was turned away");
         assert!(!bads.iter().any(|came| *came), "somebody bad got in");
-        came += 6;
-        bad_came += 2;
-        counted.fetch_add(1, Ordering::Relaxed);
+        came += AT_ONCE - BAD;
+        bad_came += BAD;
+        counted.fetch_add(AT_ONCE, Ordering::Relaxed);
     }
     (came, bad_came)
 }
 
-async fn enters(dialer: Dialer) -> bool {
-    gets_in(&dialer).await
+async fn enters(dialer: &Dialer, from: u64) -> bool {
+    gets_in(&dialer.clone().with_address(from.try_into().expect("a small number"))).await
+}
+
+/// The hub has one more file of authorities, and one more list, from now on.
+async fn trust_others(world: &mut World) {
+    world.stop();
+    let folder = world.data().join("tls");
+    let folder = folder.display();
+    let tls = format!(
+        "\n[tls]\nclient_ca = ['{folder}/ca.pem', '{folder}/other-ca.pem']\n\
+         revocation_lists = ['{folder}/crl.pem', '{folder}/other-crl.pem']\n",
+    );
+    let file = std::fs::File::options().append(true).open(world.data().join("watchfired.toml"));
+    file.expect("a file").write_all(tls.as_bytes()).expect("it is written");
+    world.start(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     let mut trials = Trials::of("peers_reload", 10, 1000);
-    let world = Ground::world("[connections]\nper_member = 2000\n").await;
+    let mut world = Ground::world("[connections]\nper_member = 2000\n").await;
     let mut hands = Hands::of(&world);
+    let others = ["one", "two"].map(|name| {
+        let authority = CertificateAuthority::generate(name, valid_for(Duration::from_hours(24)));
+        authority.expect("an authority")
+    });
+    let mut trusted = 0;
+    hands.trust(&others[trusted]);
+    trust_others(&mut world).await;
     let (good, _serial) = hands.issue(&world);
     let (bad, serial) = hands.issue(&world);
+    let of_others = others.each_ref().map(|other| hands.issue_by(other, &world).0);
     hands.revoked.push((serial, now()));
     hands.publish(Duration::from_hours(24));
     until("the list is in use", || async { (!gets_in(&bad).await).then_some(()) }).await;
@@ -181,7 +214,13 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     while let Some(mut round) = trials.next() {
         let before = reloads();
         let begun = Instant::now();
-        hands.publish(Duration::from_hours(24));
+        let came = served.load(Ordering::Relaxed);
+        if round.number % 2 == 1 {
+            trusted = 1 - trusted;
+            hands.trust(&others[trusted]);
+        } else {
+            hands.publish(Duration::from_hours(24));
+        }
         if round.number % 4 == 0 {
             hands.renew_server();
         }
@@ -189,11 +228,17 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
         assert!(hup.expect("kill runs").success());
         until("the files are loaded again", || async { (reloads() > before).then_some(()) }).await;
         round.note("reload ms", begun.elapsed().as_secs_f64() * 1000.0);
-        let came = served.load(Ordering::Relaxed);
+        for (other, of_other) in of_others.iter().enumerate() {
+            let is_in = gets_in(of_other).await;
+            assert_eq!(is_in, other == trusted, "of an authority that comes and goes");
+        }
+        let before_last = served.load(Ordering::Relaxed);
         until("others came and went", || async {
-            (served.load(Ordering::Relaxed) > came + 1 || coming.is_finished()).then_some(())
+            let since = served.load(Ordering::Relaxed) - before_last;
+            (since > AT_ONCE || coming.is_finished()).then_some(())
         })
         .await;
+        round.note("connections", served.load(Ordering::Relaxed) - came);
         assert!(!coming.is_finished(), "those who come and go have met something");
         trials.keep(round);
     }
