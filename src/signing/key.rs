@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(again.id(), key.id());
         // Version 1 of RFC 5958 for Ed25519 (RFC 8410): 48 bytes, which every reader takes.
         assert_eq!(pem.lines().nth(1).map(str::len), Some(64), "48 bytes in base64");
-        assert_eq!(VerifyingKey::from_spki(&key.spki()).unwrap().id(), key.id());
+        let public = VerifyingKey::from_spki(&key.spki()).unwrap();
+        assert_eq!((public.id(), public.spki()), (key.id(), key.spki().as_slice()));
     }
 
     #[test]

@@ -423,7 +423,15 @@ fn publisher() -> crate::model::index_keys::Group {
 
 /// Lets the bodies of some entries go, as a group of its own.
 fn erase(store: &Store, sequences: impl Iterator<Item = u64>) {
-    let entries = sequences.map(|sequence| (sequence, framed(sequence, 3))).collect();
+    let without_body = |sequence| {
+        let block = store.block_at(sequence).unwrap().unwrap();
+        let mut entry =
+            crate::wire::entry::decode(block.framed(block.at(sequence).unwrap())).unwrap();
+        entry.envelope.as_mut().unwrap().body.clear();
+        entry.erased = Some(pb::Erasure::default());
+        (sequence, crate::wire::entry::frame(&entry))
+    };
+    let entries = sequences.map(without_body).collect();
     let erasing = Some(Erasing { entries, ..Erasing::default() });
     let head = store.head().unwrap();
     store.append(&Group { head, erasing, ..Group::default() }).unwrap();
@@ -554,6 +562,24 @@ fn entries_of_many_words_for_many_readers_are_found_and_memory_has_its_bound() {
     demand(&store, 140);
     assert!(store.rebuild().unwrap().unchanged);
     demand(&store, 140);
+}
+
+#[test]
+fn an_erased_entry_is_found_by_none_of_its_words_and_still_by_its_operation() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    append_hostile(&disk, &store, 40);
+    erase(&store, [7, 20].into_iter());
+    let all: Vec<u64> = (0..40).collect();
+    let left: Vec<u64> = all.iter().copied().filter(|at| ![7, 20].contains(at)).collect();
+    for _restart in 0..2 {
+        let find = |term| store.find_term(term, publisher(), 0, usize::MAX).unwrap();
+        assert_eq!(find(Term::word("word0")), left);
+        assert_eq!(find(Term::about(&facts(10).name())), all, "what the scope says stays");
+        assert_eq!(store.find_value(&sha256(b"lantern.example"), publisher(), 99).unwrap(), left);
+        drop(store);
+        store = disk.open();
+    }
 }
 
 #[test]
@@ -784,8 +810,14 @@ fn a_blob_is_seen_though_the_folder_was_empty_before() {
         std::thread::yield_now();
     }
     assert!(store.blobs_are_still_empty());
-    std::fs::write(disk.folder.path().join("blobs").join("17"), b"spilled").unwrap();
+    let blobs = disk.folder.path().join("blobs");
+    std::fs::write(blobs.join("17"), b"spilled").unwrap();
     assert!(!store.blobs_are_still_empty());
+    // Nor is a folder that is not empty taken for one once its time is long ago.
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    std::fs::File::open(&blobs).unwrap().set_modified(long_ago).unwrap();
+    assert!(!store.blobs_are_still_empty());
+    assert!(!store.blobs_are_still_empty(), "it was seen to be old");
 }
 
 /// Where what a file holds was changed: from the first byte to behind the last. What only one has counts as zero.
