@@ -38,6 +38,7 @@ pub(super) fn take(data: &Path) -> Result<Arc<File>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
 
     #[test]
     fn one_has_it_until_it_lets_it_go() {
@@ -53,5 +54,22 @@ mod tests {
         let _held = second.unwrap();
         let third = take(folder.path());
         assert!(matches!(third, Err(StoreError::InUse)));
+    }
+
+    #[test]
+    fn who_puts_a_store_in_anothers_place_has_it_beyond_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store"), 0).unwrap();
+        let store = store.with_lock(take(folder.path()).unwrap());
+        let kept = store.lock();
+        drop(store);
+        let next = std::thread::scope(|scope| {
+            let next = scope.spawn(|| take(folder.path()));
+            std::thread::park_timeout(TICK * 4);
+            assert!(!next.is_finished(), "it went with the store");
+            drop(kept);
+            next.join().unwrap()
+        });
+        next.unwrap();
     }
 }
