@@ -23,8 +23,10 @@ class Checkout:
         self.home = PROJECT / "target" / name
         self.tree = self.home / "tree"
         self.target = self.home / "target"
+        # Other programs or another lane may be meant for the tests of the project, and not for those of a copy.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("WATCHFIRE_")}
         self.environment = dict(
-            os.environ, CARGO_TARGET_DIR=str(self.target), CARGO_TERM_COLOR="never",
+            own, CARGO_TARGET_DIR=str(self.target), CARGO_TERM_COLOR="never",
             # The copy lies within the repository; git is to see a folder like any other.
             GIT_CEILING_DIRECTORIES=str(self.home),
         )

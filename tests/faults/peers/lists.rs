@@ -58,6 +58,11 @@ fn now() -> SystemTime {
     SystemClock::default().now().into()
 }
 
+fn authority(name: &str) -> CertificateAuthority {
+    let authority = CertificateAuthority::generate(name, valid_for(Duration::from_hours(24)));
+    authority.expect("an authority")
+}
+
 fn valid_for(time: Duration) -> Validity {
     Validity { not_before: now() - Duration::from_hours(1), not_after: now() + time }
 }
@@ -172,6 +177,13 @@ async fn enters(dialer: &Dialer, from: u64) -> bool {
     gets_in(&dialer.clone().with_address(from.try_into().expect("a small number"))).await
 }
 
+/// On demand nearly as many came as were to come.
+fn demand_rate(came: u64, within: Duration) {
+    let wanted = f64::from(HANDSHAKES_A_SECOND) * 0.9 * within.as_secs_f64();
+    let came = f64::from(u32::try_from(came).expect("fewer than a billion"));
+    assert!(Lane::of_this_run() == Lane::Commit || came > wanted, "{came}, and not {wanted}");
+}
+
 /// The hub has one more file of authorities, and one more list, from now on.
 async fn trust_others(world: &mut World) {
     world.stop();
@@ -191,10 +203,7 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     let mut trials = Trials::of("peers_reload", 10, 1000);
     let mut world = Ground::world("[connections]\nper_member = 2000\n").await;
     let mut hands = Hands::of(&world);
-    let others = ["one", "two"].map(|name| {
-        let authority = CertificateAuthority::generate(name, valid_for(Duration::from_hours(24)));
-        authority.expect("an authority")
-    });
+    let others = ["one", "two"].map(authority);
     let mut trusted = 0;
     hands.trust(&others[trusted]);
     trust_others(&mut world).await;
@@ -210,10 +219,11 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     let served: Arc<AtomicU64> = Arc::default();
     let counted = Arc::clone(&served);
     let coming = TaskTracker::new().spawn(come_and_go(good, bad, ended, counted));
+    let begun = Instant::now();
     let reloads = || world.log_text().matches("TLS files reloaded").count();
     while let Some(mut round) = trials.next() {
         let before = reloads();
-        let begun = Instant::now();
+        let begun_round = Instant::now();
         let came = served.load(Ordering::Relaxed);
         if round.number % 2 == 1 {
             trusted = 1 - trusted;
@@ -227,7 +237,7 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
         let hup = Command::new("kill").args(["-HUP", &world.process_id().to_string()]).status();
         assert!(hup.expect("kill runs").success());
         until("the files are loaded again", || async { (reloads() > before).then_some(()) }).await;
-        round.note("reload ms", begun.elapsed().as_secs_f64() * 1000.0);
+        round.note("reload ms", begun_round.elapsed().as_secs_f64() * 1000.0);
         for (other, of_other) in of_others.iter().enumerate() {
             let is_in = gets_in(of_other).await;
             assert_eq!(is_in, other == trusted, "of an authority that comes and goes");
@@ -246,6 +256,7 @@ async fn reloads_turn_nobody_good_away_and_let_nobody_bad_in() {
     let (came, refused) = coming.await.expect("nobody was wronged");
     assert!(came > 0 && refused > 0, "{came} came, {refused} were refused");
     println!("{came} came, {refused} were refused");
+    demand_rate(came + refused, begun.elapsed());
     trials.finish();
     world.finish();
 }
