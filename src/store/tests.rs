@@ -800,6 +800,44 @@ fn a_reserve_is_kept_ahead_and_what_a_kill_leaves_of_it_hides_nothing() {
 }
 
 #[test]
+fn what_fits_in_so_many_bytes_begins_with_a_group_that_may_go_beyond_them() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let mut groups = Vec::new();
+    for entries in 1..=5 {
+        let mut group = disk.group(&store, &vec![20; entries]).unwrap();
+        let start = store.head().unwrap().frontier.size();
+        group.head.bytes += 100;
+        store.append(&group).unwrap();
+        groups.push((start, group.head.frontier.size(), group.head.bytes));
+    }
+    let head = store.head().unwrap();
+    for (start, end, behind) in groups {
+        let rest = head.bytes - behind;
+        assert_eq!(store.first_within(&head, rest).unwrap(), start, "behind it lies what may");
+        if rest > 0 {
+            assert_eq!(store.first_within(&head, rest - 1).unwrap(), end, "one too many");
+        }
+    }
+}
+
+#[test]
+fn how_long_the_writing_thread_is_at_it_is_told_until_it_is_done() {
+    let disk = Disk::new();
+    let store = disk.open();
+    assert_eq!(store.at_work(), std::time::Duration::ZERO);
+    let begun = std::time::Instant::now();
+    store.note_work(true);
+    while store.at_work().is_zero() {
+        assert!(begun.elapsed().as_secs() < 20, "it is never told");
+        std::thread::yield_now();
+    }
+    assert!(store.at_work() <= begun.elapsed() + std::time::Duration::from_millis(2));
+    store.note_work(false);
+    assert_eq!(store.at_work(), std::time::Duration::ZERO);
+}
+
+#[test]
 fn a_blob_is_seen_though_the_folder_was_empty_before() {
     let disk = Disk::new();
     let store = disk.open();
