@@ -134,7 +134,7 @@ impl Store {
         head_from_disk(&last.head.ok_or_else(damaged)?)
     }
 
-    /// The first sequence of a log whose entries from there on have at most so many bytes together.
+    /// The first sequence of a log behind whose group at most so many bytes of entries lie: no group is cut.
     pub fn first_within(&self, head: &Head, bytes: u64) -> Result<u64, StoreError> {
         let (mut low, mut high) = (0, head.frontier.size());
         // Heads lie behind the last entry of each group, and their bytes rise.
