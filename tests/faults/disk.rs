@@ -112,10 +112,7 @@ async fn demand_all(client: &Client, receipts: &Receipts) {
 }
 
 fn keep_free(world: &World, bytes: u64) {
-    let config = world.data().join("watchfired.toml");
-    let text = std::fs::read_to_string(&config).expect("a configuration");
-    let text = format!("{text}\n[store]\nmin_free_bytes = {bytes}\n");
-    std::fs::write(&config, text).expect("a configuration");
+    world.configure(&format!("\n[store]\nmin_free_bytes = {bytes}\n"));
 }
 
 fn log_of(world: &World) -> PathBuf {
@@ -162,10 +159,7 @@ async fn a_full_volume_refuses_publishes_serves_reads_and_recovers_by_space_alon
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_volume_of_the_audit_log_keeps_no_hub_from_starting() {
     let world = World::with_members_then_stopped(MEMBERS).await;
-    let settings = world.data().join("watchfired.toml");
-    let text = std::fs::read_to_string(&settings).expect("a text");
-    let text = format!("{text}\n[audit]\nfile = \"papers/audit.jsonl\"\n");
-    std::fs::write(&settings, text).expect("it is written");
+    world.configure("\n[audit]\nfile = \"papers/audit.jsonl\"\n");
     let volume = Volume::at(&world.data().join("papers"), MIB);
     // A crash left a line that fills its page: there is no room even for its end.
     let file = volume.inside().join("audit.jsonl");

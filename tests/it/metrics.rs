@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -51,16 +50,10 @@ const MAIN: &str = concat!(
     "18c5e1c0b189b89730a145c63e3b881c0db1c0e048c9b62c397e94970d1b4299\""
 );
 
-pub(crate) fn configure(world: &World, text: &str) {
-    let path = world.data().join("watchfired.toml");
-    let file = std::fs::File::options().append(true).open(path);
-    file.expect("a file").write_all(text.as_bytes()).expect("it is written");
-}
-
 /// A world whose hub serves figures, on a port that the system chose; and where.
 pub(crate) async fn watched() -> (World, SocketAddr) {
     let mut world = World::stopped();
-    configure(&world, "\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
+    world.configure("\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
     world.start(&[]).await;
     let address = address_of_figures(&world).await;
     for (member, role) in MEMBERS {
@@ -509,7 +502,7 @@ async fn they_are_off_unless_asked_for_and_never_for_other_machines() {
     world.finish();
     for elsewhere in ["0.0.0.0:0", "[::]:0", "192.0.2.10:9464"] {
         let world = World::stopped();
-        configure(&world, &format!("\n[metrics]\nlisten = \"{elsewhere}\"\n"));
+        world.configure(&format!("\n[metrics]\nlisten = \"{elsewhere}\"\n"));
         for flags in [&[][..], &["--check-config"]] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_watchfired"));
             command.arg("serve").arg("--data").arg(world.data()).args(flags);

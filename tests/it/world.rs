@@ -3,6 +3,7 @@
 //! Every scenario ends with [`World::finish`]: the hub stops as asked, the whole log is checked from the disk, the
 //! views equal a new fold, and the hub's own log holds neither a panic nor what members reported.
 
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -133,6 +134,13 @@ impl World {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("hub")
+    }
+
+    /// Says more in the hub's configuration, which is read at its next start, or when it loads again.
+    pub(crate) fn configure(&self, more: &str) {
+        let path = self.data().join("watchfired.toml");
+        let file = std::fs::File::options().append(true).create(true).open(path);
+        file.expect("a file").write_all(more.as_bytes()).expect("it is written");
     }
 
     pub(crate) fn address(&self) -> String {

@@ -57,9 +57,7 @@ impl Subscriber {
 
 /// Configures retention by few bytes.
 pub(crate) fn keep_little(world: &World) {
-    let config = world.data().join("watchfired.toml");
-    let before = std::fs::read_to_string(&config).expect("a configuration");
-    std::fs::write(config, before + "\n[retention]\nbytes = 524288\n").expect("a configuration");
+    world.configure("\n[retention]\nbytes = 524288\n");
 }
 
 /// How long this round's hub lives from when its load begins.

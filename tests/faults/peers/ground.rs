@@ -1,6 +1,5 @@
 //! Where it happens: the hub in its own process, honest members beside the attacker, and eyes on the hub's memory.
 
-use std::io::Write as _;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
@@ -57,9 +56,7 @@ impl Ground {
             at(TAXII_PORT),
             at(METRICS_PORT)
         );
-        let path = world.data().join("watchfired.toml");
-        let file = std::fs::File::options().append(true).create(true).open(path);
-        file.expect("a file").write_all(doors.as_bytes()).expect("it is written");
+        world.configure(&doors);
         world.start(&[]).await;
         for member in [ATTACKER, PUBLISHER, READER] {
             world.admit(member, "company");

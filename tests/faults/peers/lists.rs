@@ -1,7 +1,6 @@
 //! Certificates and revocation lists that change while everybody comes and goes: nobody good is turned away, nobody bad
 //! gets in, and a list's end is everybody's.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -193,8 +192,7 @@ async fn trust_others(world: &mut World) {
         "\n[tls]\nclient_ca = ['{folder}/ca.pem', '{folder}/other-ca.pem']\n\
          revocation_lists = ['{folder}/crl.pem', '{folder}/other-crl.pem']\n",
     );
-    let file = std::fs::File::options().append(true).open(world.data().join("watchfired.toml"));
-    file.expect("a file").write_all(tls.as_bytes()).expect("it is written");
+    world.configure(&tls);
     world.start(&[]).await;
 }
 

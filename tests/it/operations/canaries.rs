@@ -10,7 +10,6 @@ use super::refusal;
 use super::traces::Collector;
 use super::traces::traced;
 use crate::metrics::address_of_figures;
-use crate::metrics::configure;
 use crate::metrics::scrape;
 use crate::taxii::tool::Tool;
 use crate::world::World;
@@ -61,9 +60,7 @@ async fn no_secret_is_in_logs_figures_audit_log_or_traces() {
     let mut world = traced(endpoint, "1.0").await;
     world.stop();
     let taxii = world.address().replace(":7443", ":7444");
-    configure(
-        &world,
-        &format!(
+    world.configure(&format!(
             "\n[metrics]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"trace\"\n[taxii]\nlisten = \"{taxii}\"\n"
         ),
     );

@@ -9,7 +9,6 @@ use super::line_with;
 use super::refusal;
 use super::roster_change;
 use super::verified;
-use crate::metrics::configure;
 use crate::world::World;
 use crate::world::until;
 use crate::world::watchfired;
@@ -152,7 +151,7 @@ async fn a_file_that_is_moved_away_is_followed_by_one_that_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_large_enough_is_put_aside_and_the_chain_goes_on() {
     let mut world = World::stopped();
-    configure(&world, "\n[audit]\nbytes = 65536\n");
+    world.configure("\n[audit]\nbytes = 65536\n");
     world.start(&[]).await;
     for (member, role) in MEMBERS {
         world.admit(member, role);

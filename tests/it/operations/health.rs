@@ -12,7 +12,6 @@ use watchfire::tls;
 use crate::metrics::address_of_figures;
 use crate::metrics::ask;
 use crate::metrics::check;
-use crate::metrics::configure;
 use crate::metrics::figures;
 use crate::metrics::watched;
 use crate::turned::TurnedHub;
@@ -117,7 +116,7 @@ async fn a_full_disk_is_told_without_anybody_publishing() {
 
     let path = world.data().join("watchfired.toml");
     let roomy = std::fs::read_to_string(&path).expect("a text");
-    configure(&world, &format!("\n[store]\nmin_free_bytes = {}\n", i64::MAX));
+    world.configure(&format!("\n[store]\nmin_free_bytes = {}\n", i64::MAX));
     world.start(&[]).await;
     let address = address_of_figures(&world).await;
     let local = address.to_string();

@@ -7,7 +7,6 @@ use watchfire::model::filter::Filter;
 use watchfire::wire::pb;
 
 use super::line_of;
-use crate::metrics::configure;
 use crate::metrics::figure;
 use crate::metrics::figures;
 use crate::metrics::watched;
@@ -52,9 +51,7 @@ async fn lists_filter_retention_and_limits_change_while_streams_stay_open() {
 
     let list = r#"{"name": "ours", "type": "hostname", "version": 1, "description": "", "matching_attributes": ["domain"], "list": ["common.example"]}"#;
     std::fs::write(world.data().join("ours.json"), list).expect("it is written");
-    configure(
-        &world,
-        "\n[warnings]\nlists = [\"ours.json\"]\n[log]\nfilter = \"debug\"\n[retention]\ndays = 3650\n\
+    world.configure("\n[warnings]\nlists = [\"ours.json\"]\n[log]\nfilter = \"debug\"\n[retention]\ndays = 3650\n\
          [connections]\nper_member = 1\n[store]\nopen_seconds = 61\n",
     );
     reload(&world, "configuration reloaded").await;

@@ -24,7 +24,6 @@ use watchfire::wire::pb::roster_change::Change;
 
 use super::refusal;
 use super::roster_change;
-use crate::metrics::configure;
 use crate::world::World;
 use crate::world::domain;
 use crate::world::publish;
@@ -97,7 +96,7 @@ fn text(span: &Span, key: &str) -> String {
 
 pub(super) async fn traced(endpoint: SocketAddr, ratio: &str) -> World {
     let mut world = World::stopped();
-    configure(&world, &format!("\n[traces]\nendpoint = \"http://{endpoint}\"\nratio = {ratio}\n"));
+    world.configure(&format!("\n[traces]\nendpoint = \"http://{endpoint}\"\nratio = {ratio}\n"));
     world.start(&[]).await;
     for member in ["acme-video", "birch-social"] {
         world.admit(member, "company");

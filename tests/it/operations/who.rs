@@ -26,7 +26,6 @@ use super::refusal;
 use super::roster_change;
 use super::told;
 use super::verified;
-use crate::metrics::configure;
 use crate::metrics::figure;
 use crate::metrics::figures;
 use crate::metrics::watched;
@@ -370,7 +369,7 @@ async fn commands_answer_where_what_they_did_cannot_be_noted() {
     let text = |path: std::path::PathBuf| path.to_str().expect("text").to_owned();
     let inside = |name: &str| text(place.path().join(name));
     let data = text(world.data());
-    configure(&world, "\n[audit]\nfile = \"missing/audit.jsonl\"\n");
+    world.configure("\n[audit]\nfile = \"missing/audit.jsonl\"\n");
     let warned = |line: &[&str], answer: &str| {
         let output = watchfired(line);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -402,7 +401,7 @@ async fn what_cannot_be_written_is_an_alarm_and_stops_nobody() {
     world.stop();
     let folder = world.data().join("papers");
     std::fs::create_dir(&folder).expect("a folder");
-    configure(&world, "\n[audit]\nfile = \"papers/audit.jsonl\"\n");
+    world.configure("\n[audit]\nfile = \"papers/audit.jsonl\"\n");
     world.start(&[]).await;
     let address = crate::metrics::address_of_figures(&world).await;
     let failing = async || figure(&figures(address).await, "audit_failing");

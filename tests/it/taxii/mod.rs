@@ -7,8 +7,6 @@ mod standard;
 pub(crate) mod tool;
 mod versions;
 
-use std::io::Write as _;
-
 use watchfire::interop::stix::ids;
 use watchfire::model::names::RecordName;
 
@@ -18,10 +16,7 @@ use crate::world::World;
 /// A world whose hub serves TAXII beside gRPC.
 pub(crate) async fn served(members: &[(&str, &str)]) -> World {
     let mut world = World::stopped();
-    let path = world.data().join("watchfired.toml");
-    let file = std::fs::File::options().append(true).create(true).open(path);
-    let text = format!("\n[taxii]\nlisten = \"{}\"\n", address(&world));
-    file.expect("a file").write_all(text.as_bytes()).expect("it is written");
+    world.configure(&format!("\n[taxii]\nlisten = \"{}\"\n", address(&world)));
     world.start(&[]).await;
     for (member, role) in members {
         world.admit(member, role);
