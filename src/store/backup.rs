@@ -110,13 +110,10 @@ pub(super) struct RawBlock {
 }
 
 impl RawBlock {
-    /// The block at a sequence that has one, read as one.
-    fn read(store: &Store, sequence: u64) -> Result<Self, StoreError> {
+    /// The block that begins at a sequence, read as one; `None` if none does.
+    fn read(store: &Store, first: u64) -> Result<Option<Self>, StoreError> {
         let _shared = store.shared();
-        let (first, row) = match store.get(&keys::block(sequence))? {
-            Some(row) => (sequence, row),
-            None => store.row_at(sequence)?,
-        };
+        let Some(row) = store.get(&keys::block(first))? else { return Ok(None) };
         let mut pieces = Vec::new();
         let missing = || StoreError::corrupt(format!("block {first}"), "a piece is missing");
         let decoded = block::decode(first, &row, |number| {
@@ -124,10 +121,7 @@ impl RawBlock {
             pieces.push(piece.clone());
             Ok(piece)
         })?;
-        if sequence >= decoded.block.end() {
-            return Err(StoreError::missing(sequence));
-        }
-        Ok(Self { decoded, row: row.to_vec(), pieces })
+        Ok(Some(Self { decoded, row: row.to_vec(), pieces }))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -193,10 +187,11 @@ pub fn export(
     let begun = durable()?;
     let mut writer = Writer::begin(out, begun, now)?;
     let mut walk = Walk { begun, ..Walk::default() };
+    let read = |first| RawBlock::read(store, first)?.ok_or_else(|| StoreError::missing(first));
     loop {
         let target = durable()?;
         while walk.next < target {
-            let raw = RawBlock::read(store, walk.next)?;
+            let raw = read(walk.next)?;
             walk.take(&raw)?;
             writer.frame(BLOCK, &raw.encode())?;
             release_pages();
@@ -204,7 +199,7 @@ pub fn export(
             durable()?;
         }
         for first in walk.touched_blocks(store)? {
-            let raw = RawBlock::read(store, first)?;
+            let raw = read(first)?;
             walk.note_causes(&raw)?;
             writer.frame(BLOCK, &raw.encode())?;
         }
@@ -242,7 +237,7 @@ struct Walk {
 impl Walk {
     fn take(&mut self, raw: &RawBlock) -> Result<(), StoreError> {
         let block = &raw.decoded.block;
-        if block.first != self.next {
+        if block.entries.is_empty() {
             return Err(StoreError::missing(self.next));
         }
         self.note_causes(raw)?;
@@ -551,10 +546,10 @@ pub fn import(
 fn replace(store: &Store, new: &Decoded, rows: &mut Rows) -> Option<Result<(), StoreError>> {
     let first = new.block.first;
     let old = match RawBlock::read(store, first) {
-        Ok(old) => old.decoded,
+        Ok(old) => old?.decoded,
         Err(error) => return Some(Err(error)),
     };
-    if (old.block.first, old.block.end(), &old.head) != (first, new.block.end(), &new.head) {
+    if (old.block.end(), &old.head) != (new.block.end(), &new.head) {
         return None;
     }
     rows.extend((new.pieces..old.pieces).map(|number| (keys::piece(first, number), None)));

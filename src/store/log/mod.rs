@@ -215,14 +215,6 @@ impl Store {
         self.rewriting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The row of the block that a sequence lies in, or of the last before it, and where that begins.
-    pub(super) fn row_at(&self, sequence: u64) -> Result<(u64, sled::IVec), StoreError> {
-        let missing = || StoreError::missing(sequence);
-        let found = self.db.range(keys::block(0)..=keys::block(sequence)).next_back();
-        let (key, row) = found.ok_or_else(missing)?.map_err(StoreError::io("reading the log"))?;
-        Ok((keys::first_number(&key).ok_or_else(missing)?, row))
-    }
-
     /// Every block that can be read, of a store that may be damaged; how many could not.
     pub fn readable_blocks(&self, mut each: impl FnMut(&LogBlock)) -> u64 {
         let mut unreadable = 0;
