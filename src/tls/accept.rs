@@ -1,14 +1,17 @@
 //! The accept loop: limits before work, a deadline on every handshake, an alert that arrives.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::hash::Hash;
 use std::io;
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::task::ready;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -20,6 +23,7 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::sync::PollSemaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::model::names::MemberId;
@@ -93,6 +98,8 @@ struct Acceptor {
     stop: CancellationToken,
     total: Arc<Counts<()>>,
     handshakes: Semaphore,
+    /// One for every two threads: whoever is connected is served by the others meanwhile.
+    at_work: Arc<Semaphore>,
     addresses: Arc<Counts<IpAddr>>,
     members: Arc<Counts<MemberId>>,
     logged: Mutex<Option<Instant>>,
@@ -123,6 +130,7 @@ pub fn incoming_of(
         speaks,
         total: Arc::default(),
         handshakes: Semaphore::new(limits.handshakes),
+        at_work: Arc::new(Semaphore::new((Handle::current().metrics().num_workers() / 2).max(1))),
         reloader,
         limits,
         stop,
@@ -237,8 +245,15 @@ impl Acceptor {
             Speaks::Http => &loaded.http,
         };
         let acceptor = TlsAcceptor::from(Arc::clone(config));
-        let stream = acceptor.accept(socket).into_fallible().await?;
-        Ok((stream, loaded))
+        let mut handshake = pin!(acceptor.accept(socket).into_fallible());
+        // A flight takes a processor for a while, and hundreds may be ready at once: in a thread's queue everybody else
+        // would wait behind them. The turn is over with the flight; who waits for its client holds none.
+        let mut at_work = PollSemaphore::new(Arc::clone(&self.at_work));
+        let stream = poll_fn(|context| {
+            let _turn = ready!(at_work.poll_acquire(context));
+            handshake.as_mut().poll(context)
+        });
+        Ok((stream.await?, loaded))
     }
 
     fn peer(
