@@ -15,13 +15,30 @@ import tree_sitter_rust
 
 # Which mutant is awake.
 AWAKE = "WATCHFIRE_WOVEN_MUTANT"
+# The file that is told which mutants the code came to, a number a line; each process tells once.
+REACHED = "WATCHFIRE_WOVEN_REACHED"
 # Public, so that nobody calls it unused; a number that is none wakes nobody.
 FUNCTION = f"""
 /// Whether a mutant is awake.
 #[doc(hidden)]
 pub fn woven(number: u32) -> bool {{
-    static AWAKE: std::sync::LazyLock<Option<u32>> =
-        std::sync::LazyLock::new(|| std::env::var("{AWAKE}").ok()?.parse().ok());
+    use std::collections::HashSet;
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::sync::LazyLock;
+    use std::sync::Mutex;
+
+    static AWAKE: LazyLock<Option<u32>> = LazyLock::new(|| std::env::var("{AWAKE}").ok()?.parse().ok());
+    static REACHED: LazyLock<Option<Mutex<(File, HashSet<u32>)>>> = LazyLock::new(|| {{
+        let file = File::options().append(true).create(true).open(std::env::var_os("{REACHED}")?).ok()?;
+        Some(Mutex::new((file, HashSet::new())))
+    }});
+    if let Some(Ok(mut told)) = REACHED.as_ref().map(Mutex::lock) {{
+        let (file, numbers) = &mut *told;
+        if numbers.insert(number) {{
+            let _full = file.write_all(format!("{{number}}\\n").as_bytes());
+        }}
+    }}
     *AWAKE == Some(number)
 }}
 """
