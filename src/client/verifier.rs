@@ -536,6 +536,14 @@ mod tests {
     }
 
     #[test]
+    fn a_deviation_of_the_hub_is_told_from_other_faults() {
+        let hidden = VerificationError::deviation(Deviation::Hidden);
+        assert_eq!(hidden.is_deviation(), Some(Deviation::Hidden));
+        let signature = VerificationError::at(3, Fault::Signature);
+        assert_eq!(signature.is_deviation(), None);
+    }
+
+    #[test]
     fn a_record_that_does_not_hold_is_not_believed() {
         let world = World::new();
         let good = world.publish(&world.acme, domain("example.com"));

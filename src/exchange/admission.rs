@@ -557,27 +557,107 @@ fn shape(content: &Content, circumstances: &Circumstances<'_>) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::tests::World;
+    use crate::client::tests::domain;
     use uuid::Uuid;
 
     fn looks_like(platform: usize) -> Shape {
         Shape { platform: format!("platform {platform}"), ..Shape::default() }
     }
 
-    #[test]
-    fn the_revisions_of_a_record_have_a_bounded_number_of_shapes() {
-        let previous = |shapes: usize| Facts {
+    fn facts(body_kind: BodyKind, shapes: Vec<Shape>) -> Facts {
+        Facts {
             scope: Arc::new(Scope {
                 publisher: "acme-video".parse().unwrap(),
-                body_kind: BodyKind::Indicator,
+                body_kind,
                 reach: Reach::default(),
                 publisher_is_reached: false,
-                shapes: (0..shapes).map(looks_like).collect(),
+                shapes,
             }),
             record: Uuid::from_bytes([1; 16]),
             revision: 1,
             value_digest: None,
             withdraws: None,
+        }
+    }
+
+    #[test]
+    fn what_is_said_about_an_operation_or_an_indicator_of_it_is_of_that_operation() {
+        let operation = facts(BodyKind::Operation, Vec::new());
+        let name = operation.name();
+        let of_it = Shape { operation: Some(name.clone()), ..looks_like(1) };
+        let indicator = facts(BodyKind::Indicator, vec![of_it]);
+        let other = facts(BodyKind::Indicator, vec![looks_like(2)]);
+        let of = |content: &Content, facts: &Facts| {
+            let (tlp, first) = (Tlp::Green, Sequence(0));
+            let target =
+                Target { facts: facts.clone(), tlp, first, withdrawn: false, taken_down: false };
+            let circumstances = Circumstances {
+                exchange: &ExchangeName::derive("spring", b"key", b"log").unwrap(),
+                roster: &Roster::default(),
+                place: Sequence(1),
+                now: Timestamp::from_micros(1_800_000_000_000_000).unwrap(),
+                previous: None,
+                withdrawn: false,
+                targets: &[Some(target)],
+            };
+            shape(content, &circumstances).operation
         };
+        let about = Content::About { of: name.clone() };
+        assert_eq!(of(&about, &operation), Some(name.clone()));
+        assert_eq!(of(&about, &indicator), Some(name.clone()));
+        assert_eq!(of(&about, &other), None);
+        let withdrawal = Content::Withdrawal { of: name, demand: None };
+        assert_eq!(of(&withdrawal, &operation), None, "taken back, and not said about it");
+    }
+
+    #[test]
+    fn what_a_record_looked_like_before_is_said_with_the_revision_that_did() {
+        let world = World::new();
+        let draft = world.draft(&world.acme, domain("example.com"));
+        let envelope = world.acme.sign(draft, world.now).unwrap();
+        let record = wire::envelope::record(envelope).unwrap();
+        let second = Shape { revision: 2, ..looks_like(2) };
+        let facts =
+            Facts { revision: 4, ..facts(BodyKind::Indicator, vec![looks_like(4), second]) };
+        let previous = Previous { header_digest: record.header_digest, facts };
+        let circumstances = Circumstances {
+            exchange: &record.header.exchange,
+            roster: &Roster::default(),
+            place: Sequence(9),
+            now: world.now,
+            previous: Some(&previous),
+            withdrawn: false,
+            targets: &[],
+        };
+        let found = super::facts(&record, looks_like(5), &circumstances);
+        let revisions: Vec<(&str, u32)> = found
+            .scope
+            .shapes
+            .iter()
+            .map(|shape| (shape.platform.as_str(), shape.revision))
+            .collect();
+        assert_eq!(revisions, [("platform 5", 0), ("platform 4", 4), ("platform 2", 2)]);
+    }
+
+    #[test]
+    fn a_record_is_ten_minutes_ahead_at_most() {
+        let world = World::new();
+        let header = |now| {
+            let draft = world.draft(&world.acme, domain("example.com"));
+            wire::envelope::record(world.acme.sign(draft, now).unwrap()).unwrap().header
+        };
+        let most = world.now.saturating_add(limits::CREATE_TIME_AHEAD_MAX);
+        assert!(judge_clock(&header(most), world.now).is_ok());
+        let beyond = Timestamp::from_micros(most.as_micros() + 1).unwrap();
+        let refusal = judge_clock(&header(beyond), world.now).unwrap_err();
+        assert_eq!(refusal.reason, Reason::ClockSkew);
+    }
+
+    #[test]
+    fn the_revisions_of_a_record_have_a_bounded_number_of_shapes() {
+        let previous =
+            |shapes: usize| facts(BodyKind::Indicator, (0..shapes).map(looks_like).collect());
         let new = looks_like(usize::MAX);
         assert!(judge_shapes(&new, None).is_ok());
         assert!(judge_shapes(&new, Some(&previous(limits::SHAPES_MAX - 1))).is_ok());

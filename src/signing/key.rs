@@ -181,6 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_key_of_ed25519_has_its_raw_bytes() {
+        let spki = SecretKey::generate().unwrap().spki();
+        let raw = VerifyingKey::from_spki(&spki).unwrap().ed25519_bytes().unwrap();
+        assert_eq!([ED25519_SPKI.as_slice(), &raw].concat(), spki);
+        // The base point (SEC 2, section 2.4.2).
+        let x = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+        let y = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+        let point = hex::decode(format!("04{x}{y}")).unwrap();
+        let spki = [P256_SPKI.as_slice(), &point].concat();
+        assert_eq!(VerifyingKey::from_spki(&spki).unwrap().ed25519_bytes(), None);
+    }
+
+    #[test]
     fn small_order_keys_are_refused() {
         // The neutral element, and a point of order 8 (both from the list of low-order points).
         let neutral = "0100000000000000000000000000000000000000000000000000000000000000";

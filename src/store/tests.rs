@@ -923,6 +923,110 @@ fn what_is_left_of_a_damaged_log_is_read_by_whoever_asks_for_no_more() {
     assert!(blocks > 0, "nothing is left");
 }
 
+#[test]
+fn what_cannot_be_read_is_counted_and_the_rest_is_read() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..4 {
+        disk.append(&store, &[100; 2]).unwrap();
+    }
+    for first in [2, 6] {
+        store.db.insert(keys::block(first), b"no block").unwrap();
+    }
+    let mut firsts = Vec::new();
+    assert_eq!(store.readable_blocks(|block| firsts.push(block.first)), 2);
+    assert_eq!(firsts, [0, 4]);
+}
+
+/// How far sled's log is known to be on the disk.
+fn known_end(disk: &Disk) -> inspect::Lsn {
+    anchor::read(disk.folder.path()).unwrap().unwrap().lsn
+}
+
+#[test]
+fn what_was_written_beside_the_log_is_synced_and_what_was_not_is_not() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[100]).unwrap();
+    let frontier = store.head().unwrap().frontier;
+    let end_after = |bytes: usize| {
+        store.db.insert(b"~ beside the log", bytes.to_be_bytes().to_vec()).unwrap();
+        disk::Disk::wrote(&store, bytes).unwrap();
+        store.raise_anchor(&frontier).unwrap();
+        known_end(&disk)
+    };
+    let before = known_end(&disk);
+    assert_eq!(end_after(0), before, "a sync of nothing");
+    assert!(end_after(1) > before, "no sync");
+}
+
+#[test]
+fn a_store_that_is_closed_demands_all_of_it_at_the_next_start() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[100]).unwrap();
+    let before = known_end(&disk);
+    store.db.insert(b"~ beside the log", b"written and not synced").unwrap();
+    drop(store);
+    assert!(known_end(&disk) > before, "what was written last is not demanded");
+}
+
+#[test]
+fn a_write_of_state_that_no_entry_counts_is_counted_by_itself() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[100]).unwrap();
+    let counted = || anchor::read(disk.folder.path()).unwrap().unwrap().writes;
+    let before = counted();
+    let key = StateKey::Cosignature("acme-video".parse().unwrap());
+    let state = vec![StateChange { key, bytes: Some(b"row".to_vec()) }];
+    let head = store.head().unwrap();
+    store.append(&Group { head, state, ..Group::default() }).unwrap();
+    assert_eq!(counted(), before + 1);
+    disk.append(&store, &[100]).unwrap();
+    assert_eq!(counted(), before + 1, "the next start demands its entry");
+}
+
+#[test]
+fn a_log_of_as_many_other_entries_is_another() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    for (disk, length) in [(&disk, 100), (&other, 101)] {
+        disk.append(&disk.open(), &[length; 3]).unwrap();
+    }
+    drop(other.open());
+    let anchor = |disk: &Disk| disk.folder.path().join("anchor");
+    std::fs::copy(anchor(&disk), anchor(&other)).unwrap();
+    let error = Store::open(other.folder.path(), 0).unwrap_err().to_string();
+    assert!(error.contains("it is another than was on the disk"), "{error}");
+}
+
+#[test]
+fn files_that_cannot_be_opened_are_not_said_to_be_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("conf")).unwrap();
+    let error = log::open_sled(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_that_changed_just_now_is_looked_into_again() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let blobs = std::fs::File::open(disk.folder.path().join("blobs")).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let now = std::time::SystemTime::now();
+        blobs.set_modified(now).unwrap();
+        assert!(store.blobs_are_still_empty());
+        // A machine that stands still for two seconds has seen nothing.
+        if now.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(2)) {
+            assert!(!store.trusts_the_time_of_blobs());
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "never looked at in time");
+    }
+}
+
 /// What the hub says that it erased for the demand at a place; signed by nobody, which the store does not look at.
 fn notice(like: &Record, demand: u64, sequences: std::ops::Range<u64>) -> pb::Envelope {
     let said = pb::ErasureNotice { demand_sequence: demand, sequences: sequences.collect() };

@@ -181,6 +181,28 @@ mod tests {
         assert_eq!(found, expected, "{uri}");
     }
 
+    /// A certificate with these URIs as its alternative names, whatever bytes they are.
+    fn certificate(uris: &[&[u8]]) -> Vec<u8> {
+        let name = |uri: &&[u8]| [&[0x86, u8::try_from(uri.len()).unwrap()], *uri].concat();
+        let names: Vec<u8> = uris.iter().flat_map(name).collect();
+        let sequence = [&[0x30, u8::try_from(names.len()).unwrap()], names.as_slice()].concat();
+        let mut params = rcgen::CertificateParams::default();
+        let alternative_names = [2, 5, 29, 17];
+        params.custom_extensions =
+            vec![rcgen::CustomExtension::from_oid_content(&alternative_names, sequence)];
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_read_is_one_too_many() {
+        let good = b"spiffe://spring.example/members/acme-video";
+        let read = |uris: &[&[u8]]| identity(&certificate(uris), "spring.example");
+        assert_eq!(read(&[good]).unwrap().member.as_str(), "acme-video");
+        let why = "the certificate must have exactly one URI name";
+        assert_eq!(read(&[good, b"spiffe://spring.example/\xff"]).err(), Some(why));
+        assert_eq!(read(&[b"\xff", good]).err(), Some(why));
+    }
+
     #[test]
     fn a_uri_names_one_member_of_one_trust_domain() {
         check("spiffe://spring.example/members/acme-video", Some(("acme-video", None)));

@@ -139,6 +139,8 @@ async fn calls_and_commits_have_spans_that_say_who_what_and_how_long() {
     assert!(linked.parent_span_id.is_empty(), "{linked:?}");
     let spans = collector.spans();
     let commit = spans.iter().find(|span| span.name == "commit").expect("a commit");
+    let bytes: u64 = text(commit, "watchfire.bytes").parse().unwrap();
+    assert!((100..100_000).contains(&bytes), "an entry of {bytes} bytes");
     let parts: Vec<&Span> =
         spans.iter().filter(|span| span.parent_span_id == commit.span_id).collect();
     let names: Vec<&str> = parts.iter().map(|span| span.name.as_str()).collect();
