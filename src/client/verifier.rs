@@ -531,6 +531,7 @@ mod tests {
         let envelope = world.publish(&world.acme, domain("example.com"));
         let entry = world.verifier().verify(World::entry(3, envelope.clone())).unwrap();
         assert_eq!(entry.envelope(), &envelope);
+        assert_eq!(entry.to_entry(), World::entry(3, envelope));
         assert_eq!(entry.header().name.member, *world.acme.member());
         assert!(!entry.is_in_doubt());
     }

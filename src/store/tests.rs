@@ -989,14 +989,14 @@ fn a_write_of_state_that_no_entry_counts_is_counted_by_itself() {
 
 #[test]
 fn a_log_of_as_many_other_entries_is_another() {
-    let (disk, other) = (Disk::new(), Disk::new());
-    for (disk, length) in [(&disk, 100), (&other, 101)] {
-        disk.append(&disk.open(), &[length; 3]).unwrap();
-    }
-    drop(other.open());
-    let anchor = |disk: &Disk| disk.folder.path().join("anchor");
-    std::fs::copy(anchor(&disk), anchor(&other)).unwrap();
-    let error = Store::open(other.folder.path(), 0).unwrap_err().to_string();
+    let disk = Disk::new();
+    disk.append(&disk.open(), &[100; 3]).unwrap();
+    let path = disk.folder.path();
+    drop(Store::open(path, 0).unwrap());
+    let known = anchor::read(path).unwrap().unwrap();
+    assert_eq!(known.size, 3);
+    anchor::Anchor::begin(path, anchor::Known { root: sha256(b"another"), ..known }).unwrap();
+    let error = Store::open(path, 0).unwrap_err().to_string();
     assert!(error.contains("it is another than was on the disk"), "{error}");
 }
 
@@ -1006,6 +1006,25 @@ fn files_that_cannot_be_opened_are_not_said_to_be_in_use() {
     std::fs::create_dir(folder.path().join("conf")).unwrap();
     let error = log::open_sled(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
+}
+
+#[test]
+fn whoever_reads_what_lies_in_several_rows_is_waited_for() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let (is_reading, has_read) =
+        (std::sync::Barrier::new(2), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _shared = store.shared();
+            is_reading.wait();
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+            has_read.store(true, Ordering::SeqCst);
+        });
+        is_reading.wait();
+        disk::Disk::wait_for_readers(&store);
+        assert!(has_read.load(Ordering::SeqCst));
+    });
 }
 
 #[test]
