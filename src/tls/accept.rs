@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::task::Poll;
 use std::task::ready;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -249,9 +250,17 @@ impl Acceptor {
         // A flight takes a processor for a while, and hundreds may be ready at once: in a thread's queue everybody else
         // would wait behind them. The turn is over with the flight; who waits for its client holds none.
         let mut at_work = PollSemaphore::new(Arc::clone(&self.at_work));
+        let mut turn = None;
         let stream = poll_fn(|context| {
-            let _turn = ready!(at_work.poll_acquire(context));
-            handshake.as_mut().poll(context)
+            if turn.is_none() {
+                turn = Some(ready!(at_work.poll_acquire(context)));
+                // Whoever is given a turn would be next in the thread's queue: it comes behind all who are ready by now.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let polled = handshake.as_mut().poll(context);
+            turn = None;
+            polled
         });
         Ok((stream.await?, loaded))
     }
