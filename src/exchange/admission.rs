@@ -641,6 +641,20 @@ mod tests {
     }
 
     #[test]
+    fn what_reaches_whom_it_must_names_nobody_and_has_one_revision() {
+        let world = World::new();
+        let content = world.admission(&world.bravo);
+        let record = wire::envelope::record(world.change(&world.operator, &content)).unwrap();
+        let judge = |header: &Header| judge_handling(header, &Roster::default());
+        assert!(judge(&record.header).is_ok());
+        let mut named = record.header.clone();
+        named.handling.reach.recipients.push("acme-video".parse().unwrap());
+        assert_eq!(judge(&named).unwrap_err().field, "header.handling");
+        let revised = Header { revision: 2, ..record.header };
+        assert_eq!(judge(&revised).unwrap_err().field, "header.handling");
+    }
+
+    #[test]
     fn a_record_is_ten_minutes_ahead_at_most() {
         let world = World::new();
         let header = |now| {

@@ -11,6 +11,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::Draft;
 use crate::client::tests::World;
+use crate::exchange::sequencer::Batch;
+use crate::exchange::sequencer::Submission;
+use crate::exchange::sequencer::Work;
 use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::WarningLists;
 use crate::model::filter::Filter;
@@ -21,6 +24,7 @@ use crate::model::names::Digest;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::reason::Reason;
+use crate::model::reason::Refusal;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
 use crate::model::time::Timestamp;
@@ -603,4 +607,20 @@ proptest! {
         prop_assert!(store.rebuild().unwrap().unchanged);
         prop_assert_eq!(&store.views_in_memory(), &live, "a rebuild");
     }
+}
+
+#[test]
+fn a_group_takes_calls_until_it_is_full() {
+    let call = || {
+        let refused = |_record| Err(Refusal::new(Reason::FieldInvalid, "of no use"));
+        let records = (0..limits::GROUP_RECORDS_MAX / 4).map(refused).collect();
+        let caller = "acme-video".parse().unwrap();
+        let (order, (answer, _outcomes)) = (Order::default(), tokio::sync::oneshot::channel());
+        Work::Publish(Submission { caller, records, order, answer })
+    };
+    let (sender, mut queue) = tokio::sync::mpsc::channel(10);
+    (0..10).for_each(|_call| sender.try_send(call()).unwrap());
+    let _group = Batch::drain(call(), &mut queue);
+    let left = std::iter::from_fn(|| queue.try_recv().ok()).count();
+    assert_eq!(left, 7, "four calls fill it");
 }
