@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::task::Poll;
-use std::task::ready;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -99,7 +98,7 @@ struct Acceptor {
     stop: CancellationToken,
     total: Arc<Counts<()>>,
     handshakes: Semaphore,
-    /// One for every two threads: whoever is connected is served by the others meanwhile.
+    /// One for every two threads, but one at least: whoever is connected is served by the others meanwhile.
     at_work: Arc<Semaphore>,
     addresses: Arc<Counts<IpAddr>>,
     members: Arc<Counts<MemberId>>,
@@ -250,13 +249,19 @@ impl Acceptor {
         // A flight takes a processor for a while, and hundreds may be ready at once: in a thread's queue everybody else
         // would wait behind them. The turn is over with the flight; who waits for its client holds none.
         let mut at_work = PollSemaphore::new(Arc::clone(&self.at_work));
-        let mut turn = None;
+        let (mut turn, mut has_waited) = (None, false);
         let stream = poll_fn(|context| {
             if turn.is_none() {
-                turn = Some(ready!(at_work.poll_acquire(context)));
+                let Poll::Ready(given) = at_work.poll_acquire(context) else {
+                    has_waited = true;
+                    return Poll::Pending;
+                };
+                turn = Some(given);
                 // Whoever is given a turn would be next in the thread's queue: it comes behind all who are ready by now.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
+                if std::mem::take(&mut has_waited) {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
             let polled = handshake.as_mut().poll(context);
             turn = None;
