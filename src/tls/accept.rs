@@ -11,7 +11,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -24,6 +26,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -246,25 +249,11 @@ impl Acceptor {
         };
         let acceptor = TlsAcceptor::from(Arc::clone(config));
         let mut handshake = pin!(acceptor.accept(socket).into_fallible());
-        // A flight takes a processor for a while, and hundreds may be ready at once: in a thread's queue everybody else
-        // would wait behind them. The turn is over with the flight; who waits for its client holds none.
-        let mut at_work = PollSemaphore::new(Arc::clone(&self.at_work));
-        let (mut turn, mut has_waited) = (None, false);
+        let mut turn = Turn::at(&self.at_work);
         let stream = poll_fn(|context| {
-            if turn.is_none() {
-                let Poll::Ready(given) = at_work.poll_acquire(context) else {
-                    has_waited = true;
-                    return Poll::Pending;
-                };
-                turn = Some(given);
-                // Whoever is given a turn would be next in the thread's queue: it comes behind all who are ready by now.
-                if std::mem::take(&mut has_waited) {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            }
+            ready!(turn.poll(context));
             let polled = handshake.as_mut().poll(context);
-            turn = None;
+            turn.held = None;
             polled
         });
         Ok((stream.await?, loaded))
@@ -305,6 +294,40 @@ impl Acceptor {
             *logged = Some(now);
             tracing::info!(peer.ip = %address.ip(), tls.refused = reason, "connection refused");
         }
+    }
+}
+
+/// A turn at the threads. A flight of a handshake takes one for a while, and hundreds may be ready at once: in a thread's
+/// queue everybody else would wait behind them. It is over with the flight; who waits for its client has none.
+struct Turn {
+    at_work: PollSemaphore,
+    held: Option<OwnedSemaphorePermit>,
+    has_waited: bool,
+}
+
+impl Turn {
+    fn at(at_work: &Arc<Semaphore>) -> Self {
+        let at_work = PollSemaphore::new(Arc::clone(at_work));
+        Self { at_work, held: None, has_waited: false }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.held.is_some() {
+            return Poll::Ready(());
+        }
+        match self.at_work.poll_acquire(context) {
+            Poll::Ready(given) => self.held = given,
+            Poll::Pending => {
+                self.has_waited = true;
+                return Poll::Pending;
+            }
+        }
+        if std::mem::take(&mut self.has_waited) {
+            // It would be next in its thread's queue: so it comes behind all who are ready by now.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 
