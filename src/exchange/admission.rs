@@ -614,8 +614,7 @@ mod tests {
     #[test]
     fn what_a_record_looked_like_before_is_said_with_the_revision_that_did() {
         let world = World::new();
-        let draft = world.draft(&world.acme, domain("example.com"));
-        let envelope = world.acme.sign(draft, world.now).unwrap();
+        let envelope = world.publish(&world.acme, domain("example.com"));
         let record = wire::envelope::record(envelope).unwrap();
         let second = Shape { revision: 2, ..looks_like(2) };
         let facts =

@@ -938,9 +938,9 @@ fn what_cannot_be_read_is_counted_and_the_rest_is_read() {
     assert_eq!(firsts, [0, 4]);
 }
 
-/// How far sled's log is known to be on the disk.
-fn known_end(disk: &Disk) -> inspect::Lsn {
-    anchor::read(disk.folder.path()).unwrap().unwrap().lsn
+/// What is known to be on the disk.
+fn known(disk: &Disk) -> anchor::Known {
+    anchor::read(disk.folder.path()).unwrap().unwrap()
 }
 
 #[test]
@@ -953,9 +953,9 @@ fn what_was_written_beside_the_log_is_synced_and_what_was_not_is_not() {
         store.db.insert(b"~ beside the log", bytes.to_be_bytes().to_vec()).unwrap();
         disk::Disk::wrote(&store, bytes).unwrap();
         store.raise_anchor(&frontier).unwrap();
-        known_end(&disk)
+        known(&disk).lsn
     };
-    let before = known_end(&disk);
+    let before = known(&disk).lsn;
     assert_eq!(end_after(0), before, "a sync of nothing");
     assert!(end_after(1) > before, "no sync");
 }
@@ -965,10 +965,10 @@ fn a_store_that_is_closed_demands_all_of_it_at_the_next_start() {
     let disk = Disk::new();
     let store = disk.open();
     disk.append(&store, &[100]).unwrap();
-    let before = known_end(&disk);
+    let before = known(&disk).lsn;
     store.db.insert(b"~ beside the log", b"written and not synced").unwrap();
     drop(store);
-    assert!(known_end(&disk) > before, "what was written last is not demanded");
+    assert!(known(&disk).lsn > before, "what was written last is not demanded");
 }
 
 #[test]
@@ -976,15 +976,14 @@ fn a_write_of_state_that_no_entry_counts_is_counted_by_itself() {
     let disk = Disk::new();
     let store = disk.open();
     disk.append(&store, &[100]).unwrap();
-    let counted = || anchor::read(disk.folder.path()).unwrap().unwrap().writes;
-    let before = counted();
+    let before = known(&disk).writes;
     let key = StateKey::Cosignature("acme-video".parse().unwrap());
     let state = vec![StateChange { key, bytes: Some(b"row".to_vec()) }];
     let head = store.head().unwrap();
     store.append(&Group { head, state, ..Group::default() }).unwrap();
-    assert_eq!(counted(), before + 1);
+    assert_eq!(known(&disk).writes, before + 1);
     disk.append(&store, &[100]).unwrap();
-    assert_eq!(counted(), before + 1, "the next start demands its entry");
+    assert_eq!(known(&disk).writes, before + 1, "the next start demands its entry");
 }
 
 #[test]
@@ -993,7 +992,7 @@ fn a_log_of_as_many_other_entries_is_another() {
     disk.append(&disk.open(), &[100; 3]).unwrap();
     let path = disk.folder.path();
     drop(Store::open(path, 0).unwrap());
-    let known = anchor::read(path).unwrap().unwrap();
+    let known = known(&disk);
     assert_eq!(known.size, 3);
     anchor::Anchor::begin(path, anchor::Known { root: sha256(b"another"), ..known }).unwrap();
     let error = Store::open(path, 0).unwrap_err().to_string();
