@@ -25,7 +25,6 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
@@ -101,8 +100,8 @@ struct Acceptor {
     stop: CancellationToken,
     total: Arc<Counts<()>>,
     handshakes: Semaphore,
-    /// One for every two threads, but one at least: whoever is connected is served by the others meanwhile.
-    at_work: Arc<Semaphore>,
+    /// Turns at the threads.
+    turns: Arc<Semaphore>,
     addresses: Arc<Counts<IpAddr>>,
     members: Arc<Counts<MemberId>>,
     logged: Mutex<Option<Instant>>,
@@ -133,7 +132,7 @@ pub fn incoming_of(
         speaks,
         total: Arc::default(),
         handshakes: Semaphore::new(limits.handshakes),
-        at_work: Arc::new(Semaphore::new((Handle::current().metrics().num_workers() / 2).max(1))),
+        turns: reloader.turns(),
         reloader,
         limits,
         stop,
@@ -249,7 +248,7 @@ impl Acceptor {
         };
         let acceptor = TlsAcceptor::from(Arc::clone(config));
         let mut handshake = pin!(acceptor.accept(socket).into_fallible());
-        let mut turn = Turn::at(&self.at_work);
+        let mut turn = Turn::of(&self.turns);
         let stream = poll_fn(|context| {
             ready!(turn.poll(context));
             let polled = handshake.as_mut().poll(context);
@@ -300,22 +299,21 @@ impl Acceptor {
 /// A turn at the threads. A flight of a handshake takes one for a while, and hundreds may be ready at once: in a thread's
 /// queue everybody else would wait behind them. It is over with the flight; who waits for its client has none.
 struct Turn {
-    at_work: PollSemaphore,
+    turns: PollSemaphore,
     held: Option<OwnedSemaphorePermit>,
     has_waited: bool,
 }
 
 impl Turn {
-    fn at(at_work: &Arc<Semaphore>) -> Self {
-        let at_work = PollSemaphore::new(Arc::clone(at_work));
-        Self { at_work, held: None, has_waited: false }
+    fn of(turns: &Arc<Semaphore>) -> Self {
+        Self { turns: PollSemaphore::new(Arc::clone(turns)), held: None, has_waited: false }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.held.is_some() {
             return Poll::Ready(());
         }
-        match self.at_work.poll_acquire(context) {
+        match self.turns.poll_acquire(context) {
             Poll::Ready(given) => self.held = given,
             Poll::Pending => {
                 self.has_waited = true;

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,8 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::names::Digest;
@@ -66,6 +69,8 @@ pub struct Reloader {
     pub(super) refusals: Refusals,
     /// How many connections are taken, if that is not what listeners were told at the start.
     limits: ArcSwapOption<ConnectionLimits>,
+    /// Turns at the threads for the handshakes of all listeners.
+    turns: OnceLock<Arc<Semaphore>>,
 }
 
 impl Reloader {
@@ -86,6 +91,7 @@ impl Reloader {
             is_failing: AtomicBool::new(false),
             refusals: Refusals::default(),
             limits: ArcSwapOption::empty(),
+            turns: OnceLock::new(),
         }))
     }
 
@@ -133,6 +139,13 @@ impl Reloader {
     /// as many as at the start.
     pub fn limit(&self, limits: ConnectionLimits) {
         self.limits.store(Some(Arc::new(limits)));
+    }
+
+    /// Turns at the threads of the runtime that asks first: one for every two, but one at least, so that the others
+    /// serve whoever is connected meanwhile.
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        let new = || Semaphore::new((Handle::current().metrics().num_workers() / 2).max(1));
+        Arc::clone(self.turns.get_or_init(|| Arc::new(new())))
     }
 
     /// How many connections are taken, if that was said since the start.
