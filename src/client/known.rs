@@ -411,6 +411,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_is_folded_again_in_another_epoch_is_confirmed_as_before() {
+        let world = World::new();
+        let mut known = world.known();
+        let member = world.acme.member().clone();
+        let (new, reset) = world.reset(&member);
+        let reset = World::entry(3, world.change(&world.operator, &reset));
+        known.fold(reset.clone()).unwrap();
+        let fingerprint = known.verifier().roster().resets_of(&member)[0].fingerprint;
+        known.confirm(Arc::new([(member, fingerprint)].into()));
+        known.forget_other_epochs(&world.pin(), 2);
+        for entry in world.entries.iter().cloned().chain([reset]) {
+            known.fold(entry).unwrap();
+        }
+        assert_eq!(seen(&world, &known, &new, 4), Some(false));
+    }
+
+    #[test]
     fn a_reset_that_is_not_the_operators_or_not_whole_is_not_believed() {
         use pb::roster_change::Change;
 

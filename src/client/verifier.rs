@@ -537,6 +537,26 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_of_the_epoch_that_it_says() {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let entry = pb::Entry { epoch: 7, ..World::entry(3, envelope) };
+        assert_eq!(world.verifier().verify(entry).unwrap().epoch(), 7);
+    }
+
+    #[test]
+    fn a_header_is_signed_by_its_members_key_or_not() {
+        let (world, verifier) = (World::new(), World::new().verifier());
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let (member, key) = (world.acme.member(), world.acme.key().id());
+        let sig = &envelope.signatures[0].sig;
+        let signed = |verifier: &Verifier, payload| verifier.signed_by(member, &key, payload, sig);
+        assert_eq!(signed(&world.verifier(), &envelope.payload), Some(()));
+        assert_eq!(signed(&world.verifier(), b"another header"), None);
+        assert_eq!(signed(&verifier, &envelope.payload), None, "where nobody has that key");
+    }
+
+    #[test]
     fn a_deviation_of_the_hub_is_told_from_other_faults() {
         let hidden = VerificationError::deviation(Deviation::Hidden);
         assert_eq!(hidden.is_deviation(), Some(Deviation::Hidden));

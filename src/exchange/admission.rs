@@ -559,6 +559,9 @@ mod tests {
     use super::*;
     use crate::client::tests::World;
     use crate::client::tests::domain;
+    use crate::model::roster::Quota;
+    use crate::model::roster::RosterMember;
+    use crate::wire::body::End;
     use uuid::Uuid;
 
     fn looks_like(platform: usize) -> Shape {
@@ -651,6 +654,47 @@ mod tests {
         assert_eq!(judge(&named).unwrap_err().field, "header.handling");
         let revised = Header { revision: 2, ..record.header };
         assert_eq!(judge(&revised).unwrap_err().field, "header.handling");
+    }
+
+    #[test]
+    fn who_is_suspended_is_named_and_asked_as_before() {
+        let world = World::new();
+        let (mut roster, quiet): (_, MemberId) =
+            (Roster::default(), "quiet-pages".parse().unwrap());
+        let member = RosterMember {
+            id: quiet.clone(),
+            role: Role::Company,
+            suspended: true,
+            may_publish_indicators: false,
+            display_name: String::new(),
+            admitted_at: Sequence(0),
+            changed_at: Sequence(0),
+            quota: Quota::default(),
+        };
+        roster.admit(member, []).unwrap();
+        let reach = Reach { recipients: vec![quiet], ..Reach::default() };
+        let mut said = facts(BodyKind::Inquiry, Vec::new());
+        let scope = Scope { reach: reach.clone(), ..said.scope.as_ref().clone() };
+        said.scope = Arc::new(scope);
+        let about = Target {
+            facts: said.clone(),
+            tlp: Tlp::Green,
+            first: Sequence(0),
+            withdrawn: false,
+            taken_down: false,
+        };
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let mut record = wire::envelope::record(envelope).unwrap();
+        record.header.handling.reach = reach;
+        assert!(judge_reach(&record.header, &about, &roster).is_ok());
+        let asked = |addressee: &str| {
+            let (about, addressees) = (End::Record(said.name()), vec![addressee.parse().unwrap()]);
+            Content::Inquiry { about, addressees }
+        };
+        record.content = asked("quiet-pages");
+        assert!(judge_addressees(&record, &said, &roster).is_ok());
+        record.content = asked("other-pages");
+        assert!(judge_addressees(&record, &said, &roster).is_err());
     }
 
     #[test]

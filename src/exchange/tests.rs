@@ -3,6 +3,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -11,6 +14,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::Draft;
 use crate::client::tests::World;
+use crate::exchange::observer::Act;
+use crate::exchange::observer::CommittedGroup;
+use crate::exchange::observer::Observer;
+use crate::exchange::readiness::Cause;
 use crate::exchange::sequencer::Batch;
 use crate::exchange::sequencer::Submission;
 use crate::exchange::sequencer::Work;
@@ -80,11 +87,48 @@ impl Clock for ItsClock {
     }
 }
 
+/// A clock by which every look at it takes so long.
+struct Slow {
+    begun: Timestamp,
+    each: Duration,
+    looks: AtomicU32,
+}
+
+impl Clock for Slow {
+    fn now(&self) -> Timestamp {
+        self.begun.saturating_add(self.each * self.looks.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.each * self.looks.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What the hub tells besides its callers.
+#[derive(Debug, Default)]
+struct Notes {
+    acts: Mutex<Vec<Act>>,
+    groups: Mutex<Vec<CommittedGroup>>,
+}
+
+impl Observer for Notes {
+    fn judged(&self, act: Act) {
+        self.acts.lock().unwrap().push(act);
+    }
+
+    fn committed(&self, group: &CommittedGroup) {
+        self.groups.lock().unwrap().push(*group);
+    }
+}
+
 struct History {
     world: World,
     folder: tempfile::TempDir,
     /// Bytes that must stay free.
     min_free_bytes: u64,
+    observer: Option<Arc<Notes>>,
+    /// How long each look at the clock takes, if not as long as it does.
+    a_look: Option<Duration>,
     running: Option<(Arc<Hub>, SequencerThread)>,
     published: Vec<(RecordName, u32, Digest)>,
 }
@@ -95,7 +139,8 @@ impl History {
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::tempdir_in(base).unwrap();
         let (world, published) = (World::new(), Vec::new());
-        Self { world, folder, min_free_bytes: 0, running: None, published }
+        let (observer, a_look) = (None, None);
+        Self { world, folder, min_free_bytes: 0, observer, a_look, running: None, published }
     }
 
     fn store(&self) -> Store {
@@ -109,10 +154,14 @@ impl History {
             retention: Retention::default(),
             warning_lists: WarningLists::default(),
             frameworks: Frameworks::default(),
-            observer: None,
+            observer: self.observer.clone().map(|notes| notes as Arc<dyn Observer>),
         };
         let (genesis, log) = (self.world.founding.genesis.clone(), self.world.log_secret.clone());
-        let clock = ItsClock::new(self.world.now);
+        let begun = self.world.now;
+        let clock: Arc<dyn Clock> = match self.a_look {
+            None => ItsClock::new(begun),
+            Some(each) => Arc::new(Slow { begun, each, looks: AtomicU32::new(0) }),
+        };
         self.running = Some(Hub::start(self.store(), genesis, log, clock, settings).unwrap());
     }
 
@@ -324,6 +373,131 @@ async fn who_sends_much_to_be_checked_holds_up_nobody_else() {
     drop(turns);
     let judged = hub.publish(&greedy, two()).await.unwrap();
     assert!(judged.iter().all(Result::is_err), "it is not the operator");
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_receipts_of_one_answer_have_one_checkpoint() {
+    let mut history = History::new();
+    history.start();
+    let operator = history.admit_all().await;
+    let changes = [1, 2].map(|number| quota_change(&history, number));
+    let first = history.hub().publish(&operator, vec![changes[0].clone()]).await.unwrap().remove(0);
+    let both = history.hub().publish(&operator, changes.to_vec()).await.unwrap();
+    let both: Vec<Receipt> = both.into_iter().map(Result::unwrap).collect();
+    assert_eq!((both[0].repeated, both[1].repeated), (true, false));
+    assert_eq!(both[0].leaf_hash, first.unwrap().leaf_hash);
+    assert_eq!(both[0].checkpoint, both[1].checkpoint);
+    let size = history.hub().head().size;
+    assert_eq!((both[0].tree_size, both[1].tree_size), (size, size));
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_records_is_their_place_or_why_they_were_refused() {
+    let (mut history, notes) = (History::new(), Arc::new(Notes::default()));
+    history.observer = Some(Arc::clone(&notes));
+    history.start();
+    let operator = history.admit_all().await;
+    let acme = history.world.acme.member().clone();
+    let before = history.hub().head().size;
+
+    history.publish(2, 1, 0).await;
+    let change = quota_change(&history, 1);
+    let receipt = history.hub().publish(&operator, vec![change]).await.unwrap().remove(0).unwrap();
+    // One whose kind is told when it is taken, and one whose is not.
+    let opinion = content(3, 1, format!("{}/records/{}", acme.name(), uuid::Uuid::now_v7()));
+    for refused in [opinion, history.world.admission(&history.world.bravo)] {
+        let envelope = history.world.publish(&history.world.acme, refused);
+        assert!(history.send(envelope).await.is_none());
+    }
+    let store = &history.hub().store;
+    let bytes = [before, receipt.sequence].map(|sequence| {
+        let block = store.block_at(sequence).unwrap().unwrap();
+        u64::try_from(block.framed(block.at(sequence).unwrap()).len()).unwrap()
+    });
+    // It is told behind the answers.
+    history.stop();
+
+    let mut acts = notes.acts.lock().unwrap().clone();
+    acts.retain(|act| act.outcome.is_ok_and(|place| place >= before) || act.outcome.is_err());
+    let told: Vec<_> = acts.iter().map(|act| (&act.member, act.outcome.is_ok())).collect();
+    assert_eq!(told, [(&operator, true), (&acme, false), (&acme, false)], "{acts:?}");
+    assert_eq!(acts[0].outcome, Ok(receipt.sequence));
+    let mut groups = notes.groups.lock().unwrap().clone();
+    groups.retain(|group| group.head > before);
+    let told: Vec<_> =
+        groups.iter().map(|group| (group.entries, group.head, group.bytes)).collect();
+    assert_eq!(told, [(1, before + 1, bytes[0]), (1, before + 2, bytes[1])]);
+}
+
+/// Three demands to erase are due at one tick; how many notices the next record but one finds.
+async fn notices_of_a_tick(a_look: Duration) -> u64 {
+    let mut history = History::new();
+    history.a_look = Some(a_look);
+    history.start();
+    history.admit_all().await;
+    for word in 0..3 {
+        history.publish(2, word, 0).await;
+    }
+    for of in 0..3 {
+        history.withdraw(of, true).await;
+    }
+    let demanded = history.hub().head().size;
+    history.hub().tick();
+    // The first may be taken with the tick.
+    for word in 4..6 {
+        history.publish(2, word, 0).await;
+    }
+    let notices = history.hub().head().size - demanded - 2;
+    history.stop();
+    notices
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_erased_in_one_tick_unless_that_takes_long() {
+    assert_eq!(notices_of_a_tick(Duration::ZERO).await, 3);
+    assert_eq!(notices_of_a_tick(limits::ERASING_PER_TICK).await, 1);
+}
+
+/// Ticks until it is so.
+async fn tick_until_it(hub: &Hub, is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed().as_secs() < 20, "it never is");
+        hub.tick();
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_seen_though_nobody_publishes() {
+    let mut history = History::new();
+    history.start();
+    let is_full = |history: &History| history.hub().readiness().has(Cause::DiskFull);
+    assert!(!is_full(&history));
+    history.stop();
+    history.min_free_bytes = u64::MAX;
+    history.start();
+    tick_until_it(history.hub(), || is_full(&history)).await;
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_is_written_now_and_then() {
+    let mut history = History::new();
+    history.start();
+    history.admit_all().await;
+    let (hub, member) = (Arc::clone(history.hub()), history.world.acme.member().clone());
+    let filter = Filter::default();
+    let passage = deliveries::Passage { places: 0..1, access: 0, before: 0 };
+    let how = (&member, deliveries::How::Sent);
+    hub.deliveries.note(how, (&filter, &filter.digest()), passage, hub.clock().now());
+    history.publish(2, 1, 0).await;
+    history.publish(2, 2, 0).await;
+    assert!(hub.store.deliveries().unwrap().is_empty(), "with each group");
+    tick_until_it(&hub, || hub.store.deliveries().unwrap().len() == 1).await;
+    drop(hub);
     history.stop();
 }
 

@@ -902,6 +902,58 @@ fn a_group_is_there_whole_or_not_at_all_wherever_its_writes_end() {
 }
 
 #[test]
+fn what_is_kept_beside_the_log_comes_with_the_entries_of_its_group() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let member: crate::model::names::MemberId = "acme-video".parse().unwrap();
+    let mut group = disk.group(&store, &[100; 2]).unwrap();
+    let key = StateKey::Cosignature(member.clone());
+    group.state.push(StateChange { key, bytes: Some(b"row".to_vec()) });
+    store.append(&group).unwrap();
+    assert_eq!(store.blocks_from(0, usize::MAX).unwrap().last().unwrap().end(), 2);
+    assert!(store.db.get(keys::cosignature(&member)).unwrap().is_some());
+}
+
+#[test]
+fn blocks_are_read_until_there_are_so_many_bytes() {
+    let disk = Disk::new();
+    let store = disk.open();
+    for _group in 0..3 {
+        disk.append(&store, &[100]).unwrap();
+    }
+    let one = store.blocks_from(0, 0).unwrap();
+    let bytes = one[0].bytes.len();
+    assert_eq!(one.len(), 1, "one at least");
+    assert_eq!(store.blocks_from(0, bytes).unwrap().len(), 1);
+    assert_eq!(store.blocks_from(0, bytes + 1).unwrap().len(), 2);
+}
+
+#[test]
+fn a_block_that_is_missing_in_a_group_is_named() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[30_000; 6]).unwrap();
+    let blocks = store.blocks_from(0, usize::MAX).unwrap();
+    assert!(blocks.len() > 2);
+    store.db.remove(keys::block(blocks[1].first)).unwrap();
+    let head = store.head().unwrap();
+    let found = store.first_within(&head, 0).unwrap_err().to_string();
+    assert!(found.contains(&format!("sequence {}", blocks[1].first)), "{found}");
+}
+
+#[test]
+fn how_far_retention_came_is_there_after_a_restart() {
+    let disk = Disk::new();
+    let store = disk.open();
+    disk.append(&store, &[100; 5]).unwrap();
+    assert_eq!(store.floor().unwrap(), 0);
+    let (head, erasing) = (store.head().unwrap(), Erasing { floor: Some(3), ..Erasing::default() });
+    store.append(&Group { head, erasing: Some(erasing), ..Group::default() }).unwrap();
+    drop(store);
+    assert_eq!(disk.open().floor().unwrap(), 3);
+}
+
+#[test]
 fn what_is_left_of_a_damaged_log_is_read_by_whoever_asks_for_no_more() {
     let disk = Disk::new();
     let store = disk.open();
@@ -1115,6 +1167,7 @@ fn open_after_restore(erased: u64, notices: &[std::ops::Range<u64>]) -> Vec<u64>
     }
     let size = group.head.frontier.size();
     store.append(&group).unwrap();
+    assert_eq!(store.demands().unwrap().len(), 1, "where it was demanded");
     let mut file = Vec::new();
     export(&store, &mut file, Timestamp::default(), || Some(size), |_entries| {}).unwrap();
     let folder = tempfile::tempdir().unwrap();
