@@ -562,6 +562,7 @@ mod tests {
     use crate::model::roster::Quota;
     use crate::model::roster::RosterMember;
     use crate::wire::body::End;
+    use crate::wire::pb;
     use uuid::Uuid;
 
     fn looks_like(platform: usize) -> Shape {
@@ -584,6 +585,38 @@ mod tests {
         }
     }
 
+    /// Nothing was there before.
+    fn circumstances<'a>(exchange: &'a ExchangeName, roster: &'a Roster) -> Circumstances<'a> {
+        Circumstances {
+            exchange,
+            roster,
+            place: Sequence(1),
+            now: Timestamp::from_micros(1_800_000_000_000_000).unwrap(),
+            previous: None,
+            withdrawn: false,
+            targets: &[],
+        }
+    }
+
+    /// A record that stands.
+    fn target(facts: Facts) -> Target {
+        let (tlp, first) = (Tlp::Green, Sequence(0));
+        Target { facts, tlp, first, withdrawn: false, taken_down: false }
+    }
+
+    fn company(id: &MemberId) -> RosterMember {
+        RosterMember {
+            id: id.clone(),
+            role: Role::Company,
+            suspended: false,
+            may_publish_indicators: false,
+            display_name: String::new(),
+            admitted_at: Sequence(0),
+            changed_at: Sequence(0),
+            quota: Quota::default(),
+        }
+    }
+
     #[test]
     fn what_is_said_about_an_operation_or_an_indicator_of_it_is_of_that_operation() {
         let operation = facts(BodyKind::Operation, Vec::new());
@@ -592,19 +625,10 @@ mod tests {
         let indicator = facts(BodyKind::Indicator, vec![of_it]);
         let other = facts(BodyKind::Indicator, vec![looks_like(2)]);
         let of = |content: &Content, facts: &Facts| {
-            let (tlp, first) = (Tlp::Green, Sequence(0));
-            let target =
-                Target { facts: facts.clone(), tlp, first, withdrawn: false, taken_down: false };
-            let circumstances = Circumstances {
-                exchange: &ExchangeName::derive("spring", b"key", b"log").unwrap(),
-                roster: &Roster::default(),
-                place: Sequence(1),
-                now: Timestamp::from_micros(1_800_000_000_000_000).unwrap(),
-                previous: None,
-                withdrawn: false,
-                targets: &[Some(target)],
-            };
-            shape(content, &circumstances).operation
+            let exchange = ExchangeName::derive("spring", b"key", b"log").unwrap();
+            let (roster, targets) = (Roster::default(), [Some(target(facts.clone()))]);
+            let plain = circumstances(&exchange, &roster);
+            shape(content, &Circumstances { targets: &targets, ..plain }).operation
         };
         let about = Content::About { of: name.clone() };
         assert_eq!(of(&about, &operation), Some(name.clone()));
@@ -623,14 +647,10 @@ mod tests {
         let facts =
             Facts { revision: 4, ..facts(BodyKind::Indicator, vec![looks_like(4), second]) };
         let previous = Previous { header_digest: record.header_digest, facts };
+        let roster = Roster::default();
         let circumstances = Circumstances {
-            exchange: &record.header.exchange,
-            roster: &Roster::default(),
-            place: Sequence(9),
-            now: world.now,
             previous: Some(&previous),
-            withdrawn: false,
-            targets: &[],
+            ..circumstances(&record.header.exchange, &roster)
         };
         let found = super::facts(&record, looks_like(5), &circumstances);
         let revisions: Vec<(&str, u32)> = found
@@ -657,32 +677,60 @@ mod tests {
     }
 
     #[test]
+    fn an_observer_publishes_indicators_if_it_may_and_nothing_else_of_its_own() {
+        let world = World::new();
+        let operation = pb::body::Content::Operation(pb::Operation {
+            title: "Winter garden".to_owned(),
+            ..pb::Operation::default()
+        });
+        for (content, may, taken) in [
+            (domain("example.com"), true, true),
+            (domain("example.com"), false, false),
+            (operation, true, false),
+        ] {
+            let envelope = world.publish(&world.acme, content);
+            let record = wire::envelope::record(envelope).unwrap();
+            let observer = RosterMember {
+                role: Role::Observer,
+                may_publish_indicators: may,
+                ..company(world.acme.member())
+            };
+            let mut roster = Roster::default();
+            roster.admit(observer, []).unwrap();
+            let judged = judge_role(&record, &circumstances(&record.header.exchange, &roster));
+            let reason = judged.map_err(|refusal| refusal.reason);
+            assert_eq!(reason, if taken { Ok(()) } else { Err(Reason::RoleForbids) });
+        }
+    }
+
+    #[test]
+    fn what_is_named_as_an_operation_is_one_that_is_there() {
+        let world = World::new();
+        let envelope = world.publish(&world.acme, domain("example.com"));
+        let record = wire::envelope::record(envelope).unwrap();
+        let mut roster = Roster::default();
+        roster.admit(company(world.acme.member()), []).unwrap();
+        let warning = |of: Option<BodyKind>| {
+            let target = of.map(|kind| target(facts(kind, Vec::new())));
+            operation_warning(&record, target.as_ref(), &roster)
+        };
+        assert!(warning(Some(BodyKind::Operation)).is_none());
+        let of_another = warning(Some(BodyKind::Indicator));
+        assert!(matches!(of_another, Some(Warning::NotAnOperation(BodyKind::Indicator))));
+        assert!(matches!(warning(None), Some(Warning::OperationNotFound)));
+    }
+
+    #[test]
     fn who_is_suspended_is_named_and_asked_as_before() {
         let world = World::new();
         let (mut roster, quiet): (_, MemberId) =
             (Roster::default(), "quiet-pages".parse().unwrap());
-        let member = RosterMember {
-            id: quiet.clone(),
-            role: Role::Company,
-            suspended: true,
-            may_publish_indicators: false,
-            display_name: String::new(),
-            admitted_at: Sequence(0),
-            changed_at: Sequence(0),
-            quota: Quota::default(),
-        };
-        roster.admit(member, []).unwrap();
+        roster.admit(RosterMember { suspended: true, ..company(&quiet) }, []).unwrap();
         let reach = Reach { recipients: vec![quiet], ..Reach::default() };
         let mut said = facts(BodyKind::Inquiry, Vec::new());
         let scope = Scope { reach: reach.clone(), ..said.scope.as_ref().clone() };
         said.scope = Arc::new(scope);
-        let about = Target {
-            facts: said.clone(),
-            tlp: Tlp::Green,
-            first: Sequence(0),
-            withdrawn: false,
-            taken_down: false,
-        };
+        let about = target(said.clone());
         let envelope = world.publish(&world.acme, domain("example.com"));
         let mut record = wire::envelope::record(envelope).unwrap();
         record.header.handling.reach = reach;

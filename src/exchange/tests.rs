@@ -17,6 +17,7 @@ use crate::client::tests::World;
 use crate::exchange::observer::Act;
 use crate::exchange::observer::CommittedGroup;
 use crate::exchange::observer::Observer;
+use crate::exchange::prepare::Ready;
 use crate::exchange::readiness::Cause;
 use crate::exchange::sequencer::Batch;
 use crate::exchange::sequencer::Submission;
@@ -25,6 +26,7 @@ use crate::interop::framework::Frameworks;
 use crate::interop::warning_list::WarningLists;
 use crate::model::filter::Filter;
 use crate::model::handling::Reach;
+use crate::model::header::HEADER_PAYLOAD_TYPE;
 use crate::model::limits;
 use crate::model::names::Audience;
 use crate::model::names::Digest;
@@ -35,7 +37,10 @@ use crate::model::reason::Refusal;
 use crate::model::time::Clock;
 use crate::model::time::SystemClock;
 use crate::model::time::Timestamp;
+use crate::signing;
+use crate::signing::VerifyingKey;
 use crate::store::Store;
+use crate::wire;
 use crate::wire::pb;
 
 /// One thing that happens, with numbers that are taken modulo what there is.
@@ -783,18 +788,45 @@ proptest! {
     }
 }
 
-#[test]
-fn a_group_takes_calls_until_it_is_full() {
-    let call = || {
-        let refused = |_record| Err(Refusal::new(Reason::FieldInvalid, "of no use"));
-        let records = (0..limits::GROUP_RECORDS_MAX / 4).map(refused).collect();
-        let caller = "acme-video".parse().unwrap();
-        let (order, (answer, _outcomes)) = (Order::default(), tokio::sync::oneshot::channel());
-        Work::Publish(Submission { caller, records, order, answer })
-    };
+/// A call with these records.
+fn call(records: Vec<Result<Ready, Refusal>>) -> Work {
+    let caller = "acme-video".parse().unwrap();
+    let (order, (answer, _outcomes)) = (Order::default(), tokio::sync::oneshot::channel());
+    Work::Publish(Submission { caller, records, order, answer })
+}
+
+/// How many of ten calls behind another are left for the next group.
+fn left_of_ten(call: impl Fn() -> Work) -> usize {
     let (sender, mut queue) = tokio::sync::mpsc::channel(10);
     (0..10).for_each(|_call| sender.try_send(call()).unwrap());
     let _group = Batch::drain(call(), &mut queue);
-    let left = std::iter::from_fn(|| queue.try_recv().ok()).count();
-    assert_eq!(left, 7, "four calls fill it");
+    std::iter::from_fn(|| queue.try_recv().ok()).count()
+}
+
+#[test]
+fn a_group_takes_calls_until_it_is_full() {
+    let refused = |_record| Err(Refusal::new(Reason::FieldInvalid, "of no use"));
+    let quarter = || call((0..limits::GROUP_RECORDS_MAX / 4).map(refused).collect());
+    assert_eq!(left_of_ten(quarter), 7, "four calls fill it");
+
+    let world = World::new();
+    let recipients = (0..30).map(|number| format!("member-{number:02}").parse().unwrap()).collect();
+    let mut draft = world.draft(&world.acme, heavy("Operation heron".to_owned()));
+    draft.handling.reach = Reach { recipients, ..Reach::default() };
+    let record = wire::envelope::record(world.acme.sign(draft, world.now).unwrap()).unwrap();
+    let (payload, signature) =
+        (record.envelope.payload.clone(), record.envelope.signatures[0].sig.clone());
+    let ready = || {
+        let claim = signing::Claim {
+            payload_type: HEADER_PAYLOAD_TYPE,
+            payload: &payload,
+            signature: &signature,
+            key: &VerifyingKey::from_spki(&world.acme.key().spki()).unwrap(),
+            value: Box::new(record.clone()),
+        };
+        Ready::of(signing::verify(claim).unwrap(), None)
+    };
+    let of_a_call = (limits::GROUP_BYTES_MAX / 3).div_ceil(ready().weight().bytes);
+    let third = || call((0..of_a_call).map(|_record| Ok(ready())).collect());
+    assert_eq!(left_of_ten(third), 8, "three calls fill it");
 }

@@ -942,6 +942,31 @@ fn a_block_that_is_missing_in_a_group_is_named() {
 }
 
 #[test]
+fn a_log_whose_known_rows_are_gone_is_refused() {
+    let last = keys::block(1);
+    for (row, why) in [
+        (last.as_slice(), "its last entries are missing"),
+        (keys::WRITES.as_slice(), "the last of it is missing"),
+    ] {
+        let disk = Disk::new();
+        let store = disk.open();
+        let key = StateKey::Cosignature("acme-video".parse().unwrap());
+        let state = vec![StateChange { key, bytes: Some(b"row".to_vec()) }];
+        let head = store.head().unwrap();
+        store.append(&Group { head, state, ..Group::default() }).unwrap();
+        (0..2).for_each(|_group| disk.append(&store, &[100]).unwrap());
+        store.db.remove(row).unwrap();
+        store.db.flush().unwrap();
+        // What was known of it goes with it.
+        let copy = copied(&disk);
+        let known = |folder: &TempDir| folder.path().join("anchor");
+        std::fs::copy(known(&disk.folder), known(&copy)).unwrap();
+        let found = Store::open(copy.path(), 0).err().unwrap().to_string();
+        assert!(found.contains(why), "{found}");
+    }
+}
+
+#[test]
 fn how_far_retention_came_is_there_after_a_restart() {
     let disk = Disk::new();
     let store = disk.open();

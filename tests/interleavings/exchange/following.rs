@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use loom::future::block_on;
 use loom::model::Builder;
 use loom::sync::Mutex;
@@ -130,6 +131,20 @@ fn a_head_that_is_read_later_is_never_of_a_smaller_log() {
         heads.sort_unstable();
         assert!(heads[0].1 <= heads[1].1, "{heads:?}");
         writing.join().expect("the writer ends");
+    });
+}
+
+#[test]
+fn who_brought_it_is_answered_once_it_is_read_and_before_anyone_is_woken() {
+    loom::model(|| {
+        let (tail, mut writer) = Tail::new(head(0));
+        let mut watch = tail.watch();
+        writer.advance(vec![block(0, b'x')], head(1), || {
+            assert_eq!(tail.head().size, 1);
+            assert!(tail.blocks_from(0, 1).is_some());
+            assert!(watch.changed().now_or_never().is_none());
+        });
+        assert!(watch.changed().now_or_never().is_some());
     });
 }
 
