@@ -677,13 +677,19 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_publishes_indicators_if_it_may_and_nothing_else_of_its_own() {
+    fn an_observer_says_what_it_thinks_and_publishes_indicators_if_it_may() {
         let world = World::new();
         let operation = pb::body::Content::Operation(pb::Operation {
             title: "Winter garden".to_owned(),
             ..pb::Operation::default()
         });
+        let opinion = pb::body::Content::Opinion(pb::Opinion {
+            of: facts(BodyKind::Indicator, Vec::new()).name().to_string(),
+            stance: pb::Stance::Disagree.into(),
+            ..pb::Opinion::default()
+        });
         for (content, may, taken) in [
+            (opinion, false, true),
             (domain("example.com"), true, true),
             (domain("example.com"), false, false),
             (operation, true, false),
@@ -699,7 +705,8 @@ mod tests {
             roster.admit(observer, []).unwrap();
             let judged = judge_role(&record, &circumstances(&record.header.exchange, &roster));
             let reason = judged.map_err(|refusal| refusal.reason);
-            assert_eq!(reason, if taken { Ok(()) } else { Err(Reason::RoleForbids) });
+            let expected = if taken { Ok(()) } else { Err(Reason::RoleForbids) };
+            assert_eq!(reason, expected, "{}", record.header.body_kind.as_str());
         }
     }
 
