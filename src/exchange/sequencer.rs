@@ -421,14 +421,8 @@ impl Sequencer {
         self.roster = Arc::clone(&draft.roster);
         self.tail.replace(appended.rewritten);
         self.eraser.demanded(first, &draft.group.entries);
-        let (blocks, tally) = (appended.blocks, &self.tally);
-        let answer = || {
-            answer(first, waiting, draft, tally);
-            steps::reached(Step::Answered);
-        };
-        if blocks.is_empty() {
-            answer();
-        } else {
+        let blocks = appended.blocks;
+        if !blocks.is_empty() {
             if std::mem::replace(&mut self.is_full, false) {
                 tracing::info!("publishing goes on: there is space again");
             }
@@ -437,9 +431,11 @@ impl Sequencer {
             self.store.apply_views(first, &draft.group.entries)?;
             steps::reached(Step::Indexed);
             self.published_roster.store(Arc::clone(&self.roster));
-            self.tail.advance(blocks, durable_head(&self.head, &self.roster), answer);
+            self.tail.advance(blocks, durable_head(&self.head, &self.roster));
             steps::reached(Step::Told);
         }
+        answer(first, waiting, draft, &self.tally);
+        steps::reached(Step::Answered);
         Ok(())
     }
 

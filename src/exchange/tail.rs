@@ -95,23 +95,12 @@ impl Ring {
 }
 
 impl TailWriter {
-    /// Takes in the blocks of a group that is durable, so that every read finds them; has those answered who brought
-    /// it; then tells everyone. Thousands may wait for that, and an answer would come behind all of them.
-    pub(super) fn advance(
-        &mut self,
-        blocks: Vec<LogBlock>,
-        head: DurableHead,
-        answer: impl FnOnce(),
-    ) {
+    /// Takes in the blocks of a group that is durable, then tells everyone.
+    pub(super) fn advance(&mut self, blocks: Vec<LogBlock>, head: DurableHead) {
         self.tail.ring.write().unwrap_or_else(PoisonError::into_inner).push(blocks);
         // After the ring, and after the sync: a subscriber must never hear of a sequence that a crash could
         // take back.
-        self.tail.head.send_if_modified(|known| {
-            *known = head;
-            false
-        });
-        answer();
-        self.tail.head.send_modify(|_known| {});
+        self.tail.head.send_replace(head);
     }
 
     /// Puts blocks that lost bodies, and are on the disk without them, in the place of what they were; whatever was read

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use loom::future::block_on;
 use loom::model::Builder;
 use loom::sync::Mutex;
@@ -40,7 +39,7 @@ pub(super) fn block(first: u64, letter: u8) -> LogBlock {
 /// What the sequencer does with a group.
 fn commit(disk: &Disk, writer: &mut TailWriter, first: u64) {
     disk.lock().expect("no panic").push(block(first, b'x'));
-    writer.advance(vec![block(first, b'x')], head(first + 1), || {});
+    writer.advance(vec![block(first, b'x')], head(first + 1));
 }
 
 /// What a subscription does: the head, what lies before it, and a wait for the next; until it has so many entries.
@@ -126,25 +125,11 @@ fn a_head_that_is_read_later_is_never_of_a_smaller_log() {
             let (tail, clock) = (Arc::clone(&tail), Arc::clone(&clock));
             thread::spawn(move || read(tail, clock))
         };
-        let writing = thread::spawn(move || writer.advance(vec![block(0, b'x')], head(1), || {}));
+        let writing = thread::spawn(move || writer.advance(vec![block(0, b'x')], head(1)));
         let mut heads = [read(tail, clock), other.join().expect("a head")];
         heads.sort_unstable();
         assert!(heads[0].1 <= heads[1].1, "{heads:?}");
         writing.join().expect("the writer ends");
-    });
-}
-
-#[test]
-fn who_brought_it_is_answered_once_it_is_read_and_before_anyone_is_woken() {
-    loom::model(|| {
-        let (tail, mut writer) = Tail::new(head(0));
-        let mut watch = tail.watch();
-        writer.advance(vec![block(0, b'x')], head(1), || {
-            assert_eq!(tail.head().size, 1);
-            assert!(tail.blocks_from(0, 1).is_some());
-            assert!(watch.changed().now_or_never().is_none());
-        });
-        assert!(watch.changed().now_or_never().is_some());
     });
 }
 
@@ -158,7 +143,7 @@ fn a_head_that_moves_before_the_ring_is_found() {
             let disk = Arc::clone(&disk);
             thread::spawn(move || block_on(follow(&tail, &disk, 1)))
         };
-        writer.advance(Vec::new(), head(1), || {});
+        writer.advance(Vec::new(), head(1));
         commit(&disk, &mut writer, 0);
         reader.join().expect("the reader ends");
     });
@@ -190,7 +175,7 @@ fn a_wait_that_begins_after_the_look() {
                 block_on(watch.changed());
             }
         });
-        writer.advance(vec![block(0, b'x')], head(1), || {});
+        writer.advance(vec![block(0, b'x')], head(1));
         reader.join().expect("the reader ends");
     });
 }

@@ -25,7 +25,7 @@ struct Scene {
 fn scene() -> (Arc<Scene>, TailWriter) {
     let (tail, mut writer) = Tail::new(head(0));
     let disk = Arc::new(Mutex::new(vec![block(0, b'x')]));
-    writer.advance(vec![block(0, b'x')], head(1), || {});
+    writer.advance(vec![block(0, b'x')], head(1));
     (Arc::new(Scene { tail, disk, done: AtomicBool::new(false) }), writer)
 }
 
@@ -97,7 +97,7 @@ fn a_reader_sees_a_group_and_an_erasure_in_their_order() {
             })
         };
         writer.replace(vec![block(0, b'-')]);
-        writer.advance(vec![block(1, b'n')], head(2), || {});
+        writer.advance(vec![block(1, b'n')], head(2));
         reader.join().expect("the reader ends");
     });
 }

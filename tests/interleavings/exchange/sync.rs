@@ -50,26 +50,14 @@ pub(super) mod watch {
             Self(Arc::new(Mutex::new(State { value, version: 0, waiting: Vec::new() })))
         }
 
-        pub(in super::super) fn send_if_modified(
-            &self,
-            modify: impl FnOnce(&mut T) -> bool,
-        ) -> bool {
+        pub(in super::super) fn send_replace(&self, value: T) -> T {
             let mut state = self.0.lock().expect("no panic");
-            if !modify(&mut state.value) {
-                return false;
-            }
+            let old = std::mem::replace(&mut state.value, value);
             state.version += 1;
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
-            true
-        }
-
-        pub(in super::super) fn send_modify(&self, modify: impl FnOnce(&mut T)) {
-            self.send_if_modified(|value| {
-                modify(value);
-                true
-            });
+            old
         }
 
         pub(in super::super) fn subscribe(&self) -> Receiver<T> {
