@@ -153,13 +153,14 @@ impl History {
     }
 
     fn start(&mut self) {
+        let observer = self.observer.clone().map(|notes| -> Arc<dyn Observer> { notes });
         let settings = Settings {
             clock_confirmed: true,
             workers: 1,
             retention: Retention::default(),
             warning_lists: WarningLists::default(),
             frameworks: Frameworks::default(),
-            observer: self.observer.clone().map(|notes| notes as Arc<dyn Observer>),
+            observer,
         };
         let (genesis, log) = (self.world.founding.genesis.clone(), self.world.log_secret.clone());
         let begun = self.world.now;
