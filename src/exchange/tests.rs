@@ -827,7 +827,7 @@ fn a_group_takes_calls_until_it_is_full() {
         };
         Ready::of(signing::verify(claim).unwrap(), None)
     };
-    let of_a_call = (limits::GROUP_BYTES_MAX / 3).div_ceil(ready().weight().bytes);
+    let of_a_call = limits::GROUP_BYTES_MAX.div_ceil(3 * ready().weight().bytes);
     let third = || call((0..of_a_call).map(|_record| Ok(ready())).collect());
     assert_eq!(left_of_ten(third), 8, "three calls fill it");
 }

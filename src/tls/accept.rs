@@ -118,7 +118,7 @@ pub fn incoming(
     incoming_of(Speaks::Grpc, listener, reloader, limits, stop, tasks)
 }
 
-/// The same for a listener that may speak something else. Its limits are its own.
+/// The same for a listener that may speak something else. Its limits are its own; turns at the threads are those of all.
 pub fn incoming_of(
     speaks: Speaks,
     listener: TcpListener,
