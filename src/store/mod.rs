@@ -22,7 +22,7 @@ mod spill;
 pub(crate) mod steps;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 pub use self::backup::BACKUP_MAGIC;

@@ -91,7 +91,7 @@ fn signed_record() -> Verified<Box<Record>> {
     signed(Reach::default(), content)
 }
 
-fn signed(reach: Reach, content: pb::body::Content) -> Verified<Box<Record>> {
+pub(crate) fn signed(reach: Reach, content: pb::body::Content) -> Verified<Box<Record>> {
     let secret = SecretKey::generate().unwrap();
     let member: crate::model::names::MemberId = "acme-video".parse().unwrap();
     let exchange =
