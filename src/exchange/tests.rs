@@ -127,6 +127,8 @@ struct History {
     folder: tempfile::TempDir,
     /// Bytes that must stay free.
     min_free_bytes: u64,
+    /// Whether the next hub can write what it is given to the disk.
+    has_a_disk: bool,
     observer: Option<Arc<Notes>>,
     /// How long each look at the clock takes, if not as long as it does.
     a_look: Option<Duration>,
@@ -140,8 +142,16 @@ impl History {
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::tempdir_in(base).unwrap();
         let (world, published) = (World::new(), Vec::new());
-        let (observer, a_look) = (None, None);
-        Self { world, folder, min_free_bytes: 0, observer, a_look, running: None, published }
+        Self {
+            world,
+            folder,
+            min_free_bytes: 0,
+            has_a_disk: true,
+            observer: None,
+            a_look: None,
+            running: None,
+            published,
+        }
     }
 
     fn store(&self) -> Store {
@@ -164,7 +174,9 @@ impl History {
             None => ItsClock::new(begun),
             Some(each) => Arc::new(Slow { begun, each, looks: AtomicU32::new(0) }),
         };
-        self.running = Some(Hub::start(self.store(), genesis, log, clock, settings).unwrap());
+        let store = self.store();
+        let store = if self.has_a_disk { store } else { store.without_a_disk() };
+        self.running = Some(Hub::start(store, genesis, log, clock, settings).unwrap());
     }
 
     fn stop(&mut self) {
@@ -475,6 +487,37 @@ async fn a_full_disk_is_seen_though_nobody_publishes() {
     history.min_free_bytes = u64::MAX;
     history.start();
     tick_until(history.hub(), || is_full(&history)).await;
+    history.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failed_write_nothing_is_taken_and_the_hub_says_so_until_it_ends() {
+    let mut history = History::new();
+    history.start();
+    history.admit_all().await;
+    history.stop();
+    history.has_a_disk = false;
+    history.start();
+    let mut readiness = history.hub().watch_readiness();
+    assert!(readiness.borrow_and_update().is_ready());
+    let acme = history.world.acme.member().clone();
+    let draft = history.world.draft(&history.world.acme, content(2, 7, String::new()));
+    let envelope = history.world.acme.sign(draft, history.world.now).unwrap();
+    let outcomes = history.hub().publish(&acme, vec![envelope.clone()]).await.unwrap();
+    assert_eq!(outcomes[0].as_ref().unwrap_err().reason, Reason::OutcomeUnknown);
+    readiness.changed().await.unwrap();
+    assert!(readiness.borrow().has(Cause::WriteFailed));
+    assert!(!history.hub().readiness().is_ready());
+    // The same bytes again: nobody is there who could take them.
+    let again = history.hub().publish(&acme, vec![envelope.clone()]).await;
+    assert!(!again.is_ok_and(|outcomes| outcomes[0].is_ok()));
+    let (hub, thread) = history.running.take().unwrap();
+    drop(hub);
+    assert!(thread.join().unwrap().is_err(), "the process has to end");
+    history.has_a_disk = true;
+    history.start();
+    assert!(history.hub().readiness().is_ready());
+    assert!(history.hub().publish(&acme, vec![envelope]).await.unwrap()[0].is_ok());
     history.stop();
 }
 

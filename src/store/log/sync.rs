@@ -169,6 +169,13 @@ impl Store {
         is_empty
     }
 
+    /// The same store, of which no write is ever known to be on the disk: this file cannot be synced.
+    #[cfg(test)]
+    pub(crate) fn without_a_disk(mut self) -> Self {
+        self.log_file = File::open("/dev/null").expect("it is everywhere");
+        self
+    }
+
     #[cfg(test)]
     pub(in crate::store) fn trusts_the_time_of_blobs(&self) -> bool {
         self.blobs_empty_since.load().is_some()
