@@ -36,7 +36,6 @@ use watchfire::model::normal_form::normal_form;
 use watchfire::model::observable::ObservableKind;
 use watchfire::model::perceptual::Pdq;
 use watchfire::model::perceptual::probe_keys;
-use watchfire::model::roster::Quota;
 use watchfire::model::roster::Role;
 use watchfire::model::roster::Roster;
 use watchfire::model::roster::RosterMember;
@@ -238,16 +237,7 @@ fn company(number: u128) -> MemberId {
 fn companies() -> Roster {
     let mut roster = Roster::default();
     for number in 0..MEMBERS {
-        let member = RosterMember {
-            id: company(number),
-            role: Role::Company,
-            suspended: false,
-            may_publish_indicators: false,
-            display_name: String::new(),
-            admitted_at: Sequence(0),
-            changed_at: Sequence(0),
-            quota: Quota::default(),
-        };
+        let member = RosterMember::admitted(company(number), Role::Company, Sequence(0));
         roster.admit(member, []).expect("a new member");
     }
     roster

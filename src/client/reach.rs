@@ -169,7 +169,6 @@ impl Circle {
 mod tests {
     use super::*;
     use crate::model::names::Sequence;
-    use crate::model::roster::Quota;
     use crate::model::roster::Role;
     use crate::model::roster::RosterMember;
     use proptest::prelude::*;
@@ -205,16 +204,7 @@ mod tests {
     }
 
     fn admit(roster: &mut Roster, member: &str, role: Role) {
-        let member = RosterMember {
-            id: id(member),
-            role,
-            suspended: false,
-            may_publish_indicators: false,
-            display_name: String::new(),
-            admitted_at: Sequence(1),
-            changed_at: Sequence(1),
-            quota: Quota::default(),
-        };
+        let member = RosterMember::admitted(id(member), role, Sequence(1));
         roster.admit(member, []).unwrap();
     }
 

@@ -559,7 +559,6 @@ mod tests {
     use super::*;
     use crate::client::tests::World;
     use crate::client::tests::domain;
-    use crate::model::roster::Quota;
     use crate::model::roster::RosterMember;
     use crate::wire::body::End;
     use crate::wire::pb;
@@ -605,16 +604,7 @@ mod tests {
     }
 
     fn company(id: &MemberId) -> RosterMember {
-        RosterMember {
-            id: id.clone(),
-            role: Role::Company,
-            suspended: false,
-            may_publish_indicators: false,
-            display_name: String::new(),
-            admitted_at: Sequence(0),
-            changed_at: Sequence(0),
-            quota: Quota::default(),
-        }
+        RosterMember::admitted(id.clone(), Role::Company, Sequence(0))
     }
 
     #[test]

@@ -102,16 +102,7 @@ impl Scene {
     }
 
     pub(super) fn admit(&mut self, id: &str, role: Role) {
-        let member = RosterMember {
-            id: member(id),
-            role,
-            suspended: false,
-            may_publish_indicators: false,
-            display_name: String::new(),
-            admitted_at: Sequence(0),
-            changed_at: Sequence(0),
-            quota: crate::model::roster::Quota::default(),
-        };
+        let member = RosterMember::admitted(member(id), role, Sequence(0));
         self.roster.admit(member, []).unwrap();
     }
 

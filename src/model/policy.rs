@@ -70,7 +70,6 @@ mod tests {
     use crate::model::names::KeyId;
     use crate::model::names::Sequence;
     use crate::model::roster::KeyUse;
-    use crate::model::roster::Quota;
     use crate::model::roster::RegisteredKey;
     use crate::model::roster::RosterMember;
 
@@ -152,14 +151,8 @@ mod tests {
             ("operator", Role::Operator),
         ] {
             let entry = RosterMember {
-                id: member.parse().unwrap(),
-                role,
                 suspended: member == "guest",
-                may_publish_indicators: false,
-                display_name: String::new(),
-                admitted_at: Sequence(1),
-                changed_at: Sequence(1),
-                quota: Quota::default(),
+                ..RosterMember::admitted(member.parse().unwrap(), role, Sequence(1))
             };
             roster
                 .admit(entry, [KeyUse::Signing, KeyUse::Recovery].map(|it| key(member, it)))

@@ -149,6 +149,22 @@ pub struct RosterMember {
     pub quota: Quota,
 }
 
+impl RosterMember {
+    /// A member as it is admitted at a place, without a name for people and without limits of its own.
+    pub fn admitted(id: MemberId, role: Role, place: Sequence) -> Self {
+        Self {
+            id,
+            role,
+            suspended: false,
+            may_publish_indicators: false,
+            display_name: String::new(),
+            admitted_at: place,
+            changed_at: place,
+            quota: Quota::default(),
+        }
+    }
+}
+
 /// Everyone who takes part, with every key that was ever registered; and the custom audiences, as far as whoever
 /// folds may see them. A copy shares what it has with it until one of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -408,16 +424,7 @@ mod tests {
         for (member, role) in
             [("operator", Role::Operator), (ACME, Role::Company), ("bravo-net", Role::Company)]
         {
-            let entry = RosterMember {
-                id: id(member),
-                role,
-                suspended: false,
-                may_publish_indicators: false,
-                display_name: String::new(),
-                admitted_at: Sequence(1),
-                changed_at: Sequence(1),
-                quota: Quota::default(),
-            };
+            let entry = RosterMember::admitted(id(member), role, Sequence(1));
             let [signing, recovery] = [
                 key(&format!("{member} first"), member, KeyUse::Signing, None),
                 key(&format!("{member} recovery"), member, KeyUse::Recovery, None),

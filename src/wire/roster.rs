@@ -18,7 +18,6 @@ use crate::model::reason::Refusal;
 use crate::model::roster::KeyReset;
 use crate::model::roster::KeyUse;
 use crate::model::roster::LogKeyTerm;
-use crate::model::roster::Quota;
 use crate::model::roster::RegisteredKey;
 use crate::model::roster::Role;
 use crate::model::roster::Roster;
@@ -118,14 +117,9 @@ fn change_roster(
             display_name,
         } => {
             let entry = RosterMember {
-                id: member.clone(),
-                role: *role,
-                suspended: false,
                 may_publish_indicators: *may_publish_indicators,
                 display_name: display_name.clone(),
-                admitted_at: place,
-                changed_at: place,
-                quota: Quota::default(),
+                ..RosterMember::admitted(member.clone(), *role, place)
             };
             let keys = [
                 (signing_key, KeyUse::Signing, "body.roster_change.admit.signing_key"),
@@ -260,16 +254,7 @@ fn audience_refusal(conflict: AudienceConflict, audience: &Audience) -> Refusal 
 }
 
 fn found(roster: &mut Roster, exchange: &ExchangeName, genesis: &Genesis) -> Result<(), Refusal> {
-    let operator = RosterMember {
-        id: genesis.operator.clone(),
-        role: Role::Operator,
-        suspended: false,
-        may_publish_indicators: false,
-        display_name: String::new(),
-        admitted_at: Sequence(0),
-        changed_at: Sequence(0),
-        quota: Quota::default(),
-    };
+    let operator = RosterMember::admitted(genesis.operator.clone(), Role::Operator, Sequence(0));
     let keys = [
         (&genesis.operator_key, KeyUse::Signing, "body.genesis.operator_key"),
         (&genesis.operator_recovery_key, KeyUse::Recovery, "body.genesis.operator_recovery_key"),

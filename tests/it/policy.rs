@@ -11,7 +11,6 @@ use watchfire::model::names::Audience;
 use watchfire::model::names::MemberId;
 use watchfire::model::names::Sequence;
 use watchfire::model::policy;
-use watchfire::model::roster::Quota;
 use watchfire::model::roster::Role;
 use watchfire::model::roster::Roster;
 use watchfire::model::roster::RosterMember;
@@ -44,16 +43,7 @@ fn both(chances: &[Chance]) -> (Roster, Vec<oracle::Reader>) {
     let mut readers = Vec::new();
     for (name, (role, suspended, inside)) in MEMBERS.iter().zip(chances) {
         let (role, own) = ROLES[if readers.is_empty() { 0 } else { *role }];
-        let member = RosterMember {
-            id: id(name),
-            role,
-            suspended: false,
-            may_publish_indicators: false,
-            display_name: String::new(),
-            admitted_at: Sequence(1),
-            changed_at: Sequence(1),
-            quota: Quota::default(),
-        };
+        let member = RosterMember::admitted(id(name), role, Sequence(1));
         roster.admit(member, []).expect("it is new");
         // The operator cannot be.
         let suspended = *suspended && role != Role::Operator;
