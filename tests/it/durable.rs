@@ -257,15 +257,20 @@ async fn a_live_stream_acknowledges_at_most_once_a_second_and_when_it_is_asked_t
         seen.insert(kept[0].position);
     }
     assert!((2..=5).contains(&seen.len()), "{seen:?}");
-    let (_, last) = publish(&acme, domain("last.example")).await;
-    until("the last is shown", || async {
-        let text = std::fs::read_to_string(&shown).expect("a file");
-        text.contains("last.example").then_some(())
-    })
-    .await;
+    // Once the one behind it is shown, the mark behind the last has come; its own may still be on its way.
+    let mut places = Vec::new();
+    for value in ["last.example", "behind.example"] {
+        places.push(publish(&acme, domain(value)).await.1);
+        until("it is shown", || async {
+            let text = std::fs::read_to_string(&shown).expect("a file");
+            text.contains(value).then_some(())
+        })
+        .await;
+    }
     World::signal(&child, "-TERM");
     assert!(child.wait().expect("it ends").success());
-    assert_eq!(position(&world, "birch-social", "main"), last + 1);
+    let position = position(&world, "birch-social", "main");
+    assert!((places[0] + 1..=places[1] + 1).contains(&position), "{position} behind {places:?}");
     world.finish();
 }
 
