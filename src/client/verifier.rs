@@ -534,6 +534,8 @@ mod tests {
         assert_eq!(entry.to_entry(), World::entry(3, envelope));
         assert_eq!(entry.header().name.member, *world.acme.member());
         assert!(!entry.is_in_doubt());
+        let doubts = Doubts { compromised: true, ..entry.doubts() };
+        assert!(VerifiedEntry { doubts, ..entry }.is_in_doubt());
     }
 
     #[test]
