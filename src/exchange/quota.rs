@@ -479,11 +479,11 @@ mod tests {
         let take = |postings| quotas.take_record(&member, &free, Weight { bytes: 1, postings });
         let heavy = limits::RECORD_POSTINGS_MAX;
         let count = (0..1000).take_while(|_record| take(heavy).is_ok()).count();
-        assert!((34..38).contains(&count), "{count}");
+        assert_eq!(count, 34);
         let refusal = take(heavy).unwrap_err();
         assert_eq!(refusal.reason, Reason::Quota);
         assert_eq!(refusal.metadata, [("limit", "postings".to_owned())]);
-        assert!(refusal.retry_after.unwrap() <= Duration::from_secs(2), "{refusal:?}");
+        assert!(refusal.retry_after.unwrap() <= Duration::from_secs(15), "{refusal:?}");
         // Nothing keeps ordinary records out, and what was given back is there again.
         assert!((0..1000).all(|_record| take(limits::RECORD_POSTINGS_EASY).is_ok()));
         quotas.give_back(&member, &free, Weight { bytes: 1, postings: heavy });

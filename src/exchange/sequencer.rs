@@ -453,11 +453,11 @@ impl Sequencer {
             tracing::error!(
                 disk.free = free,
                 disk.minimum = minimum,
-                "publishing stops: the disk is full"
+                "publishing stops: the disk is full, or its quota"
             );
         }
         let message = format!(
-            "the hub's disk has {free} bytes free, fewer than {minimum}; nothing was appended"
+            "the hub's disk has {free} bytes free; {minimum} must be, and no quota used up; nothing was appended"
         );
         (Refusal::new(Reason::StoreFull, message), None)
     }

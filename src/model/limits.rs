@@ -77,8 +77,9 @@ pub const RECORD_POSTINGS_EASY: usize = 1024;
 /// Postings of a member's records beyond those, at once: 34 records that have as many as they may. Who publishes them makes
 /// others wait, and what comes at once must stay within a hundredth of what others do meanwhile.
 pub const POSTINGS_BURST: u64 = 512 * 1024;
-/// In which time as many more may come: 16,384 a second.
-pub const POSTINGS_BURST_WINDOW: Duration = Duration::from_secs(32);
+/// In which time as many more may come: 1,024 a second, so that an hour of one member's brings a run of the indexes as much
+/// as a run of easy records. Everyone waits while it is written.
+pub const POSTINGS_BURST_WINDOW: Duration = Duration::from_secs(512);
 /// Postings of one batch, so that a group, which others wait for, has twice as many at most: 256 easy records fit.
 pub const BATCH_POSTINGS_MAX: usize = GROUP_BYTES_MAX / POSTING_BYTES;
 /// When what a batch had more comes again: others have a group between.

@@ -18,6 +18,7 @@ mod log;
 mod merge;
 mod reserve;
 mod sieve;
+mod space;
 mod spill;
 pub(crate) mod steps;
 mod sweep;
@@ -56,8 +57,8 @@ pub use self::tree::leaf;
 /// What went wrong with the disk.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Fewer bytes are free than the guard demands; nothing was written.
-    #[error("the data volume has {free} bytes free, fewer than {minimum}")]
+    /// Fewer bytes are free than the guard demands, or a quota leaves too little of them; nothing was written.
+    #[error("the data volume has {free} bytes free; {minimum} must be, and no quota used up")]
     Full {
         /// Bytes free.
         free: u64,

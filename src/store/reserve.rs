@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 
 use rustix::fs::FlockOperation;
 
-use crate::store::log::free_bytes;
+use crate::store::space::free_bytes;
 
 /// sled's default, which a store keeps for life.
 pub(super) const SEGMENT_BYTES: u64 = 512 * 1024;

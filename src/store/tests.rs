@@ -1120,6 +1120,14 @@ fn a_folder_that_changed_just_now_is_looked_into_again() {
     }
 }
 
+#[test]
+fn what_is_to_be_kept_free_is_enough_to_the_byte() {
+    let disk = Disk::new();
+    let store = Store::open(disk.folder.path(), 4096).unwrap();
+    assert!(store.has_space_with(4096).unwrap());
+    assert!(!store.has_space_with(4095).unwrap());
+}
+
 /// What the hub says that it erased for the demand at a place; signed by nobody, which the store does not look at.
 fn notice(like: &Record, demand: u64, sequences: std::ops::Range<u64>) -> pb::Envelope {
     let said = pb::ErasureNotice { demand_sequence: demand, sequences: sequences.collect() };

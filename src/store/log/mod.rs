@@ -39,6 +39,7 @@ use crate::store::log::group::insert_blocks;
 use crate::store::log::group::insert_marks;
 use crate::store::log::group::insert_rows;
 use crate::store::reserve::Reserve;
+use crate::store::space::Space;
 use crate::store::steps;
 use crate::store::steps::Step;
 use crate::store::tree;
@@ -61,7 +62,6 @@ pub(super) use self::open::FORMAT;
 pub(super) use self::open::open_sled;
 #[cfg(test)]
 pub(super) use self::open::prepare;
-pub(super) use self::sync::free_bytes;
 pub use self::views::Rebuilt;
 pub use self::views::body_postings;
 
@@ -75,6 +75,7 @@ pub struct Store {
     reserve: Option<Reserve>,
     pub(super) db: Db,
     directory: File,
+    space: Space,
     log_file: File,
     path: PathBuf,
     /// When `blobs` had changed last when it was found empty.

@@ -31,6 +31,7 @@ use crate::store::log::views::TERMS;
 use crate::store::log::views::VALUES;
 use crate::store::reserve;
 use crate::store::reserve::Reserve;
+use crate::store::space::Space;
 use crate::transparency::proof;
 
 /// The format of the data directory; another number is refused.
@@ -169,6 +170,7 @@ impl Store {
                 .inspect_err(|error| tracing::warn!(%error, "the log has no reserve"))
                 .ok(),
             db,
+            space: Space::new(&directory, min_free_bytes),
             directory,
             path: path.to_owned(),
             blobs_empty_since: ArcSwap::default(),

@@ -1,6 +1,5 @@
 //! To the disk: flush and sync, what is noted of them, space, and what failed.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -18,18 +17,13 @@ use crate::store::inspect::Lsn;
 use crate::store::keys;
 use crate::store::log::Store;
 use crate::store::log::system;
+use crate::store::space;
 use crate::store::steps;
 use crate::store::steps::Step;
 use crate::transparency::Frontier;
 
 /// Far longer than any file system's clock takes to tick.
 const BLOBS_SETTLED: Duration = Duration::from_secs(2);
-
-/// Bytes that are free on the volume of a file.
-pub(in crate::store) fn free_bytes(file: &File) -> std::io::Result<u64> {
-    let volume = rustix::fs::fstatvfs(file)?;
-    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
-}
 
 impl Store {
     /// Takes note of a write that failed: nothing that sled holds is written or noted any more.
@@ -132,20 +126,28 @@ impl Store {
 
     /// Bytes that are free on the data volume.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
-        free_bytes(&self.directory).map_err(|error| system("asking for free space", &error))
+        space::free_bytes(&self.directory).map_err(|error| system("asking for free space", &error))
     }
 
-    /// Whether anything may be written: publishing keeps so many bytes free.
+    /// Whether anything may be written: publishing keeps so many bytes free, and asks whether a quota leaves some.
     pub fn has_space(&self) -> Result<bool, StoreError> {
-        Ok(self.free_bytes()? >= self.min_free_bytes)
+        self.has_space_with(self.free_bytes()?)
+    }
+
+    pub(in crate::store) fn has_space_with(&self, free: u64) -> Result<bool, StoreError> {
+        if free < self.min_free_bytes {
+            return Ok(false);
+        }
+        let asked = self.log_file.metadata().and_then(|file| self.space.is_given(file.len()));
+        asked.map_err(|error| system("asking for space", &error))
     }
 
     pub(super) fn demand_space(&self) -> Result<(), StoreError> {
         let free = self.free_bytes()?;
-        if free < self.min_free_bytes {
-            return Err(StoreError::Full { free, minimum: self.min_free_bytes });
+        if self.has_space_with(free)? {
+            return Ok(());
         }
-        Ok(())
+        Err(StoreError::Full { free, minimum: self.min_free_bytes })
     }
 
     /// Whether nothing lies in sled's `blobs` folder, which no sync of the log's file would reach.
@@ -172,7 +174,7 @@ impl Store {
     /// The same store, of which no write is ever known to be on the disk: this file cannot be synced.
     #[cfg(test)]
     pub(crate) fn without_a_disk(mut self) -> Self {
-        self.log_file = File::open("/dev/null").expect("it is everywhere");
+        self.log_file = std::fs::File::open("/dev/null").expect("it is everywhere");
         self
     }
 

@@ -182,8 +182,8 @@ fn demand_taken(kind: Long, taken: usize, seconds: usize) {
     if kind.postings() <= RECORD_POSTINGS_EASY {
         assert_eq!(taken, kind.batch * kind.batches, "what is easy is taken");
     } else {
-        // 34 at once of those that have as many postings as they may, and one and a bit a second.
-        let most = 35 + (seconds + 1) * 11 / 10;
+        // 34 at once of those that have as many postings as they may, and one in fifteen seconds.
+        let most = 35 + seconds / 14;
         assert!((34..=most).contains(&taken), "{taken} in {seconds} s");
     }
 }
