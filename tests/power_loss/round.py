@@ -46,6 +46,18 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
+    """Waits until a hub serves."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"the hub does not serve: {log.read_text(errors='replace')[-600:]}")
+        time.sleep(0.02)
+
+
 @contextmanager
 def hub(programs: Path, data: Path, log: Path, held: tuple[int, ...] = ()) -> Iterator[str]:
     """The real hub on this data directory; yields its address."""
@@ -56,14 +68,7 @@ def hub(programs: Path, data: Path, log: Path, held: tuple[int, ...] = ()) -> It
             stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, pass_fds=held,
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"the hub does not serve: {log.read_text(errors='replace')[-600:]}")
-            time.sleep(0.02)
+        wait_for(port, process, log)
         yield f"localhost:{port}"
     finally:
         process.send_signal(signal.SIGTERM)

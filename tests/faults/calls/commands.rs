@@ -167,7 +167,7 @@ impl Stage {
         let arguments = self.arguments(command, world);
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         let folder = world.data().parent().expect("a folder").to_owned();
-        let mut traced = Traced::start(&hub_program(), &arguments, &folder, &[], fault);
+        let mut traced = Traced::start(&hub_program(), &arguments, &folder, fault);
         (traced.ended().await, traced.points())
     }
 

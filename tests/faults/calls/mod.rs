@@ -28,8 +28,7 @@ enum Subject {
 async fn any_call_that_changes_the_disk_may_fail_or_be_the_last() {
     let stage = Stage::new().await;
     let mut points: BTreeMap<Subject, Vec<Point>> = BTreeMap::new();
-    let (paths, served) = serving::count(&stage).await;
-    points.insert(Subject::Serve, served);
+    points.insert(Subject::Serve, serving::count(&stage).await);
     for command in Command::ALL {
         points.insert(Subject::Run(command), stage.count(command).await);
     }
@@ -55,15 +54,17 @@ async fn any_call_that_changes_the_disk_may_fail_or_be_the_last() {
         } else {
             all[usize::try_from(round.number % count).expect("a place")].clone()
         };
-        println!("{subject:?}: {} {} {}", point.call, point.number, fault.name());
+        let Point { call, path, number } = &point;
+        println!("{subject:?}: {call} {} {number} {}", path.display(), fault.name());
         let ended = match subject {
-            Subject::Serve => serving::try_one(&stage, &paths, (&point, fault)).await,
+            Subject::Serve => serving::try_one(&stage, (&point, fault)).await,
             Subject::Run(command) => stage.try_one(command, (&point, fault)).await,
         };
         println!("{}", ended.name());
         struck += u64::from(ended != strace::Ended::Code(0));
         round.note("subject", format!("{subject:?}"));
-        round.note("call", point.call.clone());
+        round.note("call", call.clone());
+        round.note("file", path.display().to_string());
         round.note("fault", fault.name());
         round.note("ended", ended.name());
         round.note("lost", 0);

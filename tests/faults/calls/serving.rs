@@ -1,7 +1,6 @@
 //! The hub under strace while it does everything that it does.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use watchfire::client::Client;
@@ -43,31 +42,19 @@ const LAST_SYNC: &str = "was not synced once more when it was closed";
 /// The exit code of a hub that could not write.
 const WRITE_FAILED: i32 = 74;
 
-/// The files that the hub changes, and the calls by which it does.
-pub(crate) async fn count(stage: &Stage) -> (Vec<PathBuf>, Vec<Point>) {
+/// The calls by which the hub changes files.
+pub(crate) async fn count(stage: &Stage) -> Vec<Point> {
     let world = stage.world();
-    let (mut hub, sent) = serve(&world, &[], None).await;
+    let (mut hub, sent) = serve(&world, None).await;
     assert_eq!(hub.ended().await, Ended::Code(0));
     assert!(sent.unanswered.is_empty() && sent.receipts.len() > 100);
-    let paths = hub.paths(&world.data());
-    let world = stage.world();
-    let moved = |path: &PathBuf| {
-        let within = path.components().skip_while(|part| part.as_os_str() != "hub").skip(1);
-        world.data().join(within.collect::<PathBuf>())
-    };
-    let paths: Vec<PathBuf> = paths.iter().map(moved).collect();
-    // Counted again as it will be counted: by these paths alone.
-    let (mut hub, _sent) = serve(&world, &paths, None).await;
-    assert_eq!(hub.ended().await, Ended::Code(0));
-    let names = paths.iter().map(|path| path.strip_prefix(world.data()).expect("within"));
-    (names.map(PathBuf::from).collect(), hub.points())
+    hub.points()
 }
 
 /// One call fails or is the last. Then the hub starts again by the same command, and everything is there.
-pub(crate) async fn try_one(stage: &Stage, paths: &[PathBuf], fault: (&Point, Fault)) -> Ended {
+pub(crate) async fn try_one(stage: &Stage, fault: (&Point, Fault)) -> Ended {
     let mut world = stage.world();
-    let paths: Vec<PathBuf> = paths.iter().map(|path| world.data().join(path)).collect();
-    let (mut hub, sent) = serve(&world, &paths, Some(fault)).await;
+    let (mut hub, sent) = serve(&world, Some(fault)).await;
     let ended = hub.ended().await;
     let struck = hub.struck().unwrap_or_default();
     drop(hub);
@@ -94,12 +81,12 @@ pub(crate) async fn try_one(stage: &Stage, paths: &[PathBuf], fault: (&Point, Fa
 }
 
 /// Serves until what is asked of it is done, or it ended; then it is told to stop.
-async fn serve(world: &World, paths: &[PathBuf], fault: Option<(&Point, Fault)>) -> (Traced, Sent) {
+async fn serve(world: &World, fault: Option<(&Point, Fault)>) -> (Traced, Sent) {
     let (data, address) = (world.data(), world.address());
     let arguments = ["serve", "--listen", &address, "--data"].map(OsStr::new);
     let arguments = [&arguments[..], &[data.as_os_str()]].concat();
     let folder = data.parent().expect("a folder").to_owned();
-    let mut hub = Traced::start(&hub_program(), &arguments, &folder, paths, fault);
+    let mut hub = Traced::start(&hub_program(), &arguments, &folder, fault);
     let begun = std::time::Instant::now();
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     while !hub.has_ended() && tokio::net::TcpStream::connect(&address).await.is_err() {

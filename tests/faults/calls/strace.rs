@@ -17,15 +17,17 @@ use tokio::process::Command;
 /// What changes a disk. Of `openat` only what makes a file counts.
 const CALLS: &str = "write,writev,pwrite64,pwritev,fsync,fdatasync,syncfs,sync_file_range,rename,renameat,renameat2,\
                      ftruncate,fallocate,unlink,unlinkat,rmdir,mkdir,mkdirat,openat";
-/// What is written to, and is no file.
-const NO_FILES: [&str; 6] = ["<pipe:", "<socket:", "<anon_inode:", "<TCP", "<UNIX", "</dev/null>"];
+/// What a traced program says on standard error, beside its data.
+const SAID: &str = "said";
 /// How long any program here may take. One that hangs is a fault of its own.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// One call of a run: the so-manieth of its kind in its thread, which is how strace counts.
+/// One call of a run: the so-manieth of its kind about one file in its thread, which is how strace counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Point {
     pub(crate) call: String,
+    /// Within the folder of the run.
+    pub(crate) path: PathBuf,
     pub(crate) number: u64,
 }
 
@@ -77,27 +79,25 @@ impl Ended {
 pub(crate) struct Traced {
     child: Child,
     trace: PathBuf,
+    folder: PathBuf,
 }
 
 impl Traced {
-    /// Starts it. With `paths` only calls about those count; what it says on standard error goes to a file.
+    /// Starts it; what it says on standard error goes to a file of the folder.
     pub(crate) fn start(
         program: &Path,
         arguments: &[&OsStr],
         folder: &Path,
-        paths: &[PathBuf],
         fault: Option<(&Point, Fault)>,
     ) -> Self {
         let trace = folder.join("trace");
-        let said = std::fs::File::options().create(true).append(true).open(folder.join("said"));
+        let said = std::fs::File::options().create(true).append(true).open(folder.join(SAID));
         let mut command = Command::new("strace");
         // Without its filter in the kernel, with which it kills nothing.
         command.args(["-f", "-y", "-e", "signal=none", "-e"]);
         command.arg(format!("trace={CALLS}")).arg("-o").arg(&trace);
-        for path in paths {
-            command.arg("-P").arg(path);
-        }
-        if let Some((Point { call, number }, fault)) = fault {
+        if let Some((Point { call, path, number }, fault)) = fault {
+            command.arg("-P").arg(folder.join(path));
             let what = match fault {
                 Fault::Error => "error=EIO",
                 Fault::Kill => "signal=KILL",
@@ -106,7 +106,8 @@ impl Traced {
         }
         command.arg("--").arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.expect("a file"));
-        Self { child: command.spawn().expect("strace runs: apt-get install strace"), trace }
+        let child = command.spawn().expect("strace runs: apt-get install strace");
+        Self { child, trace, folder: folder.to_owned() }
     }
 
     /// Starts a program whose syncs of one file each take so much longer: what is written lies there unsynced meanwhile.
@@ -125,7 +126,8 @@ impl Traced {
         command.arg(format!("--inject=fdatasync:delay_enter={}", delay.as_micros()));
         command.arg("--").arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.expect("a file"));
-        Self { child: command.spawn().expect("strace runs: apt-get install strace"), trace }
+        let child = command.spawn().expect("strace runs: apt-get install strace");
+        Self { child, trace, folder: folder.to_owned() }
     }
 
     /// Whether it has ended by itself.
@@ -163,18 +165,9 @@ impl Traced {
         trace.lines().find(|line| line.ends_with("(INJECTED)")).map(str::to_owned)
     }
 
-    /// The calls that it made.
+    /// The calls that it made about files of its folder.
     pub(crate) fn points(&self) -> Vec<Point> {
-        points(&std::fs::read_to_string(&self.trace).expect("a trace"))
-    }
-
-    /// The files that it changed, of those in a folder.
-    pub(crate) fn paths(&self, folder: &Path) -> Vec<PathBuf> {
-        let trace = std::fs::read_to_string(&self.trace).expect("a trace");
-        let begin = folder.to_str().expect("a path in UTF-8");
-        let words = trace.split(['<', '>', '"']);
-        let paths: BTreeSet<&str> = words.filter(|word| word.starts_with(begin)).collect();
-        paths.into_iter().map(PathBuf::from).collect()
+        points(&std::fs::read_to_string(&self.trace).expect("a trace"), &self.folder)
     }
 }
 
@@ -185,9 +178,22 @@ impl Drop for Traced {
     }
 }
 
-/// Calls of a trace, each as strace counts it. A call that was interrupted stands there twice, and counts once.
-fn points(trace: &str) -> Vec<Point> {
-    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+/// What a call is about: the file that it has open, or the last that it names.
+fn target(arguments: &str) -> Option<&Path> {
+    let first = arguments.split(',').next()?;
+    if first.starts_with(|letter: char| letter.is_ascii_digit()) {
+        let (_number, path) = first.split_once('<')?;
+        return path.split('>').next().map(Path::new);
+    }
+    let mut named = arguments.split('"').skip(1).step_by(2);
+    // A rename is about what is there in the end, whatever it was called before.
+    named.by_ref().last().map(Path::new)
+}
+
+/// Calls of a trace about files of a folder, each as strace counts it. A call that was interrupted stands there twice,
+/// and counts once.
+fn points(trace: &str, folder: &Path) -> Vec<Point> {
+    let mut counts: BTreeMap<(&str, &str, &Path), u64> = BTreeMap::new();
     let mut points = BTreeSet::new();
     for line in trace.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -195,29 +201,39 @@ fn points(trace: &str) -> Vec<Point> {
         if !call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             continue;
         }
-        let number = counts.entry((thread, call)).or_default();
+        let Some(path) = target(arguments) else { continue };
+        let number = counts.entry((thread, call, path)).or_default();
         *number += 1;
-        let target = arguments.split(',').next().unwrap_or_default();
-        let is_file = !NO_FILES.iter().any(|other| target.contains(other));
-        if is_file && (call != "openat" || arguments.contains("O_CREAT")) {
-            points.insert(Point { call: call.to_owned(), number: *number });
+        let Ok(path) = path.strip_prefix(folder) else { continue };
+        if path != Path::new(SAID) && (call != "openat" || arguments.contains("O_CREAT")) {
+            points.insert(Point { call: call.to_owned(), path: path.to_owned(), number: *number });
         }
     }
     points.into_iter().collect()
 }
 
 #[test]
-fn calls_are_counted_by_thread_and_only_those_about_files() {
+fn calls_are_counted_by_thread_and_file_and_only_those_about_files_of_the_folder() {
     let trace = "\
-10 openat(AT_FDCWD, \"/a\", O_RDONLY) = 3
-10 openat(AT_FDCWD, \"/a\", O_RDWR|O_CREAT, 0666) = 3</a>
+10 openat(AT_FDCWD</x>, \"/x/a\", O_RDONLY) = 3
+10 openat(AT_FDCWD</x>, \"/x/a\", O_RDWR|O_CREAT, 0666) = 3</x/a>
 11 write(4<anon_inode:[eventfd]>, \"x\", 8) = 8
-11 write(3</a>, \"x\", 1 <unfinished ...>
-10 write(3</a>, \"x\", 1) = 1
+11 write(3</x/a>, \"/x/b\", 1 <unfinished ...>
+11 write(5</x/b>, \"x\", 1) = 1
+11 write(2</x/said>, \"x\", 1) = 1
+10 write(3</x/a>, \"x\", 1) = 1
 11 <... write resumed>) = 1
+11 write(3</x/a>, \"x\", 1) = 1
+11 rename(\"/x/c.new\", \"/x/c\") = 0
+11 unlink(\"/y\") = 0
 11 +++ exited with 0 +++
 ";
-    let found = points(trace);
-    let point = |call: &str, number| Point { call: call.to_owned(), number };
-    assert_eq!(found, [point("openat", 2), point("write", 1), point("write", 2)]);
+    let found = points(trace, Path::new("/x"));
+    let point = |call: &str, path: &str, number| {
+        let (call, path) = (call.to_owned(), PathBuf::from(path));
+        Point { call, path, number }
+    };
+    let writes = [point("write", "a", 1), point("write", "a", 2), point("write", "b", 1)];
+    let others = [point("openat", "a", 2), point("rename", "c", 1)];
+    assert_eq!(found, [&others[..], &writes[..]].concat());
 }
