@@ -140,6 +140,32 @@ fn mutants(path: &[Digest], random: &mut TestRng) -> Vec<Vec<Digest>> {
     all
 }
 
+/// The leaves, in hex, by which implementations of RFC 6962 and RFC 9162 (section 2.1.1) check their trees, beginning with
+/// the certificate-transparency project's, and the roots of the first one, two, and so on of them.
+const PUBLISHED: [(&str, &str); 8] = [
+    ("", "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
+    ("00", "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"),
+    ("10", "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
+    ("2021", "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"),
+    ("3031", "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4"),
+    ("40414243", "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef"),
+    ("5051525354555657", "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"),
+    (
+        "606162636465666768696a6b6c6d6e6f",
+        "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+    ),
+];
+
+#[test]
+fn roots_are_those_that_were_published() {
+    let mut frontier = Frontier::default();
+    for (size, (leaf, root)) in (1_u64..).zip(PUBLISHED) {
+        let leaf = hex::decode(leaf).expect("hex");
+        frontier.push(watchfire::model::names::sha256(&[&[0], leaf.as_slice()].concat()));
+        assert_eq!(hex::encode(frontier.root()), root, "{size}");
+    }
+}
+
 #[test]
 fn every_proof_of_every_small_tree_is_that_of_another_implementation_and_no_other_holds() {
     let most = if is_on_demand() { EXHAUSTIVE_ON_DEMAND } else { EXHAUSTIVE };
