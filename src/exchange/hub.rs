@@ -495,6 +495,7 @@ impl Hub {
         let count = envelopes.len();
         let prepared = async {
             demand_batch(&envelopes)?;
+            self.quotas.demand_patience(caller)?;
             let (answer, checked) = oneshot::channel();
             self.hand_over(caller, envelopes, Then::Return(answer)).await?;
             let records = checked.await.map_err(|_ended| draining())?;
@@ -627,6 +628,7 @@ impl Hub {
         if self.draining.is_cancelled() {
             return Err(draining());
         }
+        self.quotas.demand_patience(caller)?;
         let count = envelopes.len();
         if count == 1
             && let Ok(_turn) = self.lone.try_acquire()

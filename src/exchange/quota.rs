@@ -24,6 +24,10 @@ const SHORT_WINDOW_SECONDS: u64 = 10;
 /// while everyone waits.
 const POSTINGS: Rate =
     Rate { capacity: limits::POSTINGS_BURST, window: limits::POSTINGS_BURST_WINDOW };
+/// How many records of each member may be refused, whatever its quota. To find out that a record is to be refused takes longer
+/// than to send it.
+const REFUSALS: Rate =
+    Rate { capacity: limits::REFUSALS_BURST, window: limits::REFUSALS_BURST_WINDOW };
 /// Over which bytes are counted.
 const DAY: Duration = Duration::from_hours(24);
 
@@ -40,6 +44,7 @@ struct Used {
     bytes: Debt,
     lookups: Debt,
     postings: Debt,
+    refusals: Debt,
     /// How often each limit refused something.
     refused: [u64; QuotaLimit::ALL.len()],
 }
@@ -57,12 +62,14 @@ pub(crate) enum QuotaLimit {
     Streams,
     /// Postings of records, beyond those that are easy. The same for every member.
     Postings,
+    /// Records that were refused, for whatever reason. The same for every member.
+    Refusals,
 }
 
 impl QuotaLimit {
     /// Every limit.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Records, Self::Bytes, Self::Lookups, Self::Streams, Self::Postings];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Records, Self::Bytes, Self::Lookups, Self::Streams, Self::Postings, Self::Refusals];
 
     /// Its name: in the roster, if it is there.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -72,6 +79,7 @@ impl QuotaLimit {
             Self::Lookups => "lookups_per_second",
             Self::Streams => "streams",
             Self::Postings => "postings",
+            Self::Refusals => "refusals",
         }
     }
 
@@ -82,6 +90,7 @@ impl QuotaLimit {
             Self::Lookups => 2,
             Self::Streams => 3,
             Self::Postings => 4,
+            Self::Refusals => 5,
         }
     }
 }
@@ -173,6 +182,26 @@ impl Quotas {
         used.refuse(member, QuotaLimit::Postings, RECORD, limits::BATCH_POSTINGS_DELAY)
     }
 
+    /// Counts records of a member that were refused.
+    pub(super) fn note_refusals(&self, member: &MemberId, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let now = self.clock.monotonic();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.entry(member.clone()).or_default().refusals.grow(REFUSALS, now, count);
+    }
+
+    /// Whether anything of a batch of a member may be looked at, or too many of its records were refused already.
+    pub(super) fn demand_patience(&self, member: &MemberId) -> Result<(), Refusal> {
+        let now = self.clock.monotonic();
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(used) = used.get_mut(member) else { return Ok(()) };
+        let patience = used.refusals.and(REFUSALS, now, 0).map(drop);
+        patience.map_err(|delay| used.refuse(member, QuotaLimit::Refusals, BATCH, delay))
+    }
+
     /// Gives back what was just taken for a record.
     pub(super) fn give_back(&self, member: &MemberId, quota: &Quota, weight: Weight) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,6 +281,9 @@ impl Quotas {
                 QuotaLimit::Postings => {
                     used.postings.share(POSTINGS, now).filter(|share| *share > 0.0)
                 }
+                QuotaLimit::Refusals => {
+                    used.refusals.share(REFUSALS, now).filter(|share| *share > 0.0)
+                }
             },
             refused: used.refused.get(limit.place()).copied().unwrap_or_default(),
         })
@@ -298,6 +330,13 @@ impl Debt {
         self.settle(rate, now);
         let until = rate.take(self.until, now, units)?;
         Ok(Self { until, capacity: rate.capacity })
+    }
+
+    /// So many units more, whatever is owed already.
+    fn grow(&mut self, rate: Rate, now: Duration, units: u64) {
+        self.settle(rate, now);
+        let until = self.until.max(now).saturating_add(rate.cost(units));
+        *self = Self { until, capacity: rate.capacity };
     }
 
     /// The debt without so many units that were taken at this rate.
@@ -383,6 +422,8 @@ impl Rate {
 
 /// What was done, of a record: others of its batch have answers of their own.
 const RECORD: &str = "this record was not taken";
+/// What was done, of a whole batch.
+const BATCH: &str = "nothing of this batch was looked at";
 /// What was done, of a look-up or a page.
 const LOOKUP: &str = "nothing was read";
 /// What was done, of a record whose name may be taken.
@@ -396,9 +437,23 @@ fn refusal(member: &MemberId, limit: &'static str, done: &'static str, delay: Du
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Timestamp;
     use proptest::prelude::*;
 
     const RATE: Rate = Rate { capacity: 100, window: SHORT_WINDOW };
+
+    /// A clock whose hands the test moves.
+    struct Hands(Mutex<Duration>);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp::default().saturating_add(self.monotonic())
+        }
+
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+    }
 
     #[test]
     fn a_burst_is_taken_and_the_next_is_told_when() {
@@ -444,13 +499,13 @@ mod tests {
         let member: MemberId = "acme-video".parse().unwrap();
         let quota = Quota { records_per_second: 10, streams: 4, ..Quota::default() };
         let shares = |open| quotas.standing(&member, &quota, open).map(|limit| limit.used);
-        assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25), None]);
+        assert_eq!(shares(1), [Some(0.0), None, None, Some(0.25), None, None]);
         for _record in 0..100 {
             quotas.take_record(&member, &quota, Weight::default()).unwrap();
         }
         assert!(quotas.take_record(&member, &quota, Weight::default()).is_err());
         quotas.note_refused_stream(&member);
-        let [records, _bytes, _lookups, streams, _postings] = quotas.standing(&member, &quota, 9);
+        let [records, _bytes, _lookups, streams, ..] = quotas.standing(&member, &quota, 9);
         assert!(records.used.unwrap() > 0.5, "{records:?}");
         assert_eq!((records.refused, streams.refused, streams.used), (1, 1, Some(1.0)));
     }
@@ -491,6 +546,30 @@ mod tests {
         assert!(take(heavy).is_ok());
         let postings = quotas.standing(&member, &free, 0)[QuotaLimit::Postings.place()];
         assert!(postings.used.unwrap() > 0.9 && postings.refused >= 1, "{postings:?}");
+    }
+
+    #[test]
+    fn whose_records_are_refused_too_often_is_looked_at_no_more_until_it_waited() {
+        let clock = Arc::new(Hands(Mutex::default()));
+        let quotas = Quotas::new(Arc::<Hands>::clone(&clock));
+        let [member, other]: [MemberId; 2] =
+            ["acme-video", "birch-social"].map(|id| id.parse().unwrap());
+        let most = usize::try_from(limits::REFUSALS_BURST).unwrap();
+        quotas.note_refusals(&member, 0);
+        quotas.note_refusals(&member, most);
+        assert!(quotas.demand_patience(&member).is_ok(), "so many and no more");
+        quotas.note_refusals(&member, 256);
+        let refusal = quotas.demand_patience(&member).unwrap_err();
+        assert_eq!(
+            (refusal.reason, refusal.retry_after),
+            (Reason::Quota, Some(Duration::from_secs(1)))
+        );
+        assert_eq!(refusal.metadata, [("limit", "refusals".to_owned())]);
+        assert!(quotas.demand_patience(&other).is_ok(), "it is its own");
+        let standing = quotas.standing(&member, &Quota::default(), 0)[QuotaLimit::Refusals.place()];
+        assert_eq!((standing.used, standing.refused), (Some(1.0), 1));
+        *clock.0.lock().unwrap() = Duration::from_secs(1);
+        assert!(quotas.demand_patience(&member).is_ok(), "as it was told");
     }
 
     #[test]

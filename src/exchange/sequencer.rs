@@ -62,6 +62,7 @@ use crate::model::names::ExchangeName;
 use crate::model::names::MemberId;
 use crate::model::names::RecordName;
 use crate::model::names::Sequence;
+use crate::model::reason::Code;
 use crate::model::reason::Reason;
 use crate::model::reason::Refusal;
 use crate::model::roster::Quota;
@@ -224,6 +225,14 @@ enum Pending {
     Again(usize),
     /// Decided without the group.
     Settled(Box<Outcome>),
+}
+
+impl Pending {
+    /// Whether a record is refused by what it is or when it came, and not by what the hub cannot do now.
+    fn is_its_own_fault(&self) -> bool {
+        let Self::Settled(outcome) = self else { return false };
+        outcome.as_ref().as_ref().is_err_and(|refusal| refusal.reason.code() != Code::Unavailable)
+    }
 }
 
 /// What is decided of a record.
@@ -565,6 +574,8 @@ impl Sequencer {
                     Err(refusal) => self.refuse_unread(&caller, refusal, draft),
                 });
             }
+            self.quotas
+                .note_refusals(&caller, pending.iter().filter(|it| it.is_its_own_fault()).count());
             waiting.push(Answering { answer, pending, order });
         }
         waiting

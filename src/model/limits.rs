@@ -80,6 +80,11 @@ pub const POSTINGS_BURST: u64 = 512 * 1024;
 /// In which time as many more may come: 1,024 a second, so that an hour of one member's brings a run of the indexes as much
 /// as a run of easy records. Everyone waits while it is written.
 pub const POSTINGS_BURST_WINDOW: Duration = Duration::from_secs(512);
+/// Records of a member that may be refused at once: as many as it may have under way when it learns of the first.
+pub const REFUSALS_BURST: u64 = 8192;
+/// In which time as many more may be: 256 a second. What comes beyond is refused before it is looked at, since the check of a
+/// signature takes processors that others wait for.
+pub const REFUSALS_BURST_WINDOW: Duration = Duration::from_secs(32);
 /// Postings of one batch, so that a group, which others wait for, has twice as many at most: 256 easy records fit.
 pub const BATCH_POSTINGS_MAX: usize = GROUP_BYTES_MAX / POSTING_BYTES;
 /// When what a batch had more comes again: others have a group between.

@@ -11,6 +11,7 @@ use std::process::Stdio;
 use futures_util::stream;
 use prost::Message as _;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 use watchfire::client::Client;
 use watchfire::model::filter::Filter;
 use watchfire::model::header::BodyKind;
@@ -318,6 +319,38 @@ fn long_operation() -> pb::body::Content {
 fn note_about(envelope: &pb::Envelope) -> pb::body::Content {
     let name = watchfire::wire::header::header(&envelope.payload).expect("a header").name;
     pb::body::Content::Note(pb::Note { about: name.to_string(), text: "see this".to_owned() })
+}
+
+/// Nobody makes the hub check without end what it refuses anyway, whatever the quota.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_too_often_is_looked_at_again_when_it_waited() {
+    let world = World::with(MEMBERS).await;
+    let (acme, birch) = (world.client("acme-video").await, world.client("birch-social").await);
+    let request = || pb::PublishRequest {
+        envelopes: vec![pb::Envelope::default(); limits::BATCH_RECORDS_MAX],
+        ..pb::PublishRequest::default()
+    };
+    let mut refused = 0;
+    let status = loop {
+        match acme.exchange_service().publish(request()).await {
+            Ok(answer) => refused += answer.into_inner().results.len(),
+            Err(status) => break status,
+        }
+        assert!(refused < 1_000_000, "it goes on without end");
+    };
+    assert!(refused > usize::try_from(limits::REFUSALS_BURST).expect("a number"), "{refused}");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let info = status.get_details_error_info().expect("its reason");
+    assert_eq!(info.reason, Reason::Quota.as_str());
+    assert_eq!(info.metadata.get("limit").map(String::as_str), Some("refusals"), "{info:?}");
+    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let delay = delay.expect("when to come again");
+    // Nobody else is kept waiting, and what is good comes in behind what was not: the client waits as it is told.
+    publish(&birch, domain("others.example")).await;
+    demand(&world.watchfire("acme-video", &PUBLISH));
+    let answer = acme.exchange_service().publish(request()).await;
+    assert!(answer.is_ok(), "after {delay:?} it is looked at again: {answer:?}");
+    world.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]
