@@ -131,7 +131,7 @@ async fn ten_thousand_idle_connections_fit_when_they_may() {
         let ground = Ground::new(caps).await;
         let attacker = ground.attacker();
         let before = ground.world.resident_bytes();
-        let idle = ground.under(&mut round, "idle connections", TEN_THOUSAND_MAX, async {
+        let come = ground.under(&mut round, "connections come", TEN_THOUSAND_MAX, async {
             let mut open: Vec<Raw> = Vec::new();
             for at in (0..count).step_by(50) {
                 let dials = (at..count.min(at + 50)).map(|number| {
@@ -149,11 +149,15 @@ async fn ten_thousand_idle_connections_fit_when_they_may() {
                     raw.age()
                 );
             }
-            let held = ground.world.resident_bytes();
-            assert!(held <= TEN_THOUSAND_MAX, "{} MiB", held >> 20);
-            held
+            open
         });
-        let each = idle.await.saturating_sub(before) / u64::from(count);
+        let open = come.await;
+        let held = ground.world.resident_bytes();
+        assert!(held <= TEN_THOUSAND_MAX, "{} MiB", held >> 20);
+        let idle = tokio::time::sleep(Ground::span());
+        ground.under(&mut round, "idle connections", MEMORY_MAX, idle).await;
+        assert!(open.iter().all(|raw| raw.heard().ended.is_none()), "they are held until now");
+        let each = held.saturating_sub(before) / u64::from(count);
         round.note("bytes of an idle connection", each);
         ground.finish().await;
         trials.keep(round);
