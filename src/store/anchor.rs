@@ -1,7 +1,7 @@
 //! The anchor: a small file beside the log that says how much of it was known to be on the disk.
 //!
-//! A log that lost its end to damage looks like one that never had it. So each group is noted here once it is durable:
-//! one write of a sector into the file system's memory, without a sync of its own. It is never ahead of the log, and
+//! A log that lost its end to damage looks like one that never had it. So each group is noted here once it is durable and
+//! those know it who wait for it: one write of a sector into the file system's memory, without a sync of its own. It is never ahead of the log, and
 //! behind it by what a power cut takes: then less is demanded of the log, and nothing too much. A store that is closed
 //! syncs it, too.
 //!

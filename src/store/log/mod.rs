@@ -166,6 +166,13 @@ impl Store {
     /// Makes a group durable: one atomic write, one flush, one sync. When this returns `Ok` it survives a power cut.
     /// After any other error than [`StoreError::Full`] the process must end: what reached the disk is unknown.
     pub fn append(&self, group: &Group) -> Result<Appended, StoreError> {
+        let appended = self.append_unnoted(group)?;
+        self.raise_anchor(&group.head.frontier)?;
+        Ok(appended)
+    }
+
+    /// The same for whoever notes the group by itself, with [`Store::raise_anchor`], as soon as those are told who wait for it.
+    pub(crate) fn append_unnoted(&self, group: &Group) -> Result<Appended, StoreError> {
         self.demand_space()?;
         let count = u64::try_from(group.entries.len()).unwrap_or(u64::MAX);
         let first = group.head.frontier.size().saturating_sub(count);
@@ -203,7 +210,6 @@ impl Store {
         self.sync()?;
         let syncing = begun.elapsed().saturating_sub(writing);
         steps::reached(Step::Synced);
-        self.raise_anchor(&group.head.frontier)?;
         self.edge.store(Arc::new(edge));
         if let Some(reserve) = &self.reserve {
             reserve.keep_ahead(bytes);

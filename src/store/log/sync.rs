@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Notes what is durable.
-    pub(in crate::store) fn raise_anchor(&self, frontier: &Frontier) -> Result<(), StoreError> {
+    pub(crate) fn raise_anchor(&self, frontier: &Frontier) -> Result<(), StoreError> {
         let Some(anchor) = &self.anchor else { return Ok(()) };
         anchor.raise(&Known {
             lsn: self.synced_end.load(Ordering::Relaxed),

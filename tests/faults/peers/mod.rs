@@ -7,6 +7,7 @@
 #![expect(clippy::excessive_nesting, reason = "an attack is a block of a round of a test")]
 
 mod closed;
+mod control;
 mod doors;
 mod floods;
 mod frames;
