@@ -34,9 +34,8 @@ const BATCHES: [usize; 4] = [1, 16, 3, 100];
 const SCRIPT: Duration = Duration::from_mins(1);
 /// How long an erasure is waited for: the hub looks every second.
 const ERASED_WITHIN: Duration = Duration::from_secs(5);
-/// Calls by which what was promised reaches the disk.
-const MAKE_DURABLE: [&str; 5] =
-    [" write(", " pwrite64(", " fdatasync(", " fsync(", " sync_file_range("];
+/// Calls by which what was promised reaches the disk. What is written by `write` is the reserve, zeros ahead of the log.
+const MAKE_DURABLE: [&str; 4] = [" pwrite64(", " fdatasync(", " fsync(", " sync_file_range("];
 /// What a hub says of a sync that failed as its store was closed, behind the last one that it needed.
 const AT_THE_END: [&str; 2] =
     ["was not synced once more when it was closed", "the end of the log is not noted"];
