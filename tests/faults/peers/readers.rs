@@ -32,7 +32,7 @@ use crate::world::sign;
 use crate::world::subscribe;
 
 /// What all answers that one member leaves unread may cost: docs/OPERATIONS.md, "Capacity".
-const UNREAD_MAX: u64 = 256 << 20;
+const UNREAD_MAX: u64 = 448 << 20;
 const LIST: &str = "/watchfire.v1.ExchangeService/ListRecords";
 const SUBSCRIBE: &str = "/watchfire.v1.ExchangeService/Subscribe";
 
