@@ -37,6 +37,7 @@ class Peer:
 
     def flush(self) -> bool:
         """Sends what is to be sent; whether the connection is there still."""
+        self.socket.settimeout(TOLD_SECONDS)
         try:
             self.socket.sendall(self.h2.data_to_send())
             return True
